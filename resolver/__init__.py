@@ -1,0 +1,3 @@
+"""The customer's half of Velt's notification resolver mode."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,90 @@
+"""The Flask application: a table of surfaces, each with its guard and the shape of its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from flask import Blueprint, Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from resolver import logs
+from resolver.services import Services, build
+from resolver.settings import Settings, load
+from resolver.web import callback, cors, errors, guards, mirror, ops, token
+from resolver.web import request as current
+from resolver.web.body import LARGEST_BODY
+from resolver.web.errors import Shape, callback_shape, velt_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    name: str
+    blueprint: Callable[[Services], Blueprint]
+    guard: guards.Guard
+    always: bool = False
+    """Served whatever RESOLVER_SURFACES says."""
+
+
+SURFACES = (
+    Surface("mirror", mirror.blueprint, guards.backend),
+    Surface("callback", callback.blueprint, guards.reader),
+    Surface("token", token.blueprint, guards.backend),
+    Surface("ops", ops.blueprint, guards.anyone, always=True),
+)
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    settings = settings or load()
+    logs.configure(settings.log_level, settings.log_format)
+    services = build(settings)
+    app = Flask("resolver", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.extensions["resolver"] = services
+    # A redirect would be a reply without shape; every path here is exact.
+    app.url_map.merge_slashes = False
+    app.before_request(current.begin)
+    app.after_request(partial(_finish, settings.cors_origins))
+    errors.register(app, shape_of)
+    for surface in SURFACES:
+        if surface.always or surface.name in settings.surfaces:
+            app.register_blueprint(_guarded(surface, services))
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    for warning in settings.warnings:
+        _log.warning("settings", warning=warning)
+    return app
+
+
+def shape_of(path: str) -> Shape:
+    """The callbacks' paths speak the SDK's shape even where nothing is served; all else speaks Velt's."""
+    return callback_shape if path.startswith(callback.PREFIX) else velt_shape
+
+
+def _guarded(surface: Surface, services: Services) -> Blueprint:
+    blueprint = surface.blueprint(services)
+    blueprint.before_request(lambda: current.admit(surface.guard(services, request)))
+    return blueprint
+
+
+def _finish(cors_origins: frozenset[str], response: Response) -> Response:
+    response.headers["X-Request-Id"] = current.request_id()
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith(callback.PREFIX):
+        cors.add_headers(response, request.headers.get("origin"), cors_origins)
+    _log.info(
+        "request",
+        request_id=current.request_id(),
+        surface=request.blueprint or "none",
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else None,
+        status=response.status_code,
+        ms=round(current.seconds_so_far() * 1000, 2),
+    )
+    return response

@@ -1,0 +1,34 @@
+"""The `resolver` command."""
+
+from __future__ import annotations
+
+import click
+
+from resolver import __version__
+from resolver.cli.check import check
+from resolver.cli.dev import dev
+from resolver.cli.keys import keys
+from resolver.cli.notifications import inspect, split, token
+from resolver.cli.serve import serve
+from resolver.cli.workspace import workspace
+from resolver.errors import ResolverError
+
+
+class _Main(click.Group):
+    """Our own errors as one clear line (or list) and exit status 1, never as a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except ResolverError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Main)
+@click.version_option(__version__, prog_name="resolver")
+def main() -> None:
+    """Self-hosted notification resolver for Velt: content stays in your Redis, Velt gets identifiers."""
+
+
+for command in (dev, serve, check, keys, token, split, inspect, workspace):
+    main.add_command(command)

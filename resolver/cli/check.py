@@ -1,0 +1,134 @@
+"""`resolver check`: is this deployment right? One line for each thing looked at; the exit status sums up."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import click
+
+from resolver.deadline import Deadline
+from resolver.errors import SettingsError, VaultUnavailable, VeltRefused, VeltUnavailable
+from resolver.record import Record
+from resolver.services import build_vault
+from resolver.settings import Settings, load
+from resolver.vault.doctor import RedisFacts, examine
+from resolver.velt.client import Endpoint, VeltClient
+
+_SAMPLE = 1000
+_VELT_SECONDS = 10.0
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    outcome: Literal["ok", "warn", "fail"]
+    about: str
+    text: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def check(as_json: bool) -> None:
+    """Look at the settings, Redis and Velt. Exit status 0 when nothing failed, 1 otherwise."""
+    findings = []
+    for finding in _findings():
+        findings.append(finding)
+        if not as_json:
+            mark = click.style(f"{finding.outcome:4}", fg=_COLOURS[finding.outcome])
+            click.echo(f"{mark}  {finding.about}: {finding.text}")
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    raise SystemExit(any(finding.outcome == "fail" for finding in findings))
+
+
+def _findings() -> Iterator[Finding]:
+    try:
+        settings = load()
+    except SettingsError as error:
+        for problem in error.problems:
+            yield Finding("fail", "settings", problem)
+        return
+    yield Finding("ok", "settings", f"complete, for {settings.mode}")
+    for look in (_settings, _redis, _vault, _velt):
+        yield from look(settings)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    for warning in settings.warnings:
+        yield Finding("warn", "settings", warning)
+    if "callback" in settings.surfaces:
+        if settings.token.secret is None:
+            yield Finding(
+                "warn", "callback", "no RESOLVER_TOKEN_SECRET: end users cannot read, only backends can"
+            )
+        if not settings.cors_origins:
+            yield Finding(
+                "warn", "callback", "no RESOLVER_CORS_ORIGINS: browsers on another origin cannot read"
+            )
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    try:
+        facts = examine(settings.redis_url)
+    except VaultUnavailable as error:
+        yield Finding("fail", "redis", f"cannot be reached ({error.reason})")
+        return
+    yield Finding("ok", "redis", f"version {facts.version}, reached as {facts.user}")
+    yield from _judged(facts)
+
+
+def _judged(facts: RedisFacts) -> Iterator[Finding]:
+    if facts.eviction == "noeviction":
+        yield Finding("ok", "redis", "evicts nothing")
+    else:
+        yield Finding(
+            "fail", "redis", f"may evict content (maxmemory-policy is {facts.eviction}, not noeviction)"
+        )
+    if facts.append_only:
+        yield Finding("ok", "redis", "keeps an append-only file")
+    else:
+        yield Finding("warn", "redis", "keeps no append-only file: a restart may lose what was acknowledged")
+    if not facts.encrypted:
+        yield Finding("warn", "redis", "is reached over the network without TLS (use rediss://)")
+    if facts.user == "default":
+        yield Finding("warn", "redis", "is used as the default user, who may do everything")
+
+
+def _vault(settings: Settings) -> Iterator[Finding]:
+    vault = build_vault(settings)
+    try:
+        sample = list(itertools.islice(vault.scan(), _SAMPLE))
+    except VaultUnavailable as error:
+        yield Finding("fail", "vault", error.reason)
+        return
+    yield Finding("ok", "vault", f"fingerprint matches; {len(sample)} records looked at")
+    if vault.unreadable:
+        yield Finding("fail", "vault", f"{vault.unreadable} records do not open with these keys")
+    yield from _addresses(sample)
+
+
+def _addresses(sample: list[Record]) -> Iterator[Finding]:
+    """Velt is sent every user id. Whoever uses addresses as ids hands them over after all."""
+    seen = {user for record in sample for user in (record.actor, *record.audience)}
+    if addresses := sum("@" in user for user in seen):
+        yield Finding(
+            "warn",
+            "privacy",
+            f"{addresses} of {len(seen)} user ids look like e-mail addresses, and Velt receives user ids",
+        )
+
+
+def _velt(settings: Settings) -> Iterator[Finding]:
+    client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
+    try:
+        client.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(_VELT_SECONDS))
+    except VeltRefused as refusal:
+        yield Finding("fail", "velt", f"refuses our credentials ({refusal.status})")
+    except VeltUnavailable as error:
+        yield Finding("fail", "velt", f"cannot be reached ({error.reason})")
+    else:
+        yield Finding("ok", "velt", f"takes our credentials ({settings.velt_api_url})")

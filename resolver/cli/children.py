@@ -1,0 +1,47 @@
+"""Child processes that end when they are told to, and when their parent is gone."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec a child must not do more than a call.
+_LIBC = ctypes.CDLL(None)
+_STOP_SECONDS = 8
+
+
+def start_child(
+    command: Sequence[str], env: Mapping[str, str] | None = None, stdout: int | IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """In a session of its own: a Ctrl-C reaches the parent alone, which then stops its children in order."""
+    return subprocess.Popen(  # noqa: S603 - commands of our own making
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
+    )
+
+
+def stop_child(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _end_with_parent() -> None:
+    """So that a parent that is killed outright leaves nothing running behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

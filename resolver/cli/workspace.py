@@ -1,0 +1,46 @@
+"""`resolver workspace`: the workspace's notification settings at Velt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+import click
+
+from resolver.cli.notifications import read_object
+from resolver.deadline import Deadline
+from resolver.errors import VeltRefused
+from resolver.settings import load
+from resolver.velt import requests
+from resolver.velt.client import Endpoint, VeltClient
+
+_SECONDS = 10.0
+
+
+@click.group()
+def workspace() -> None:
+    """Read and change the workspace's notification settings at Velt."""
+
+
+@workspace.command("get")
+def get() -> None:
+    """Print the settings as Velt holds them."""
+    _ask(Endpoint.WORKSPACE_GET, {})
+
+
+@workspace.command("set")
+@click.argument("file", type=click.File(encoding="utf-8"))
+def set_(file: TextIO) -> None:
+    """Change the settings. FILE ("-" for standard input) holds useNotificationService and/or
+    notificationServiceConfig; what it omits stays as it is. Prints the settings afterwards."""
+    _ask(Endpoint.WORKSPACE_UPDATE, requests.parse(requests.WORKSPACE_UPDATE, read_object(file)))
+
+
+def _ask(endpoint: Endpoint, data: dict[str, Any]) -> None:
+    settings = load()
+    client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
+    try:
+        answer = client.post(endpoint, data, Deadline.after(_SECONDS))
+    except VeltRefused as refusal:
+        raise click.ClickException(f"Velt refused: {refusal.status}") from None
+    click.echo(json.dumps(answer["result"].get("data"), indent=2))

@@ -1,0 +1,166 @@
+"""Reads environment variables one by one and remembers every problem, instead of stopping at the first."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from resolver.secret import Secret, is_weak
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_COMMAND_SECONDS = 15
+
+
+class Environment:
+    """Typed access to a mapping of variables. A value with a problem reads as its default; whoever is
+    done reading looks at `problems` before using anything."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.known: set[str] = set()
+        self.problems: list[str] = []
+
+    def problem(self, name: str, what: str) -> None:
+        self.problems.append(f"{name}: {what}")
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(name for name in self._variables if name.startswith(prefix))
+
+    def text(self, name: str, default: str = "") -> str:
+        self.known.add(name)
+        return self._variables.get(name, "").strip() or default
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        raw = self.text(name)
+        if not raw:
+            return default
+        if re.fullmatch(r"[0-9]{1,9}", raw) and low <= int(raw) <= high:
+            return int(raw)
+        self.problem(name, f"must be a whole number from {low} to {high}")
+        return default
+
+    def choice(self, name: str, default: str, options: tuple[str, ...]) -> str:
+        raw = self.text(name, default)
+        if raw in options:
+            return raw
+        self.problem(name, f"must be one of {', '.join(options)}")
+        return default
+
+    def items(self, name: str, default: str = "") -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name, default).split(",") if part.strip())
+
+    def url(self, name: str, default: str, *, https_only: bool) -> str:
+        raw = self.text(name, default)
+        if problem := url_problem(raw, https_only=https_only):
+            self.problem(name, problem)
+        return raw.rstrip("/")
+
+    def secret(self, name: str, *, required: bool = False, minimum: int = 0) -> Secret | None:
+        """From NAME, or from the file that NAME_FILE names."""
+        value = self._secret_text(name)
+        if value is None:
+            if required:
+                self.problem(name, "is required")
+            return None
+        if minimum and is_weak(value.encode(), minimum):
+            self.problem(name, f"is too weak: at least {minimum} bytes, not all equal")
+        return Secret.of(value)
+
+    def named_secrets(self, name: str, *, required: bool, minimum: int) -> dict[str, Secret]:
+        """`name:secret,name:secret`"""
+        found: dict[str, Secret] = {}
+        for label, value in self._pairs(name, required=required):
+            if is_weak(value.encode(), minimum):
+                self.problem(name, f"the secret of {label!r} is too weak: at least {minimum} characters")
+            found[label] = Secret.of(value)
+        return found
+
+    def named_keys(self, name: str) -> dict[str, Secret]:
+        """`id:base64,id:base64`, the order kept: the first one seals."""
+        return {
+            label: Secret(self._key_bytes(name, value, f" of {label!r}"))
+            for label, value in self._pairs(name, required=True, command=True)
+        }
+
+    def key(self, name: str) -> Secret:
+        found = self.secret(name, required=True)
+        return Secret(self._key_bytes(name, found.reveal(), "") if found else b"")
+
+    def _pairs(self, name: str, *, required: bool, command: bool = False) -> list[tuple[str, str]]:
+        text = self._secret_text(name, command=command)
+        if not text:
+            if required:
+                self.problem(name, "is required")
+            return []
+        pairs: list[tuple[str, str]] = []
+        for position, entry in enumerate((e.strip() for e in text.split(",")), start=1):
+            label, colon, value = entry.partition(":")
+            if not colon or not value or not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", label):
+                # The entry itself may be a secret: only its position is named.
+                self.problem(name, f"entry {position} is not of the form name:secret")
+            elif any(label == seen for seen, _ in pairs):
+                self.problem(name, f"{label!r} is there twice")
+            else:
+                pairs.append((label, value))
+        return pairs
+
+    def _key_bytes(self, name: str, text: str, which: str) -> bytes:
+        try:
+            key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != 32 or is_weak(key, 32):
+            self.problem(name, f"the key{which} must be 32 random bytes in base64 (`resolver keys new`)")
+        return key
+
+    def _secret_text(self, name: str, *, command: bool = False) -> str | None:
+        sources = [name, f"{name}_FILE", *([f"{name}_COMMAND"] if command else [])]
+        given = [source for source in sources if self.text(source)]
+        if len(given) > 1:
+            self.problem(name, f"is given more than once ({', '.join(given)})")
+        if not given:
+            return None
+        if given[0].endswith("_FILE"):
+            return self._from_file(given[0])
+        if given[0].endswith("_COMMAND"):
+            return self._from_command(given[0])
+        return self.text(given[0])
+
+    def _from_file(self, name: str) -> str | None:
+        try:
+            return Path(self.text(name)).read_text(encoding="utf-8").rstrip("\r\n") or None
+        except (OSError, UnicodeDecodeError, ValueError):
+            self.problem(name, "the file it names cannot be read")
+            return None
+
+    def _from_command(self, name: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603 - the operator's own command, never a caller's
+                shlex.split(self.text(name)), capture_output=True, timeout=_COMMAND_SECONDS, check=True
+            )
+            return done.stdout.decode().strip() or None
+        except (OSError, ValueError, subprocess.SubprocessError):
+            # Neither its output nor its errors are shown: both may hold the keys.
+            self.problem(name, "the command failed or printed nothing usable")
+            return None
+
+
+def url_problem(url: str, *, https_only: bool) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must be an http(s) URL"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "must be a plain URL without credentials, query or fragment"
+    if https_only and parts.scheme != "https" and host not in LOOPBACK:
+        return "must be https in production"
+    return None

@@ -1,0 +1,155 @@
+"""Strict marshmallow fields: nothing is coerced, and every message says what would have been right.
+
+marshmallow's own fields turn "10" into 10 and 1 into True; Velt doesn't, and neither may its mirror.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+LONGEST_ID = 512
+_LARGEST_EXACT = 2**53 - 1
+
+
+class Strict(fields.Field[Any]):
+    """A field with one rule. `expected` completes the sentence "<path> …"."""
+
+    expected = "is not valid"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.error_messages = {
+            "required": "is required",
+            "null": self.expected,
+            "validator_failed": self.expected,
+        }
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        if not self.holds(value):
+            raise ValidationError(self.expected)
+        return value
+
+    def holds(self, value: Any) -> bool:
+        raise NotImplementedError
+
+
+class Text(Strict):
+    expected = "must be a string"
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+
+class Identifier(Strict):
+    expected = f"must be a string of 1 to {LONGEST_ID} characters"
+
+    def holds(self, value: Any) -> bool:
+        return is_identifier(value)
+
+
+class Flag(Strict):
+    expected = "must be true or false"
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+
+class Mapped(Strict):
+    expected = "must be an object"
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, dict)
+
+
+class OneOf(Strict):
+    def __init__(self, *options: str, **kwargs: Any) -> None:
+        self.options = options
+        self.expected = f"must be one of {', '.join(options)}"
+        super().__init__(**kwargs)
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.options
+
+
+class Whole(Strict):
+    """A whole number within a range. 10.0 is one in JSON; true and "10" are not."""
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        self.low, self.high = low, high
+        self.expected = f"must be an integer from {low} to {high}"
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        return int(super()._deserialize(value, *args, **kwargs))
+
+    def holds(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self.low <= value <= self.high and value == int(value)
+
+
+class Identifiers(Strict):
+    """A list of ids, checked in one pass."""
+
+    def __init__(self, *, most: int | None = None, least: int = 0, **kwargs: Any) -> None:
+        self.most, self.least = most, least
+        bounds = f" of {least} to {most}" if most else f" of at least {least}" if least else ""
+        self.expected = f"must be a list{bounds} strings, each of 1 to {LONGEST_ID} characters"
+        super().__init__(**kwargs)
+
+    def holds(self, value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) >= self.least
+            and (self.most is None or len(value) <= self.most)
+            and all(map(is_identifier, value))
+        )
+
+
+class Person(Strict):
+    expected = f"must be an object whose userId is a string of 1 to {LONGEST_ID} characters"
+
+    def holds(self, value: Any) -> bool:
+        return is_person(value)
+
+
+class People(Strict):
+    expected = f"must be a list of objects, each with a userId of 1 to {LONGEST_ID} characters"
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, list) and all(map(is_person, value))
+
+
+def is_identifier(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
+
+
+def is_person(value: Any) -> bool:
+    return isinstance(value, dict) and is_identifier(value.get("userId"))
+
+
+def as_notification_id(value: Any) -> str | None:
+    """The SDK's reading: strings as they are, exact integers as their digits; anything else is no id."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_EXACT:
+        return str(value)
+    return None
+
+
+def sentence(error: ValidationError) -> str:
+    """marshmallow's tree of messages as one line: "config.inbox must be one of ALL, MINE, NONE"."""
+    return "; ".join(list(_sentences(error.messages, ""))[:5])
+
+
+def _sentences(messages: Any, path: str) -> Any:
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            # Names of a map are the caller's own text, of any length: shortened, as an error is no echo.
+            step = path if name in ("_schema", "value", "key") else f"{path}.{str(name)[:64]}"
+            yield from _sentences(inner, step)
+    else:
+        for message in messages:
+            yield f"{path.lstrip('.')} {message}".strip()

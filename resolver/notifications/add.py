@@ -1,0 +1,100 @@
+"""Add: seal the content, then tell Velt the identifiers."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from resolver.deadline import Deadline
+from resolver.errors import TooLarge, VeltRefused
+from resolver.record import Record
+from resolver.split import People, Split, split_add
+from resolver.vault.store import Vault, Written
+from resolver.velt import requests
+from resolver.velt.client import Endpoint, VeltClient
+
+JSON = dict[str, Any]
+LARGEST_CONTENT = 32 * 1024
+_ADDED = "Notification added successfully."
+_MOST_WARNINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AddNotification:
+    vault: Vault
+    velt: VeltClient
+    people: People
+
+    def __call__(self, data: Any, deadline: Deadline) -> JSON:
+        request = requests.parse(requests.ADD, data)
+        request.setdefault("notificationId", mint_id())
+        split = split_add(request, self.people)
+        # Content first: once Velt knows the id, a browser may ask for it.
+        written = self.vault.put(_record(request, split))
+        answer = self._register(split.forward, written, deadline)
+        return _reply(answer, request, split)
+
+    def _register(self, forward: JSON, written: Written, deadline: Deadline) -> JSON:
+        """A Velt that is out of reach may have taken it all the same, so then the content stays: unseen if
+        Velt doesn't know the id, there if it does, replaced when the caller tries again."""
+        try:
+            return self.velt.post(Endpoint.ADD, forward, deadline)
+        except VeltRefused as refusal:
+            if refusal.status == "ALREADY_EXISTS":
+                return {"result": {"status": "success", "message": _ADDED}}
+            self.vault.take_back(written)
+            raise
+
+
+def mint_id() -> str:
+    """144 random bits in the characters that Velt allows."""
+    return secrets.token_urlsafe(18)
+
+
+def ensure_fits(content: bytes, private: Any) -> None:
+    if len(content) + len(orjson.dumps(private)) > LARGEST_CONTENT:
+        raise TooLarge(f"The content of one notification may be {LARGEST_CONTENT} bytes at most.")
+
+
+def audience_of(users: list[JSON]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(user["userId"] for user in users))
+
+
+def _record(request: JSON, split: Split) -> Record:
+    content = orjson.dumps(split.content)
+    ensure_fits(content, split.private)
+    return Record(
+        organization=request["organizationId"],
+        notification=request["notificationId"],
+        document=request["documentId"],
+        actor=request["actionUser"]["userId"],
+        audience=audience_of(request.get("notifyUsers", [])),
+        everyone=request.get("notifyAll", True),
+        verified=request.get("verifyUserPermissions", False),
+        created=int(time.time() * 1000),
+        private=split.private,
+        content=content,
+    )
+
+
+def _reply(answer: JSON, request: JSON, split: Split) -> JSON:
+    given = answer["result"].get("data")
+    data = {
+        **(given if isinstance(given, dict) else {"success": True, "message": _ADDED}),
+        "notificationId": request["notificationId"],
+        "registration": "registered",
+    }
+    if warnings := _warnings(request, split):
+        data["warnings"] = warnings
+    return {"result": {**answer["result"], "data": data}}
+
+
+def _warnings(request: JSON, split: Split) -> list[str]:
+    warnings = [f"{name[:128]} was dropped: the name belongs to Velt's own record" for name in split.dropped]
+    if "notifyAll" not in request:
+        warnings.append("notifyAll is absent: Velt notifies everyone in the organization")
+    return warnings[-_MOST_WARNINGS:]

@@ -1,0 +1,58 @@
+"""Get: Velt's structure with the sealed content merged in, for the trusted backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resolver.deadline import Deadline
+from resolver.record import Record
+from resolver.vault.store import Vault
+from resolver.velt import requests
+from resolver.velt.client import Endpoint, VeltClient
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GetNotifications:
+    vault: Vault
+    velt: VeltClient
+
+    def __call__(self, data: Any, deadline: Deadline) -> JSON:
+        request = requests.parse(requests.GET, data)
+        answer = self.velt.post(Endpoint.GET, request, deadline)
+        items = answer["result"].get("data")
+        if not isinstance(items, list):
+            return answer
+        ids = list({item["id"]: None for item in items if _is_ours(item)})
+        held = self.vault.read(request["organizationId"], ids)
+        merged = [
+            _merged(item, held[item["id"]]) if _is_ours(item) and item["id"] in held else item
+            for item in items
+        ]
+        return {"result": {**answer["result"], "data": merged}}
+
+
+def _is_ours(item: Any) -> bool:
+    """Only custom notifications are resolved; the ids of others are not looked up."""
+    return (
+        isinstance(item, dict)
+        and item.get("notificationSource") == "custom"
+        and isinstance(item.get("id"), str)
+    )
+
+
+def _merged(item: JSON, record: Record) -> JSON:
+    """What the caller once sent, as if Velt had kept it. Velt's own part of the metadata wins."""
+    metadata = {**record.private.get("metadata", {}), **_object(item.get("metadata"))}
+    return {
+        **item,
+        **record.private,
+        **record.parsed_content(),
+        **({"metadata": metadata} if metadata else {}),
+    }
+
+
+def _object(value: Any) -> JSON:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,90 @@
+"""One notification as it is kept: a small header for decisions, and the content as ready-to-send JSON.
+
+A read opens the record, looks at the header and splices the content's bytes into the reply: content is
+never parsed on the read path. Plaintext layout: length of header (4) | header JSON | content JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from resolver.errors import Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    organization: str
+    notification: str
+    document: str
+    actor: str
+    audience: tuple[str, ...] = ()
+    everyone: bool = True
+    """`notifyAll` as Velt reads it: absent means true."""
+    verified: bool = False
+    """`verifyUserPermissions`: Velt shows it only to who may see the document, which isn't known here."""
+    hidden: tuple[str, ...] = ()
+    """People who took themselves out; they don't read it under any policy."""
+    created: int = 0
+    private: Mapping[str, Any] = field(default_factory=dict)
+    """For the backend's eyes only: metadata, location, context."""
+    content: bytes = b"{}"
+
+    def to_bytes(self) -> bytes:
+        header = orjson.dumps({name: value for name, value in self._header() if value})
+        return b"".join((len(header).to_bytes(4, "big"), header, self.content))
+
+    def _header(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            ("o", self.organization),
+            ("n", self.notification),
+            ("d", self.document),
+            ("u", self.actor),
+            ("a", self.audience),
+            ("e", self.everyone),
+            ("v", self.verified),
+            ("h", self.hidden),
+            ("c", self.created),
+            ("p", self.private),
+        )
+
+    @classmethod
+    def from_bytes(cls, plaintext: bytes) -> Record:
+        end = 4 + int.from_bytes(plaintext[:4], "big")
+        try:
+            header = orjson.loads(plaintext[4:end])
+            return cls(
+                organization=header["o"],
+                notification=header["n"],
+                document=header.get("d", ""),
+                actor=header.get("u", ""),
+                audience=tuple(header.get("a", ())),
+                everyone=header.get("e", False),
+                verified=header.get("v", False),
+                hidden=tuple(header.get("h", ())),
+                created=header.get("c", 0),
+                private=header.get("p", {}),
+                content=plaintext[end:],
+            )
+        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
+            raise Unreadable() from None
+
+    def open_to_all(self) -> bool:
+        """Everyone in the organization was sent it, and nothing narrows who that is."""
+        return self.everyone and not self.verified and not self.private.get("context", {}).get("access")
+
+    def parsed_content(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = orjson.loads(self.content)
+        return parsed
+
+    def addressees(self) -> frozenset[str]:
+        """Whom it is addressed to by name, without those who left."""
+        return frozenset(self.audience).difference(self.hidden)
+
+    def reply_json(self) -> bytes:
+        """What the callback sends: the id, then the content spliced in as it is."""
+        head = b'{"notificationId":' + orjson.dumps(self.notification)
+        return head + b"}" if self.content == b"{}" else head + b"," + self.content[1:]

@@ -1,0 +1,215 @@
+"""The settings: read once from the environment, frozen, secrets masked.
+
+`load` names every problem at once. To add a setting: a field here, a line in `_read`, a row in the
+README's table (a test holds the two together).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from resolver.environment import Environment
+from resolver.errors import SettingsError
+from resolver.secret import Secret
+
+SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_SMALLEST_SECRET = 32
+
+# Settings whose capability this version doesn't have yet. Ignoring one would promise something that
+# isn't kept, so any value but the neutral one refuses the start.
+_NOT_YET = {
+    "RESOLVER_TOKEN_JWKS_URL": "",
+    "RESOLVER_TOKEN_PUBLIC_KEY": "",
+    "RESOLVER_TOKEN_PUBLIC_KEY_FILE": "",
+    "RESOLVER_TOKEN_ALGORITHMS": "HS256",
+    "RESOLVER_TOKEN_DOCUMENTS_CLAIM": "",
+    "RESOLVER_TOKEN_COOKIE": "",
+    "RESOLVER_TOKEN_JWKS_CA_FILE": "",
+    "RESOLVER_REGISTRATION": "inline",
+    "RESOLVER_PRIVACY_TOKENS": "",
+    "RESOLVER_PRIVACY_TOKENS_FILE": "",
+    "RESOLVER_METRICS_TOKEN": "",
+    "RESOLVER_METRICS_TOKEN_FILE": "",
+    "RESOLVER_AUDIT_LOG": "",
+    "RESOLVER_DURABILITY": "",
+    "RESOLVER_WORKER": "embedded",
+    "RESOLVER_WITHHELD_HEADLINE": "",
+    "RESOLVER_PERMISSION_URL": "",
+    "RESOLVER_PERMISSION_TOKEN": "",
+    "RESOLVER_PERMISSION_TOKEN_FILE": "",
+    "RESOLVER_DRAIN_SECONDS": "",
+    "RESOLVER_CERTIFICATE_DIR": "",
+    "RESOLVER_REDIS_WAIT": "0",
+    "RESOLVER_RATE_LIMIT": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    secret: Secret | None
+    issuer: str
+    audience: str
+    leeway: int
+    user_claim: str
+    organizations_claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    mode: Literal["production", "development"]
+    velt_api_url: str
+    velt_api_key: Secret
+    velt_auth_token: Secret
+    caller_tokens: Mapping[str, Secret]
+    redis_url: Secret
+    master_keys: Mapping[str, Secret]
+    index_key: Secret
+    token: TokenSettings
+    read_policy: Literal["recipient", "organization"]
+    delete_policy: Literal["recipient", "actor", "backend"]
+    cors_origins: frozenset[str]
+    deadline_ms: int
+    retention_days: int
+    people: Literal["full", "reference"]
+    surfaces: frozenset[str]
+    trusted_proxies: int
+    bind: str
+    web_concurrency: int
+    log_level: str
+    log_format: Literal["json", "console"]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def load(variables: Mapping[str, str] | None = None) -> Settings:
+    """Raises SettingsError with every problem there is."""
+    variables = os.environ if variables is None else variables
+    env = Environment(variables)
+    settings = _read(env)
+    _refuse_what_is_not_there_yet(env, variables)
+    if env.problems:
+        raise SettingsError(env.problems)
+    return settings
+
+
+def _read(env: Environment) -> Settings:
+    mode = env.choice("RESOLVER_MODE", "production", ("production", "development"))
+    masters = env.named_keys("RESOLVER_MASTER_KEYS")
+    index_key = env.key("RESOLVER_INDEX_KEY")
+    if index_key in masters.values():
+        env.problem("RESOLVER_INDEX_KEY", "must not be one of the master keys")
+    velt_token = env.secret("VELT_AUTH_TOKEN", required=True) or Secret(b"")
+    return Settings(
+        mode=cast(Literal["production", "development"], mode),
+        velt_api_url=env.url("VELT_API_URL", "https://api.velt.dev", https_only=mode == "production"),
+        velt_api_key=env.secret("VELT_API_KEY", required=True) or Secret(b""),
+        velt_auth_token=velt_token,
+        caller_tokens=_caller_tokens(env, velt_token),
+        redis_url=_redis_url(env),
+        master_keys=masters,
+        index_key=index_key,
+        token=_token(env),
+        read_policy=cast(
+            Literal["recipient", "organization"],
+            env.choice("RESOLVER_READ_POLICY", "recipient", ("recipient", "organization")),
+        ),
+        delete_policy=cast(
+            Literal["recipient", "actor", "backend"],
+            env.choice("RESOLVER_DELETE_POLICY", "recipient", ("recipient", "actor", "backend")),
+        ),
+        cors_origins=_cors_origins(env),
+        deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 500, 30_000),
+        retention_days=env.whole("RESOLVER_RETENTION_DAYS", 90, 0, 36_500),
+        people=cast(
+            Literal["full", "reference"], env.choice("RESOLVER_PEOPLE", "full", ("full", "reference"))
+        ),
+        surfaces=_surfaces(env),
+        trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
+        bind=_bind(env),
+        web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
+        log_level=env.choice("RESOLVER_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        log_format=cast(
+            Literal["json", "console"], env.choice("RESOLVER_LOG_FORMAT", "json", ("json", "console"))
+        ),
+        warnings=_unknown_names(env),
+    )
+
+
+def _caller_tokens(env: Environment, velt_token: Secret) -> Mapping[str, Secret]:
+    tokens = env.named_secrets("RESOLVER_CALLER_TOKENS", required=True, minimum=_SMALLEST_SECRET)
+    for name, token in tokens.items():
+        if token == velt_token:
+            env.problem(
+                "RESOLVER_CALLER_TOKENS",
+                f"the secret of {name!r} equals VELT_AUTH_TOKEN, which Velt knows: it must not open this",
+            )
+    if len(set(tokens.values())) < len(tokens):
+        env.problem("RESOLVER_CALLER_TOKENS", "two names share one secret")
+    return tokens
+
+
+def _redis_url(env: Environment) -> Secret:
+    url = env.secret("REDIS_URL") or Secret.of("redis://127.0.0.1:6379/0")
+    if not url.reveal().startswith(_REDIS_SCHEMES):
+        env.problem("REDIS_URL", f"must start with {', '.join(_REDIS_SCHEMES)} in this version")
+    return url
+
+
+def _token(env: Environment) -> TokenSettings:
+    return TokenSettings(
+        secret=env.secret("RESOLVER_TOKEN_SECRET", minimum=_SMALLEST_SECRET),
+        issuer=env.text("RESOLVER_TOKEN_ISSUER"),
+        audience=env.text("RESOLVER_TOKEN_AUDIENCE"),
+        leeway=env.whole("RESOLVER_TOKEN_LEEWAY", 30, 0, 60),
+        user_claim=env.text("RESOLVER_TOKEN_USER_CLAIM", "sub"),
+        organizations_claim=env.text("RESOLVER_TOKEN_ORGANIZATIONS_CLAIM", "organizationIds"),
+    )
+
+
+def _cors_origins(env: Environment) -> frozenset[str]:
+    origins = env.items("RESOLVER_CORS_ORIGINS")
+    for origin in origins:
+        if not re.fullmatch(
+            r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", origin
+        ):
+            env.problem(
+                "RESOLVER_CORS_ORIGINS", f"{origin!r} is not an exact origin such as https://app.example.com"
+            )
+    return frozenset(origins)
+
+
+def _surfaces(env: Environment) -> frozenset[str]:
+    everything_but_docs = ",".join(s for s in SURFACES if s != "docs")
+    chosen = env.items("RESOLVER_SURFACES", everything_but_docs)
+    if strangers := sorted(set(chosen) - set(SURFACES)):
+        env.problem("RESOLVER_SURFACES", f"unknown: {', '.join(strangers)} (of {', '.join(SURFACES)})")
+    return frozenset(chosen)
+
+
+def _bind(env: Environment) -> str:
+    bind = env.text("RESOLVER_BIND", "127.0.0.1:8080")
+    if not re.fullmatch(r"unix:/.+|(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}", bind):
+        env.problem("RESOLVER_BIND", "must be host:port or unix:/path")
+    return bind
+
+
+def _refuse_what_is_not_there_yet(env: Environment, variables: Mapping[str, str]) -> None:
+    for name, neutral in _NOT_YET.items():
+        if variables.get(name, "").strip() not in ("", neutral):
+            env.problem(name, "is not available in this version")
+
+
+def _unknown_names(env: Environment) -> tuple[str, ...]:
+    """A misspelt variable is silently without effect; an orchestrator's own (RESOLVER_SERVICE_HOST) is not
+    ours to refuse. So: a warning, with the name that was probably meant."""
+    known = env.known | set(_NOT_YET)
+    return tuple(
+        f"{name} is not a setting; {close[0]} may be meant"
+        for name in env.names("RESOLVER_")
+        if name not in known and (close := difflib.get_close_matches(name, known, n=1, cutoff=0.8))
+    )

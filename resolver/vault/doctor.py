@@ -1,0 +1,51 @@
+"""What `resolver check` wants to know of a Redis. Asks INFO alone: managed services close CONFIG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis import Redis, RedisError
+
+from resolver.errors import VaultUnavailable
+from resolver.secret import Secret
+from resolver.vault.connect import connect
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    version: str
+    eviction: str
+    append_only: bool
+    encrypted: bool
+    """TLS, a Unix socket, or this very host."""
+    user: str
+
+
+def examine(url: Secret) -> RedisFacts:
+    client = connect(url, connections=1)
+    try:
+        info = client.info()
+        return RedisFacts(
+            version=str(info.get("redis_version", "unknown")),
+            eviction=str(info.get("maxmemory_policy", "unknown")),
+            append_only=bool(info.get("aof_enabled")),
+            encrypted=_is_private(url.reveal()),
+            user=_user(client),
+        )
+    except RedisError as error:
+        raise VaultUnavailable(f"redis: {type(error).__name__}") from error
+    finally:
+        client.close()
+
+
+def _is_private(url: str) -> bool:
+    host = url.split("://", 1)[1].rsplit("@", 1)[-1]
+    return url.startswith(("rediss://", "unix://")) or host.startswith(("127.", "localhost", "[::1]"))
+
+
+def _user(client: Redis) -> str:
+    try:
+        name = client.acl_whoami()
+    except RedisError:
+        return "unknown"
+    return name.decode() if isinstance(name, bytes) else name

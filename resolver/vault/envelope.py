@@ -1,0 +1,52 @@
+"""Sealed bytes: AES-256-GCM, bound to the key name they are stored under.
+
+    version (1) | nonce (12) | length of key id (1) | key id | ciphertext and tag
+
+The nonce comes at a fixed place because it is also the record's version: `scripts/replace.lua` compares it.
+Hazard: anything sealed for one key name opens under that name alone; move a value and it is lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from cryptography.exceptions import InvalidTag
+
+from resolver.errors import Unreadable
+from resolver.vault.keyring import Keyring
+from resolver.vault.keyspace import partition_of
+
+_VERSION = b"\x01"
+_NONCE = slice(1, 13)
+
+
+class Envelope:
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def seal(self, key_name: str, plaintext: bytes) -> bytes:
+        key_id = self._keyring.sealing_id
+        nonce = secrets.token_bytes(12)
+        label = key_id.encode()
+        ciphertext = self._keyring.cipher(key_id, partition_of(key_name)).encrypt(
+            nonce, plaintext, _VERSION + key_name.encode()
+        )
+        return b"".join((_VERSION, nonce, bytes((len(label),)), label, ciphertext))
+
+    def open(self, key_name: str, sealed: bytes) -> bytes:
+        if sealed[:1] != _VERSION or len(sealed) < 14:
+            raise Unreadable()
+        start = 14 + sealed[13]
+        try:
+            cipher = self._keyring.cipher(sealed[14:start].decode("ascii"), partition_of(key_name))
+            return cipher.decrypt(sealed[_NONCE], sealed[start:], _VERSION + key_name.encode())
+        except (InvalidTag, UnicodeDecodeError, ValueError):
+            raise Unreadable() from None
+
+
+def nonce_of(sealed: bytes) -> bytes:
+    return sealed[_NONCE]
+
+
+def key_id_of(sealed: bytes) -> str:
+    return sealed[14 : 14 + sealed[13]].decode("ascii", "replace")

@@ -1,0 +1,49 @@
+"""Is this the database that our keys were made for?
+
+The first process to reach an empty database writes a fingerprint of the index key and the partition count.
+A process that disagrees (a wrong key, a restored backup of another deployment) would find nothing and store
+what nobody else finds: it answers "unavailable" until one of the two is mended.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+from redis import Redis
+
+from resolver.errors import VaultUnavailable
+from resolver.vault.keyspace import FINGERPRINT_KEY, Keyspace
+
+# Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
+# run side by side during a rolling upgrade.
+_READABLE = range(1, 2)
+_WRITTEN = 1
+_TRUSTED_SECONDS = 1.0
+
+
+class Fingerprint:
+    """Asked before every use of the vault, looked up at most once a second."""
+
+    def __init__(self, redis: Redis, keyspace: Keyspace) -> None:
+        self._redis = redis
+        self._own = keyspace.fingerprint()
+        self._trusted_until = 0.0
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if now < self._trusted_until:
+            return
+        found = cast(bytes | None, self._redis.get(FINGERPRINT_KEY)) or self._claim()
+        schema, _, keys = found.decode().partition(":")
+        if keys != self._own:
+            raise VaultUnavailable("the Redis database belongs to another index key or partition count")
+        if not schema.isdigit() or int(schema) not in _READABLE:
+            raise VaultUnavailable("the Redis database has a schema that this version cannot read")
+        self._trusted_until = now + _TRUSTED_SECONDS
+
+    def _claim(self) -> bytes:
+        mine = f"{_WRITTEN}:{self._own}".encode()
+        self._redis.set(FINGERPRINT_KEY, mine, nx=True)
+        # Read again: two processes may have raced here, and only one of them wrote.
+        return cast(bytes | None, self._redis.get(FINGERPRINT_KEY)) or mine

@@ -1,0 +1,125 @@
+"""Velt's side of the wire: one pooled client, bounded in time and size, with typed failures.
+
+Credentials are added here and nowhere else. Redirects are not followed: they would carry the credentials to
+another host. Nothing is repeated: whether a POST may be sent twice is the use case's decision.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from resolver.deadline import Deadline
+from resolver.errors import VeltRefused, VeltUnavailable
+from resolver.secret import Secret
+
+JSON = dict[str, Any]
+_CONNECT_SECONDS = 1.0
+_LARGEST_ANSWER = 16 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+# Velt's refusals, and the HTTP status they are passed on with when Velt sent them under a 200.
+_REFUSALS = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+}
+
+
+class Endpoint(StrEnum):
+    ADD = "/v2/notifications/add"
+    UPDATE = "/v2/notifications/update"
+    GET = "/v2/notifications/get"
+    DELETE = "/v2/notifications/delete"
+    CONFIG_SET = "/v2/notifications/config/set"
+    CONFIG_GET = "/v2/notifications/config/get"
+    WORKSPACE_GET = "/v2/workspace/notificationconfig/get"
+    WORKSPACE_UPDATE = "/v2/workspace/notificationconfig/update"
+
+
+class VeltClient:
+    def __init__(self, url: str, api_key: Secret, auth_token: Secret, connections: int) -> None:
+        self._url = url
+        self._headers = {
+            "content-type": "application/json",
+            "x-velt-api-key": api_key.reveal(),
+            "x-velt-auth-token": auth_token.reveal(),
+        }
+        self._pool = urllib3.PoolManager(maxsize=connections, block=False, retries=False)
+
+    def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+        """Velt's whole successful answer, `{"result": …}`.
+
+        Raises VeltRefused for Velt's own no, VeltUnavailable for anything that isn't an answer.
+        """
+        status, body, retry_after = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
+        answer = _parsed(body)
+        error = answer.get("error")
+        if isinstance(error, dict):
+            raise _failure(status, error, answer, retry_after)
+        result = answer.get("result")
+        if not 200 <= status < 300 or not isinstance(result, dict) or result.get("status") != "success":
+            raise VeltUnavailable(f"velt: HTTP {status} without a result")
+        return answer
+
+    def _exchange(self, endpoint: Endpoint, body: bytes, deadline: Deadline) -> tuple[int, bytes, str | None]:
+        seconds = deadline.remaining()
+        if seconds <= 0:
+            raise VeltUnavailable("velt: no time left")
+        try:
+            response = self._pool.request(
+                "POST",
+                self._url + endpoint,
+                body=body,
+                headers=self._headers,
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), total=seconds),
+            )
+            return response.status, _read(response, deadline), response.headers.get("retry-after")
+        except (HTTPError, OSError, ValueError) as error:
+            raise VeltUnavailable(f"velt: {type(error).__name__}") from error
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
+    """At most so many bytes in at most so much time; a connection not read to its end isn't reused."""
+    chunks, size = [], 0
+    try:
+        while chunk := response.read1(_CHUNK, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _LARGEST_ANSWER or deadline.remaining() <= 0:
+                response.close()
+                raise VeltUnavailable("velt: the answer is too large or too slow")
+    finally:
+        response.release_conn()
+    return b"".join(chunks)
+
+
+def _parsed(body: bytes) -> JSON:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise VeltUnavailable("velt: the answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise VeltUnavailable("velt: the answer is not an object")
+    return answer
+
+
+def _failure(http_status: int, error: JSON, answer: JSON, retry_after: str | None) -> Exception:
+    """Branches on Velt's `error.status` first: it is the documented word, the HTTP status isn't."""
+    status = str(error.get("status"))
+    sent_as = http_status if 400 <= http_status < 500 else _REFUSALS.get(status)
+    if sent_as is None:
+        return VeltUnavailable(f"velt: {status[:40]} (HTTP {http_status})")
+    return VeltRefused(status, sent_as, answer, retry_after)

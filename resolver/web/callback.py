@@ -1,0 +1,101 @@
+"""The callbacks: what Velt's browser SDK calls as its notification data provider.
+
+get     {organizationId, notificationIds}  -> {"data": {id: content}, "success": true, "statusCode": 200}
+delete  {organizationId, notificationId}   -> {"success": true, "statusCode": 200}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+
+from resolver.access.tokens import EndUser
+from resolver.errors import InvalidArgument
+from resolver.fields import LONGEST_ID, as_notification_id
+from resolver.notifications.delivery import Reader
+from resolver.record import Record
+from resolver.services import Services
+from resolver.web import cors
+from resolver.web.body import read_json
+from resolver.web.errors import json_reply
+from resolver.web.request import reader
+
+JSON = dict[str, Any]
+PREFIX = "/api/velt/notifications/"
+MOST_IDS = 1000
+
+
+def blueprint(services: Services) -> Blueprint:
+    callback = Blueprint("callback", __name__)
+
+    def get() -> Response:
+        body = _body()
+        notifications = _notification_ids(body)
+        if not notifications:
+            return json_reply(_found([]))
+        organization = _organization(body, reader())
+        return json_reply(_found(services.delivery.read(reader(), organization, notifications)))
+
+    def delete() -> Response:
+        body = _body()
+        notification = as_notification_id(body.get("notificationId"))
+        if not notification:
+            raise InvalidArgument("notificationId must be a string")
+        services.delivery.delete(reader(), _organization(body, reader()), notification)
+        return json_reply({"success": True, "statusCode": 200})
+
+    def preflight() -> Response:
+        return cors.preflight(request.headers.get("origin"), services.settings.cors_origins)
+
+    for view in (get, delete):
+        path = PREFIX + view.__name__
+        callback.add_url_rule(path, view_func=view, methods=["POST"], provide_automatic_options=False)
+        callback.add_url_rule(path, view_func=preflight, methods=["OPTIONS"])
+    return callback
+
+
+def _body() -> JSON:
+    """The bare request; some SDK versions wrap it in `data`."""
+    body = read_json()
+    inner = body.get("data")
+    return inner if isinstance(inner, dict) else body
+
+
+def _notification_ids(body: JSON) -> list[str]:
+    given = body.get("notificationIds")
+    if given is None:
+        return []
+    if not isinstance(given, list) or len(given) > MOST_IDS:
+        raise InvalidArgument(f"notificationIds must be a list of at most {MOST_IDS} strings")
+    ids = [as_notification_id(value) for value in given]
+    if None in ids:
+        raise InvalidArgument("notificationIds must be strings")
+    # Nothing is kept under an id this long: absent, like any other unknown one.
+    return list(dict.fromkeys(id_ for id_ in ids if id_ and len(id_) <= LONGEST_ID))
+
+
+def _organization(body: JSON, who: Reader) -> str:
+    """At the top; else in the metadata that some SDK versions send, the client's own form first; else the
+    one that the token holds. Never "any"."""
+    metadata = body.get("metadata")
+    places = [body.get("organizationId")]
+    if isinstance(metadata, dict):
+        places += [metadata.get("clientOrganizationId"), metadata.get("organizationId")]
+    for organization in places:
+        if organization is None or organization == "":
+            continue
+        if not isinstance(organization, str):
+            raise InvalidArgument("organizationId must be a string")
+        return organization
+    if isinstance(who, EndUser) and len(who.organizations) == 1:
+        return next(iter(who.organizations))
+    raise InvalidArgument("organizationId is required")
+
+
+def _found(records: Iterable[Record]) -> bytes:
+    """Spliced from the records' own bytes: content is not parsed on its way out."""
+    items = b",".join(orjson.dumps(r.notification) + b":" + r.reply_json() for r in records)
+    return b'{"data":{' + items + b'},"success":true,"statusCode":200}'

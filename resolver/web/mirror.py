@@ -1,0 +1,57 @@
+"""The mirror: Velt's eight notification endpoints, path for path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, Response
+
+from resolver.deadline import Deadline
+from resolver.services import Services
+from resolver.velt import requests
+from resolver.velt.client import Endpoint
+from resolver.web.body import read_data
+from resolver.web.errors import json_reply
+from resolver.web.request import deadline
+
+UseCase = Callable[[Any, Deadline], dict[str, Any]]
+
+# The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
+_FORWARDED = {
+    Endpoint.CONFIG_SET: requests.CONFIG_SET,
+    Endpoint.CONFIG_GET: requests.CONFIG_GET,
+    Endpoint.WORKSPACE_GET: requests.WORKSPACE_GET,
+    Endpoint.WORKSPACE_UPDATE: requests.WORKSPACE_UPDATE,
+}
+
+
+def blueprint(services: Services) -> Blueprint:
+    mirror = Blueprint("mirror", __name__)
+    use_cases: dict[Endpoint, UseCase] = {
+        Endpoint.ADD: services.add,
+        Endpoint.UPDATE: services.update,
+        Endpoint.GET: services.get,
+        Endpoint.DELETE: services.delete,
+    }
+
+    def answer(endpoint: Endpoint) -> Response:
+        data = read_data(optional=endpoint is Endpoint.WORKSPACE_GET)
+        if use_case := use_cases.get(endpoint):
+            return json_reply(use_case(data, deadline(services)))
+        return json_reply(_forward(services, endpoint, data))
+
+    for endpoint in Endpoint:
+        mirror.add_url_rule(
+            endpoint.value,
+            endpoint=endpoint.name.lower(),
+            view_func=partial(answer, endpoint),
+            methods=["POST"],
+            provide_automatic_options=False,
+        )
+    return mirror
+
+
+def _forward(services: Services, endpoint: Endpoint, data: Any) -> Any:
+    return services.velt.post(endpoint, requests.parse(_FORWARDED[endpoint], data), deadline(services))

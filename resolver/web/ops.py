@@ -1,0 +1,38 @@
+"""What a load balancer asks: is this process alive, and may it get traffic."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from resolver.errors import Unavailable
+from resolver.services import Services
+from resolver.web.errors import json_reply
+
+
+def blueprint(services: Services) -> Blueprint:
+    ops = Blueprint("ops", __name__)
+    reached = False
+
+    @ops.get("/livez", provide_automatic_options=False)
+    def livez() -> Response:
+        return json_reply({"status": "ok"})
+
+    @ops.get("/readyz", provide_automatic_options=False)
+    def readyz() -> Response:
+        """Red only until Redis was reached once: an outage that every instance shares must not make an
+        orchestrator pull them all, since a balancer's own 503 has neither CORS headers nor our shape."""
+        nonlocal reached
+        redis = _redis_state(services)
+        reached = reached or redis == "ok"
+        status, http = ("ok", 200) if reached else ("starting", 503)
+        return json_reply({"status": status, "redis": redis}, http)
+
+    return ops
+
+
+def _redis_state(services: Services) -> str:
+    try:
+        services.vault.ping()
+    except Unavailable:
+        return "down"
+    return "ok"

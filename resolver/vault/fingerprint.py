@@ -34,8 +34,8 @@ class Fingerprint:
         now = time.monotonic()
         if now < self._trusted_until:
             return
-        found = cast(bytes | None, self._redis.get(FINGERPRINT_KEY)) or self._claim()
-        schema, _, keys = found.decode().partition(":")
+        found = self._found()
+        schema, _, keys = (self._claim() if found is None else found).decode("ascii", "replace").partition(":")
         if keys != self._own:
             raise VaultUnavailable("the Redis database belongs to another index key or partition count")
         if not schema.isdigit() or int(schema) not in _READABLE:
@@ -46,4 +46,7 @@ class Fingerprint:
         mine = f"{_WRITTEN}:{self._own}".encode()
         self._redis.set(FINGERPRINT_KEY, mine, nx=True)
         # Read again: two processes may have raced here, and only one of them wrote.
-        return cast(bytes | None, self._redis.get(FINGERPRINT_KEY)) or mine
+        return self._found() or mine
+
+    def _found(self) -> bytes | None:
+        return cast(bytes | None, self._redis.get(FINGERPRINT_KEY))

@@ -1,0 +1,101 @@
+"""The notifications Velt holds: one per id and organization, in the order of their timestamps."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from resolver.sandbox.access import Members
+from resolver.sandbox.validation import Json
+
+
+@dataclass
+class Record:
+    """A notification. `sent` is what the caller sent, verbatim, with later updates laid on top."""
+
+    id: str
+    sent: Json
+    admitted: Members
+    timestamp: int = 0
+    sequence: int = 0
+    read: dict[str, bool] = field(default_factory=dict)
+    """Who has read it, and whether it stays in that person's "For You" all the same."""
+
+    @property
+    def organization_id(self) -> str:
+        return str(self.sent["organizationId"])
+
+    @property
+    def document_id(self) -> str:
+        return str(self.sent["documentId"])
+
+    @property
+    def location_id(self) -> str | None:
+        location: Json = self.sent.get("location", {})
+        location_id = self.sent.get("locationId", location.get("id"))
+        return None if location_id is None else str(location_id)
+
+    @property
+    def source(self) -> str:
+        return str(self.sent.get("notificationSource", "custom"))
+
+    @property
+    def people(self) -> dict[str, Any]:
+        return {person["userId"]: person for person in self.sent.get("notifyUsers", [])}
+
+    @property
+    def is_for_everyone(self) -> bool:
+        return self.sent.get("notifyAll", True) is True
+
+    @property
+    def context(self) -> Json:
+        access: Json = self.sent.get("context", {}).get("access", {})
+        return access
+
+    def raw(self) -> Json:
+        """Everything held about it, for whoever wants to see what Velt would hold."""
+        return {
+            "id": self.id,
+            "organizationId": self.organization_id,
+            "documentId": self.document_id,
+            "notificationSource": self.source,
+            "timestamp": self.timestamp,
+            "readByUserIds": list(self.read),
+            "persistReadForUserIds": [user_id for user_id, persists in self.read.items() if persists],
+            "data": self.sent,
+        }
+
+
+class Records:
+    def __init__(self) -> None:
+        self._organizations: dict[str, dict[str, Record]] = {}
+        self._sequence = 0
+        self._latest = 0
+
+    def put(self, record: Record) -> None:
+        """Store it as the newest. An id that exists is replaced, and moves to the front."""
+        self._sequence += 1
+        self._latest = max(self._latest, time.time_ns() // 1_000_000)
+        record.sequence, record.timestamp = self._sequence, self._latest
+        self.remove(record)
+        self._organizations.setdefault(record.organization_id, {})[record.id] = record
+
+    def find(self, organization_id: str, notification_id: str) -> Record | None:
+        return self._organizations.get(organization_id, {}).get(notification_id)
+
+    def remove(self, record: Record) -> None:
+        self._organizations.get(record.organization_id, {}).pop(record.id, None)
+
+    def of(self, organization_id: str) -> list[Record]:
+        """An organization's notifications, oldest first."""
+        return list(self._organizations.get(organization_id, {}).values())
+
+    def __iter__(self) -> Iterator[Record]:
+        for organization_id in self._organizations:
+            yield from self.of(organization_id)
+
+
+def new_id() -> str:
+    """Velt's own ids look like 16-digit numbers."""
+    return str(10**15 + secrets.randbelow(9 * 10**15))

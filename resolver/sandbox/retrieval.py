@@ -1,0 +1,81 @@
+"""/v2/notifications/get, and the shape in which Velt hands out a notification."""
+
+import re
+
+from resolver.sandbox.errors import invalid
+from resolver.sandbox.records import Record
+from resolver.sandbox.replies import Success
+from resolver.sandbox.scope import Scope
+from resolver.sandbox.state import State
+from resolver.sandbox.validation import Fields, Json, integer, list_of, one_of, text
+
+ID_LIMIT = 30
+_DEFAULT_PAGE = 1000
+_TOKEN = re.compile(r"p([0-9]{1,16})")
+_MAX_INTEGER = 2**53 - 1
+_COPIED = (
+    "notificationSourceData",
+    "actionUser",
+    "displayHeadlineMessageTemplate",
+    "displayHeadlineMessageTemplateData",
+    "displayBodyMessage",
+    "displayBodyMessageTemplate",
+    "displayBodyMessageTemplateData",
+)
+
+
+def get(state: State, data: Fields) -> Success:
+    scope = Scope.read(data)
+    if scope.document_id is None and scope.user_id is None:
+        raise invalid("documentId or userId is required")
+    newest_first = data.optional("order", one_of("asc", "desc")) != "asc"
+    wanted = [record for record in _candidates(state, data, scope) if scope.holds(record, state.access)]
+    wanted.sort(key=lambda record: record.sequence, reverse=newest_first)
+    page, token = _page(wanted, data, newest_first)
+    return Success("Notification(s) retrieved successfully.", [item(r, state.api_key) for r in page], token)
+
+
+def item(record: Record, api_key: str) -> Json:
+    copied = {name: record.sent[name] for name in _COPIED if name in record.sent}
+    return {
+        "id": record.id,
+        "notificationSource": record.source,
+        **copied,
+        "metadata": _metadata(record, api_key),
+        "notifyUsers": list(record.people.values()),
+        "notifyUsersByUserId": record.people,
+        "timestamp": record.timestamp,
+    }
+
+
+def _candidates(state: State, data: Fields, scope: Scope) -> list[Record]:
+    ids = data.optional("notificationIds", list_of(text))
+    if not ids:
+        return state.records.of(scope.organization_id)
+    if len(ids) > ID_LIMIT:
+        raise invalid(f"notificationIds may hold at most {ID_LIMIT} ids")
+    found = (state.records.find(scope.organization_id, wanted) for wanted in dict.fromkeys(ids))
+    return [record for record in found if record]
+
+
+def _page(wanted: list[Record], data: Fields, newest_first: bool) -> tuple[list[Record], str | None]:
+    """A token names the last notification handed out, so that new ones do not shift the pages."""
+    size = data.optional("pageSize", integer(1, _MAX_INTEGER)) or _DEFAULT_PAGE
+    last = data.optional("pageToken", _page_token)
+    if last is not None:
+        wanted = [r for r in wanted if (r.sequence < last if newest_first else r.sequence > last)]
+    page = wanted[:size]
+    return page, (f"p{page[-1].sequence}" if len(wanted) > size else None)
+
+
+def _page_token(value: object, path: str) -> int:
+    token = _TOKEN.fullmatch(text(value, path))
+    if token is None:
+        raise invalid(f"{path} is not a page token of this API")
+    return int(token[1])
+
+
+def _metadata(record: Record, api_key: str) -> Json:
+    ids = {"apiKey": api_key, "documentId": record.document_id, "organizationId": record.organization_id}
+    location = {} if record.location_id is None else {"locationId": record.location_id}
+    return {**record.sent.get("metadata", {}), **location, **ids}

@@ -1,0 +1,86 @@
+"""Real components for everybody: a Redis server, and the Velt sandbox over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from resolver.app import create_app
+from resolver.cli.local_redis import LocalRedis
+from resolver.sandbox import create_app as create_sandbox
+from resolver.sandbox import start
+from resolver.services import Services
+from resolver.settings import load
+from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
+    server = LocalRedis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_server: LocalRedis) -> Iterator[Redis]:
+    """A client on an empty database."""
+    client = Redis.from_url(redis_server.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def sandbox_url() -> Iterator[str]:
+    with start(create_sandbox(API_KEY, VELT_TOKEN)) as running:
+        yield running.url
+
+
+@pytest.fixture
+def velt(sandbox_url: str) -> Iterator[Velt]:
+    sandbox = Velt(sandbox_url)
+    sandbox.control("POST", "reset")
+    yield sandbox
+    sandbox.mend()
+
+
+@pytest.fixture
+def resolver_environment(redis_server: LocalRedis, redis: Redis, velt: Velt) -> dict[str, str]:
+    """Of a resolver on an empty Redis and a fresh sandbox."""
+    return environment(REDIS_URL=redis_server.url, VELT_API_URL=velt.url, RESOLVER_LOG_LEVEL="error")
+
+
+@pytest.fixture
+def make_api(resolver_environment: dict[str, str]) -> Callable[..., Api]:
+    """A resolver with changed settings."""
+
+    def make(**changes: str) -> Api:
+        return Api(create_app(load({**resolver_environment, **changes})).test_client())
+
+    return make
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def services(api: Api) -> Services:
+    found: Services = api.client.application.extensions["resolver"]
+    return found
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes a file for a test and says where it is."""
+
+    def make(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make

@@ -1,0 +1,133 @@
+"""What the tests share: a complete environment, payloads with canaries, and callers of each surface."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import urllib3
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+JSON = dict[str, Any]
+
+API_KEY = "velt-api-key-for-tests"
+VELT_TOKEN = "velt-auth-token-for-tests"
+CALLER_TOKEN = "caller-token-for-tests-0123456789abcdef"
+TOKEN_SECRET = "end-user-token-secret-for-tests-0123456789"
+BACKEND = {"x-velt-api-key": API_KEY, "x-velt-auth-token": CALLER_TOKEN}
+
+
+def key(byte: int) -> str:
+    """32 bytes that pass for random ones, told apart by their first."""
+    return base64.b64encode(bytes([byte, *range(1, 32)])).decode()
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {
+        "RESOLVER_MODE": "development",
+        "VELT_API_KEY": API_KEY,
+        "VELT_AUTH_TOKEN": VELT_TOKEN,
+        "RESOLVER_CALLER_TOKENS": f"backend:{CALLER_TOKEN}",
+        "RESOLVER_MASTER_KEYS": f"k1:{key(1)}",
+        "RESOLVER_INDEX_KEY": key(9),
+        "RESOLVER_TOKEN_SECRET": TOKEN_SECRET,
+        **changes,
+    }
+
+
+def notification(**changes: Any) -> JSON:
+    """An add as a backend would send it. Everything that must stay at home has CANARY in it."""
+    return {
+        "organizationId": "acme",
+        "documentId": "doc-1",
+        "notificationId": "n-1",
+        "actionUser": {"userId": "ana", "name": "CANARY Ana", "email": "CANARY-ana@example.com"},
+        "notifyUsers": [{"userId": "ben", "name": "CANARY Ben", "email": "CANARY-ben@example.com"}],
+        "notifyAll": False,
+        "displayHeadlineMessageTemplate": "{actionUser} CANARY wrote to {recipientUser}",
+        "displayHeadlineMessageTemplateData": {"recipientUser": {"userId": "ben", "name": "CANARY Ben"}},
+        "displayBodyMessage": "CANARY body",
+        **changes,
+    }
+
+
+@dataclass(frozen=True)
+class Velt:
+    """The sandbox, seen from outside."""
+
+    url: str
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        reply = urllib3.request(method, f"{self.url}/_sandbox/{path}", json=body, retries=False, timeout=10)
+        assert reply.status < 300, reply.data
+        return reply.json()
+
+    def ledger(self, path: str | None = None) -> list[JSON]:
+        query = f"?{urlencode({'path': path})}" if path else ""
+        entries: list[JSON] = self.control("GET", f"ledger{query}")["entries"]
+        return entries
+
+    def sent(self, path: str | None = None) -> list[Any]:
+        return [entry["body"]["data"] for entry in self.ledger(path)]
+
+    def break_with(self, **fault: Any) -> None:
+        self.control("POST", "faults", fault)
+
+    def mend(self) -> None:
+        self.control("DELETE", "faults")
+
+    def inbox(self, user: str, organization: str = "acme") -> list[JSON]:
+        query = urlencode({"organizationId": organization, "userId": user})
+        items: list[JSON] = self.control("GET", f"inbox?{query}")["notifications"]
+        return items
+
+
+@dataclass(frozen=True)
+class Api:
+    """The resolver's application, called as each kind of caller calls it."""
+
+    client: FlaskClient
+
+    def post(self, path: str, body: Any, headers: Mapping[str, str] = BACKEND) -> TestResponse:
+        raw = body if isinstance(body, bytes) else orjson.dumps(body)
+        return self.client.post(path, data=raw, headers={"content-type": "application/json", **headers})
+
+    def velt(self, path: str, data: Any) -> TestResponse:
+        return self.post(f"/v2/{path}", {"data": data})
+
+    def add(self, **changes: Any) -> TestResponse:
+        return self.velt("notifications/add", notification(**changes))
+
+    def token(self, user: str, *organizations: str) -> str:
+        reply = self.post("/api/velt/token", {"userId": user, "organizationIds": list(organizations)})
+        assert reply.status_code == 200, reply.data
+        return str(reply.json["token"])  # type: ignore[index]
+
+    def callback(self, name: str, body: Any, user: str = "ben", *organizations: str) -> TestResponse:
+        bearer = {"authorization": f"Bearer {self.token(user, *(organizations or ('acme',)))}"}
+        return self.post(f"/api/velt/notifications/{name}", body, bearer)
+
+    def read(self, *ids: Any, user: str = "ben", organization: str = "acme") -> JSON:
+        """What that user's browser gets for these ids."""
+        body = {"organizationId": organization, "notificationIds": list(ids)}
+        reply = self.callback("get", body, user, organization)
+        assert reply.status_code == 200, reply.data
+        found: JSON = reply.json["data"]  # type: ignore[index]
+        return found
+
+    def erase(self, id_: str, user: str = "ben", organization: str = "acme") -> TestResponse:
+        body = {"organizationId": organization, "notificationId": id_}
+        return self.callback("delete", body, user, organization)
+
+
+def error_of(reply: TestResponse) -> tuple[int, str]:
+    """HTTP status and Velt's status of a mirror's error."""
+    body = reply.get_json()
+    assert body.keys() == {"error"}
+    assert isinstance(body["error"]["message"], str)
+    return reply.status_code, body["error"]["status"]

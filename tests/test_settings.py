@@ -1,0 +1,191 @@
+"""The settings: every problem at once, secrets from files and commands, nothing printed by accident."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resolver.errors import SettingsError
+from resolver.settings import load
+from tests.support import VELT_TOKEN, environment, key
+
+Write = Callable[[str, str], Path]
+
+
+def problems(variables: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(variables)
+    return caught.value.problems
+
+
+def test_an_empty_environment_names_every_required_variable_at_once() -> None:
+    named = {problem.split(":")[0] for problem in problems({})}
+    assert named == {
+        "VELT_API_KEY",
+        "VELT_AUTH_TOKEN",
+        "RESOLVER_CALLER_TOKENS",
+        "RESOLVER_MASTER_KEYS",
+        "RESOLVER_INDEX_KEY",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VELT_API_KEY",
+        "VELT_AUTH_TOKEN",
+        "RESOLVER_CALLER_TOKENS",
+        "RESOLVER_MASTER_KEYS",
+        "RESOLVER_INDEX_KEY",
+    ],
+)
+def test_a_missing_required_variable_is_named(name: str) -> None:
+    assert [p.split(":")[0] for p in problems({**environment(), name: " "})] == [name]
+
+
+def test_the_documented_defaults_hold() -> None:
+    settings = load(environment(RESOLVER_MODE=""))
+    assert settings.mode == "production"
+    assert settings.velt_api_url == "https://api.velt.dev"
+    assert settings.redis_url.reveal() == "redis://127.0.0.1:6379/0"
+    assert (settings.read_policy, settings.delete_policy) == ("recipient", "recipient")
+    assert (settings.deadline_ms, settings.retention_days, settings.trusted_proxies) == (2000, 90, 0)
+    assert settings.surfaces == {"callback", "mirror", "token", "privacy", "metrics"}
+    assert settings.bind == "127.0.0.1:8080"
+    assert settings.cors_origins == frozenset()
+
+
+def test_velts_own_token_is_refused_as_a_caller_token() -> None:
+    same = "x1" * 20
+    found = problems(
+        environment(VELT_AUTH_TOKEN=same, RESOLVER_CALLER_TOKENS=f"backend:{same}", RESOLVER_MODE="")
+    )
+    assert len(found) == 1
+    assert "VELT_AUTH_TOKEN" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESOLVER_CALLER_TOKENS", "backend:short"),
+        ("RESOLVER_CALLER_TOKENS", "backend:" + "a" * 40),
+        ("RESOLVER_CALLER_TOKENS", "no-name-at-all"),
+        ("RESOLVER_CALLER_TOKENS", f"a:{'xy' * 20},a:{'yz' * 20}"),
+        ("RESOLVER_CALLER_TOKENS", f"a:{'xy' * 20},b:{'xy' * 20}"),
+        ("RESOLVER_MASTER_KEYS", "k1:not-base64!"),
+        ("RESOLVER_MASTER_KEYS", "k1:c2hvcnQ="),
+        ("RESOLVER_MASTER_KEYS", "k1:" + "A" * 43 + "="),
+        ("RESOLVER_INDEX_KEY", "A" * 43 + "="),
+        ("RESOLVER_INDEX_KEY", key(1)),
+        ("RESOLVER_TOKEN_SECRET", "too-short"),
+        ("RESOLVER_MODE", "prod"),
+        ("RESOLVER_READ_POLICY", "everybody"),
+        ("RESOLVER_DELETE_POLICY", "anyone"),
+        ("RESOLVER_DEADLINE_MS", "fast"),
+        ("RESOLVER_DEADLINE_MS", "1"),
+        ("RESOLVER_RETENTION_DAYS", "-1"),
+        ("RESOLVER_TOKEN_LEEWAY", "61"),
+        ("RESOLVER_SURFACES", "callback,mirrors"),
+        ("RESOLVER_CORS_ORIGINS", "*"),
+        ("RESOLVER_CORS_ORIGINS", "null"),
+        ("RESOLVER_CORS_ORIGINS", "https://*.example.com"),
+        ("RESOLVER_CORS_ORIGINS", "https://app.example.com/"),
+        ("RESOLVER_CORS_ORIGINS", r"https://app\.example\.com"),
+        ("RESOLVER_BIND", "8080"),
+        ("REDIS_URL", "http://127.0.0.1"),
+        ("VELT_API_URL", "ftp://api.velt.dev"),
+        ("VELT_API_URL", "https://user:pass@api.velt.dev"),
+        ("WEB_CONCURRENCY", "0"),
+    ],
+)
+def test_a_weak_or_wrong_value_is_refused_by_name_and_never_repeated_as_a_secret(
+    name: str, value: str
+) -> None:
+    found = problems(environment(**{name: value}))
+    assert {problem.split(":")[0] for problem in found} == {name}
+    if name in (
+        "RESOLVER_CALLER_TOKENS",
+        "RESOLVER_MASTER_KEYS",
+        "RESOLVER_INDEX_KEY",
+        "RESOLVER_TOKEN_SECRET",
+    ):
+        assert not any(value.split(":")[-1] in problem for problem in found)
+
+
+def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None:
+    assert problems(environment(RESOLVER_MODE="production", VELT_API_URL="http://api.velt.dev")) == [
+        "VELT_API_URL: must be https in production"
+    ]
+    assert load(environment(RESOLVER_MODE="production", VELT_API_URL="http://127.0.0.1:9000"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESOLVER_READ_POLICY", "document"),
+        ("RESOLVER_TOKEN_JWKS_URL", "https://id.example.com/jwks"),
+        ("RESOLVER_AUDIT_LOG", "/var/log/audit"),
+        ("RESOLVER_REGISTRATION", "deferred"),
+        ("RESOLVER_RATE_LIMIT", "600/minute"),
+    ],
+)
+def test_a_promise_that_this_version_cannot_keep_refuses_the_start(name: str, value: str) -> None:
+    assert [p.split(":")[0] for p in problems(environment(**{name: value}))] == [name]
+
+
+def test_a_secret_comes_from_a_file_without_its_trailing_newline(write: Write) -> None:
+    variables = environment(VELT_AUTH_TOKEN="", VELT_AUTH_TOKEN_FILE=str(write("token", "from a file\n")))
+    assert load(variables).velt_auth_token.reveal() == "from a file"
+
+
+def test_a_secret_given_twice_is_a_contradiction(write: Write) -> None:
+    variables = environment(VELT_AUTH_TOKEN_FILE=str(write("token", VELT_TOKEN)))
+    assert "more than once" in problems(variables)[0]
+
+
+def test_a_secret_file_that_is_not_there_is_named() -> None:
+    found = problems(environment(VELT_AUTH_TOKEN="", VELT_AUTH_TOKEN_FILE="/nowhere/at/all"))
+    assert any(problem.startswith("VELT_AUTH_TOKEN_FILE") for problem in found)
+
+
+def test_master_keys_may_come_from_a_command(write: Write) -> None:
+    script = write("kms", f"k7:{key(7)},k1:{key(1)}\n")
+    variables = environment(RESOLVER_MASTER_KEYS="", RESOLVER_MASTER_KEYS_COMMAND=f"cat {script}")
+    assert list(load(variables).master_keys) == ["k7", "k1"]
+
+
+def test_a_failing_key_command_is_named_without_its_output() -> None:
+    variables = environment(
+        RESOLVER_MASTER_KEYS="", RESOLVER_MASTER_KEYS_COMMAND="sh -c 'echo leaked-key; exit 3'"
+    )
+    found = problems(variables)
+    assert any(problem.startswith("RESOLVER_MASTER_KEYS_COMMAND") for problem in found)
+    assert "leaked-key" not in " ".join(found)
+
+
+def test_no_secret_shows_in_the_settings_repr() -> None:
+    variables = environment(REDIS_URL="redis://:hunter2-password@127.0.0.1:6379/0")
+    shown = repr(load(variables))
+    secret_parts = [
+        variables[name].split(":")[-1]
+        for name in variables
+        if re.search("KEY|TOKEN", name) and name != "RESOLVER_TOKEN_LEEWAY"
+    ]
+    assert not [part for part in [*secret_parts, "hunter2-password"] if part in shown]
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load(environment())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.mode = "production"  # type: ignore[misc]
+
+
+def test_a_misspelt_name_is_pointed_out_and_an_orchestrators_is_not() -> None:
+    settings = load(environment(RESOLVER_RETENTION_DAY="1", RESOLVER_SERVICE_HOST="10.0.0.1"))
+    assert settings.warnings == (
+        "RESOLVER_RETENTION_DAY is not a setting; RESOLVER_RETENTION_DAYS may be meant",
+    )

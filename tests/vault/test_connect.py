@@ -1,0 +1,35 @@
+"""Connecting: which URLs, and never a password in an error."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+from redis import RedisError
+
+from resolver.cli.local_redis import LocalRedis
+from resolver.errors import SettingsError
+from resolver.secret import Secret
+from resolver.vault.connect import connect
+
+
+def test_a_unix_socket_works(redis_server: LocalRedis) -> None:
+    assert connect(Secret.of(redis_server.url), 2).ping()
+
+
+@pytest.mark.parametrize("url", ["redis://:pa55word@host:notaport/0", "gopher://pa55word@host"])
+def test_an_unusable_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        connect(Secret.of(url), 2)
+    assert "pa55word" not in str(caught.value)
+
+
+def test_a_silent_server_is_given_up_within_a_second() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connect(Secret.of(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), 2)
+        started = time.monotonic()
+        with pytest.raises(RedisError):
+            client.get("x")
+        assert time.monotonic() - started < 1.2
+        client.close()

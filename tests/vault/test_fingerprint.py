@@ -1,0 +1,66 @@
+"""A database that was made with other keys is not touched."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from redis import Redis
+
+from resolver.errors import VaultUnavailable
+from resolver.secret import Secret
+from resolver.vault.keyspace import FINGERPRINT_KEY
+from tests.vault.conftest import MakeVault, record
+
+OTHER = Secret(b"another index key, 32 bytes long")
+
+
+def test_the_first_process_claims_an_empty_database(make_vault: MakeVault, redis: Redis) -> None:
+    make_vault().ping()
+    assert redis.get(FINGERPRINT_KEY)
+
+
+def test_a_process_with_another_index_key_reads_and_writes_nothing(
+    make_vault: MakeVault, redis: Redis
+) -> None:
+    make_vault().put(record())
+    stranger, before = make_vault(index=OTHER), sorted(redis.keys())
+    for attempt in (lambda: stranger.put(record()), lambda: stranger.read("acme", ["n-1"]), stranger.ping):
+        with pytest.raises(VaultUnavailable):
+            attempt()
+    assert sorted(redis.keys()) == before
+
+
+def test_it_recovers_by_itself_when_the_right_database_is_back(make_vault: MakeVault, redis: Redis) -> None:
+    make_vault().ping()
+    stranger = make_vault(index=OTHER)
+    with pytest.raises(VaultUnavailable):
+        stranger.ping()
+    redis.flushall()
+    stranger.ping()
+
+
+def test_a_running_process_notices_a_restored_database(make_vault: MakeVault, redis: Redis) -> None:
+    vault = make_vault()
+    vault.ping()
+    redis.set(FINGERPRINT_KEY, b"1:somebody-elses/64")
+    time.sleep(1.1)
+    with pytest.raises(VaultUnavailable):
+        vault.put(record())
+
+
+def test_a_schema_of_the_future_is_not_touched(make_vault: MakeVault, redis: Redis) -> None:
+    make_vault().ping()
+    value = bytes(redis.get(FINGERPRINT_KEY) or b"")
+    redis.set(FINGERPRINT_KEY, b"999:" + value.split(b":", 1)[1])
+    with pytest.raises(VaultUnavailable):
+        make_vault().ping()
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b"nonsense"])
+def test_a_fingerprint_that_makes_no_sense_is_not_ours(
+    make_vault: MakeVault, redis: Redis, garbage: bytes
+) -> None:
+    redis.set(FINGERPRINT_KEY, garbage)
+    with pytest.raises(VaultUnavailable):
+        make_vault().ping()

@@ -1,0 +1,194 @@
+"""The vault on a real Redis: what was put is read, changes don't overwrite each other, outages are loud."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+
+from resolver.errors import Overtaken, VaultUnavailable
+from resolver.record import Record
+from resolver.secret import Secret
+from resolver.vault.connect import connect
+from resolver.vault.envelope import Envelope
+from resolver.vault.keyspace import Keyspace
+from resolver.vault.store import Vault
+from tests.vault.conftest import INDEX, MakeVault, keyring, record
+
+DAY = 86_400
+
+
+def only_key(redis: Redis) -> bytes:
+    (name,) = redis.keys("{p*")
+    return bytes(name)
+
+
+def test_what_was_put_is_read(vault: Vault) -> None:
+    vault.put(record(content=b'{"a":1}'))
+    assert vault.read("acme", ["n-1", "unknown"]) == {"n-1": record(content=b'{"a":1}')}
+
+
+def test_the_same_id_in_two_organizations_never_meets(vault: Vault) -> None:
+    vault.put(record(organization="acme", content=b'{"of":"acme"}'))
+    vault.put(record(organization="zeta", content=b'{"of":"zeta"}'))
+    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"of":"acme"}'
+    assert vault.read("zeta", ["n-1"])["n-1"].content == b'{"of":"zeta"}'
+    vault.remove("acme", ["n-1"])
+    assert vault.read("zeta", ["n-1"])
+
+
+def test_content_expires_when_its_retention_ends(make_vault: MakeVault, redis: Redis) -> None:
+    make_vault(retention_days=7).put(record())
+    assert 7 * DAY - 5 < redis.ttl(only_key(redis)) <= 7 * DAY
+
+
+def test_a_retention_of_zero_keeps_it(make_vault: MakeVault, redis: Redis) -> None:
+    make_vault(retention_days=0).put(record())
+    assert redis.ttl(only_key(redis)) == -1
+
+
+def test_a_change_keeps_the_time_that_is_running(vault: Vault, redis: Redis) -> None:
+    vault.put(record())
+    redis.expire(only_key(redis), 100)
+    vault.change("acme", "n-1", lambda held: replace(held, document="doc-2"))
+    assert vault.read("acme", ["n-1"])["n-1"].document == "doc-2"
+    assert 95 < redis.ttl(only_key(redis)) <= 100
+
+
+def test_a_change_that_returns_nothing_removes(vault: Vault, redis: Redis) -> None:
+    vault.put(record())
+    assert vault.change("acme", "n-1", lambda held: None)
+    assert not redis.keys("{p*")
+
+
+def test_a_change_of_what_is_not_held_says_so(vault: Vault) -> None:
+    assert not vault.change("acme", "n-1", lambda held: held)
+
+
+def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(vault: Vault) -> None:
+    vault.put(record())
+    seen: list[str] = []
+
+    def change(held: Record) -> Record:
+        seen.append(held.document)
+        if len(seen) == 1:
+            vault.put(record(document="from somebody else"))
+        return replace(held, actor="changed")
+
+    assert vault.change("acme", "n-1", change)
+    held = vault.read("acme", ["n-1"])["n-1"]
+    assert (held.document, held.actor) == ("from somebody else", "changed")
+
+
+def test_three_times_overtaken_gives_up(vault: Vault) -> None:
+    vault.put(record())
+
+    def change(held: Record) -> Record:
+        vault.put(record())
+        return replace(held, actor="changed")
+
+    with pytest.raises(Overtaken):
+        vault.change("acme", "n-1", change)
+
+
+def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
+    vault = make_vault()
+    vault.put(record())
+
+    def leave(user: str) -> None:
+        while True:
+            try:
+                vault.change("acme", "n-1", lambda held: replace(held, hidden=(*held.hidden, user)))
+            except Overtaken:
+                continue
+            return
+
+    threads = [threading.Thread(target=leave, args=(f"user-{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(vault.read("acme", ["n-1"])["n-1"].hidden) == {f"user-{n}" for n in range(4)}
+
+
+def test_taking_back_the_first_add_leaves_nothing(vault: Vault, redis: Redis) -> None:
+    vault.take_back(vault.put(record()))
+    assert not redis.keys("{p*")
+
+
+def test_taking_back_a_second_add_restores_the_first_with_its_own_remaining_time(
+    make_vault: MakeVault, redis: Redis
+) -> None:
+    vault = make_vault(retention_days=7)
+    five_days_ago = int((time.time() - 5 * DAY) * 1000)
+    vault.put(record(created=five_days_ago, content=b'{"v":1}'))
+    vault.take_back(vault.put(record(created=int(time.time() * 1000), content=b'{"v":2}')))
+    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":1}'
+    assert 2 * DAY - 60 < redis.ttl(only_key(redis)) <= 2 * DAY
+
+
+def test_taking_back_never_undoes_what_somebody_wrote_since(vault: Vault) -> None:
+    written = vault.put(record(content=b'{"v":1}'))
+    vault.put(record(content=b'{"v":2}'))
+    vault.take_back(written)
+    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":2}'
+
+
+def test_a_thousand_ids_are_read_with_one_mget(vault: Vault, redis: Redis) -> None:
+    ids = [f"n-{n}" for n in range(1000)]
+    for id_ in ids[::10]:
+        vault.put(record(id_))
+    redis.config_resetstat()
+    assert len(vault.read("acme", ids)) == 100
+    calls = redis.info("commandstats")
+    assert calls["cmdstat_mget"]["calls"] == 1
+    assert set(calls) <= {"cmdstat_mget", "cmdstat_config|resetstat", "cmdstat_get", "cmdstat_info"}
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "swapped", "not ours"])
+def test_a_record_that_does_not_open_is_absent_and_counted(vault: Vault, redis: Redis, damage: str) -> None:
+    vault.put(record())
+    name = only_key(redis)
+    vault.put(record("n-2"))
+    other = next(key for key in redis.keys("{p*") if key != name)
+    sealed = bytes(redis.get(name) or b"")
+    redis.set(
+        name,
+        {
+            "flipped bit": sealed[:-1] + bytes([sealed[-1] ^ 1]),
+            "truncated": sealed[:20],
+            "swapped": bytes(redis.get(other) or b""),
+            "not ours": b"hello",
+        }[damage],
+    )
+    assert vault.read("acme", ["n-1"]) == {}
+    assert vault.unreadable == 1
+
+
+def test_a_scan_finds_every_record(vault: Vault) -> None:
+    for n in range(1200):
+        vault.put(record(f"n-{n}"))
+    assert {held.notification for held in vault.scan()} == {f"n-{n}" for n in range(1200)}
+
+
+def test_an_unreachable_redis_is_unavailable_within_a_second_and_never_not_found() -> None:
+    client = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
+    vault = Vault(client, Keyspace(INDEX), Envelope(keyring("k1")), 90)
+    started = time.monotonic()
+    with pytest.raises(VaultUnavailable):
+        vault.read("acme", ["n-1"])
+    assert time.monotonic() - started < 1
+
+
+def test_a_full_redis_refuses_adds_and_goes_on_reading(vault: Vault, redis: Redis) -> None:
+    vault.put(record())
+    try:
+        redis.config_set("maxmemory", "1mb")
+        with pytest.raises(VaultUnavailable):
+            vault.put(record("n-2", content=b"x" * 30_000))
+        assert vault.read("acme", ["n-1"])
+    finally:
+        redis.config_set("maxmemory", "0")

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import orjson
 import urllib3
 from flask.testing import FlaskClient
+from redis import Redis
 from werkzeug.test import TestResponse
 
 JSON = dict[str, Any]
@@ -38,6 +39,18 @@ def environment(**changes: str) -> dict[str, str]:
         "RESOLVER_TOKEN_SECRET": TOKEN_SECRET,
         **changes,
     }
+
+
+def stored(redis: Redis, name: bytes | str) -> bytes:
+    """The bytes under a key, as they are in Redis."""
+    value = redis.get(name)
+    assert isinstance(value, bytes)
+    return value
+
+
+def keys_of(redis: Redis, pattern: str = "{p*") -> list[bytes]:
+    """The records' keys, unless another pattern is asked for."""
+    return sorted(name for name in redis.keys(pattern) if isinstance(name, bytes))
 
 
 def notification(**changes: Any) -> JSON:

@@ -113,7 +113,7 @@ def test_a_weak_or_wrong_value_is_refused_by_name_and_never_repeated_as_a_secret
         "RESOLVER_INDEX_KEY",
         "RESOLVER_TOKEN_SECRET",
     ):
-        assert not any(value.split(":")[-1] in problem for problem in found)
+        assert not any(value.rsplit(":", maxsplit=1)[-1] in problem for problem in found)
 
 
 def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None:

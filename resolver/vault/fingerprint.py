@@ -35,7 +35,9 @@ class Fingerprint:
         if now < self._trusted_until:
             return
         found = self._found()
-        schema, _, keys = (self._claim() if found is None else found).decode("ascii", "replace").partition(":")
+        schema, _, keys = (
+            (self._claim() if found is None else found).decode("ascii", "replace").partition(":")
+        )
         if keys != self._own:
             raise VaultUnavailable("the Redis database belongs to another index key or partition count")
         if not schema.isdigit() or int(schema) not in _READABLE:

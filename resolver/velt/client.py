@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused, VeltUnavailable
 from resolver.secret import Secret
+from resolver.velt.wire import pool_manager
 
 JSON = dict[str, Any]
 _CONNECT_SECONDS = 1.0
@@ -55,7 +56,7 @@ class VeltClient:
             "x-velt-api-key": api_key.reveal(),
             "x-velt-auth-token": auth_token.reveal(),
         }
-        self._pool = urllib3.PoolManager(maxsize=connections, block=False, retries=False)
+        self._pool = pool_manager(connections)
 
     def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's whole successful answer, `{"result": …}`.
@@ -86,21 +87,21 @@ class VeltClient:
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), total=seconds),
             )
-            return response.status, _read(response, deadline), response.headers.get("retry-after")
+            return response.status, _read(response), response.headers.get("retry-after")
         except (HTTPError, OSError, ValueError) as error:
             raise VeltUnavailable(f"velt: {type(error).__name__}") from error
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
-    """At most so many bytes in at most so much time; a connection not read to its end isn't reused."""
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """At most so many bytes; a connection that wasn't read to its end isn't used again."""
     chunks, size = [], 0
     try:
         while chunk := response.read1(_CHUNK, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
-            if size > _LARGEST_ANSWER or deadline.remaining() <= 0:
+            if size > _LARGEST_ANSWER:
                 response.close()
-                raise VeltUnavailable("velt: the answer is too large or too slow")
+                raise VeltUnavailable("velt: the answer is too large")
     finally:
         response.release_conn()
     return b"".join(chunks)

@@ -10,6 +10,7 @@ from redis import Redis
 from resolver.errors import VaultUnavailable
 from resolver.secret import Secret
 from resolver.vault.keyspace import FINGERPRINT_KEY
+from tests.support import stored
 from tests.vault.conftest import MakeVault, record
 
 OTHER = Secret(b"another index key, 32 bytes long")
@@ -51,7 +52,7 @@ def test_a_running_process_notices_a_restored_database(make_vault: MakeVault, re
 
 def test_a_schema_of_the_future_is_not_touched(make_vault: MakeVault, redis: Redis) -> None:
     make_vault().ping()
-    value = bytes(redis.get(FINGERPRINT_KEY) or b"")
+    value = stored(redis, FINGERPRINT_KEY)
     redis.set(FINGERPRINT_KEY, b"999:" + value.split(b":", 1)[1])
     with pytest.raises(VaultUnavailable):
         make_vault().ping()

@@ -16,14 +16,15 @@ from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.store import Vault
+from tests.support import keys_of, stored
 from tests.vault.conftest import INDEX, MakeVault, keyring, record
 
 DAY = 86_400
 
 
 def only_key(redis: Redis) -> bytes:
-    (name,) = redis.keys("{p*")
-    return bytes(name)
+    (name,) = keys_of(redis)
+    return name
 
 
 def test_what_was_put_is_read(vault: Vault) -> None:
@@ -61,7 +62,7 @@ def test_a_change_keeps_the_time_that_is_running(vault: Vault, redis: Redis) -> 
 def test_a_change_that_returns_nothing_removes(vault: Vault, redis: Redis) -> None:
     vault.put(record())
     assert vault.change("acme", "n-1", lambda held: None)
-    assert not redis.keys("{p*")
+    assert not keys_of(redis)
 
 
 def test_a_change_of_what_is_not_held_says_so(vault: Vault) -> None:
@@ -116,7 +117,7 @@ def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
 
 def test_taking_back_the_first_add_leaves_nothing(vault: Vault, redis: Redis) -> None:
     vault.take_back(vault.put(record()))
-    assert not redis.keys("{p*")
+    assert not keys_of(redis)
 
 
 def test_taking_back_a_second_add_restores_the_first_with_its_own_remaining_time(
@@ -153,14 +154,14 @@ def test_a_record_that_does_not_open_is_absent_and_counted(vault: Vault, redis: 
     vault.put(record())
     name = only_key(redis)
     vault.put(record("n-2"))
-    other = next(key for key in redis.keys("{p*") if key != name)
-    sealed = bytes(redis.get(name) or b"")
+    other = next(key for key in keys_of(redis) if key != name)
+    sealed = stored(redis, name)
     redis.set(
         name,
         {
             "flipped bit": sealed[:-1] + bytes([sealed[-1] ^ 1]),
             "truncated": sealed[:20],
-            "swapped": bytes(redis.get(other) or b""),
+            "swapped": stored(redis, other),
             "not ours": b"hello",
         }[damage],
     )

@@ -1,0 +1,101 @@
+"""Who reads, and what a deletion does: every combination that the design names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from resolver.access.policy import Deletion, deletion, may_read, without
+from resolver.access.tokens import EndUser
+from resolver.errors import Unavailable
+from resolver.record import Record
+
+
+def person(user: str, *organizations: str) -> EndUser:
+    return EndUser(user, frozenset(organizations or ("acme",)))
+
+
+def record(**changes: Any) -> Record:
+    given = {"document": "d", "actor": "ana", "audience": ("ben", "cleo"), "everyone": False}
+    return Record(organization="acme", notification="n", **{**given, **changes})
+
+
+TO_ALL = {"everyone": True}
+NARROWED = {"everyone": True, "private": {"context": {"access": {"team": "red"}}}}
+VERIFIED = {"everyone": True, "verified": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "user", "reads"),
+    [
+        ({}, "ana", True),
+        ({}, "ben", True),
+        ({}, "zoe", False),
+        (TO_ALL, "zoe", True),
+        (NARROWED, "zoe", False),
+        (NARROWED, "ben", True),
+        (VERIFIED, "zoe", False),
+        (VERIFIED, "ben", True),
+        ({**TO_ALL, "hidden": ("zoe",)}, "zoe", False),
+        ({"hidden": ("ben",)}, "ben", False),
+    ],
+)
+def test_recipients_read(changes: dict[str, Any], user: str, reads: bool) -> None:
+    assert may_read(person(user), record(**changes), "recipient") is reads
+
+
+def test_under_the_organization_policy_everyone_in_it_reads_but_who_left() -> None:
+    assert may_read(person("zoe"), record(), "organization")
+    assert not may_read(person("zoe"), record(hidden=("zoe",)), "organization")
+
+
+@pytest.mark.parametrize("policy", ["recipient", "organization"])
+@pytest.mark.parametrize("user", ["ana", "ben", "zoe"])
+def test_nobody_reads_across_organizations(policy: Any, user: str) -> None:
+    assert not may_read(person(user, "zeta"), record(everyone=True), policy)
+    assert may_read(person(user, "zeta", "acme"), record(everyone=True), policy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "user", "expected"),
+    [
+        ({}, "ana", Deletion.REMOVES),
+        ({}, "ben", Deletion.LEAVES),
+        ({"audience": ("ben",)}, "ben", Deletion.REMOVES),
+        ({"hidden": ("cleo",)}, "ben", Deletion.REMOVES),
+        ({}, "zoe", Deletion.NOTHING),
+        ({"hidden": ("ben",)}, "ben", Deletion.NOTHING),
+        (TO_ALL, "zoe", Deletion.LEAVES),
+        ({**TO_ALL, "audience": ("ben",)}, "ben", Deletion.LEAVES),
+        ({**TO_ALL, "audience": ()}, "zoe", Deletion.LEAVES),
+        ({**NARROWED, "audience": ("ben",)}, "ben", Deletion.LEAVES),
+        (NARROWED, "zoe", Deletion.NOTHING),
+    ],
+)
+def test_deletion_is_proportional(changes: dict[str, Any], user: str, expected: Deletion) -> None:
+    assert deletion(person(user), record(**changes), "recipient") is expected
+
+
+@pytest.mark.parametrize(("user", "expected"), [("ana", Deletion.REMOVES), ("ben", Deletion.NOTHING)])
+def test_under_the_actor_policy_only_the_actor_deletes(user: str, expected: Deletion) -> None:
+    assert deletion(person(user), record(), "actor") is expected
+
+
+def test_nobody_deletes_across_organizations() -> None:
+    assert deletion(person("ana", "zeta"), record(), "recipient") is Deletion.NOTHING
+
+
+@pytest.mark.parametrize("policy", ["recipient", "organization"])
+def test_who_left_reads_no_more_under_any_policy(policy: Any) -> None:
+    ben = person("ben")
+    after = without(ben, record())
+    assert after.audience == ("cleo",)
+    assert not may_read(ben, after, policy)
+    assert may_read(person("cleo"), after, policy)
+
+
+def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
+    full = record(everyone=True, hidden=tuple(f"user-{n}" for n in range(1000)))
+    with pytest.raises(Unavailable):
+        without(person("zoe"), full)

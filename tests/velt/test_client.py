@@ -1,0 +1,172 @@
+"""The Velt client against the sandbox, healthy and broken in every way it can be."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from resolver.deadline import Deadline
+from resolver.errors import VeltRefused, VeltUnavailable
+from resolver.secret import Secret
+from resolver.velt.client import Endpoint, VeltClient
+from tests.support import API_KEY, VELT_TOKEN, Velt
+
+
+def client(url: str, token: str = VELT_TOKEN) -> VeltClient:
+    return VeltClient(url, Secret.of(API_KEY), Secret.of(token), connections=2)
+
+
+def ask(url: str, seconds: float = 2.0, **kwargs: Any) -> Any:
+    return client(url, **kwargs).post(Endpoint.WORKSPACE_GET, {}, Deadline.after(seconds))
+
+
+@contextmanager
+def raw_server(answer: bytes, drip: float = 0) -> Iterator[str]:
+    """Sends these bytes to whoever connects, slowly if asked to."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopped = threading.Event()
+
+    def serve() -> None:
+        while not stopped.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                pieces = [answer] if not drip else [answer[n : n + 1] for n in range(len(answer))]
+                for piece in pieces:
+                    if stopped.wait(drip):
+                        return
+                    try:
+                        connection.sendall(piece)
+                    except OSError:
+                        break
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    stopped.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def http(body: bytes, status: str = "200 OK", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 {status}\r\ncontent-length: {size}\r\n\r\n".encode() + body
+
+
+def test_a_success_comes_back_whole(velt: Velt) -> None:
+    answer = ask(velt.url)
+    assert answer["result"]["message"] == "Notification configuration retrieved successfully."
+
+
+def test_a_refusal_keeps_velts_status_message_and_http_status(velt: Velt) -> None:
+    with pytest.raises(VeltRefused) as caught:
+        ask(velt.url, token="wrong")
+    assert (caught.value.status, caught.value.http_status) == ("PERMISSION_DENIED", 403)
+    assert caught.value.payload == {"error": {"message": "Invalid API key.", "status": "PERMISSION_DENIED"}}
+
+
+def test_velts_status_decides_even_under_a_200(velt: Velt) -> None:
+    velt.break_with(body={"error": {"status": "INVALID_ARGUMENT", "message": "no"}}, count=1)
+    with pytest.raises(VeltRefused) as caught:
+        ask(velt.url)
+    assert (caught.value.status, caught.value.http_status) == ("INVALID_ARGUMENT", 400)
+
+
+def test_too_many_requests_brings_its_retry_after(velt: Velt) -> None:
+    velt.break_with(retryAfter=7, count=1)
+    with pytest.raises(VeltRefused) as caught:
+        ask(velt.url)
+    assert (caught.value.status, caught.value.retry_after) == ("RESOURCE_EXHAUSTED", "7")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 503},
+        {"malformed": True},
+        {"drop": "before"},
+        {"drop": "after"},
+        {"body": {"error": {"status": "INTERNAL", "message": "secret detail"}}},
+        {"body": {"result": {"status": "failure"}}},
+        {"body": {"result": "done"}},
+        {"body": {}},
+        {"body": []},
+        {"body": None},
+        {"status": 404, "body": {"message": "not Velt's shape"}},
+    ],
+)
+def test_whatever_is_no_answer_of_velts_is_unavailable(velt: Velt, fault: dict[str, Any]) -> None:
+    velt.break_with(**fault, count=1)
+    with pytest.raises(VeltUnavailable) as caught:
+        ask(velt.url)
+    assert "secret detail" not in f"{caught.value}{caught.value.reason}"
+
+
+def test_a_hanging_velt_is_given_up_at_the_deadline(velt: Velt) -> None:
+    velt.break_with(hang=5, count=1)
+    started = time.monotonic()
+    with pytest.raises(VeltUnavailable):
+        ask(velt.url, seconds=0.4)
+    assert time.monotonic() - started < 1
+
+
+def test_nothing_is_sent_when_no_time_is_left(velt: Velt) -> None:
+    with pytest.raises(VeltUnavailable):
+        ask(velt.url, seconds=-1)
+    assert velt.ledger() == []
+
+
+def test_nobody_listening_is_unavailable() -> None:
+    with pytest.raises(VeltUnavailable):
+        ask("http://127.0.0.1:1")
+
+
+def test_a_redirect_is_not_followed(velt: Velt) -> None:
+    target = f"{velt.url}/v2/notifications/get"
+    answer = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n"
+    with raw_server(answer.encode()) as url, pytest.raises(VeltUnavailable):
+        ask(url)
+    assert velt.ledger() == []
+
+
+def test_an_answer_that_never_ends_is_cut_off() -> None:
+    endless = http(b'{"result":"' + b"x" * (17 * 1024 * 1024), length=10**12)
+    with raw_server(endless) as url, pytest.raises(VeltUnavailable):
+        ask(url, seconds=10)
+
+
+def test_an_answer_that_drips_even_in_its_headers_is_given_up_at_the_deadline() -> None:
+    started = time.monotonic()
+    with (
+        raw_server(http(b'{"result":{"status":"success"}}'), drip=0.2) as url,
+        pytest.raises(VeltUnavailable),
+    ):
+        ask(url, seconds=0.5)
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"garbage\r\n\r\n", http(b""), http(b"<html>bad gateway</html>", "502 Bad")]
+)
+def test_what_is_not_http_or_not_json_is_unavailable(answer: bytes) -> None:
+    with raw_server(answer) as url, pytest.raises(VeltUnavailable):
+        ask(url)
+
+
+def test_connections_are_reused(velt: Velt) -> None:
+    reused = client(velt.url)
+    for _ in range(5):
+        reused.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(2))
+    pool = reused._pool.connection_from_url(velt.url)
+    assert pool.num_connections == 1

@@ -11,8 +11,9 @@ from resolver.cli.notifications import read_object
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused
 from resolver.settings import load
-from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.config_requests import WORKSPACE_UPDATE
+from resolver.velt.requests import parse
 
 _SECONDS = 10.0
 
@@ -33,7 +34,7 @@ def get() -> None:
 def set_(file: TextIO) -> None:
     """Change the settings. FILE ("-" for standard input) holds useNotificationService and/or
     notificationServiceConfig; what it omits stays as it is. Prints the settings afterwards."""
-    _ask(Endpoint.WORKSPACE_UPDATE, requests.parse(requests.WORKSPACE_UPDATE, read_object(file)))
+    _ask(Endpoint.WORKSPACE_UPDATE, parse(WORKSPACE_UPDATE, read_object(file)))
 
 
 def _ask(endpoint: Endpoint, data: dict[str, Any]) -> None:

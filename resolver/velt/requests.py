@@ -1,4 +1,4 @@
-"""What each of Velt's endpoints takes: every documented type, enum and range, checked before sending.
+"""What Velt's four notification endpoints take: every documented type and limit, checked before sending.
 
 `parse` gives back the documented keys alone, so that nothing undocumented can ride along to Velt; only an
 add and the entries of an update keep unknown keys, because there they are content (`split.py`).
@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, validates_schema
-from marshmallow.fields import Nested
 
 from resolver.errors import InvalidArgument
 from resolver.fields import (
@@ -30,8 +29,6 @@ from resolver.fields import (
 )
 
 JSON = dict[str, Any]
-_VELT_CHANNELS = ("inbox", "email", "slack")
-_PREFERENCES = ("ALL", "MINE", "NONE")
 _MOST_ENTRIES = 1000
 
 
@@ -76,12 +73,12 @@ class Location(Strict):
         return _has_scalar_id(value) and _has_scalar_id(value.get("version", {}))
 
 
-class _Request(Schema):
+class Request(Schema):
     class Meta:
         unknown = EXCLUDE
 
 
-class _Add(_Request):
+class _Add(Request):
     class Meta:
         unknown = INCLUDE
 
@@ -122,7 +119,7 @@ class _Add(_Request):
             raise ValidationError("is required when notifyAll is false", "notifyUsers")
 
 
-class _UpdateEntry(_Request):
+class _UpdateEntry(Request):
     """Null clears a content key; a structural key has nothing to clear."""
 
     class Meta:
@@ -144,7 +141,7 @@ class _UpdateEntry(_Request):
     notificationSourceData = Mapped(allow_none=True)
 
 
-class _Update(_Request):
+class _Update(Request):
     organizationId = Identifier(required=True)
     documentId = Identifier()
     locationId = LocationId()
@@ -152,7 +149,7 @@ class _Update(_Request):
     verifyUserPermissions = Flag()
 
 
-class _Get(_Request):
+class _Get(Request):
     organizationId = Identifier(required=True)
     documentId = Identifier()
     userId = Identifier()
@@ -168,7 +165,7 @@ class _Get(_Request):
             raise ValidationError("documentId or userId is required")
 
 
-class _Delete(_Request):
+class _Delete(Request):
     organizationId = Identifier(required=True)
     documentId = Identifier()
     locationId = LocationId()
@@ -177,104 +174,7 @@ class _Delete(_Request):
     notificationIds = Identifiers(least=1, most=_MOST_ENTRIES)
 
 
-class _Preferences(Mapped):
-    """A channel of the workspace's own may take values of its own; Velt's three may not."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> JSON:
-        config: JSON = super()._deserialize(value, *args, **kwargs)
-        wrong = {
-            name: [problem] for name, choice in config.items() if (problem := _channel_problem(name, choice))
-        }
-        if wrong:
-            raise ValidationError(wrong)
-        return config
-
-
-def _channel_problem(channel: str, choice: Any) -> str | None:
-    if channel in _VELT_CHANNELS:
-        return None if choice in _PREFERENCES else f"must be one of {', '.join(_PREFERENCES)}"
-    return None if isinstance(choice, str) else "must be a string"
-
-
-class _ConfigSet(_Request):
-    organizationId = Identifier(required=True)
-    userIds = Identifiers(required=True, least=1)
-    config = _Preferences(required=True)
-    # Absent means the whole organization; an empty list is more likely a mistake than a wish for that.
-    documentIds = Identifiers(least=1)
-
-
-class _ConfigGet(_Request):
-    organizationId = Identifier(required=True)
-    userId = Identifier()
-    documentIds = Identifiers(least=1, most=30)
-    getOrganizationConfig = Flag()
-
-    @validates_schema
-    def _needs_a_user(self, data: JSON, **_: Any) -> None:
-        wants_organization = data.get("getOrganizationConfig")
-        if "userId" not in data:
-            raise ValidationError(
-                "userId is required when getOrganizationConfig is true"
-                if wants_organization
-                else "userId is required"
-            )
-        if not wants_organization and "documentIds" not in data:
-            raise ValidationError("documentIds is required unless getOrganizationConfig is true")
-
-
-class _Triggers(Strict):
-    expected = "must be an object of objects of true or false"
-
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, dict) and all(
-            isinstance(events, dict) and all(isinstance(on, bool) for on in events.values())
-            for events in value.values()
-        )
-
-
-class _Delay(_Request):
-    isEnabled = Flag()
-    delaySeconds = Whole(10, 15_552_000)
-
-
-class _Batch(_Request):
-    isEnabled = Flag()
-    batchWindowSeconds = Whole(10, 604_800)
-    maxActivities = Whole(2, 50)
-
-
-def _nested(schema: type[Schema]) -> Nested:
-    wrong = "must be an object"
-    return Nested(schema, error_messages={"type": wrong, "null": wrong})
-
-
-class _BatchConfig(_Request):
-    document = _nested(_Batch)
-    user = _nested(_Batch)
-
-
-class _ServiceConfig(_Request):
-    triggers = _Triggers()
-    delayConfig = _nested(_Delay)
-    batchConfig = _nested(_BatchConfig)
-
-
-class _WorkspaceUpdate(_Request):
-    useNotificationService = Flag()
-    notificationServiceConfig = _nested(_ServiceConfig)
-
-    @validates_schema
-    def _needs_one(self, data: JSON, **_: Any) -> None:
-        if not data:
-            raise ValidationError(
-                "At least one of useNotificationService or notificationServiceConfig must be provided"
-            )
-
-
 ADD, GET, DELETE = _Add(), _Get(), _Delete()
-CONFIG_SET, CONFIG_GET = _ConfigSet(), _ConfigGet()
-WORKSPACE_GET, WORKSPACE_UPDATE = _Request(), _WorkspaceUpdate()
 _UPDATE, _ENTRY = _Update(), _UpdateEntry()
 
 

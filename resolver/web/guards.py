@@ -33,7 +33,7 @@ def reader(services: Services, request: Request) -> Reader | None:
     if authorization is None:
         try:
             return backend(services, request)
-        except PermissionDenied:
+        except (PermissionDenied, Unauthenticated):
             raise Unauthenticated() from None
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":

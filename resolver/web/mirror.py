@@ -10,8 +10,9 @@ from flask import Blueprint, Response
 
 from resolver.deadline import Deadline
 from resolver.services import Services
-from resolver.velt import requests
+from resolver.velt import config_requests
 from resolver.velt.client import Endpoint
+from resolver.velt.requests import parse
 from resolver.web.body import read_data
 from resolver.web.errors import json_reply
 from resolver.web.request import deadline
@@ -20,10 +21,10 @@ UseCase = Callable[[Any, Deadline], dict[str, Any]]
 
 # The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
 _FORWARDED = {
-    Endpoint.CONFIG_SET: requests.CONFIG_SET,
-    Endpoint.CONFIG_GET: requests.CONFIG_GET,
-    Endpoint.WORKSPACE_GET: requests.WORKSPACE_GET,
-    Endpoint.WORKSPACE_UPDATE: requests.WORKSPACE_UPDATE,
+    Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
+    Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
+    Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
+    Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
 }
 
 
@@ -54,4 +55,4 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _forward(services: Services, endpoint: Endpoint, data: Any) -> Any:
-    return services.velt.post(endpoint, requests.parse(_FORWARDED[endpoint], data), deadline(services))
+    return services.velt.post(endpoint, parse(_FORWARDED[endpoint], data), deadline(services))

@@ -8,7 +8,7 @@ import pytest
 from marshmallow import Schema
 
 from resolver.errors import InvalidArgument
-from resolver.velt import requests
+from resolver.velt import config_requests, requests
 from tests.support import JSON, notification
 
 ORG = {"organizationId": "acme"}
@@ -44,24 +44,24 @@ def test_workspace_numbers_are_integers_within_their_range(
     path: tuple[str, ...], low: int, high: int
 ) -> None:
     for good in (low, high, low + 1, float(low)):
-        parsed = requests.parse(requests.WORKSPACE_UPDATE, at(path, good))
+        parsed = requests.parse(config_requests.WORKSPACE_UPDATE, at(path, good))
         assert parsed == at(path, int(good))
     wrong: list[Any] = [low - 1, high + 1, low + 0.5, str(low), True, None, [], {}, 10**30, -low]
     for bad in wrong:
-        message = refusal(requests.WORKSPACE_UPDATE, at(path, bad))
+        message = refusal(config_requests.WORKSPACE_UPDATE, at(path, bad))
         assert ".".join(("notificationServiceConfig", *path)) in message
         assert f"from {low} to {high}" in message
 
 
 def test_velts_sample_with_123_activities_is_out_of_range() -> None:
     assert "from 2 to 50" in refusal(
-        requests.WORKSPACE_UPDATE, at(("batchConfig", "user", "maxActivities"), 123)
+        config_requests.WORKSPACE_UPDATE, at(("batchConfig", "user", "maxActivities"), 123)
     )
 
 
 def test_a_workspace_update_without_either_field_gets_velts_own_words() -> None:
     for nothing in ({}, {"somethingElse": 1}):
-        assert refusal(requests.WORKSPACE_UPDATE, nothing) == (
+        assert refusal(config_requests.WORKSPACE_UPDATE, nothing) == (
             "At least one of useNotificationService or notificationServiceConfig must be provided"
         )
 
@@ -83,52 +83,55 @@ def test_a_workspace_update_without_either_field_gets_velts_own_words() -> None:
     ],
 )
 def test_wrong_types_in_a_workspace_update_are_refused(data: JSON) -> None:
-    assert refusal(requests.WORKSPACE_UPDATE, data)
+    assert refusal(config_requests.WORKSPACE_UPDATE, data)
 
 
 def test_any_trigger_name_passes() -> None:
     data = service(
         triggers={"comment": {"newlyAdded": True, "comment.add": False}, "huddle": {}, "crdt": {"x": True}}
     )
-    assert requests.parse(requests.WORKSPACE_UPDATE, data) == data
+    assert requests.parse(config_requests.WORKSPACE_UPDATE, data) == data
 
 
 @pytest.mark.parametrize("channel", ["inbox", "email", "slack"])
 def test_a_channel_is_all_mine_or_none(channel: str) -> None:
     base = {**ORG, "userIds": ["ben"]}
     for good in ("ALL", "MINE", "NONE"):
-        assert requests.parse(requests.CONFIG_SET, {**base, "config": {channel: good}})
+        assert requests.parse(config_requests.CONFIG_SET, {**base, "config": {channel: good}})
     for bad in ("all", "SOME", "", None, 1, True):
-        message = refusal(requests.CONFIG_SET, {**base, "config": {channel: bad}})
+        message = refusal(config_requests.CONFIG_SET, {**base, "config": {channel: bad}})
         assert message == f"config.{channel} must be one of ALL, MINE, NONE"
 
 
 def test_a_channel_of_the_workspaces_own_takes_any_text() -> None:
     data = {**ORG, "userIds": ["ben"], "config": {"teams": "WEEKLY"}}
-    assert requests.parse(requests.CONFIG_SET, data) == data
-    assert refusal(requests.CONFIG_SET, {**data, "config": {"teams": 1}}) == "config.teams must be a string"
+    assert requests.parse(config_requests.CONFIG_SET, data) == data
+    assert (
+        refusal(config_requests.CONFIG_SET, {**data, "config": {"teams": 1}})
+        == "config.teams must be a string"
+    )
 
 
 @pytest.mark.parametrize("missing", ["organizationId", "userIds", "config"])
 def test_config_set_names_what_is_missing(missing: str) -> None:
     data = {**ORG, "userIds": ["ben"], "config": {}}
     data.pop(missing)
-    assert refusal(requests.CONFIG_SET, data) == f"{missing} is required"
+    assert refusal(config_requests.CONFIG_SET, data) == f"{missing} is required"
 
 
 def test_an_empty_document_list_is_not_taken_for_the_whole_organization() -> None:
     assert "documentIds" in refusal(
-        requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": {}, "documentIds": []}
+        config_requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": {}, "documentIds": []}
     )
 
 
 def test_config_get_needs_documents_or_the_organizations_own() -> None:
     user = {**ORG, "userId": "ben"}
-    assert requests.parse(requests.CONFIG_GET, {**user, "getOrganizationConfig": True})
-    assert requests.parse(requests.CONFIG_GET, {**user, "documentIds": ["d"] * 30})
-    assert "documentIds" in refusal(requests.CONFIG_GET, user)
-    assert "30" in refusal(requests.CONFIG_GET, {**user, "documentIds": ["d"] * 31})
-    assert refusal(requests.CONFIG_GET, {**ORG, "getOrganizationConfig": True}) == (
+    assert requests.parse(config_requests.CONFIG_GET, {**user, "getOrganizationConfig": True})
+    assert requests.parse(config_requests.CONFIG_GET, {**user, "documentIds": ["d"] * 30})
+    assert "documentIds" in refusal(config_requests.CONFIG_GET, user)
+    assert "30" in refusal(config_requests.CONFIG_GET, {**user, "documentIds": ["d"] * 31})
+    assert refusal(config_requests.CONFIG_GET, {**ORG, "getOrganizationConfig": True}) == (
         "userId is required when getOrganizationConfig is true"
     )
 
@@ -241,12 +244,28 @@ def test_every_documented_form_of_an_update_means_the_same(notifications: Any) -
 
 @pytest.mark.parametrize(
     "notifications",
-    [None, [], {}, "n-1", 7, [7], ["n-1"], [None], [{}], [{"id": ""}], [{"id": 7}], [{"id": {"$ne": 1}}],
-     {"n-1": "text"}, {"n-1": None}, [{"id": "n", "readByUserIds": "ben"}],
-     [{"id": "n", "readByUserIds": [7]}],
-     [{"id": "n", "persistReadForUsers": "yes"}], [{"id": "n", "actionUser": None}],
-     [{"id": "n", "displayBodyMessage": 1}]],
-)  # fmt: skip
+    [
+        None,
+        [],
+        {},
+        "n-1",
+        7,
+        [7],
+        ["n-1"],
+        [None],
+        [{}],
+        [{"id": ""}],
+        [{"id": 7}],
+        [{"id": {"$ne": 1}}],
+        {"n-1": "text"},
+        {"n-1": None},
+        [{"id": "n", "readByUserIds": "ben"}],
+        [{"id": "n", "readByUserIds": [7]}],
+        [{"id": "n", "persistReadForUsers": "yes"}],
+        [{"id": "n", "actionUser": None}],
+        [{"id": "n", "displayBodyMessage": 1}],
+    ],
+)
 def test_an_update_that_makes_no_sense_is_refused(notifications: Any) -> None:
     with pytest.raises(InvalidArgument):
         requests.parse_update({**ORG, "notifications": notifications})
@@ -263,23 +282,23 @@ def test_data_that_is_no_object_is_refused(data: Any) -> None:
         requests.ADD,
         requests.GET,
         requests.DELETE,
-        requests.CONFIG_SET,
-        requests.WORKSPACE_UPDATE,
+        config_requests.CONFIG_SET,
+        config_requests.WORKSPACE_UPDATE,
     ):
         assert refusal(schema, data) == "data must be an object"
 
 
 def test_a_refusal_stays_short_however_much_is_wrong() -> None:
     config = {f"channel-{n}" + "x" * 500: None for n in range(2000)}
-    assert len(refusal(requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": config})) < 1000
+    assert len(refusal(config_requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": config})) < 1000
 
 
 def test_undocumented_keys_do_not_ride_along_to_velt() -> None:
     for schema, data in (
         (requests.GET, {**ORG, "documentId": "d"}),
         (requests.DELETE, {**ORG, "notificationIds": ["n"]}),
-        (requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": {"inbox": "ALL"}}),
-        (requests.WORKSPACE_UPDATE, {"useNotificationService": True}),
-        (requests.WORKSPACE_GET, {}),
+        (config_requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": {"inbox": "ALL"}}),
+        (config_requests.WORKSPACE_UPDATE, {"useNotificationService": True}),
+        (config_requests.WORKSPACE_GET, {}),
     ):
         assert requests.parse(schema, {**data, "note": "CANARY"}) == data

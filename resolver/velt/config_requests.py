@@ -1,0 +1,113 @@
+"""What Velt's configuration endpoints take: a user's preferences, and the workspace's service settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, validates_schema
+from marshmallow.fields import Nested
+
+from resolver.fields import Flag, Identifier, Identifiers, Mapped, Strict, Whole
+from resolver.velt.requests import JSON, Request
+
+_VELT_CHANNELS = ("inbox", "email", "slack")
+_PREFERENCES = ("ALL", "MINE", "NONE")
+
+
+class _Preferences(Mapped):
+    """A channel of the workspace's own may take values of its own; Velt's three may not."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> JSON:
+        config: JSON = super()._deserialize(value, *args, **kwargs)
+        wrong = {
+            name: [problem] for name, choice in config.items() if (problem := _channel_problem(name, choice))
+        }
+        if wrong:
+            raise ValidationError(wrong)
+        return config
+
+
+def _channel_problem(channel: str, choice: Any) -> str | None:
+    if channel in _VELT_CHANNELS:
+        return None if choice in _PREFERENCES else f"must be one of {', '.join(_PREFERENCES)}"
+    return None if isinstance(choice, str) else "must be a string"
+
+
+class _ConfigSet(Request):
+    organizationId = Identifier(required=True)
+    userIds = Identifiers(required=True, least=1)
+    config = _Preferences(required=True)
+    # Absent means the whole organization; an empty list is more likely a mistake than a wish for that.
+    documentIds = Identifiers(least=1)
+
+
+class _ConfigGet(Request):
+    organizationId = Identifier(required=True)
+    userId = Identifier()
+    documentIds = Identifiers(least=1, most=30)
+    getOrganizationConfig = Flag()
+
+    @validates_schema
+    def _needs_a_user(self, data: JSON, **_: Any) -> None:
+        wants_organization = data.get("getOrganizationConfig")
+        if "userId" not in data:
+            raise ValidationError(
+                "userId is required when getOrganizationConfig is true"
+                if wants_organization
+                else "userId is required"
+            )
+        if not wants_organization and "documentIds" not in data:
+            raise ValidationError("documentIds is required unless getOrganizationConfig is true")
+
+
+class _Triggers(Strict):
+    expected = "must be an object of objects of true or false"
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            isinstance(events, dict) and all(isinstance(on, bool) for on in events.values())
+            for events in value.values()
+        )
+
+
+class _Delay(Request):
+    isEnabled = Flag()
+    delaySeconds = Whole(10, 15_552_000)
+
+
+class _Batch(Request):
+    isEnabled = Flag()
+    batchWindowSeconds = Whole(10, 604_800)
+    maxActivities = Whole(2, 50)
+
+
+def _nested(schema: type[Schema]) -> Nested:
+    wrong = "must be an object"
+    return Nested(schema, error_messages={"type": wrong, "null": wrong})
+
+
+class _BatchConfig(Request):
+    document = _nested(_Batch)
+    user = _nested(_Batch)
+
+
+class _ServiceConfig(Request):
+    triggers = _Triggers()
+    delayConfig = _nested(_Delay)
+    batchConfig = _nested(_BatchConfig)
+
+
+class _WorkspaceUpdate(Request):
+    useNotificationService = Flag()
+    notificationServiceConfig = _nested(_ServiceConfig)
+
+    @validates_schema
+    def _needs_one(self, data: JSON, **_: Any) -> None:
+        if not data:
+            raise ValidationError(
+                "At least one of useNotificationService or notificationServiceConfig must be provided"
+            )
+
+
+CONFIG_SET, CONFIG_GET = _ConfigSet(), _ConfigGet()
+WORKSPACE_GET, WORKSPACE_UPDATE = Request(), _WorkspaceUpdate()

@@ -1,0 +1,99 @@
+"""Reads the imports, and holds the directions that docs/architecture.md draws."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import resolver
+
+ROOT = Path(resolver.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+# Which of our own packages and modules each may import. What stands in no list may import plain values alone.
+VALUES = {"errors", "secret", "deadline", "record", "split", "fields"}
+ALLOWED = {
+    "errors": set(),
+    "secret": set(),
+    "deadline": {"errors"},
+    "record": {"errors"},
+    "split": set(),
+    "fields": set(),
+    "environment": {"secret"},
+    "settings": {"environment", "errors", "secret"},
+    "logs": set(),
+    "vault": VALUES,
+    "velt": VALUES,
+    "access": VALUES | {"settings"},
+    "notifications": VALUES | {"vault", "velt", "access"},
+    "services": VALUES | {"settings", "vault", "velt", "access", "notifications"},
+    "serving": {"services"},
+    "web": VALUES | {"services", "notifications", "access", "velt"},
+    "app": {"web", "services", "settings", "logs"},
+    "cli": VALUES | {"settings", "services", "access", "velt", "vault"},
+    "sandbox": set(),
+    "__main__": {"cli"},
+}
+# Who may use which library.
+OWNERS = {
+    "flask": {"web", "app", "sandbox"},
+    "werkzeug": {"web", "app", "sandbox"},
+    "redis": {"vault"},
+    "urllib3": {"velt"},
+    "http": {"velt", "sandbox"},
+    "jwt": {"access"},
+    "cryptography": {"vault"},
+    "click": {"cli", "sandbox"},
+    "gunicorn": set(),
+}
+
+
+def room(path: Path) -> str:
+    """`vault/store.py` lives in the room `vault`, `split.py` in `split`."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_entered(path: Path) -> set[str]:
+    names = [name.split(".") for name in imports(path)]
+    return {name[1] for name in names if name[0] == "resolver" and len(name) > 1} - {
+        room(path),
+        "__version__",
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    if path == ROOT / "__init__.py":
+        assert not rooms_entered(path)
+        return
+    assert rooms_entered(path) <= ALLOWED[room(path)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_each_library_is_used_in_its_own_room_alone(path: Path) -> None:
+    used = {name.split(".")[0] for name in imports(path)}
+    assert not [name for name in used & OWNERS.keys() if room(path) not in OWNERS[name]]
+
+
+def test_the_directions_have_no_cycle() -> None:
+    done: set[str] = set()
+    while left := ALLOWED.keys() - done:
+        ready = {name for name in left if ALLOWED[name] <= done}
+        assert ready, f"these import each other: {left}"
+        done |= ready
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_outgrows_its_name(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300

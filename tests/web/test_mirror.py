@@ -1,0 +1,250 @@
+"""The mirror: Velt's documented answers, documented errors, and nothing sent that Velt would refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from resolver.velt.client import Endpoint
+from tests.support import API_KEY, BACKEND, CALLER_TOKEN, JSON, VELT_TOKEN, Api, Velt, error_of, notification
+
+ORG = {"organizationId": "org1"}
+USER = {"userId": "yourUserId", "name": "User Name", "email": "user@example.com"}
+WORDS = {"displayHeadlineMessageTemplate": "{actionUser} said", "displayBodyMessage": "Secondary message"}
+
+# One of each kind of request that Velt's pages show, in this project's own words.
+ADD_EXAMPLES = {
+    "with names": {
+        **ORG,
+        "documentId": "d",
+        "actionUser": USER,
+        **WORDS,
+        "displayHeadlineMessageTemplateData": {"actionUser": USER, "recipientUser": USER, "own": "text"},
+        "notifyUsers": [{"email": "test@example.com", "userId": "u"}, USER],
+    },
+    "with permission verification": {
+        **ORG,
+        "documentId": "d",
+        "actionUser": {"userId": "1.1"},
+        **WORDS,
+        "verifyUserPermissions": True,
+        "notifyAll": False,
+        "displayHeadlineMessageTemplateData": {"recipientUser": {"userId": "2.2"}},
+        "notifyUsers": [{"userId": "2.2"}],
+    },
+    "with context": {
+        **ORG,
+        "documentId": "d",
+        "actionUser": USER,
+        **WORDS,
+        "notifyAll": False,
+        "context": {"access": {"entityId": "visitors", "dashboardId": "mine"}},
+        "displayHeadlineMessageTemplateData": {"entityName": "Visitors"},
+        "notifyUsers": [{"userId": "2.2"}],
+    },
+    "in resolver mode": {
+        **ORG,
+        "documentId": "d",
+        "actionUser": USER,
+        "notificationId": "custom-notif-001",
+        "isNotificationResolverUsed": True,
+        "notificationSource": "custom",
+        "notifyUsers": [{"userId": "r", "email": "r@example.com"}],
+        "notifyAll": False,
+    },
+}
+
+FILTERS: list[JSON] = [
+    {"documentId": "doc-1"},
+    {"documentId": "doc-1", "locationId": "loc"},
+    {"documentId": "doc-1", "userId": "ben"},
+    {"userId": "ben"},
+    {"documentId": "doc-1", "locationId": "loc", "userId": "ben"},
+    {"documentId": "doc-1", "verifyUserPermissions": True},
+]
+
+
+@pytest.mark.parametrize("kind", ADD_EXAMPLES)
+def test_add_answers_as_documented(api: Api, kind: str) -> None:
+    reply = api.velt("notifications/add", ADD_EXAMPLES[kind])
+    assert reply.status_code == 200, reply.data
+    result = reply.get_json()["result"]
+    assert (result["status"], result["message"]) == ("success", "Notification added successfully.")
+    assert (result["data"]["success"], result["data"]["message"]) == (
+        True,
+        "Notification added successfully.",
+    )
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_update_answers_as_documented(api: Api, filters: JSON) -> None:
+    api.add()
+    entry = {"id": "n-1", "displayBodyMessage": "Secondary message"}
+    data = {"organizationId": "acme", **filters, "notifications": [entry]}
+    assert api.velt("notifications/update", data).get_json() == {
+        "result": {
+            "status": "success",
+            "message": "Notification(s) updated successfully.",
+            "data": {"n-1": {"success": True, "message": "Notification updated."}},
+        }
+    }
+
+
+@pytest.mark.parametrize("documents", [{"documentIds": ["doc1"]}, {}])
+def test_config_set_answers_as_documented(api: Api, documents: JSON) -> None:
+    data = {**ORG, **documents, "userIds": ["USER_ID1"], "config": {"inbox": "ALL", "email": "ALL"}}
+    result = api.velt("notifications/config/set", data).get_json()["result"]
+    assert (result["status"], result["message"]) == ("success", "User config set successfully.")
+    outcome = result["data"]["USER_ID1"]
+    assert (outcome["success"], outcome["userId"]) == (True, "USER_ID1")
+    assert outcome["message"] == "User config set successfully."
+    assert outcome.get("documentId") == ("doc1" if documents else None)
+
+
+def test_config_get_gives_back_what_was_set(api: Api) -> None:
+    api.velt(
+        "notifications/config/set",
+        {**ORG, "userIds": ["u"], "documentIds": ["d"], "config": {"inbox": "MINE"}},
+    )
+    data = {**ORG, "userId": "u", "documentIds": ["d"]}
+    result = api.velt("notifications/config/get", data).get_json()["result"]
+    assert result["message"] == "User config fetched successfully."
+    assert result["data"][0]["config"]["inbox"] == "MINE"
+
+
+@pytest.mark.parametrize("body", [b"", b'{"data":{}}', b"{}"])
+def test_workspace_get_needs_no_body(api: Api, body: bytes) -> None:
+    result = api.post("/v2/workspace/notificationconfig/get", body).get_json()["result"]
+    assert (result["status"], result["message"]) == (
+        "success",
+        "Notification configuration retrieved successfully.",
+    )
+    assert result["data"].keys() == {"useNotificationService", "notificationServiceConfig"}
+
+
+def test_workspace_get_needs_no_content_type(api: Api) -> None:
+    assert api.client.post("/v2/workspace/notificationconfig/get", headers=BACKEND).status_code == 200
+
+
+def workspace_update(api: Api, **data: Any) -> JSON:
+    reply = api.velt("workspace/notificationconfig/update", data)
+    assert reply.status_code == 200, reply.data
+    result = reply.get_json()["result"]
+    assert result["message"] == "Notification configuration updated successfully."
+    stored: JSON = result["data"]
+    return stored
+
+
+def test_workspace_update_merges_deeply_and_keeps_what_is_omitted(api: Api) -> None:
+    workspace_update(api, notificationServiceConfig={"delayConfig": {"isEnabled": True, "delaySeconds": 30}})
+    stored = workspace_update(api, notificationServiceConfig={"delayConfig": {"isEnabled": False}})
+    assert stored["notificationServiceConfig"]["delayConfig"] == {"isEnabled": False, "delaySeconds": 30}
+
+
+def test_the_first_enable_seeds_triggers_even_beside_delays_and_keeps_what_is_sent(api: Api) -> None:
+    workspace_update(api, notificationServiceConfig={"delayConfig": {"delaySeconds": 60}})
+    sent = {"triggers": {"huddle": {"join": False}}}
+    stored = workspace_update(api, useNotificationService=True, notificationServiceConfig=sent)
+    triggers = stored["notificationServiceConfig"]["triggers"]
+    assert any(triggers["comment"].values())
+    assert triggers["huddle"]["join"] is False
+    assert "batchConfig" not in stored["notificationServiceConfig"]
+
+
+def test_a_later_update_does_not_seed_again(api: Api) -> None:
+    first = workspace_update(api, useNotificationService=True)["notificationServiceConfig"]["triggers"]
+    off = {group: dict.fromkeys(events, False) for group, events in first.items()}
+    workspace_update(api, notificationServiceConfig={"triggers": off})
+    again = workspace_update(api, useNotificationService=True)["notificationServiceConfig"]["triggers"]
+    assert again == off
+
+
+ANY_DATA = {
+    Endpoint.ADD: notification(),
+    Endpoint.UPDATE: {**ORG, "notifications": [{"id": "n-1", "displayBodyMessage": "x"}]},
+    Endpoint.GET: {**ORG, "documentId": "d"},
+    Endpoint.DELETE: {**ORG, "notificationIds": ["n-1"]},
+    Endpoint.CONFIG_SET: {**ORG, "userIds": ["u"], "config": {"inbox": "ALL"}},
+    Endpoint.CONFIG_GET: {**ORG, "userId": "u", "documentIds": ["d"]},
+    Endpoint.WORKSPACE_GET: {},
+    Endpoint.WORKSPACE_UPDATE: {"useNotificationService": True},
+}
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_every_endpoint_answers_for_a_backend_and_only_for_a_backend(
+    api: Api, velt: Velt, endpoint: Endpoint
+) -> None:
+    body = {"data": ANY_DATA[endpoint]}
+    assert api.post(endpoint, body).status_code == 200
+    before = len(velt.ledger())
+    for headers, status in (
+        ({}, "UNAUTHENTICATED"),
+        ({"x-velt-api-key": API_KEY}, "UNAUTHENTICATED"),
+        ({"x-velt-auth-token": CALLER_TOKEN}, "UNAUTHENTICATED"),
+        ({"x-velt-api-key": "other", "x-velt-auth-token": CALLER_TOKEN}, "PERMISSION_DENIED"),
+        ({"x-velt-api-key": API_KEY, "x-velt-auth-token": VELT_TOKEN}, "PERMISSION_DENIED"),
+        ({"authorization": f"Bearer {api.token('ben', 'org1')}"}, "UNAUTHENTICATED"),
+        ({"x-velt-api-key": API_KEY, "x-velt-auth-token": api.token("ben", "org1")}, "PERMISSION_DENIED"),
+    ):
+        reply = api.post(endpoint, body, headers)
+        expected = (401, status) if status == "UNAUTHENTICATED" else (403, status)
+        assert error_of(reply) == expected
+    assert len(velt.ledger()) == before
+
+
+def test_a_wrong_credential_is_refused_in_velts_own_words(api: Api) -> None:
+    reply = api.post(Endpoint.GET, {"data": {}}, {"x-velt-api-key": API_KEY, "x-velt-auth-token": "wrong"})
+    assert reply.get_json() == {"error": {"message": "Invalid API key.", "status": "PERMISSION_DENIED"}}
+
+
+@pytest.mark.parametrize("endpoint", [e for e in Endpoint if e is not Endpoint.WORKSPACE_GET])
+@pytest.mark.parametrize(
+    "body", [{}, {"data": None}, {"data": []}, {"data": "x"}, {"organizationId": "unwrapped"}]
+)
+def test_missing_data_is_refused_before_anything_is_sent(
+    api: Api, velt: Velt, endpoint: Endpoint, body: JSON
+) -> None:
+    assert error_of(api.post(endpoint, body)) == (400, "INVALID_ARGUMENT")
+    assert velt.ledger() == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "data"),
+    [
+        (Endpoint.ADD, notification(notificationId="a b")),
+        (Endpoint.ADD, notification(notificationSource="comment")),
+        (Endpoint.WORKSPACE_UPDATE, {}),
+        (Endpoint.WORKSPACE_UPDATE, {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 9}}}),
+        (Endpoint.CONFIG_SET, {**ORG, "userIds": ["u"], "config": {"inbox": "SOME"}}),
+        (Endpoint.CONFIG_GET, ORG),
+        (Endpoint.GET, ORG),
+        (Endpoint.DELETE, {**ORG, "notificationIds": []}),
+        (Endpoint.UPDATE, {**ORG, "notifications": []}),
+    ],
+)
+def test_what_velt_would_refuse_is_never_sent(api: Api, velt: Velt, endpoint: Endpoint, data: JSON) -> None:
+    assert error_of(api.post(endpoint, {"data": data})) == (400, "INVALID_ARGUMENT")
+    assert velt.ledger() == []
+
+
+def test_velts_own_refusal_passes_unchanged_with_its_retry_after(api: Api, velt: Velt) -> None:
+    velt.break_with(retryAfter=3, message="Slow down.", count=1)
+    reply = api.post(Endpoint.CONFIG_GET, {"data": ANY_DATA[Endpoint.CONFIG_GET]})
+    assert reply.status_code == 429
+    assert reply.get_json() == {"error": {"message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}
+    assert reply.headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("fault", [{"status": 500}, {"drop": "before"}, {"malformed": True}])
+def test_any_other_failure_at_velt_is_unavailable(
+    api: Api, velt: Velt, endpoint: Endpoint, fault: JSON
+) -> None:
+    api.add(organizationId="org1")
+    data = ANY_DATA[endpoint]
+    if endpoint is Endpoint.UPDATE:
+        data = {**ORG, "notifications": [{"id": "n-1", "readByUserIds": ["u"]}]}
+    velt.break_with(**fault, count=1)
+    assert error_of(api.post(endpoint, {"data": data})) == (503, "UNAVAILABLE")

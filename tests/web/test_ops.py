@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support import Api
+
+
+def test_a_live_process_says_so_without_looking_at_redis(make_api: Callable[..., Api]) -> None:
+    api = make_api(REDIS_URL="redis://127.0.0.1:1/0")
+    assert api.client.get("/livez").get_json() == {"status": "ok"}
+
+
+def test_it_is_ready_once_redis_was_reached(api: Api) -> None:
+    reply = api.client.get("/readyz")
+    assert (reply.status_code, reply.get_json()) == (200, {"status": "ok", "redis": "ok"})
+
+
+def test_it_is_not_ready_before(make_api: Callable[..., Api]) -> None:
+    reply = make_api(REDIS_URL="redis://127.0.0.1:1/0").client.get("/readyz")
+    assert (reply.status_code, reply.get_json()) == (503, {"status": "starting", "redis": "down"})

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
+
+Output = int | IO[bytes] | None
 
 _PR_SET_PDEATHSIG = 1
 # Loaded here: between fork and exec a child must not do more than a call.
@@ -17,7 +20,11 @@ _STOP_SECONDS = 8
 
 
 def start_child(
-    command: Sequence[str], env: Mapping[str, str] | None = None, stdout: int | IO[bytes] | None = None
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    stdout: Output = None,
+    stderr: Output = None,
+    cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """In a session of its own: a Ctrl-C reaches the parent alone, which then stops its children in order."""
     return subprocess.Popen(  # noqa: S603 - commands of our own making
@@ -25,14 +32,17 @@ def start_child(
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
     )
 
 
 def stop_child(process: subprocess.Popen[bytes]) -> None:
+    """Asks with SIGINT, on which gunicorn doesn't wait for idle connections; insists after a while."""
     if process.poll() is None:
-        process.terminate()
+        process.send_signal(signal.SIGINT)
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:

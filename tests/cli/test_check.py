@@ -1,0 +1,98 @@
+"""check: one line for each thing looked at, and an exit status to act on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from redis import Redis
+
+from resolver.cli import main
+from tests.support import Api, Velt, key, keys_of
+
+
+def check(env: dict[str, str]) -> tuple[int, dict[str, list[str]]]:
+    """Exit status, and the texts by "outcome about"."""
+    done = CliRunner().invoke(main, ["check", "--json"], env=env)
+    texts: dict[str, list[str]] = {}
+    for finding in json.loads(done.output):
+        texts.setdefault(f"{finding['outcome']} {finding['about']}", []).append(finding["text"])
+    return done.exit_code, texts
+
+
+def test_a_good_deployment_passes(resolver_environment: dict[str, str]) -> None:
+    status, found = check(resolver_environment)
+    assert status == 0
+    assert {"ok settings", "ok redis", "ok vault", "ok velt"} <= found.keys()
+    assert not [name for name in found if name.startswith("fail")]
+
+
+def test_each_finding_is_a_line_for_people(resolver_environment: dict[str, str]) -> None:
+    lines = CliRunner().invoke(main, ["check"], env=resolver_environment).output.splitlines()
+    assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines)
+
+
+def test_every_problem_of_the_settings_is_a_finding() -> None:
+    status, found = check({"VELT_API_KEY": "", "RESOLVER_MODE": "odd"})
+    assert status == 1
+    assert len(found["fail settings"]) >= 5
+
+
+def test_user_ids_that_look_like_addresses_are_warned_of(
+    api: Api, resolver_environment: dict[str, str]
+) -> None:
+    api.add(notifyUsers=[{"userId": "ben@example.com"}, {"userId": "dan"}])
+    status, found = check(resolver_environment)
+    assert status == 0
+    assert found["warn privacy"] == ["1 of 3 user ids look like e-mail addresses, and Velt receives user ids"]
+
+
+def test_an_unreachable_redis_fails(resolver_environment: dict[str, str]) -> None:
+    status, found = check({**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert status == 1
+    assert "fail redis" in found
+
+
+def test_a_redis_that_may_evict_fails(resolver_environment: dict[str, str], redis: Redis) -> None:
+    try:
+        redis.config_set("maxmemory-policy", "volatile-lru")
+        status, found = check(resolver_environment)
+    finally:
+        redis.config_set("maxmemory-policy", "noeviction")
+    assert status == 1
+    assert "volatile-lru" in found["fail redis"][0]
+
+
+def test_a_redis_without_append_only_file_is_warned_of(resolver_environment: dict[str, str]) -> None:
+    _, found = check(resolver_environment)
+    assert any("append-only" in text for text in found["warn redis"])
+
+
+def test_another_index_key_fails(api: Api, resolver_environment: dict[str, str]) -> None:
+    api.add()
+    status, found = check({**resolver_environment, "RESOLVER_INDEX_KEY": key(77)})
+    assert status == 1
+    assert "index key" in found["fail vault"][0]
+
+
+def test_records_that_do_not_open_fail(api: Api, resolver_environment: dict[str, str], redis: Redis) -> None:
+    api.add()
+    redis.set(keys_of(redis)[0], b"damaged")
+    status, found = check(resolver_environment)
+    assert (status, found["fail vault"]) == (1, ["1 records do not open with these keys"])
+
+
+@pytest.mark.parametrize("broken", [{"VELT_AUTH_TOKEN": "wrong-one"}, {"VELT_API_URL": "http://127.0.0.1:1"}])
+def test_velt_refusing_or_missing_fails(resolver_environment: dict[str, str], broken: dict[str, Any]) -> None:
+    status, found = check({**resolver_environment, **broken})
+    assert status == 1
+    assert "fail velt" in found
+
+
+def test_nothing_it_prints_is_a_secret(resolver_environment: dict[str, str], velt: Velt) -> None:
+    printed = CliRunner().invoke(main, ["check"], env=resolver_environment).output
+    for name, value in resolver_environment.items():
+        if "KEY" in name or "TOKEN" in name:
+            assert value.split(":")[-1] not in printed

@@ -1,0 +1,83 @@
+"""split, inspect and token: what they print, and what they need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from resolver.cli import main
+from tests.support import Api, notification
+
+Write = Callable[[str, str], Path]
+
+
+def run(*arguments: str, env: dict[str, str] | None = None, text: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(arguments), env=env, input=text)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_split_shows_what_goes_and_what_stays_without_any_settings(write: Write, wrapped: bool) -> None:
+    payload: dict[str, Any] = {**notification(), "forYou": True, "metadata": {"m": 1}}
+    file = write("add.json", json.dumps({"data": payload} if wrapped else payload))
+    shown = json.loads(run("split", str(file), "--json").output)
+    assert shown["To Velt"]["actionUser"] == {"userId": "ana"}
+    assert "CANARY" not in json.dumps(shown["To Velt"])
+    assert shown["Sealed, for recipients"]["displayBodyMessage"] == "CANARY body"
+    assert shown["Sealed, for the backend alone"] == {"metadata": {"m": 1}}
+    assert shown["Dropped"] == ["forYou"]
+
+
+def test_split_reads_standard_input_and_updates() -> None:
+    entries = [{"id": "n-1", "readByUserIds": ["ben"], "displayBodyMessage": "x"}]
+    payload = {"organizationId": "acme", "notifications": entries}
+    shown = json.loads(run("split", "-", "--json", text=json.dumps(payload)).output)
+    assert shown["To Velt"] == {"id": "n-1", "readByUserIds": ["ben"]}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"organizationId": "acme"}'])
+def test_split_says_what_is_wrong_in_a_line(text: str) -> None:
+    done = run("split", "-", text=text)
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert done.output.startswith("Error: ")
+
+
+def test_inspect_opens_what_is_held(api: Api, resolver_environment: dict[str, str]) -> None:
+    api.add(metadata={"m": 1})
+    done = run("inspect", "acme", "n-1", "--json", env=resolver_environment)
+    shown = json.loads(done.output)
+    assert (shown["actor"], shown["audience"], shown["backendOnly"]) == (
+        "ana",
+        ["ben"],
+        {"metadata": {"m": 1}},
+    )
+    assert shown["content"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_inspect_says_when_nothing_is_held(api: Api, resolver_environment: dict[str, str]) -> None:
+    done = run("inspect", "acme", "no-such-id", env=resolver_environment)
+    assert (done.exit_code, "Not held" in done.output) == (1, True)
+
+
+def test_a_minted_token_opens_the_callback(api: Api, resolver_environment: dict[str, str]) -> None:
+    api.add()
+    token = run("token", "--user", "ben", "--org", "acme", env=resolver_environment).output.strip()
+    body = {"organizationId": "acme", "notificationIds": ["n-1"]}
+    reply = api.post("/api/velt/notifications/get", body, {"authorization": f"Bearer {token}"})
+    assert reply.get_json()["data"].keys() == {"n-1"}
+
+
+def test_missing_settings_are_listed_and_no_traceback_is_shown() -> None:
+    done = run("inspect", "acme", "n-1", env={"VELT_API_KEY": ""})
+    assert done.exit_code == 1
+    assert "RESOLVER_MASTER_KEYS" in done.output
+    assert "RESOLVER_INDEX_KEY" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_wrong_usage_exits_with_2() -> None:
+    assert run("token").exit_code == 2

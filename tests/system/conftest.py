@@ -1,0 +1,71 @@
+"""Real processes: the resolver under gunicorn, as `resolver serve` runs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from resolver.cli.children import start_child, stop_child
+
+Serve = Callable[..., "Served"]
+RESOLVER = (sys.executable, "-m", "resolver")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def plain_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """These variables and what a process needs to start at all."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
+
+
+class Served:
+    def __init__(self, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.url, self.process, self._log = url, process, log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+
+@contextmanager
+def serving(variables: Mapping[str, str], log: Path) -> Iterator[Served]:
+    bind = f"127.0.0.1:{free_port()}"
+    env = plain_environment({**variables, "RESOLVER_BIND": bind, "WEB_CONCURRENCY": "1"})
+    with log.open("wb") as output:
+        process = start_child([*RESOLVER, "serve"], env=env, stdout=output, stderr=output)
+    try:
+        wait_until_ready(f"http://{bind}/readyz", process, log)
+        yield Served(f"http://{bind}", process, log)
+    finally:
+        stop_child(process)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        try:
+            if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            time.sleep(0.05)
+    raise AssertionError(f"not ready: {log.read_text(encoding='utf-8')}")
+
+
+@pytest.fixture
+def served(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    with serving({**resolver_environment, "RESOLVER_LOG_LEVEL": "info"}, tmp_path / "log") as running:
+        yield running

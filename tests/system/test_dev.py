@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -25,9 +24,7 @@ from tests.system.conftest import RESOLVER, plain_environment
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(
-        not shutil.which("curl") and not os.environ.get("REQUIRE_ALL"), reason="curl is not installed"
-    ),
+    pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed"),
 ]
 
 

@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make run` and `make test` do all set-up themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench lock clean
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+run: $(INSTALLED) ## Run everything here: a Redis, a Velt sandbox, the resolver (Ctrl-C ends it all)
+	@exec $(BIN)/resolver dev
+
+test: $(INSTALLED) ## Run the tests
+	@$(BIN)/pytest
+
+lint: $(INSTALLED) ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: $(INSTALLED) ## Measure what a callback costs beside an empty Flask view
+	@$(BIN)/python bench/callback.py
+
+lock: ## Renew the hashed lists of dependencies (needs uv)
+	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --all-extras --constraint requirements.lock \
+	    --output-file requirements-dev.lock pyproject.toml
+
+clean: ## Remove the environment and all caches; development keys and data in .resolver stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into $(VENV) (once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,80 @@
+"""The documents say what the code does: settings, commands, links, and the JSON that Velt receives."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from resolver.cli import main
+from resolver.environment import Environment
+from resolver.settings import _NOT_YET, _read
+from resolver.split import split_add
+from resolver.velt import requests
+from tests.support import environment
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = ("_FILE", "_COMMAND")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def example(name: str) -> dict[str, object]:
+    found = re.search(rf"<!-- {name} -->\n```json\n(.*?)```", README, re.DOTALL)
+    assert found
+    parsed: dict[str, object] = json.loads(found.group(1))["data"]
+    return parsed
+
+
+def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
+    env = Environment(environment())
+    _read(env)
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", section("Settings"), re.MULTILINE))
+    assert documented == {name for name in env.known if not name.endswith(SOURCES)}
+
+
+def test_what_is_not_there_yet_is_not_documented_as_if_it_were() -> None:
+    rows = section("Settings")
+    assert not [name for name in _NOT_YET if f"| `{name}` |" in rows]
+
+
+def test_every_command_is_documented() -> None:
+    rows = section("Commands")
+    assert [name for name in main.commands if f"`resolver {name}" not in rows] == []
+
+
+def test_the_readmes_example_is_what_velt_really_receives() -> None:
+    split = split_add(requests.parse(requests.ADD, example("add")), "full")
+    assert split.forward == example("velt")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_decision_is_listed() -> None:
+    index = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "docs/decisions").glob("0*.md")}
+    assert set(re.findall(r"\((0\d+[^)]*)\)", index)) == files
+
+
+def test_the_map_of_rooms_names_every_room() -> None:
+    rooms = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("## The rooms")[1]
+    modules = [p for p in (ROOT / "resolver").iterdir() if p.name[0] != "_" and p.name != "py.typed"]
+    names = [f"`{path.name}{'/' if path.is_dir() else ''}`" for path in modules]
+    assert [name for name in names if name not in rooms] == []
+
+
+def test_the_locks_name_no_registry() -> None:
+    for lock in ROOT.glob("requirements*.lock"):
+        text = lock.read_text(encoding="utf-8")
+        assert "--hash=sha256:" in text
+        assert not re.search(r"https?://|--index|--find-links|file:", text)

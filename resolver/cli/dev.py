@@ -29,7 +29,6 @@ from resolver.cli.serve import gunicorn_command
 from resolver.settings import Settings, load
 
 _START_SECONDS = 30
-_WEB_PORT, _SANDBOX_PORT = 8080, 9000
 # Where the usual frontend tools serve their pages.
 _ORIGINS = ",".join(f"http://localhost:{port}" for port in (3000, 4200, 5173, 8081))
 _EXAMPLE = {
@@ -53,13 +52,15 @@ _EXAMPLE = {
     show_default=True,
     help="Where development keys and data are kept between runs.",
 )
-def dev(state: Path) -> None:
+@click.option("--port", default=8080, show_default=True, help="The resolver's; a taken one is stepped over.")
+@click.option("--sandbox-port", default=9000, show_default=True, help="The Velt sandbox's, likewise.")
+def dev(state: Path, port: int, sandbox_port: int) -> None:
     """Run everything locally: a Redis, a Velt sandbox, the resolver. Ctrl-C ends it all."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     with ExitStack() as stack:
         try:
-            _run(state, stack)
+            _run(state, port, sandbox_port, stack)
         except KeyboardInterrupt:
             # A second Ctrl-C must not interrupt the stopping.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -67,11 +68,11 @@ def dev(state: Path) -> None:
             click.echo("\nStopping.")
 
 
-def _run(state: Path, stack: ExitStack) -> None:
+def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
-    sandbox_port = _free_port(_SANDBOX_PORT)
+    sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"
-    variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(_WEB_PORT)}")
+    variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(port)}")
     if not variables.get("REDIS_URL"):
         variables["REDIS_URL"] = _start_redis(state, stack)
     settings = load(variables)

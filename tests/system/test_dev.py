@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from resolver.cli.children import start_child, stop_child
-from tests.system.conftest import RESOLVER, plain_environment
+from tests.system.conftest import RESOLVER, free_port, plain_environment
 
 pytestmark = [
     pytest.mark.system,
@@ -56,9 +56,10 @@ class Dev:
 
 
 @contextmanager
-def running(state: Path, **env: str) -> Iterator[Dev]:
+def running(state: Path, *options: str, **env: str) -> Iterator[Dev]:
     variables = {**plain_environment({}), "PYTHONUNBUFFERED": "1", **env}
-    process = start_child([*RESOLVER, "dev", "--state", str(state)], env=variables, stdout=subprocess.PIPE)
+    command = [*RESOLVER, "dev", "--state", str(state), *options]
+    process = start_child(command, env=variables, stdout=subprocess.PIPE)
     try:
         yield Dev(process)
     finally:
@@ -96,7 +97,9 @@ def test_the_printed_commands_add_a_notification_and_read_it_back(tmp_path: Path
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
-    with running(tmp_path) as dev:
+    # Ports that nobody else on this machine is likely to take once they are free.
+    own = ("--port", str(free_port()), "--sandbox-port", str(free_port()))
+    with running(tmp_path, *own) as dev:
         children, ports = children_of(dev.process.pid), dev.ports()
         assert len(children) >= 3
         assert all(map(is_listening, ports))

@@ -15,6 +15,7 @@ from resolver.secret import Secret, is_weak
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _COMMAND_SECONDS = 15
+_LARGEST_FILE = 64 * 1024
 
 
 class Environment:
@@ -63,11 +64,14 @@ class Environment:
 
     def secret(self, name: str, *, required: bool = False, minimum: int = 0) -> Secret | None:
         """From NAME, or from the file that NAME_FILE names."""
+        before = len(self.problems)
         value = self._secret_text(name)
         if value is None:
-            if required:
+            if required and len(self.problems) == before:
                 self.problem(name, "is required")
             return None
+        if not is_printable(value):
+            self.problem(name, "holds characters that no HTTP header may carry")
         if minimum and is_weak(value.encode(), minimum):
             self.problem(name, f"is too weak: at least {minimum} bytes, not all equal")
         return Secret.of(value)
@@ -77,15 +81,15 @@ class Environment:
         found: dict[str, Secret] = {}
         for label, value in self._pairs(name, required=required):
             if is_weak(value.encode(), minimum):
-                self.problem(name, f"the secret of {label!r} is too weak: at least {minimum} characters")
+                self.problem(name, f"secret {len(found) + 1} is too weak: at least {minimum} characters")
             found[label] = Secret.of(value)
         return found
 
     def named_keys(self, name: str) -> dict[str, Secret]:
         """`id:base64,id:base64`, the order kept: the first one seals."""
         return {
-            label: Secret(self._key_bytes(name, value, f" of {label!r}"))
-            for label, value in self._pairs(name, required=True, command=True)
+            label: Secret(self._key_bytes(name, value, f" {position}"))
+            for position, (label, value) in enumerate(self._pairs(name, required=True, command=True), start=1)
         }
 
     def key(self, name: str) -> Secret:
@@ -93,19 +97,20 @@ class Environment:
         return Secret(self._key_bytes(name, found.reveal(), "") if found else b"")
 
     def _pairs(self, name: str, *, required: bool, command: bool = False) -> list[tuple[str, str]]:
+        before = len(self.problems)
         text = self._secret_text(name, command=command)
         if not text:
-            if required:
+            if required and len(self.problems) == before:
                 self.problem(name, "is required")
             return []
         pairs: list[tuple[str, str]] = []
         for position, entry in enumerate((e.strip() for e in text.split(",")), start=1):
             label, colon, value = entry.partition(":")
-            if not colon or not value or not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", label):
+            if not (colon and is_printable(value) and re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", label)):
                 # The entry itself may be a secret: only its position is named.
                 self.problem(name, f"entry {position} is not of the form name:secret")
             elif any(label == seen for seen, _ in pairs):
-                self.problem(name, f"{label!r} is there twice")
+                self.problem(name, f"entry {position} has the name of an earlier one")
             else:
                 pairs.append((label, value))
         return pairs
@@ -133,11 +138,18 @@ class Environment:
         return self.text(given[0])
 
     def _from_file(self, name: str) -> str | None:
+        path = Path(self.text(name))
         try:
-            return Path(self.text(name)).read_text(encoding="utf-8").rstrip("\r\n") or None
+            # A pipe or a device might keep us waiting for ever.
+            if path.is_file() and path.stat().st_size <= _LARGEST_FILE:
+                if text := path.read_text(encoding="utf-8").rstrip("\r\n"):
+                    return text
+                self.problem(name, "the file it names is empty")
+                return None
         except (OSError, UnicodeDecodeError, ValueError):
-            self.problem(name, "the file it names cannot be read")
-            return None
+            pass
+        self.problem(name, "the file it names cannot be read, or is no small text file")
+        return None
 
     def _from_command(self, name: str) -> str | None:
         try:
@@ -151,13 +163,17 @@ class Environment:
             return None
 
 
+def is_printable(value: str) -> bool:
+    return re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value) is not None
+
+
 def url_problem(url: str, *, https_only: bool) -> str | None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "is not a URL"
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not is_printable(url) or " " in url:
         return "must be an http(s) URL"
     if parts.username or parts.password or parts.query or parts.fragment:
         return "must be a plain URL without credentials, query or fragment"

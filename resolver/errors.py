@@ -8,7 +8,8 @@ ResolverError
 ├── PermissionDenied         a credential that holds no right to this
 ├── NotFound                 no such path, or a surface that is closed here
 ├── Unavailable              try again: something that mends itself is in the way
-│   ├── VaultUnavailable     … Redis: down, slow, full, or somebody else's
+│   ├── VaultUnavailable     … Redis: down, slow or full
+│   │   └── VaultForeign     … Redis: the database was made with other keys
 │   ├── VeltUnavailable      … Velt: down, slow, or not making sense
 │   └── Overtaken            … other writers changed the same record three times in a row
 ├── VeltRefused              Velt's own answer to the caller, passed on unchanged
@@ -72,6 +73,10 @@ class VaultUnavailable(Unavailable):
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
+
+
+class VaultForeign(VaultUnavailable):
+    pass
 
 
 class VeltUnavailable(Unavailable):

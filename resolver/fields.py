@@ -5,12 +5,17 @@ marshmallow's own fields turn "10" into 10 and 1 into True; Velt doesn't, and ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import ValidationError, fields
 
 LONGEST_ID = 512
 _LARGEST_EXACT = 2**53 - 1
+
+
+def is_identifier(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
 
 
 class Strict(fields.Field[Any]):
@@ -93,10 +98,12 @@ class Whole(Strict):
 class Identifiers(Strict):
     """A list of ids, checked in one pass."""
 
+    each: Callable[[Any], bool] = staticmethod(is_identifier)
+
     def __init__(self, *, most: int | None = None, least: int = 0, **kwargs: Any) -> None:
         self.most, self.least = most, least
-        bounds = f" of {least} to {most}" if most else f" of at least {least}" if least else ""
-        self.expected = f"must be a list{bounds} strings, each of 1 to {LONGEST_ID} characters"
+        bounds = f"{least} to {most} " if most else f"at least {least} " if least else ""
+        self.expected = f"must be a list of {bounds}ids, each a string of 1 to {LONGEST_ID} characters"
         super().__init__(**kwargs)
 
     def holds(self, value: Any) -> bool:
@@ -104,7 +111,7 @@ class Identifiers(Strict):
             isinstance(value, list)
             and len(value) >= self.least
             and (self.most is None or len(value) <= self.most)
-            and all(map(is_identifier, value))
+            and all(map(self.each, value))
         )
 
 
@@ -120,10 +127,6 @@ class People(Strict):
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, list) and all(map(is_person, value))
-
-
-def is_identifier(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
 
 
 def is_person(value: Any) -> bool:

@@ -76,6 +76,19 @@ class Record:
         """Everyone in the organization was sent it, and nothing narrows who that is."""
         return self.everyone and not self.verified and not self.private.get("context", {}).get("access")
 
+    def matches(self, filters: Mapping[str, Any]) -> bool:
+        """Whether Velt's filters mean it too, as far as that is known here."""
+        user, place = filters.get("userId"), self._place()
+        return (
+            filters.get("documentId", self.document) == self.document
+            and (place is None or filters.get("locationId", place) == place)
+            and (user is None or self.everyone or user == self.actor or user in self.audience)
+        )
+
+    def _place(self) -> Any:
+        location = self.private.get("location") or {}
+        return self.private.get("locationId", location.get("id"))
+
     def parsed_content(self) -> dict[str, Any]:
         parsed: dict[str, Any] = orjson.loads(self.content)
         return parsed

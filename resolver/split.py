@@ -1,7 +1,8 @@
 """Which field of a notification goes to Velt, and which stays. Pure: no Redis, no network, no clock.
 
-The two tables below are the whole allow-list. To forward one more field, add a line here (and its type to
-`velt/requests.py`); whatever is in neither table is content and never leaves.
+The two tables below are the whole allow-list: one for adds, one for the entries of updates. To forward one
+more field, add a line here and its type to `velt/requests.py` (a test insists on both). Whatever is in
+neither table is content and never leaves.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 JSON = dict[str, Any]
+RESERVED_KEYS = frozenset({"__proto__", "constructor", "prototype"})
+"""What JavaScript would take for something else than a key."""
 
 
 class Kept(Enum):
@@ -94,7 +97,8 @@ _ENVELOPE = re.compile(
     r"|notifyUsersByUserId|forYou|isUnread|isRead|isArchived|is\w*ResolverUsed|targetAnnotationId"
     r"|organizationId|visibility|displayHeadlineMessage"
 )
-_PROTOTYPE = frozenset({"__proto__", "constructor", "prototype"})
+# A structural name of the one request is no content of the other.
+_STRUCTURE = ADD.keys() | UPDATE.keys()
 
 People = Literal["full", "reference"]
 _PERSONAL = frozenset(
@@ -144,11 +148,19 @@ def _apply(split: Split, rule: Rule, name: str, value: Any, keep_people: People)
     if rule.kept is Kept.CONTENT:
         split.content[name] = _kept_value(split, name, value, keep_people)
     elif rule.kept is Kept.BACKEND:
-        split.private[name] = _kept_value(split, name, value, keep_people)
+        split.private[name] = _kept_privately(split, name, value, keep_people)
+
+
+def _kept_privately(split: Split, name: str, value: Any, keep_people: People) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kept = _kept_items(split, name, value, keep_people)
+    # What decides who may read is kept as it was given; its names were checked before (`velt/requests.py`).
+    return {**kept, "access": value["access"]} if name == "context" else kept
 
 
 def _keep_content(split: Split, name: str, value: Any, keep_people: People) -> None:
-    if name in _PROTOTYPE or _ENVELOPE.fullmatch(name):
+    if name in RESERVED_KEYS | _STRUCTURE or _ENVELOPE.fullmatch(name):
         split.dropped.append(name)
     else:
         split.content[name] = _kept_value(split, name, value, keep_people)
@@ -162,9 +174,13 @@ def _kept_value(split: Split, path: str, value: Any, keep_people: People) -> Any
         return value
     if keep_people == "reference" and _is_person(path, value):
         return person(value)
+    return _kept_items(split, path, value, keep_people)
+
+
+def _kept_items(split: Split, path: str, value: JSON, keep_people: People) -> JSON:
     kept = {}
     for name, inner in value.items():
-        if name in _PROTOTYPE:
+        if name in RESERVED_KEYS:
             split.dropped.append(f"{path}.{name}")
         else:
             kept[name] = _kept_value(split, f"{path}.{name}", inner, keep_people)

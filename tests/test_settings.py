@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,18 @@ def test_velts_own_token_is_refused_as_a_caller_token() -> None:
         ("RESOLVER_CORS_ORIGINS", r"https://app\.example\.com"),
         ("RESOLVER_BIND", "8080"),
         ("REDIS_URL", "http://127.0.0.1"),
+        ("REDIS_URL", "redis://127.0.0.1:notaport/0"),
+        ("REDIS_URL", "redis://127.0.0.1/notadb"),
+        ("REDIS_URL", "redis://127.0.0.1/0?socket_timeout=60"),
+        ("REDIS_URL", "redis://127.0.0.1/0?decode_responses=true"),
+        ("REDIS_URL", "rediss://127.0.0.1/0?ssl_cert_reqs=none"),
+        ("RESOLVER_SURFACES", ","),
+        ("RESOLVER_CORS_ORIGINS", "https://.."),
+        ("RESOLVER_CORS_ORIGINS", "https://app.example.com:443"),
+        ("RESOLVER_CORS_ORIGINS", "https://app.example.com:99999"),
+        ("VELT_API_KEY", "two\r\nlines"),
+        ("VELT_AUTH_TOKEN", "not \u00fcber ASCII"),
+        ("VELT_API_URL", "https://api.velt.dev/a b"),
         ("VELT_API_URL", "ftp://api.velt.dev"),
         ("VELT_API_URL", "https://user:pass@api.velt.dev"),
         ("WEB_CONCURRENCY", "0"),
@@ -114,6 +127,71 @@ def test_a_weak_or_wrong_value_is_refused_by_name_and_never_repeated_as_a_secret
         "RESOLVER_TOKEN_SECRET",
     ):
         assert not any(value.rsplit(":", maxsplit=1)[-1] in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("RESOLVER_TOKEN_SECRET", "VELT_AUTH_TOKEN"),
+        ("RESOLVER_TOKEN_SECRET", "VELT_API_KEY"),
+        ("VELT_AUTH_TOKEN", "VELT_API_KEY"),
+    ],
+)
+def test_every_secret_has_one_use(name: str, other: str) -> None:
+    same = "one-secret-for-two-purposes-0123456789"
+    (problem,) = problems(environment(**{name: same, other: same}))
+    assert name in problem
+    assert other in problem
+
+
+@pytest.mark.parametrize(
+    "other", ["VELT_API_KEY", "VELT_AUTH_TOKEN", "RESOLVER_TOKEN_SECRET", "RESOLVER_INDEX_KEY"]
+)
+def test_a_caller_token_is_nothing_else_besides(other: str) -> None:
+    same = key(9)
+    (problem,) = problems(
+        environment(
+            **{
+                other: same,
+                "RESOLVER_CALLER_TOKENS": f"a:{same}",
+                "RESOLVER_INDEX_KEY": same if other == "RESOLVER_INDEX_KEY" else key(8),
+            }
+        )
+    )
+    assert "RESOLVER_CALLER_TOKENS" in problem
+    assert other in problem
+
+
+def test_two_master_keys_are_two() -> None:
+    assert problems(environment(RESOLVER_MASTER_KEYS=f"a:{key(3)},b:{key(3)}"))
+
+
+@pytest.mark.parametrize("name", ["RESOLVER_CALLER_TOKENS", "RESOLVER_MASTER_KEYS"])
+def test_a_secret_in_the_place_of_a_name_is_not_repeated(name: str) -> None:
+    secret = "S3cretS3cretS3cretS3cretS3cret32"
+    assert secret not in " ".join(problems(environment(**{name: f"{secret}:backend"})))
+
+
+@pytest.mark.parametrize(
+    ("user", "organizations"),
+    [("sub", "sub.orgs"), ("a.b", "a"), ("a", "a"), ("exp", "orgs"), ("sub", "iss")],
+)
+def test_claims_that_cannot_both_be_minted_are_refused(user: str, organizations: str) -> None:
+    changes = {"RESOLVER_TOKEN_USER_CLAIM": user, "RESOLVER_TOKEN_ORGANIZATIONS_CLAIM": organizations}
+    assert problems(environment(**changes))
+
+
+@pytest.mark.parametrize("content", ["", "\n", "x" * 70_000])
+def test_a_secret_file_without_a_secret_is_a_problem(write: Write, content: str) -> None:
+    found = problems(
+        environment(RESOLVER_TOKEN_SECRET="", RESOLVER_TOKEN_SECRET_FILE=str(write("s", content)))
+    )
+    assert found[0].startswith("RESOLVER_TOKEN_SECRET_FILE")
+
+
+def test_a_pipe_for_a_secret_file_does_not_hang_the_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert problems(environment(VELT_API_KEY="", VELT_API_KEY_FILE=str(tmp_path / "pipe")))
 
 
 def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None:
@@ -182,6 +260,26 @@ def test_settings_cannot_be_changed() -> None:
     settings = load(environment())
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.mode = "production"  # type: ignore[misc]
+
+
+def test_a_surface_that_is_not_there_yet_is_refused_when_it_is_asked_for() -> None:
+    assert "metrics" in problems(environment(RESOLVER_SURFACES="callback,metrics"))[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("RESOLVER_REDIS_URL", "REDIS_URL"),
+        ("VELT_AUTH_TOKN", "VELT_AUTH_TOKEN"),
+        ("VELT_APIKEY", "VELT_API_KEY"),
+    ],
+)
+def test_a_close_name_is_pointed_out(wrong: str, right: str) -> None:
+    assert f"{wrong} is not a setting; {right} may be meant" in load(environment(**{wrong: "x"})).warnings
+
+
+def test_one_cause_is_one_problem() -> None:
+    assert len(problems(environment(VELT_AUTH_TOKEN="", VELT_AUTH_TOKEN_FILE="/nowhere"))) == 1
 
 
 def test_a_misspelt_name_is_pointed_out_and_an_orchestrators_is_not() -> None:

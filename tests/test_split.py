@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from marshmallow import Schema
 
 from resolver.errors import InvalidArgument
-from resolver.split import ADD, UPDATE, split_add, split_update
+from resolver.split import ADD, UPDATE, Rule, split_add, split_update
 from resolver.velt import requests
 from tests.support import JSON, notification
 
@@ -140,6 +142,13 @@ def test_nothing_given_is_lost_but_what_is_named_as_dropped(payload: JSON) -> No
     assert request.keys() <= placed | {"location"}
 
 
+@pytest.mark.parametrize(("rules", "schema"), [(ADD, requests.ADD), (UPDATE, requests.ENTRY)])
+def test_every_field_that_goes_to_velt_has_a_declared_type(rules: Mapping[str, Rule], schema: Schema) -> None:
+    """Or a caller could put anything at all under its name."""
+    forwarded = {name for name, rule in rules.items() if rule.to_velt}
+    assert forwarded <= schema.fields.keys()
+
+
 def test_the_documented_fields_are_split_as_the_contract_says() -> None:
     payload = notification(
         notifyAll=True,
@@ -200,6 +209,24 @@ def test_prototype_like_keys_are_dropped_at_any_depth() -> None:
     split = split_add(requests.parse(requests.ADD, payload), "full")
     assert split.content["notificationSourceData"] == {"a": [{"kept": 1}]}
     assert split.dropped == ["notificationSourceData.a[0].__proto__"]
+
+
+@pytest.mark.parametrize("people", ["full", "reference"])
+def test_what_narrows_who_may_read_is_kept_as_it_was_given(people: Any) -> None:
+    context = {"access": {"team": "red"}, "userId": "u1", "name": "N", "__proto__": {"access": {}}}
+    split = split_add(requests.parse(requests.ADD, notification(context=context)), people)
+    assert split.private["context"] == {"access": {"team": "red"}, "userId": "u1", "name": "N"}
+    assert split.forward["context"] == {"access": {"team": "red"}}
+
+
+@pytest.mark.parametrize(
+    "name", ["documentId", "locationId", "notifyAll", "createDocument", "organizationId"]
+)
+def test_structure_of_an_add_is_no_content_of_an_update(name: str) -> None:
+    entry = {"id": "n-1", name: "x", "displayBodyMessage": "y"}
+    _, entries = requests.parse_update({"organizationId": "acme", "notifications": [entry]})
+    split = split_update(entries[0], "full")
+    assert (split.content, split.dropped) == ({"displayBodyMessage": "y"}, [name])
 
 
 def test_with_people_as_references_only_their_ids_are_kept() -> None:

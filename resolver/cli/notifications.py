@@ -15,23 +15,28 @@ from resolver.split import People, Split, split_add, split_update
 from resolver.velt import requests
 
 JSON = dict[str, Any]
+_TITLES = {
+    "velt": "Velt receives (null: nothing)",
+    "content": "Sealed, for recipients",
+    "backend": "Sealed, for the backend alone",
+    "dropped": "Dropped",
+}
 
 
 @click.command()
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
 @click.option("--people", type=click.Choice(["full", "reference"]), default="full", help="RESOLVER_PEOPLE.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def split(file: TextIO, people: People, as_json: bool) -> None:
     """Show what of a payload goes to Velt and what stays. FILE is the JSON of an add or an update ("-" reads
     standard input). Needs no Redis and no keys, and sends nothing."""
-    shown = [_shown(part) for part in _splits(read_object(file), people)]
+    shown = _split(read_object(file), people)
     if as_json:
-        click.echo(json.dumps(shown[0] if len(shown) == 1 else shown))
+        click.echo(json.dumps(shown))
         return
-    for part in shown:
-        for title, value in part.items():
-            click.secho(title, bold=True)
-            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    for name, title in _TITLES.items():
+        click.secho(title, bold=True)
+        click.echo(json.dumps(shown[name], indent=2, ensure_ascii=False))
 
 
 @click.command()
@@ -40,7 +45,10 @@ def split(file: TextIO, people: People, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def inspect(organization: str, notification: str, as_json: bool) -> None:
     """Open one notification and show what is held. For operators: this prints content."""
-    held = build_vault(load()).read(organization, [notification])
+    vault = build_vault(load())
+    held = vault.read(organization, [notification])
+    if vault.unreadable:
+        raise click.ClickException("Held, but it does not open with these keys.")
     if notification not in held:
         raise click.ClickException("Not held here: never added, expired or deleted.")
     click.echo(json.dumps(_described(held[notification]), indent=None if as_json else 2, ensure_ascii=False))
@@ -66,27 +74,35 @@ def read_object(file: TextIO) -> JSON:
         payload = json.load(file)
     except (ValueError, RecursionError):
         raise click.ClickException("The file is not valid JSON.") from None
-    if isinstance(payload, dict) and isinstance(payload.get("data"), dict):
+    if isinstance(payload, dict) and "data" in payload:
         payload = payload["data"]
     if not isinstance(payload, dict):
-        raise click.ClickException("The file must hold a JSON object.")
+        raise click.ClickException("The file, and its data if it has that, must be a JSON object.")
     return payload
 
 
-def _splits(payload: JSON, people: People) -> list[Split]:
-    if "notifications" in payload:
-        _, entries = requests.parse_update(payload)
-        return [split_update(entry, people) for entry in entries]
-    return [split_add(requests.parse(requests.ADD, payload), people)]
+def _split(payload: JSON, people: People) -> JSON:
+    """What a call with this payload would send and keep."""
+    if "notifications" not in payload:
+        part = split_add(requests.parse(requests.ADD, payload), people)
+        return _shown(part.forward, [part])
+    filters, entries = requests.parse_update(payload)
+    parts = [split_update(entry, people) for entry in entries]
+    told = [part.forward for part in parts if part.forward.keys() > {"id"}]
+    return _shown({**filters, "notifications": told} if told else None, parts)
 
 
-def _shown(part: Split) -> JSON:
+def _shown(velt: JSON | None, parts: list[Split]) -> JSON:
     return {
-        "To Velt": part.forward,
-        "Sealed, for recipients": part.content,
-        "Sealed, for the backend alone": part.private,
-        "Dropped": part.dropped,
+        "velt": {"data": velt} if velt else None,
+        "content": _one_or_all([part.content for part in parts]),
+        "backend": _one_or_all([part.private for part in parts]),
+        "dropped": [name for part in parts for name in part.dropped],
     }
+
+
+def _one_or_all(items: list[JSON]) -> Any:
+    return items[0] if len(items) == 1 else items
 
 
 def _described(record: Record) -> JSON:

@@ -24,24 +24,26 @@ def workspace() -> None:
 
 
 @workspace.command("get")
-def get() -> None:
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def get(as_json: bool) -> None:
     """Print the settings as Velt holds them."""
-    _ask(Endpoint.WORKSPACE_GET, {})
+    _ask(Endpoint.WORKSPACE_GET, {}, as_json)
 
 
 @workspace.command("set")
-@click.argument("file", type=click.File(encoding="utf-8"))
-def set_(file: TextIO) -> None:
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def set_(file: TextIO, as_json: bool) -> None:
     """Change the settings. FILE ("-" for standard input) holds useNotificationService and/or
     notificationServiceConfig; what it omits stays as it is. Prints the settings afterwards."""
-    _ask(Endpoint.WORKSPACE_UPDATE, parse(WORKSPACE_UPDATE, read_object(file)))
+    _ask(Endpoint.WORKSPACE_UPDATE, parse(WORKSPACE_UPDATE, read_object(file)), as_json)
 
 
-def _ask(endpoint: Endpoint, data: dict[str, Any]) -> None:
+def _ask(endpoint: Endpoint, data: dict[str, Any], as_json: bool) -> None:
     settings = load()
     client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
     try:
         answer = client.post(endpoint, data, Deadline.after(_SECONDS))
     except VeltRefused as refusal:
         raise click.ClickException(f"Velt refused: {refusal.status}") from None
-    click.echo(json.dumps(answer["result"].get("data"), indent=2))
+    click.echo(json.dumps(answer["result"].get("data"), indent=None if as_json else 2))

@@ -19,6 +19,8 @@ from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
 LARGEST_CONTENT = 32 * 1024
+# With the header: a thousand people, say. Every read of the notification opens all of it.
+LARGEST_RECORD = 2 * LARGEST_CONTENT
 _ADDED = "Notification added successfully."
 _MOST_WARNINGS = 20
 
@@ -55,9 +57,11 @@ def mint_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-def ensure_fits(content: bytes, private: Any) -> None:
-    if len(content) + len(orjson.dumps(private)) > LARGEST_CONTENT:
+def ensure_fits(record: Record) -> None:
+    if len(record.content) + len(orjson.dumps(record.private)) > LARGEST_CONTENT:
         raise TooLarge(f"The content of one notification may be {LARGEST_CONTENT} bytes at most.")
+    if len(record.to_bytes()) > LARGEST_RECORD:
+        raise TooLarge("notifyUsers are too many for one notification: use notifyAll.")
 
 
 def audience_of(users: list[JSON]) -> tuple[str, ...]:
@@ -65,9 +69,7 @@ def audience_of(users: list[JSON]) -> tuple[str, ...]:
 
 
 def _record(request: JSON, split: Split) -> Record:
-    content = orjson.dumps(split.content)
-    ensure_fits(content, split.private)
-    return Record(
+    record = Record(
         organization=request["organizationId"],
         notification=request["notificationId"],
         document=request["documentId"],
@@ -77,8 +79,10 @@ def _record(request: JSON, split: Split) -> Record:
         verified=request.get("verifyUserPermissions", False),
         created=int(time.time() * 1000),
         private=split.private,
-        content=content,
+        content=orjson.dumps(split.content),
     )
+    ensure_fits(record)
+    return record
 
 
 def _reply(answer: JSON, request: JSON, split: Split) -> JSON:
@@ -94,7 +98,7 @@ def _reply(answer: JSON, request: JSON, split: Split) -> JSON:
 
 
 def _warnings(request: JSON, split: Split) -> list[str]:
-    warnings = [f"{name[:128]} was dropped: the name belongs to Velt's own record" for name in split.dropped]
+    warnings = [f"{name[:128]} was dropped: the name is reserved" for name in split.dropped]
     if "notifyAll" not in request:
         warnings.append("notifyAll is absent: Velt notifies everyone in the organization")
     return warnings[-_MOST_WARNINGS:]

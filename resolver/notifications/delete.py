@@ -28,7 +28,7 @@ class DeleteNotifications:
 
     def _these(self, request: JSON, deadline: Deadline) -> JSON:
         ids = list(dict.fromkeys(request["notificationIds"]))
-        self.vault.remove(request["organizationId"], self._in_document(request, ids))
+        self.vault.remove(request["organizationId"], self._meant(request, ids))
         outcomes: JSON = {}
         for start in range(0, len(ids), _MOST_IDS_A_CALL):
             batch = ids[start : start + _MOST_IDS_A_CALL]
@@ -36,12 +36,12 @@ class DeleteNotifications:
             outcomes |= _outcomes(answer)
         return {"result": {**answer["result"], "data": outcomes}}
 
-    def _in_document(self, request: JSON, ids: list[str]) -> list[str]:
-        """A document in the request bounds what may go, here as at Velt."""
-        if "documentId" not in request:
+    def _meant(self, request: JSON, ids: list[str]) -> list[str]:
+        """The request's other filters bound what may go, here as at Velt."""
+        if not request.keys() & {"documentId", "locationId", "userId"}:
             return ids
         held = self.vault.read(request["organizationId"], ids)
-        return [id_ for id_, record in held.items() if record.document == request["documentId"]]
+        return [id_ for id_, record in held.items() if record.matches(request)]
 
     def _whatever_velt_says(self, request: JSON, deadline: Deadline) -> JSON:
         answer = self.velt.post(Endpoint.DELETE, request, deadline)

@@ -46,12 +46,15 @@ class _Change:
     def applied_to(self, record: Record) -> Record:
         content = orjson.dumps(_merged(record.parsed_content(), self.split.content))
         private = _merged(record.private, self.split.private)
-        ensure_fits(content, private)
         changed = replace(record, content=content, private=private)
         if "actionUser" in self.entry:
             changed = replace(changed, actor=self.entry["actionUser"]["userId"])
         if "notifyUsers" in self.entry:
-            changed = replace(changed, audience=audience_of(self.entry["notifyUsers"]))
+            # Whoever left and is named again is meant to see it again.
+            audience = audience_of(self.entry["notifyUsers"])
+            hidden = tuple(user for user in record.hidden if user not in audience)
+            changed = replace(changed, audience=audience, hidden=hidden)
+        ensure_fits(changed)
         return changed
 
 
@@ -65,7 +68,7 @@ class UpdateNotifications:
         filters, entries = requests.parse_update(data)
         changes = [_Change(e["id"], e, split_update(e, self.people)) for e in entries]
         held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
-        failed = {id_ for id_, record in held.items() if not _in_document(record, filters)}
+        failed = {id_ for id_, record in held.items() if not record.matches(filters)}
         todo = [change for change in changes if change.id not in failed]
         failed |= self._keep(filters["organizationId"], todo, held, deadline)
         answer = self._tell_velt(filters, [c for c in todo if _goes_to_velt(c, c.id in held)], deadline)
@@ -76,8 +79,10 @@ class UpdateNotifications:
     ) -> set[str]:
         """Changes what is held here; gives back the ids for which something could not be kept."""
         ours = [change for change in changes if change.id in held and change.local]
+        trial = dict(held)
         for change in ours:
-            change.applied_to(held[change.id])  # too large? then nothing at all has been changed yet
+            # All of them together, before any is kept: too large, and nothing at all has been changed.
+            trial[change.id] = change.applied_to(trial[change.id])
         gone = set()
         for change in ours:
             deadline.check()
@@ -96,10 +101,6 @@ def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> JSON:
     """Per top-level key; an explicit null clears one."""
     kept = {name: value for name, value in stored.items() if name not in changes}
     return kept | {name: value for name, value in changes.items() if value is not None}
-
-
-def _in_document(record: Record, filters: JSON) -> bool:
-    return bool(filters.get("documentId", record.document) == record.document)
 
 
 def _goes_to_velt(change: _Change, held: bool) -> bool:

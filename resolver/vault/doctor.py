@@ -9,6 +9,7 @@ from redis import Redis, RedisError
 from resolver.errors import VaultUnavailable
 from resolver.secret import Secret
 from resolver.vault.connect import connect
+from resolver.vault.keyspace import FINGERPRINT_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class RedisFacts:
     encrypted: bool
     """TLS, a Unix socket, or this very host."""
     user: str
+    claimed: bool
+    """Some deployment's fingerprint is there already."""
 
 
 def examine(url: Secret) -> RedisFacts:
@@ -31,6 +34,7 @@ def examine(url: Secret) -> RedisFacts:
             append_only=bool(info.get("aof_enabled")),
             encrypted=_is_private(url.reveal()),
             user=_user(client),
+            claimed=bool(client.exists(FINGERPRINT_KEY)),
         )
     except RedisError as error:
         raise VaultUnavailable(f"redis: {type(error).__name__}") from error

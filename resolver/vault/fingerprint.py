@@ -12,7 +12,7 @@ from typing import cast
 
 from redis import Redis
 
-from resolver.errors import VaultUnavailable
+from resolver.errors import VaultForeign
 from resolver.vault.keyspace import FINGERPRINT_KEY, Keyspace
 
 # Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
@@ -39,9 +39,9 @@ class Fingerprint:
             (self._claim() if found is None else found).decode("ascii", "replace").partition(":")
         )
         if keys != self._own:
-            raise VaultUnavailable("the Redis database belongs to another index key or partition count")
+            raise VaultForeign("the Redis database belongs to another index key or partition count")
         if not schema.isdigit() or int(schema) not in _READABLE:
-            raise VaultUnavailable("the Redis database has a schema that this version cannot read")
+            raise VaultForeign("the Redis database has a schema that this version cannot read")
         self._trusted_until = now + _TRUSTED_SECONDS
 
     def _claim(self) -> bytes:

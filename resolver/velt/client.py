@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused, VeltUnavailable
+from resolver.nesting import is_too_deep
 from resolver.secret import Secret
 from resolver.velt.wire import pool_manager
 
@@ -112,15 +113,17 @@ def _parsed(body: bytes) -> JSON:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise VeltUnavailable("velt: the answer is not JSON") from None
-    if not isinstance(answer, dict):
-        raise VeltUnavailable("velt: the answer is not an object")
+    if not isinstance(answer, dict) or is_too_deep(answer, body):
+        raise VeltUnavailable("velt: the answer is not an object, or nested too deep")
     return answer
 
 
 def _failure(http_status: int, error: JSON, answer: JSON, retry_after: str | None) -> Exception:
     """Branches on Velt's `error.status` first: it is the documented word, the HTTP status isn't."""
     status = str(error.get("status"))
-    sent_as = http_status if 400 <= http_status < 500 else _REFUSALS.get(status)
+    # 408 is a server that gave up waiting, whatever it may have done meanwhile: no refusal.
+    refused = 400 <= http_status < 500 and http_status != 408
+    sent_as = http_status if refused else _REFUSALS.get(status)
     if sent_as is None:
         return VeltUnavailable(f"velt: {status[:40]} (HTTP {http_status})")
     return VeltRefused(status, sent_as, answer, retry_after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validates_schema
@@ -11,6 +12,7 @@ from resolver.fields import Flag, Identifier, Identifiers, Mapped, Strict, Whole
 from resolver.velt.requests import JSON, Request
 
 _VELT_CHANNELS = ("inbox", "email", "slack")
+_LONGEST_NAME = 128
 _PREFERENCES = ("ALL", "MINE", "NONE")
 
 
@@ -30,7 +32,9 @@ class _Preferences(Mapped):
 def _channel_problem(channel: str, choice: Any) -> str | None:
     if channel in _VELT_CHANNELS:
         return None if choice in _PREFERENCES else f"must be one of {', '.join(_PREFERENCES)}"
-    return None if isinstance(choice, str) else "must be a string"
+    if not 0 < len(channel) <= _LONGEST_NAME:
+        return f"is a name of more than {_LONGEST_NAME} characters"
+    return None if isinstance(choice, str) and len(choice) <= _LONGEST_NAME else "must be a short string"
 
 
 class _ConfigSet(Request):
@@ -61,12 +65,14 @@ class _ConfigGet(Request):
 
 
 class _Triggers(Strict):
-    expected = "must be an object of objects of true or false"
+    expected = "must be an object of objects of true or false, under names of 1 to 128 characters"
 
     def holds(self, value: Any) -> bool:
-        return isinstance(value, dict) and all(
-            isinstance(events, dict) and all(isinstance(on, bool) for on in events.values())
-            for events in value.values()
+        return (
+            isinstance(value, dict)
+            and all(isinstance(events, dict) for events in value.values())
+            and all(isinstance(on, bool) for events in value.values() for on in events.values())
+            and all(0 < len(name) <= _LONGEST_NAME for name in (*value, *chain(*value.values())))
         )
 
 
@@ -83,7 +89,9 @@ class _Batch(Request):
 
 def _nested(schema: type[Schema]) -> Nested:
     wrong = "must be an object"
-    return Nested(schema, error_messages={"type": wrong, "null": wrong})
+    inner = schema()
+    inner.error_messages = {**inner.error_messages, "type": wrong}
+    return Nested(inner, error_messages={"null": wrong})
 
 
 class _BatchConfig(Request):

@@ -27,6 +27,7 @@ from resolver.fields import (
     is_identifier,
     sentence,
 )
+from resolver.split import RESERVED_KEYS
 
 JSON = dict[str, Any]
 _MOST_ENTRIES = 1000
@@ -42,19 +43,32 @@ def parse(schema: Schema, data: Any) -> JSON:
     return loaded
 
 
+def is_notification_id(value: Any) -> bool:
+    return is_identifier(value) and re.fullmatch(r"[A-Za-z0-9_-]+", value) is not None
+
+
 class NotificationId(Strict):
     expected = f"may hold letters, digits, _ and - only, 1 to {LONGEST_ID} of them"
 
     def holds(self, value: Any) -> bool:
-        return is_identifier(value) and re.fullmatch(r"[A-Za-z0-9_-]+", value) is not None
+        return is_notification_id(value)
 
 
 class Context(Strict):
-    expected = "must be an object whose access is an object of at most 200 strings or numbers"
+    expected = (
+        "must be an object whose access is an object of at most 200 numbers or strings, of 1 to "
+        f"{LONGEST_ID} characters, under names of as many, none of them reserved"
+    )
 
     def holds(self, value: Any) -> bool:
         access = value.get("access") if isinstance(value, dict) else None
-        return isinstance(access, dict) and len(access) <= 200 and all(map(_is_scalar, access.values()))
+        return (
+            isinstance(access, dict)
+            and len(access) <= 200
+            and all(map(is_identifier, access))
+            and RESERVED_KEYS.isdisjoint(access)
+            and all(map(_is_scalar, access.values()))
+        )
 
 
 class LocationId(Strict):
@@ -63,7 +77,7 @@ class LocationId(Strict):
     expected = f"must be a number or a string of 1 to {LONGEST_ID} characters"
 
     def holds(self, value: Any) -> bool:
-        return is_identifier(value) or (_is_scalar(value) and not isinstance(value, str))
+        return _is_scalar(value)
 
 
 class Location(Strict):
@@ -71,6 +85,12 @@ class Location(Strict):
 
     def holds(self, value: Any) -> bool:
         return _has_scalar_id(value) and _has_scalar_id(value.get("version", {}))
+
+
+class NotificationIds(Identifiers):
+    """Of notifications: the characters are limited, so that no text passes for an id."""
+
+    each = staticmethod(is_notification_id)
 
 
 class Request(Schema):
@@ -125,7 +145,7 @@ class _UpdateEntry(Request):
     class Meta:
         unknown = INCLUDE
 
-    id = Identifier(required=True)
+    id = NotificationId(required=True)
     actionUser = Person()
     notifyUsers = People()
     context = Context()
@@ -154,9 +174,10 @@ class _Get(Request):
     documentId = Identifier()
     userId = Identifier()
     locationId = LocationId()
-    notificationIds = Identifiers(most=30)
+    # Never an empty list: that might read as "all of them", here and in a delete.
+    notificationIds = NotificationIds(least=1, most=30)
     pageSize = Whole(1, 1000)
-    pageToken = Text()
+    pageToken = Identifier()
     order = OneOf("asc", "desc")
 
     @validates_schema
@@ -170,18 +191,18 @@ class _Delete(Request):
     documentId = Identifier()
     locationId = LocationId()
     userId = Identifier()
-    # Never an empty list: to Velt that would read as "everything in the scope".
-    notificationIds = Identifiers(least=1, most=_MOST_ENTRIES)
+    notificationIds = NotificationIds(least=1, most=_MOST_ENTRIES)
 
 
 ADD, GET, DELETE = _Add(), _Get(), _Delete()
-_UPDATE, _ENTRY = _Update(), _UpdateEntry()
+ENTRY = _UpdateEntry()
+_UPDATE = _Update()
 
 
 def parse_update(data: Any) -> tuple[JSON, list[JSON]]:
     """The filters, and the entries, whichever of the four documented forms they came in."""
     filters = parse(_UPDATE, data)
-    entries = [parse(_ENTRY, entry) for entry in _entries(data.get("notifications"))]
+    entries = [parse(ENTRY, entry) for entry in _entries(data.get("notifications"))]
     return filters, entries
 
 
@@ -214,7 +235,7 @@ def _object(entry: Any) -> JSON:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    return is_identifier(value) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _has_scalar_id(value: Any) -> bool:

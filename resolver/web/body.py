@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import orjson
 from flask import request
+from werkzeug.exceptions import HTTPException
 
-from resolver.errors import InvalidArgument, NotJson
+from resolver.errors import InvalidArgument, NotJson, TooLarge
+from resolver.nesting import DEEPEST, is_too_deep
 
 JSON = dict[str, Any]
 LARGEST_BODY = 1024 * 1024
-DEEPEST = 64
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 def read_json() -> JSON:
@@ -19,17 +23,33 @@ def read_json() -> JSON:
     surrogates, all of which fail later and worse."""
     if request.mimetype != "application/json":
         raise NotJson()
-    return _parsed(request.get_data(cache=False))
+    return _parsed(_read())
 
 
-def read_data(*, optional: bool = False) -> Any:
+def read_data() -> Any:
     """What Velt's API wraps in `{"data": …}`."""
-    if optional and not request.content_length and "transfer-encoding" not in request.headers:
-        return {}
     body = read_json()
-    if "data" not in body and not optional:
+    if "data" not in body:
         raise InvalidArgument("data is required")
-    return body.get("data", {})
+    return body["data"]
+
+
+def read_data_if_any() -> Any:
+    """For the one endpoint that needs neither body nor content type."""
+    body = _read()
+    return _parsed(body).get("data", {}) if body else {}
+
+
+def _read() -> bytes:
+    try:
+        body = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - each server has its own word for malformed chunks or a client that is gone
+        raise InvalidArgument("The body cannot be read.") from None
+    if len(body) > LARGEST_BODY:
+        raise TooLarge()
+    return body
 
 
 def _parsed(body: bytes) -> JSON:
@@ -39,21 +59,19 @@ def _parsed(body: bytes) -> JSON:
         raise InvalidArgument("The body is not valid JSON.") from None
     if not isinstance(parsed, dict):
         raise InvalidArgument("The body must be a JSON object.")
-    # Fewer brackets than levels allowed: no need to walk.
-    if body.count(b"{") + body.count(b"[") > DEEPEST:
-        _refuse_deep(parsed)
+    if is_too_deep(parsed, body):
+        raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
+    if _LONG_NUMBER.search(body):
+        _refuse_inexact(body)
     return parsed
 
 
-def _refuse_deep(value: Any) -> None:
-    level: list[Any] = [value]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in _children(outer)]
-        if not level:
-            return
-    raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
+def _refuse_inexact(body: bytes) -> None:
+    """Integers of more than 64 bits would become floats, and other numbers, without a word."""
 
+    def exact(digits: str) -> int:
+        if not -(2**63) <= (number := int(digits)) < 2**64:
+            raise InvalidArgument("The body holds an integer of more than 64 bits.")
+        return number
 
-def _children(value: Any) -> list[Any]:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [item for item in inner if isinstance(item, dict | list)]
+    json.loads(body, parse_int=exact)

@@ -91,18 +91,21 @@ def register(app: Flask, shape_of: Callable[[str], Shape]) -> None:
             _log.error("unreadable")
         return render(error)
 
-    @app.errorhandler(HTTPException)
-    def flasks(error: HTTPException) -> Response:
-        reply = render(_translated(error))
-        if isinstance(error, MethodNotAllowed) and error.valid_methods:
-            reply.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-        return reply
-
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Response:
         # The type and place, never the message: it may quote content.
         _log.error("internal_error", type=type(error).__name__, at=_place(error))
         return render(ResolverError())
+
+    @app.errorhandler(HTTPException)
+    def flasks(error: HTTPException) -> Response:
+        if (error.code or 500) >= 500:
+            # Flask's wrapping of something that went wrong while an error was being rendered.
+            return unforeseen(getattr(error, "original_exception", None) or error)
+        reply = render(_translated(error))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            reply.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return reply
 
 
 def _translated(error: HTTPException) -> ResolverError:

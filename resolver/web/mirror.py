@@ -13,7 +13,7 @@ from resolver.services import Services
 from resolver.velt import config_requests
 from resolver.velt.client import Endpoint
 from resolver.velt.requests import parse
-from resolver.web.body import read_data
+from resolver.web.body import read_data, read_data_if_any
 from resolver.web.errors import json_reply
 from resolver.web.request import deadline
 
@@ -38,7 +38,7 @@ def blueprint(services: Services) -> Blueprint:
     }
 
     def answer(endpoint: Endpoint) -> Response:
-        data = read_data(optional=endpoint is Endpoint.WORKSPACE_GET)
+        data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else read_data()
         if use_case := use_cases.get(endpoint):
             return json_reply(use_case(data, deadline(services)))
         return json_reply(_forward(services, endpoint, data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from resolver.errors import Unavailable
+from resolver.errors import Unavailable, VaultForeign
 from resolver.services import Services
 from resolver.web.errors import json_reply
 
@@ -33,6 +33,8 @@ def blueprint(services: Services) -> Blueprint:
 def _redis_state(services: Services) -> str:
     try:
         services.vault.ping()
+    except VaultForeign:
+        return "foreign"
     except Unavailable:
         return "down"
     return "ok"

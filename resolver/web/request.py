@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 
+import structlog
 from flask import g, request
 
 from resolver.deadline import Deadline
@@ -19,6 +20,9 @@ def begin() -> None:
     given = request.headers.get("x-request-id", "")
     g.request_id = given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
     g.started = time.monotonic()
+    # On every line that is logged on this request's behalf.
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
 def deadline(services: Services) -> Deadline:

@@ -95,6 +95,21 @@ def test_who_left_reads_no_more_under_any_policy(policy: Any) -> None:
     assert may_read(person("cleo"), after, policy)
 
 
+def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
+    held = record(private={"location": {"id": "loc"}})
+    meant = [{}, {"documentId": "d"}, {"userId": "ben"}, {"userId": "ana"}, {"locationId": "loc"}]
+    others = [
+        {"documentId": "x"},
+        {"userId": "zoe"},
+        {"locationId": "x"},
+        {"documentId": "d", "userId": "zoe"},
+    ]
+    assert all(map(held.matches, meant))
+    assert not any(map(held.matches, others))
+    assert record(everyone=True).matches({"userId": "zoe"})
+    assert record().matches({"locationId": "unknown here"})
+
+
 def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
     full = record(everyone=True, hidden=tuple(f"user-{n}" for n in range(1000)))
     with pytest.raises(Unavailable):

@@ -25,8 +25,16 @@ def check(env: dict[str, str]) -> tuple[int, dict[str, list[str]]]:
 def test_a_good_deployment_passes(resolver_environment: dict[str, str]) -> None:
     status, found = check(resolver_environment)
     assert status == 0
+    assert "empty" in found["ok vault"][0]
     assert {"ok settings", "ok redis", "ok vault", "ok velt"} <= found.keys()
     assert not [name for name in found if name.startswith("fail")]
+
+
+def test_looking_at_an_empty_database_leaves_it_empty(
+    resolver_environment: dict[str, str], redis: Redis
+) -> None:
+    check(resolver_environment)
+    assert redis.keys() == []
 
 
 def test_each_finding_is_a_line_for_people(resolver_environment: dict[str, str]) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from redis import Redis
 
 from resolver.cli import main
-from tests.support import Api, notification
+from tests.support import Api, keys_of, notification
 
 Write = Callable[[str, str], Path]
 
@@ -25,21 +26,27 @@ def test_split_shows_what_goes_and_what_stays_without_any_settings(write: Write,
     payload: dict[str, Any] = {**notification(), "forYou": True, "metadata": {"m": 1}}
     file = write("add.json", json.dumps({"data": payload} if wrapped else payload))
     shown = json.loads(run("split", str(file), "--json").output)
-    assert shown["To Velt"]["actionUser"] == {"userId": "ana"}
-    assert "CANARY" not in json.dumps(shown["To Velt"])
-    assert shown["Sealed, for recipients"]["displayBodyMessage"] == "CANARY body"
-    assert shown["Sealed, for the backend alone"] == {"metadata": {"m": 1}}
-    assert shown["Dropped"] == ["forYou"]
+    assert shown["velt"]["data"]["actionUser"] == {"userId": "ana"}
+    assert "CANARY" not in json.dumps(shown["velt"])
+    assert shown["content"]["displayBodyMessage"] == "CANARY body"
+    assert shown["backend"] == {"metadata": {"m": 1}}
+    assert shown["dropped"] == ["forYou"]
 
 
 def test_split_reads_standard_input_and_updates() -> None:
     entries = [{"id": "n-1", "readByUserIds": ["ben"], "displayBodyMessage": "x"}]
     payload = {"organizationId": "acme", "notifications": entries}
     shown = json.loads(run("split", "-", "--json", text=json.dumps(payload)).output)
-    assert shown["To Velt"] == {"id": "n-1", "readByUserIds": ["ben"]}
+    told = {"organizationId": "acme", "notifications": [{"id": "n-1", "readByUserIds": ["ben"]}]}
+    assert shown["velt"] == {"data": told}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "7", '{"organizationId": "acme"}'])
+def test_split_of_an_update_of_content_alone_sends_nothing() -> None:
+    payload = {"organizationId": "acme", "notifications": [{"id": "n-1", "displayBodyMessage": "x"}]}
+    assert json.loads(run("split", "-", "--json", text=json.dumps(payload)).output)["velt"] is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"data": "x"}', '{"organizationId": "acme"}'])
 def test_split_says_what_is_wrong_in_a_line(text: str) -> None:
     done = run("split", "-", text=text)
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
@@ -61,6 +68,15 @@ def test_inspect_opens_what_is_held(api: Api, resolver_environment: dict[str, st
 def test_inspect_says_when_nothing_is_held(api: Api, resolver_environment: dict[str, str]) -> None:
     done = run("inspect", "acme", "no-such-id", env=resolver_environment)
     assert (done.exit_code, "Not held" in done.output) == (1, True)
+
+
+def test_inspect_tells_damage_from_absence(
+    api: Api, resolver_environment: dict[str, str], redis: Redis
+) -> None:
+    api.add()
+    redis.set(keys_of(redis)[0], b"damaged")
+    done = run("inspect", "acme", "n-1", env=resolver_environment)
+    assert (done.exit_code, "does not open" in done.output) == (1, True)
 
 
 def test_a_minted_token_opens_the_callback(api: Api, resolver_environment: dict[str, str]) -> None:

@@ -157,6 +157,20 @@ def test_content_of_32_kib_is_kept_and_more_is_too_large(api: Api, velt: Velt) -
     assert len(velt.ledger()) == 1
 
 
+def test_an_audience_too_large_to_open_at_every_read_is_refused(api: Api) -> None:
+    many = [{"userId": f"user-{n:020d}"} for n in range(3000)]
+    assert error_of(api.add(notifyUsers=many)) == (413, "INVALID_ARGUMENT")
+    assert api.add(notifyUsers=many[:1000]).status_code == 200
+
+
+@pytest.mark.parametrize("people", ["full", "reference"])
+def test_a_context_that_looks_like_a_person_still_narrows(make_api: Callable[..., Api], people: str) -> None:
+    api = make_api(RESOLVER_PEOPLE=people)
+    api.add(notifyAll=True, context={"access": {"team": "x"}, "userId": "u1", "name": "N"})
+    assert api.read("n-1", user="zoe") == {}
+    assert api.read("n-1", user="ben")
+
+
 def test_with_people_as_references_no_name_is_stored(make_api: Callable[..., Api]) -> None:
     api = make_api(RESOLVER_PEOPLE="reference")
     api.add()

@@ -66,6 +66,13 @@ def test_another_document_or_organization_keeps_its_content(api: Api) -> None:
     assert api.read("n-1")
 
 
+@pytest.mark.parametrize("filters", [{"userId": "nobody"}, {"locationId": "elsewhere"}])
+def test_what_the_filters_do_not_mean_keeps_its_content(api: Api, filters: dict[str, str]) -> None:
+    api.add(location={"id": "here"})
+    delete(api, notificationIds=["n-1"], **filters)
+    assert api.read("n-1")
+
+
 def test_many_ids_go_to_velt_in_calls_of_thirty(api: Api, velt: Velt) -> None:
     ids = [f"n-{n}" for n in range(65)]
     assert delete(api, notificationIds=[*ids, *ids]).keys() == set(ids)

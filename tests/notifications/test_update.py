@@ -83,11 +83,13 @@ def test_a_new_audience_and_actor_decide_who_reads_from_then_on(api: Api) -> Non
     assert api.read("n-1", user="cleo")["n-1"]["actionUser"] == {"userId": "cleo", "name": "Cleo"}
 
 
-def test_who_left_stays_out_when_an_update_names_them_again(api: Api) -> None:
+def test_who_left_and_is_named_again_sees_it_again(api: Api) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "dan"}])
     api.erase("n-1", user="ben")
-    update(api, {"id": "n-1", "notifyUsers": [{"userId": "ben"}, {"userId": "dan"}]})
+    update(api, {"id": "n-1", "displayBodyMessage": "news"})
     assert api.read("n-1", user="ben") == {}
+    update(api, {"id": "n-1", "notifyUsers": [{"userId": "ben"}, {"userId": "dan"}]})
+    assert api.read("n-1", user="ben")
     assert api.read("n-1", user="dan")
 
 
@@ -160,6 +162,29 @@ def test_what_grows_too_large_changes_nothing_at_all(api: Api) -> None:
     reply = api.velt("notifications/update", {"organizationId": "acme", "notifications": entries})
     assert error_of(reply) == (413, "INVALID_ARGUMENT")
     assert api.read("n-1")["n-1"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_two_entries_that_grow_too_large_together_change_nothing(api: Api) -> None:
+    api.add()
+    entries = [{"id": "n-1", name: "x" * 20_000} for name in ("a", "b")]
+    reply = api.velt("notifications/update", {"organizationId": "acme", "notifications": entries})
+    assert error_of(reply) == (413, "INVALID_ARGUMENT")
+    assert not {"a", "b"} & api.read("n-1")["n-1"].keys()
+
+
+@pytest.mark.parametrize("filters", [{"userId": "nobody"}, {"locationId": "elsewhere"}])
+def test_what_the_filters_do_not_mean_is_left_alone(api: Api, filters: dict[str, str]) -> None:
+    api.add(location={"id": "here"})
+    assert update(api, {"id": "n-1", "displayBodyMessage": "changed"}, **filters) == {"n-1": FAILED}
+    assert api.read("n-1")["n-1"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_a_context_never_opens_what_was_closed(api: Api) -> None:
+    api.add(notifyAll=True, context={"access": {"team": "red"}})
+    entry = {"id": "n-1", "context": {"access": {"prototype": "x"}}}
+    reply = api.velt("notifications/update", {"organizationId": "acme", "notifications": [entry]})
+    assert error_of(reply) == (400, "INVALID_ARGUMENT")
+    assert api.read("n-1", user="zoe") == {}
 
 
 def test_an_outage_of_velt_is_not_a_missing_notification(api: Api, velt: Velt) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis
 from tests.system.conftest import RESOLVER, free_port, plain_environment
 
 pytestmark = [
@@ -56,10 +57,12 @@ class Dev:
 
 
 @contextmanager
-def running(state: Path, *options: str, **env: str) -> Iterator[Dev]:
+def running(state: Path | None, *options: str, cwd: Path | None = None, **env: str) -> Iterator[Dev]:
     variables = {**plain_environment({}), "PYTHONUNBUFFERED": "1", **env}
-    command = [*RESOLVER, "dev", "--state", str(state), *options]
-    process = start_child(command, env=variables, stdout=subprocess.PIPE)
+    where = ("--state", str(state)) if state else ()
+    process = start_child(
+        [*RESOLVER, "dev", *where, *options], env=variables, stdout=subprocess.PIPE, cwd=cwd
+    )
     try:
         yield Dev(process)
     finally:
@@ -125,6 +128,30 @@ def test_it_needs_no_redis_on_the_path(tmp_path: Path) -> None:
     with running(tmp_path, PATH=str(Path(sys.executable).parent)) as dev:
         dev.paste(0)
         assert dev.paste(1)["data"].keys() == {"hello-1"}
+
+
+def test_it_starts_as_the_readme_says_from_the_folder_one_stands_in(tmp_path: Path) -> None:
+    with running(None, cwd=tmp_path) as dev:
+        assert dev.paste(0)["result"]["status"] == "success"
+    assert (tmp_path / ".resolver" / "dev.env").is_file()
+
+
+def test_a_redis_of_ones_own_is_used_and_named_without_its_password(
+    tmp_path: Path, redis_server: LocalRedis
+) -> None:
+    with running(tmp_path, REDIS_URL=f"unix://:secret@{redis_server.socket}") as dev:
+        assert f"unix://{redis_server.socket}" in dev.printed
+        assert "secret@" not in dev.printed
+
+
+def test_a_redis_that_does_not_start_says_why_and_where(tmp_path: Path) -> None:
+    (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
+    (tmp_path / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
+    env = {**plain_environment({}), "PYTHONUNBUFFERED": "1"}
+    command = [*RESOLVER, "dev", "--state", str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert str(tmp_path / "redis" / "redis.log") in done.stderr
 
 
 def test_taken_ports_are_stepped_around(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -103,6 +104,12 @@ def test_too_many_requests_brings_its_retry_after(velt: Velt) -> None:
         {"body": {}},
         {"body": []},
         {"body": None},
+        {"status": 408, "errorStatus": "DEADLINE_EXCEEDED"},
+        {"body": {"result": {"status": "success", "data": json.loads("[" * 100 + "]" * 100)}}},
+        {
+            "status": 400,
+            "body": {"error": {"status": "INVALID_ARGUMENT", "d": json.loads("[" * 99 + "]" * 99)}},
+        },
         {"status": 404, "body": {"message": "not Velt's shape"}},
     ],
 )
@@ -140,10 +147,11 @@ def test_a_redirect_is_not_followed(velt: Velt) -> None:
     assert velt.ledger() == []
 
 
-def test_an_answer_that_never_ends_is_cut_off() -> None:
-    endless = http(b'{"result":"' + b"x" * (17 * 1024 * 1024), length=10**12)
-    with raw_server(endless) as url, pytest.raises(VeltUnavailable):
+def test_an_answer_that_is_too_large_is_cut_off() -> None:
+    whole = b'{"result":{"status":"success","x":"' + b"x" * (17 * 1024 * 1024) + b'"}}'
+    with raw_server(http(whole)) as url, pytest.raises(VeltUnavailable) as caught:
         ask(url, seconds=10)
+    assert "too large" in caught.value.reason
 
 
 def test_an_answer_that_drips_even_in_its_headers_is_given_up_at_the_deadline() -> None:

@@ -80,10 +80,15 @@ def test_a_workspace_update_without_either_field_gets_velts_own_words() -> None:
         service(delayConfig=None),
         service(delayConfig={"isEnabled": 0}),
         service(batchConfig={"document": 3}),
+        service(delayConfig="soon"),
+        service(triggers={"x" * 129: {}}),
+        service(triggers={"comment": {"x" * 129: True}}),
     ],
 )
 def test_wrong_types_in_a_workspace_update_are_refused(data: JSON) -> None:
-    assert refusal(config_requests.WORKSPACE_UPDATE, data)
+    message = refusal(config_requests.WORKSPACE_UPDATE, data)
+    assert message.startswith(next(iter(data)))
+    assert " must be " in message
 
 
 def test_any_trigger_name_passes() -> None:
@@ -108,7 +113,7 @@ def test_a_channel_of_the_workspaces_own_takes_any_text() -> None:
     assert requests.parse(config_requests.CONFIG_SET, data) == data
     assert (
         refusal(config_requests.CONFIG_SET, {**data, "config": {"teams": 1}})
-        == "config.teams must be a string"
+        == "config.teams must be a short string"
     )
 
 
@@ -150,6 +155,19 @@ def test_get_is_scoped_paged_and_ordered_as_documented() -> None:
         {"notificationIds": "n"},
     ):
         assert refusal(requests.GET, {**scope, **bad})
+
+
+def test_a_get_never_widens() -> None:
+    assert "notificationIds" in refusal(requests.GET, {**ORG, "documentId": "d", "notificationIds": []})
+
+
+@pytest.mark.parametrize("text", ["a text, not an id", "n 1", "n/1", "\u00fc"])
+def test_no_text_passes_for_a_notifications_id(text: str) -> None:
+    scope = {**ORG, "documentId": "d"}
+    assert "notificationIds" in refusal(requests.GET, {**scope, "notificationIds": [text]})
+    assert "notificationIds" in refusal(requests.DELETE, {**scope, "notificationIds": [text]})
+    with pytest.raises(InvalidArgument):
+        requests.parse_update({**ORG, "notifications": [{"id": text, "readByUserIds": ["ben"]}]})
 
 
 @pytest.mark.parametrize("ids", [[], None, "n-1", [""], [1], [None], [{"$ne": None}], [["n"]]])
@@ -214,6 +232,13 @@ def test_an_add_to_nobody_is_refused() -> None:
         {"context": {}},
         {"context": {"access": "all"}},
         {"context": {"access": {"a": True}}},
+        {"context": {"access": {"__proto__": "x"}}},
+        {"context": {"access": {"constructor": "x"}}},
+        {"context": {"access": {"prototype": "x"}}},
+        {"context": {"access": {"": "x"}}},
+        {"context": {"access": {"a": "x" * 513}}},
+        {"location": {"id": "x" * 513}},
+        {"locationId": "x" * 513},
         {"context": {"access": {"a": {"b": 1}}}},
         {"context": {"access": {str(n): n for n in range(201)}}},
         {"location": {"id": {"secret": 1}}},

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.support import Api
+from tests.support import Api, key
 
 
 def test_a_live_process_says_so_without_looking_at_redis(make_api: Callable[..., Api]) -> None:
@@ -13,6 +13,12 @@ def test_a_live_process_says_so_without_looking_at_redis(make_api: Callable[...,
 def test_it_is_ready_once_redis_was_reached(api: Api) -> None:
     reply = api.client.get("/readyz")
     assert (reply.status_code, reply.get_json()) == (200, {"status": "ok", "redis": "ok"})
+
+
+def test_a_database_of_another_deployment_is_named_as_that(make_api: Callable[..., Api], api: Api) -> None:
+    api.client.get("/readyz")
+    reply = make_api(RESOLVER_INDEX_KEY=key(77)).client.get("/readyz")
+    assert (reply.status_code, reply.get_json()) == (503, {"status": "starting", "redis": "foreign"})
 
 
 def test_it_is_not_ready_before(make_api: Callable[..., Api]) -> None:

@@ -1,0 +1,78 @@
+"""What only a real server and a raw socket can show: broken framing, bodies without a length."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from tests.support import BACKEND, notification
+from tests.system.conftest import Served
+
+pytestmark = pytest.mark.system
+MEBIBYTE = 2**20
+
+
+def send(served: Served, path: str, body: bytes, *, chunked: bool = True) -> tuple[int, bytes]:
+    """Status and body of the answer to a request written by hand."""
+    target = urlsplit(served.url)
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"host: {target.netloc}",
+        "content-type: application/json",
+        "connection: close",
+    ]
+    lines += [f"{name}: {value}" for name, value in BACKEND.items()]
+    lines += ["transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"]
+    with socket.create_connection((target.hostname or "", target.port or 0), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        try:
+            connection.sendall(body)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # answered, and hung up on, before all of it was sent
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    head, _, payload = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), payload
+
+
+def in_chunks(body: bytes) -> bytes:
+    pieces = [body[n : n + 65536] for n in range(0, len(body), 65536)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", ["/v2/notifications/add", "/api/velt/notifications/get", "/api/velt/token"])
+@pytest.mark.parametrize(
+    "body",
+    [b"zz\r\n{}\r\n0\r\n\r\n", b"-5\r\n{}\r\n0\r\n\r\n", b"2\r\n{}", b"2\r\n{}XX0\r\n\r\n", b"5\r\n{}\r\n"],
+)
+def test_broken_chunks_are_the_callers_mistake(served: Served, path: str, body: bytes) -> None:
+    status, _ = send(served, path, body)
+    assert "internal_error" not in served.log, served.log
+    assert 400 <= status < 500
+
+
+def test_a_body_in_chunks_is_read_whole(served: Served) -> None:
+    status, answer = send(served, "/v2/notifications/add", in_chunks(orjson.dumps({"data": notification()})))
+    assert (status, b"registered" in answer) == (200, True)
+
+
+@pytest.mark.parametrize("size", [MEBIBYTE + 1, 2 * MEBIBYTE])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_too_large_is_refused_however_it_is_framed(served: Served, size: int, chunked: bool) -> None:
+    body = orjson.dumps({"data": notification()})
+    body += b" " * (size - len(body))
+    status, answer = send(
+        served, "/v2/notifications/add", in_chunks(body) if chunked else body, chunked=chunked
+    )
+    assert (status, orjson.loads(answer)["error"]["status"]) == (413, "INVALID_ARGUMENT")
+
+
+def test_a_body_of_just_a_mebibyte_is_taken(served: Served) -> None:
+    body = orjson.dumps({"data": notification()})
+    status, _ = send(served, "/v2/notifications/add", in_chunks(body + b" " * (MEBIBYTE - len(body))))
+    assert status == 200

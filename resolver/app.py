@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["resolver"] = services
     # A redirect would be a reply without shape; every path here is exact.
     app.url_map.merge_slashes = False
-    app.before_request(current.begin)
+    app.before_request(partial(current.begin, settings.deadline_ms / 1000))
     app.after_request(partial(_finish, settings.cors_origins))
     errors.register(app, shape_of)
     for surface in SURFACES:

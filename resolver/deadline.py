@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,6 +23,12 @@ class Deadline:
     def remaining(self) -> float:
         return self.at - time.monotonic()
 
-    def check(self) -> None:
-        if self.remaining() <= 0:
+    def require(self, seconds: float) -> None:
+        """Better no answer now than one that comes too late."""
+        if self.remaining() < seconds:
             raise Unavailable()
+
+
+CURRENT: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+"""Of the request that this thread is serving; None in commands, which take the time they need. For the vault
+alone, whose every step would otherwise carry it: what calls Velt is handed its deadline."""

@@ -124,7 +124,7 @@ def _read(env: Environment) -> Settings:
             env.choice("RESOLVER_DELETE_POLICY", "recipient", ("recipient", "actor", "backend")),
         ),
         cors_origins=_cors_origins(env),
-        deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 500, 30_000),
+        deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 1000, 30_000),
         retention_days=env.whole("RESOLVER_RETENTION_DAYS", 90, 0, 36_500),
         people=cast(
             Literal["full", "reference"], env.choice("RESOLVER_PEOPLE", "full", ("full", "reference"))

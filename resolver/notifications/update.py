@@ -70,13 +70,11 @@ class UpdateNotifications:
         held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
         failed = {id_ for id_, record in held.items() if not record.matches(filters)}
         todo = [change for change in changes if change.id not in failed]
-        failed |= self._keep(filters["organizationId"], todo, held, deadline)
+        failed |= self._keep(filters["organizationId"], todo, held)
         answer = self._tell_velt(filters, [c for c in todo if _goes_to_velt(c, c.id in held)], deadline)
         return _reply(answer, changes, held.keys() - failed, failed)
 
-    def _keep(
-        self, organization: str, changes: list[_Change], held: Mapping[str, Record], deadline: Deadline
-    ) -> set[str]:
+    def _keep(self, organization: str, changes: list[_Change], held: Mapping[str, Record]) -> set[str]:
         """Changes what is held here; gives back the ids for which something could not be kept."""
         ours = [change for change in changes if change.id in held and change.local]
         trial = dict(held)
@@ -85,7 +83,6 @@ class UpdateNotifications:
             trial[change.id] = change.applied_to(trial[change.id])
         gone = set()
         for change in ours:
-            deadline.check()
             if not self.vault.change(organization, change.id, change.applied_to):
                 gone.add(change.id)
         return gone | {change.id for change in changes if change.id not in held and change.withheld}

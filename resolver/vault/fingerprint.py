@@ -8,27 +8,30 @@ what nobody else finds: it answers "unavailable" until one of the two is mended.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import cast
 
 from redis import Redis
 
 from resolver.errors import VaultForeign
-from resolver.vault.keyspace import FINGERPRINT_KEY, Keyspace
+from resolver.vault.keyspace import FINGERPRINT_KEY, RECORD_PATTERN, Keyspace
 
 # Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
 # run side by side during a rolling upgrade.
 _READABLE = range(1, 2)
 _WRITTEN = 1
 _TRUSTED_SECONDS = 1.0
+_LOOK_AT = 1000
 
 
 class Fingerprint:
     """Asked before every use of the vault, looked up at most once a second."""
 
-    def __init__(self, redis: Redis, keyspace: Keyspace) -> None:
+    def __init__(self, redis: Redis, keyspace: Keyspace, is_ours: Callable[[str], bool]) -> None:
         self._redis = redis
         self._own = keyspace.fingerprint()
         self._trusted_until = 0.0
+        self._is_ours = is_ours
 
     def check(self) -> None:
         now = time.monotonic()
@@ -45,6 +48,10 @@ class Fingerprint:
         self._trusted_until = now + _TRUSTED_SECONDS
 
     def _claim(self) -> bytes:
+        """Only where no record is, or one that is there proves to be ours: a fingerprint can get lost."""
+        _, names = self._redis.scan(0, match=RECORD_PATTERN, count=_LOOK_AT)
+        if names and not self._is_ours(cast(bytes, names[0]).decode()):
+            raise VaultForeign("the Redis database holds records made with other keys, and no fingerprint")
         mine = f"{_WRITTEN}:{self._own}".encode()
         self._redis.set(FINGERPRINT_KEY, mine, nx=True)
         # Read again: two processes may have raced here, and only one of them wrote.

@@ -7,7 +7,6 @@ like "not found".
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,10 @@ import structlog
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis, RedisError
 
+from resolver.deadline import CURRENT
 from resolver.errors import Overtaken, Unreadable, VaultUnavailable
 from resolver.record import Record
+from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.keyspace import RECORD_PATTERN, Keyspace
@@ -41,6 +42,8 @@ class Written:
     key_name: str
     nonce: bytes
     previous: bytes | None
+    time_left: int
+    """Milliseconds that it had to live; 0 when it had no end."""
 
 
 class Vault:
@@ -49,7 +52,7 @@ class Vault:
         self._keyspace = keyspace
         self._envelope = envelope
         self._retention_ms = retention_days * _DAY_MS
-        self._fingerprint = Fingerprint(redis, keyspace)
+        self._fingerprint = Fingerprint(redis, keyspace, self._is_ours)
         self._replace = redis.register_script(
             files("resolver.vault").joinpath("scripts/replace.lua").read_text(encoding="utf-8")
         )
@@ -61,15 +64,18 @@ class Vault:
         key_name = self._keyspace.record(record.organization, record.notification)
         sealed = self._envelope.seal(key_name, record.to_bytes())
         with self._redis_errors():
-            previous = self._redis.set(key_name, sealed, px=self._retention_ms or None, get=True)
-        return Written(key_name, nonce_of(sealed), cast(bytes | None, previous))
+            transaction = self._redis.pipeline(transaction=True)
+            transaction.pttl(key_name)
+            transaction.set(key_name, sealed, px=self._retention_ms or None, get=True)
+            time_left, previous = transaction.execute()
+        return Written(key_name, nonce_of(sealed), previous, max(time_left, 0))
 
     def take_back(self, written: Written) -> None:
         """Restores what stood there before a put, unless somebody wrote since."""
         with self._redis_errors():
             self._replace(
                 keys=[written.key_name],
-                args=[written.nonce, written.previous or b"", self._time_left(written) or b""],
+                args=[written.nonce, written.previous or b"", written.time_left or "0"],
             )
 
     def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
@@ -147,15 +153,17 @@ class Vault:
         with self._redis_errors():
             return bool(self._replace(keys=[key_name], args=[nonce_of(sealed), replacement, b""]))
 
-    def _time_left(self, written: Written) -> int | None:
-        """What a restored record had left to live: its retention counts from its own adding."""
-        record = self._open(written.key_name, written.previous)
-        if not self._retention_ms or record is None:
-            return None
-        return max(1, record.created + self._retention_ms - int(time.time() * 1000))
+    def _is_ours(self, key_name: str) -> bool:
+        """Whether a record that is there was put there with these keys: it opens, and its name is its own."""
+        record = self._open(key_name, cast(bytes | None, self._redis.get(key_name)))
+        return (
+            record is not None and self._keyspace.record(record.organization, record.notification) == key_name
+        )
 
     @contextmanager
     def _redis_errors(self) -> Iterator[None]:
+        if deadline := CURRENT.get():
+            deadline.require(ANSWER_SECONDS)
         try:
             self._fingerprint.check()
             yield

@@ -40,7 +40,7 @@ def blueprint(services: Services) -> Blueprint:
     def answer(endpoint: Endpoint) -> Response:
         data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else read_data()
         if use_case := use_cases.get(endpoint):
-            return json_reply(use_case(data, deadline(services)))
+            return json_reply(use_case(data, deadline()))
         return json_reply(_forward(services, endpoint, data))
 
     for endpoint in Endpoint:
@@ -55,4 +55,4 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _forward(services: Services, endpoint: Endpoint, data: Any) -> Any:
-    return services.velt.post(endpoint, parse(_FORWARDED[endpoint], data), deadline(services))
+    return services.velt.post(endpoint, parse(_FORWARDED[endpoint], data), deadline())

@@ -9,24 +9,27 @@ import time
 import structlog
 from flask import g, request
 
-from resolver.deadline import Deadline
+from resolver.deadline import CURRENT, Deadline
 from resolver.notifications.delivery import Reader
-from resolver.services import Services
 
+_RENDERING_SECONDS = 0.05
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
-def begin() -> None:
+def begin(seconds: float) -> None:
     given = request.headers.get("x-request-id", "")
     g.request_id = given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
     g.started = time.monotonic()
+    g.deadline = Deadline(g.started + seconds - _RENDERING_SECONDS)
+    CURRENT.set(g.deadline)
     # On every line that is logged on this request's behalf.
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-def deadline(services: Services) -> Deadline:
-    return Deadline(g.started + services.settings.deadline_ms / 1000)
+def deadline() -> Deadline:
+    found: Deadline = g.deadline
+    return found
 
 
 def request_id() -> str:

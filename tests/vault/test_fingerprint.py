@@ -32,6 +32,24 @@ def test_a_process_with_another_index_key_reads_and_writes_nothing(
     assert sorted(redis.keys()) == before
 
 
+def test_a_database_with_records_is_not_claimed_by_other_keys(make_vault: MakeVault, redis: Redis) -> None:
+    make_vault().put(record())
+    redis.delete(FINGERPRINT_KEY)
+    for stranger in (make_vault(index=OTHER), make_vault("k9")):
+        with pytest.raises(VaultUnavailable):
+            stranger.ping()
+    assert not redis.exists(FINGERPRINT_KEY)
+
+
+def test_a_lost_fingerprint_is_written_again_by_who_can_open_the_records(
+    make_vault: MakeVault, redis: Redis
+) -> None:
+    make_vault().put(record())
+    redis.delete(FINGERPRINT_KEY)
+    assert make_vault().read("acme", ["n-1"])
+    assert redis.exists(FINGERPRINT_KEY)
+
+
 def test_it_recovers_by_itself_when_the_right_database_is_back(make_vault: MakeVault, redis: Redis) -> None:
     make_vault().ping()
     stranger = make_vault(index=OTHER)

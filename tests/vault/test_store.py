@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
-from resolver.errors import Overtaken, VaultUnavailable
+from resolver.deadline import CURRENT, Deadline
+from resolver.errors import Overtaken, Unavailable, VaultUnavailable
 from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.connect import connect
@@ -124,11 +125,23 @@ def test_taking_back_a_second_add_restores_the_first_with_its_own_remaining_time
     make_vault: MakeVault, redis: Redis
 ) -> None:
     vault = make_vault(retention_days=7)
-    five_days_ago = int((time.time() - 5 * DAY) * 1000)
-    vault.put(record(created=five_days_ago, content=b'{"v":1}'))
-    vault.take_back(vault.put(record(created=int(time.time() * 1000), content=b'{"v":2}')))
+    vault.put(record(content=b'{"v":1}'))
+    redis.expire(only_key(redis), 2 * DAY)
+    vault.take_back(vault.put(record(content=b'{"v":2}')))
     assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":1}'
     assert 2 * DAY - 60 < redis.ttl(only_key(redis)) <= 2 * DAY
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 90), (90, 0), (90, 1)])
+def test_a_retention_that_was_changed_does_not_touch_what_is_taken_back(
+    make_vault: MakeVault, redis: Redis, before: int, after: int
+) -> None:
+    make_vault(retention_days=before).put(record(content=b'{"v":1}'))
+    had = redis.ttl(only_key(redis))
+    vault = make_vault(retention_days=after)
+    vault.take_back(vault.put(record(content=b'{"v":2}')))
+    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":1}'
+    assert had - 5 < redis.ttl(only_key(redis)) <= had
 
 
 def test_taking_back_never_undoes_what_somebody_wrote_since(vault: Vault) -> None:
@@ -182,6 +195,17 @@ def test_an_unreachable_redis_is_unavailable_within_a_second_and_never_not_found
     with pytest.raises(VaultUnavailable):
         vault.read("acme", ["n-1"])
     assert time.monotonic() - started < 1
+
+
+def test_a_request_out_of_time_asks_redis_nothing(vault: Vault) -> None:
+    vault.put(record())
+    token = CURRENT.set(Deadline.after(0.2))
+    try:
+        with pytest.raises(Unavailable):
+            vault.read("acme", ["n-1"])
+    finally:
+        CURRENT.reset(token)
+    assert vault.read("acme", ["n-1"])
 
 
 def test_a_full_redis_refuses_adds_and_goes_on_reading(vault: Vault, redis: Redis) -> None:

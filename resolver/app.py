@@ -49,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # A redirect would be a reply without shape; every path here is exact.
     app.url_map.merge_slashes = False
     app.before_request(partial(current.begin, settings.deadline_ms / 1000))
+    app.teardown_request(lambda _error: current.end())
     app.after_request(partial(_finish, settings.cors_origins))
     errors.register(app, shape_of)
     for surface in SURFACES:

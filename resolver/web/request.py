@@ -27,6 +27,11 @@ def begin(seconds: float) -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
+def end() -> None:
+    """This thread serves others after this one, and what it does between them has no deadline."""
+    CURRENT.set(None)
+
+
 def deadline() -> Deadline:
     found: Deadline = g.deadline
     return found

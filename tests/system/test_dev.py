@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
@@ -137,11 +138,16 @@ def test_it_starts_as_the_readme_says_from_the_folder_one_stands_in(tmp_path: Pa
 
 
 def test_a_redis_of_ones_own_is_used_and_named_without_its_password(
-    tmp_path: Path, redis_server: LocalRedis
+    tmp_path: Path, redis_server: LocalRedis, redis: Redis
 ) -> None:
-    with running(tmp_path, REDIS_URL=f"unix://:secret@{redis_server.socket}") as dev:
-        assert f"unix://{redis_server.socket}" in dev.printed
-        assert "secret@" not in dev.printed
+    redis.execute_command("ACL", "SETUSER", "tester", "on", ">pa55word", "~*", "&*", "+@all")  # type: ignore[no-untyped-call]
+    try:
+        with running(tmp_path, REDIS_URL=f"unix://tester:pa55word@{redis_server.socket}") as dev:
+            assert f"unix://{redis_server.socket}" in dev.printed
+            assert "pa55word" not in dev.printed
+            assert dev.paste(0)["result"]["status"] == "success"
+    finally:
+        redis.execute_command("ACL", "DELUSER", "tester")  # type: ignore[no-untyped-call]
 
 
 def test_a_redis_that_does_not_start_says_why_and_where(tmp_path: Path) -> None:

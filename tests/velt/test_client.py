@@ -40,7 +40,8 @@ def raw_server(answer: bytes, drip: float = 0) -> Iterator[str]:
             except OSError:
                 return
             with connection:
-                connection.recv(65536)
+                while not connection.recv(65536).endswith(b"}"):
+                    continue  # all of it: closing on unread bytes would reset the connection
                 pieces = [answer] if not drip else [answer[n : n + 1] for n in range(len(answer))]
                 for piece in pieces:
                     if stopped.wait(drip):

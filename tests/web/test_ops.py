@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from resolver.deadline import CURRENT
 from tests.support import Api, key
 
 
@@ -24,3 +25,8 @@ def test_a_database_of_another_deployment_is_named_as_that(make_api: Callable[..
 def test_it_is_not_ready_before(make_api: Callable[..., Api]) -> None:
     reply = make_api(REDIS_URL="redis://127.0.0.1:1/0").client.get("/readyz")
     assert (reply.status_code, reply.get_json()) == (503, {"status": "starting", "redis": "down"})
+
+
+def test_a_requests_deadline_ends_with_it(api: Api) -> None:
+    api.client.get("/readyz")
+    assert CURRENT.get() is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
@@ -23,6 +25,10 @@ class Deadline:
     def remaining(self) -> float:
         return self.at - time.monotonic()
 
+    def keeping(self, seconds: float) -> Deadline:
+        """An earlier one, so that some time is left for what comes after."""
+        return Deadline(self.at - seconds)
+
     def require(self, seconds: float) -> None:
         """Better no answer now than one that comes too late."""
         if self.remaining() < seconds:
@@ -32,3 +38,13 @@ class Deadline:
 CURRENT: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 """Of the request that this thread is serving; None in commands, which take the time they need. For the vault
 alone, whose every step would otherwise carry it: what calls Velt is handed its deadline."""
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """For what must be written down however late it is: that Velt was told, or said no."""
+    token = CURRENT.set(None)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)

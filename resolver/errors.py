@@ -80,9 +80,10 @@ class VaultForeign(VaultUnavailable):
 
 
 class VeltUnavailable(Unavailable):
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, retry_after: str | None = None) -> None:
         super().__init__("Velt is temporarily unavailable. Please try again.")
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class Overtaken(Unavailable):

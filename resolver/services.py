@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+
+from redis import Redis
 
 from resolver.access.callers import Callers
 from resolver.access.tokens import Tokens
@@ -10,23 +13,41 @@ from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.delivery import Delivery
 from resolver.notifications.get import GetNotifications
+from resolver.notifications.telling import GRACE_MS, Telling
 from resolver.notifications.update import UpdateNotifications
+from resolver.notifications.worker import Worker
+from resolver.outbox.doorbell import Doorbell
+from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.settings import Settings
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.store import Vault
+from resolver.velt.breaker import Breaker
 from resolver.velt.client import VeltClient
 
 THREADS = 8
 """Of one web process; the pools are as large, and a little more."""
+INLINE_THREADS = THREADS // 2
+"""Of these, how many may wait for Velt at once: a Velt that hangs must not take all of them."""
+WORKER_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Our side: what is kept in Redis."""
+
+    vault: Vault
+    outbox: Outbox
+    redis: Redis
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
     vault: Vault
+    outbox: Outbox
     velt: VeltClient
     callers: Callers
     tokens: Tokens
@@ -39,26 +60,39 @@ class Services:
 
 def build(settings: Settings) -> Services:
     """Call it after fork: the pools made here must not be shared between processes."""
-    vault = build_vault(settings)
-    velt = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, THREADS)
+    stores = build_stores(settings, connections=THREADS + 2)
+    vault, outbox = stores.vault, stores.outbox
+    velt = build_velt(settings, connections=THREADS)
+    slots = threading.Semaphore(INLINE_THREADS) if settings.registration == "inline" else None
+    telling = Telling(vault, outbox, velt, Breaker(), settings.deadline_ms + GRACE_MS, slots)
     return Services(
         settings=settings,
         vault=vault,
+        outbox=outbox,
         velt=velt,
         callers=Callers(settings.velt_api_key, settings.caller_tokens),
         tokens=Tokens(settings.token),
-        add=AddNotification(vault, velt, settings.people),
-        update=UpdateNotifications(vault, velt, settings.people),
+        add=AddNotification(vault, outbox, telling, settings.people),
+        update=UpdateNotifications(vault, telling, settings.people),
         get=GetNotifications(vault, velt),
-        delete=DeleteNotifications(vault, velt),
+        delete=DeleteNotifications(vault, telling, velt),
         delivery=Delivery(vault, settings.read_policy, settings.delete_policy),
     )
 
 
-def build_vault(settings: Settings) -> Vault:
-    return Vault(
-        connect(settings.redis_url, connections=THREADS + 2),
-        Keyspace(settings.index_key),
-        Envelope(Keyring(settings.master_keys)),
-        settings.retention_days,
-    )
+def build_worker(settings: Settings) -> Worker:
+    stores = build_stores(settings, connections=WORKER_THREADS + 4)
+    velt = build_velt(settings, connections=WORKER_THREADS)
+    telling = Telling(stores.vault, stores.outbox, velt, Breaker(), LEASE_MS, None)
+    return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
+
+
+def build_stores(settings: Settings, connections: int = 2) -> Stores:
+    redis = connect(settings.redis_url, connections)
+    keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
+    vault = Vault(redis, keyspace, envelope, settings.retention_days)
+    return Stores(vault, Outbox(redis, vault.guard, envelope), redis)
+
+
+def build_velt(settings: Settings, connections: int = 1) -> VeltClient:
+    return VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, connections)

@@ -19,6 +19,7 @@ from resolver.environment import Environment
 from resolver.errors import SettingsError
 from resolver.secret import Secret
 
+DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
 _JWT_CLAIMS = frozenset({"exp", "iat", "nbf", "iss", "aud", "jti"})
 _SURFACES_TO_COME = ("privacy", "metrics", "docs")
@@ -36,14 +37,11 @@ _NOT_YET = {
     "RESOLVER_TOKEN_DOCUMENTS_CLAIM": "",
     "RESOLVER_TOKEN_COOKIE": "",
     "RESOLVER_TOKEN_JWKS_CA_FILE": "",
-    "RESOLVER_REGISTRATION": "inline",
     "RESOLVER_PRIVACY_TOKENS": "",
     "RESOLVER_PRIVACY_TOKENS_FILE": "",
     "RESOLVER_METRICS_TOKEN": "",
     "RESOLVER_METRICS_TOKEN_FILE": "",
     "RESOLVER_AUDIT_LOG": "",
-    "RESOLVER_DURABILITY": "",
-    "RESOLVER_WORKER": "embedded",
     "RESOLVER_WITHHELD_HEADLINE": "",
     "RESOLVER_PERMISSION_URL": "",
     "RESOLVER_PERMISSION_TOKEN": "",
@@ -79,6 +77,9 @@ class Settings:
     read_policy: Literal["recipient", "organization"]
     delete_policy: Literal["recipient", "actor", "backend"]
     cors_origins: frozenset[str]
+    registration: Literal["inline", "deferred"]
+    worker: Literal["embedded", "separate"]
+    durability: str
     deadline_ms: int
     retention_days: int
     people: Literal["full", "reference"]
@@ -124,6 +125,15 @@ def _read(env: Environment) -> Settings:
             env.choice("RESOLVER_DELETE_POLICY", "recipient", ("recipient", "actor", "backend")),
         ),
         cors_origins=_cors_origins(env),
+        registration=cast(
+            Literal["inline", "deferred"],
+            env.choice("RESOLVER_REGISTRATION", "inline", ("inline", "deferred")),
+        ),
+        worker=cast(
+            Literal["embedded", "separate"],
+            env.choice("RESOLVER_WORKER", "embedded", ("embedded", "separate")),
+        ),
+        durability=_durability(env),
         deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 1000, 30_000),
         retention_days=env.whole("RESOLVER_RETENTION_DAYS", 90, 0, 36_500),
         people=cast(
@@ -225,6 +235,12 @@ def _is_origin(origin: str) -> bool:
         return False
     usual = {"http": "80", "https": "443"}[found[1]]
     return found["port"] is None or (found["port"] != usual and int(found["port"]) < 65_536)
+
+
+def _durability(env: Environment) -> str:
+    if not env.text("RESOLVER_DURABILITY"):
+        return ""
+    return env.choice("RESOLVER_DURABILITY", "", DURABILITIES)
 
 
 def _surfaces(env: Environment) -> frozenset[str]:

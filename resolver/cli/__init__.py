@@ -9,7 +9,9 @@ from resolver.cli.check import check
 from resolver.cli.dev import dev
 from resolver.cli.keys import keys
 from resolver.cli.notifications import inspect, split, token
+from resolver.cli.outbox import outbox
 from resolver.cli.serve import serve
+from resolver.cli.worker import worker
 from resolver.cli.workspace import workspace
 from resolver.errors import ResolverError
 
@@ -30,5 +32,5 @@ def main() -> None:
     """Self-hosted notification resolver for Velt: content stays in your Redis, Velt gets identifiers."""
 
 
-for command in (dev, serve, check, keys, token, split, inspect, workspace):
+for command in (dev, serve, worker, check, keys, token, split, inspect, outbox, workspace):
     main.add_command(command)

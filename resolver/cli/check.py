@@ -13,7 +13,7 @@ import click
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, VaultUnavailable, VeltRefused, VeltUnavailable
 from resolver.record import Record
-from resolver.services import build_vault
+from resolver.services import build_stores
 from resolver.settings import Settings, load
 from resolver.vault.doctor import RedisFacts, examine
 from resolver.velt.client import Endpoint, VeltClient
@@ -78,24 +78,32 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "redis", f"cannot be reached ({error.reason})")
         return
     yield Finding("ok", "redis", f"version {facts.version}, reached as {facts.user}")
-    yield from _judged(facts)
+    yield from _judged(facts, settings.durability)
     if facts.claimed:
         yield from _vault(settings)
     else:
         yield Finding("ok", "vault", "empty: the first process to use it will claim it for its index key")
 
 
-def _judged(facts: RedisFacts) -> Iterator[Finding]:
+def _durable(facts: RedisFacts, declared: str) -> Finding:
+    """What the Redis does, beside what RESOLVER_DURABILITY says it does."""
+    if declared in ("managed", "none"):
+        return Finding("ok", "redis", f"durability is {declared}, as declared")
+    if not facts.append_only:
+        return Finding("fail", "redis", "keeps no append-only file: a restart loses what was acknowledged")
+    if declared == "aof-always" and facts.fsync not in ("always", "unknown"):
+        return Finding("fail", "redis", f"appendfsync is {facts.fsync}, weaker than the declared aof-always")
+    return Finding("ok", "redis", f"keeps an append-only file (appendfsync {facts.fsync})")
+
+
+def _judged(facts: RedisFacts, durability: str) -> Iterator[Finding]:
     if facts.eviction == "noeviction":
         yield Finding("ok", "redis", "evicts nothing")
     else:
         yield Finding(
             "fail", "redis", f"may evict content (maxmemory-policy is {facts.eviction}, not noeviction)"
         )
-    if facts.append_only:
-        yield Finding("ok", "redis", "keeps an append-only file")
-    else:
-        yield Finding("warn", "redis", "keeps no append-only file: a restart may lose what was acknowledged")
+    yield _durable(facts, durability)
     if not facts.encrypted:
         yield Finding("warn", "redis", "is reached over the network without TLS (use rediss://)")
     if facts.user == "default":
@@ -103,7 +111,7 @@ def _judged(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def _vault(settings: Settings) -> Iterator[Finding]:
-    vault = build_vault(settings)
+    vault = build_stores(settings).vault
     try:
         sample = list(itertools.islice(vault.scan(), _SAMPLE))
     except VaultUnavailable as error:
@@ -113,6 +121,25 @@ def _vault(settings: Settings) -> Iterator[Finding]:
     if vault.unreadable:
         yield Finding("fail", "vault", f"{vault.unreadable} records do not open with these keys")
     yield from _addresses(sample)
+    yield from _outbox(settings)
+
+
+def _outbox(settings: Settings) -> Iterator[Finding]:
+    outbox = build_stores(settings).outbox
+    depth = outbox.depth()
+    if outbox.is_worked():
+        yield Finding("ok", "outbox", f"a worker is alive; {depth.waiting} commands wait")
+    elif depth.due:
+        since = depth.oldest_ms // 1000
+        yield Finding(
+            "fail", "outbox", f"{depth.due} commands are due (for {since} s) and no worker is alive"
+        )
+    else:
+        yield Finding(
+            "warn", "outbox", "no worker is alive: what Velt can't take at once would wait for ever"
+        )
+    if depth.dead:
+        yield Finding("warn", "outbox", f"{depth.dead} commands were given up (resolver outbox dead)")
 
 
 def _addresses(sample: list[Record]) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from resolver.access.tokens import LONGEST_SECONDS, Tokens
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.keys import fresh_secrets
 from resolver.cli.local_redis import LocalRedis, NoServer
-from resolver.cli.serve import gunicorn_command
+from resolver.cli.serve import gunicorn_command, worker_command
 from resolver.settings import Settings, load
 
 _START_SECONDS = 30
@@ -79,6 +79,7 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     children = [
         stack.enter_context(_child(_sandbox_command(sandbox_port), variables)),
         stack.enter_context(_child(gunicorn_command(settings.bind, 1), variables)),
+        stack.enter_context(_child(worker_command(), variables)),
     ]
     url = f"http://{settings.bind}"
     _wait_until_ready(f"{url}/readyz", children)

@@ -45,14 +45,14 @@ def find_server() -> str:
 class LocalRedis:
     """Runs from construction until `stop`."""
 
-    def __init__(self, data: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, data: Path, options: Sequence[str] = (), socket: Path | None = None) -> None:
         # Absolute, because the server looks for its log after it has changed into the directory.
         data = data.resolve()
         data.mkdir(parents=True, exist_ok=True)
         self._log = data / "redis.log"
         # A socket's path may be 107 characters long; the data directory's may be longer.
         self._sockets = tempfile.TemporaryDirectory(prefix="resolver-")
-        self.socket = Path(self._sockets.name) / "redis.sock"
+        self.socket = socket or Path(self._sockets.name) / "redis.sock"
         self.url = f"unix://{self.socket}"
         self._process = start_child(
             [

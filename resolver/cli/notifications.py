@@ -9,7 +9,7 @@ import click
 
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
 from resolver.record import Record
-from resolver.services import build_vault
+from resolver.services import build_stores
 from resolver.settings import load
 from resolver.split import People, Split, split_add, split_update
 from resolver.velt import requests
@@ -45,7 +45,7 @@ def split(file: TextIO, people: People, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def inspect(organization: str, notification: str, as_json: bool) -> None:
     """Open one notification and show what is held. For operators: this prints content."""
-    vault = build_vault(load())
+    vault = build_stores(load()).vault
     held = vault.read(organization, [notification])
     if vault.unreadable:
         raise click.ClickException("Held, but it does not open with these keys.")

@@ -1,13 +1,20 @@
-"""`resolver serve`: gunicorn, as in production."""
+"""`resolver serve`: gunicorn, as in production, with a worker beside it."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+from types import FrameType
 
 import click
 
+from resolver.cli.children import start_child, stop_child
 from resolver.settings import load
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_LOOK_SECONDS = 0.5
 
 
 @click.command()
@@ -18,10 +25,14 @@ def serve(bind: str | None, workers: int | None) -> None:
     settings = load()
     address, count = bind or settings.bind, workers or settings.web_concurrency
     command = gunicorn_command(address, count)
-    click.echo(f"Serving on {address} with {count} processes", err=True)
-    sys.stderr.flush()
-    # In place of this process, so that a supervisor's signals reach gunicorn itself.
-    os.execv(command[0], command)  # noqa: S606
+    embedded = settings.worker == "embedded"
+    with_worker = " and a worker" if embedded else ""
+    click.echo(f"Serving on {address} with {count} processes{with_worker}", err=True)
+    if not embedded:
+        sys.stderr.flush()
+        # In place of this process, so that a supervisor's signals reach gunicorn itself.
+        os.execv(command[0], command)  # noqa: S606
+    raise SystemExit(_supervise(command))
 
 
 def gunicorn_command(bind: str, workers: int) -> list[str]:
@@ -31,3 +42,35 @@ def gunicorn_command(bind: str, workers: int) -> list[str]:
         *("--bind", bind, "--workers", str(workers)),
         "resolver.app:create_app()",
     ]
+
+
+def worker_command() -> list[str]:
+    return [sys.executable, "-m", "resolver", "worker"]
+
+
+def _supervise(web_command: list[str]) -> int:
+    """The web decides: when it ends, so do we. A worker that ends is started again."""
+    web = start_child(web_command)
+    stopping = False
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = stopping or number in _STOPPING
+        web.send_signal(number)
+
+    for number in (*_STOPPING, signal.SIGHUP):
+        signal.signal(number, forward)
+    worker = start_child(worker_command())
+    while web.poll() is None:
+        if worker.poll() is not None and not stopping:
+            worker = start_child(worker_command())
+        _wait(web)
+    stop_child(worker)
+    return web.returncode
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_LOOK_SECONDS)
+    except subprocess.TimeoutExpired:
+        return

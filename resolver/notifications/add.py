@@ -1,4 +1,4 @@
-"""Add: seal the content, then tell Velt the identifiers."""
+"""Add: seal the content, line up its registration in the same step, and try to tell Velt at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 import orjson
 
+from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.errors import TooLarge, VeltRefused
+from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
+from resolver.outbox.queue import Outbox, claimed_by
 from resolver.record import Record
 from resolver.split import People, Split, split_add
 from resolver.vault.store import Vault, Written
 from resolver.velt import requests
-from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
 LARGEST_CONTENT = 32 * 1024
@@ -28,28 +30,34 @@ _MOST_WARNINGS = 20
 @dataclass(frozen=True, slots=True)
 class AddNotification:
     vault: Vault
-    velt: VeltClient
+    outbox: Outbox
+    telling: Telling
     people: People
 
     def __call__(self, data: Any, deadline: Deadline) -> JSON:
         request = requests.parse(requests.ADD, data)
         request.setdefault("notificationId", mint_id())
         split = split_add(request, self.people)
-        # Content first: once Velt knows the id, a browser may ask for it.
-        written = self.vault.put(_record(request, split))
-        answer = self._register(split.forward, written, deadline)
+        command = Command(Kind.REGISTER, request["notificationId"], split.forward)
+        with self.telling.turn() as mine:
+            # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
+            written = self.vault.put(_record(request, split), self.telling.entry(command, mine))
+            answer = self._register(command, written, deadline) if written.claim else None
         return _reply(answer, request, split)
 
-    def _register(self, forward: JSON, written: Written, deadline: Deadline) -> JSON:
-        """A Velt that is out of reach may have taken it all the same, so then the content stays: unseen if
-        Velt doesn't know the id, there if it does, replaced when the caller tries again."""
+    def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:
+        """Velt's answer; None when it can't be had now, and the command waits."""
+        claimed = claimed_by(written, command)
         try:
-            return self.velt.post(Endpoint.ADD, forward, deadline)
-        except VeltRefused as refusal:
-            if refusal.status == "ALREADY_EXISTS":
-                return {"result": {"status": "success", "message": _ADDED}}
-            self.vault.take_back(written)
+            answer = self.telling.tell(command, deadline.keeping(RESERVE_SECONDS))
+        except Unreached:
+            self.telling.give_back(claimed)
+            return None
+        except VeltRefused:
+            self.outbox.take_back(claimed)
             raise
+        self.telling.done(claimed)
+        return answer
 
 
 def mint_id() -> str:
@@ -85,16 +93,17 @@ def _record(request: JSON, split: Split) -> Record:
     return record
 
 
-def _reply(answer: JSON, request: JSON, split: Split) -> JSON:
-    given = answer["result"].get("data")
+def _reply(answer: JSON | None, request: JSON, split: Split) -> JSON:
+    result = {"status": "success", "message": _ADDED, **(answer["result"] if answer else {})}
+    given = result.get("data")
     data = {
         **(given if isinstance(given, dict) else {"success": True, "message": _ADDED}),
         "notificationId": request["notificationId"],
-        "registration": "registered",
+        "registration": "registered" if answer else "pending",
     }
     if warnings := _warnings(request, split):
         data["warnings"] = warnings
-    return {"result": {**answer["result"], "data": data}}
+    return {"result": {**result, "data": data}}
 
 
 def _warnings(request: JSON, split: Split) -> list[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resolver.command import Place
 from resolver.deadline import Deadline
+from resolver.notifications.telling import RESERVE_SECONDS, Telling, removal
+from resolver.outbox.queue import Claimed, claimed_by
 from resolver.vault.store import Vault
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
@@ -13,11 +16,15 @@ from resolver.velt.client import Endpoint, VeltClient
 JSON = dict[str, Any]
 # Velt documents no cap for this list, but silently cuts others at 30: more would look deleted and not be.
 _MOST_IDS_A_CALL = 30
+_DONE: JSON = {"status": "success", "message": "Notification(s) deleted successfully."}
+_FAILED: JSON = {"success": False, "message": "Failed to delete notification."}
+_DELETED: JSON = {"success": True, "message": "Notification deleted."}
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteNotifications:
     vault: Vault
+    telling: Telling
     velt: VeltClient
 
     def __call__(self, data: Any, deadline: Deadline) -> JSON:
@@ -27,33 +34,52 @@ class DeleteNotifications:
         return self._whatever_velt_says(request, deadline)
 
     def _these(self, request: JSON, deadline: Deadline) -> JSON:
+        filters = {name: value for name, value in request.items() if name != "notificationIds"}
         ids = list(dict.fromkeys(request["notificationIds"]))
-        self.vault.remove(request["organizationId"], self._meant(request, ids))
-        outcomes: JSON = {}
-        for start in range(0, len(ids), _MOST_IDS_A_CALL):
-            batch = ids[start : start + _MOST_IDS_A_CALL]
-            answer = self.velt.post(Endpoint.DELETE, {**request, "notificationIds": batch}, deadline)
-            outcomes |= _outcomes(answer)
-        return {"result": {**answer["result"], "data": outcomes}}
+        spared = self._elsewhere(filters, ids)
+        outcomes = {id_: _FAILED if id_ in spared else _DELETED for id_ in ids}
+        with self.telling.turn() as mine:
+            claims = [claim for id_ in ids if (claim := self._remove(filters, id_, id_ in spared, mine))]
+            for start in range(0, len(claims), _MOST_IDS_A_CALL):
+                batch = claims[start : start + _MOST_IDS_A_CALL]
+                outcomes |= self._tell(filters, batch, deadline.keeping(RESERVE_SECONDS))
+        return {"result": {**_DONE, "data": outcomes}}
 
-    def _meant(self, request: JSON, ids: list[str]) -> list[str]:
+    def _elsewhere(self, filters: JSON, ids: list[str]) -> set[str]:
         """The request's other filters bound what may go, here as at Velt."""
-        if not request.keys() & {"documentId", "locationId", "userId"}:
-            return ids
-        held = self.vault.read(request["organizationId"], ids)
-        return [id_ for id_, record in held.items() if record.matches(request)]
+        if not filters.keys() & {"documentId", "locationId", "userId"}:
+            return set()
+        held = self.vault.read(filters["organizationId"], ids)
+        return {id_ for id_, record in held.items() if not record.matches(filters)}
+
+    def _remove(self, filters: JSON, id_: str, spared: bool, mine: bool) -> Claimed | None:
+        """The content, and in the same step the removal in line; its claim when Velt may be told now."""
+        organization = filters["organizationId"]
+        command = removal(id_, filters)
+        if spared:
+            written = self.vault.line_up(organization, id_, self.telling.entry(command, mine))
+        else:
+            written = self.vault.remove(organization, id_, self.telling.entry(command, mine, Place.INSTEAD))
+        return claimed_by(written, command) if written.claim else None
+
+    def _tell(self, filters: JSON, claims: list[Claimed], deadline: Deadline) -> JSON:
+        """Velt's outcome for each; none when Velt can't be had: then the removals wait."""
+        ids = [claimed.command.notification for claimed in claims if claimed.command]
+        data = {**filters, "notificationIds": ids}
+        answer = self.telling.tell_all(Endpoint.DELETE, data, claims, deadline)
+        return _outcomes(answer) if answer else {}
 
     def _whatever_velt_says(self, request: JSON, deadline: Deadline) -> JSON:
         answer = self.velt.post(Endpoint.DELETE, request, deadline)
-        gone = [id_ for id_, outcome in _outcomes(answer).items() if _succeeded(outcome)]
-        self.vault.remove(request["organizationId"], gone)
+        for id_, outcome in _outcomes(answer).items():
+            if isinstance(outcome, dict) and outcome.get("success") is True:
+                waiting = self.telling.entry(
+                    removal(id_, {"organizationId": request["organizationId"]}), False, Place.IF_WAITING
+                )
+                self.vault.remove(request["organizationId"], id_, waiting)
         return answer
 
 
 def _outcomes(answer: JSON) -> JSON:
     data = answer["result"].get("data")
     return data if isinstance(data, dict) else {}
-
-
-def _succeeded(outcome: Any) -> bool:
-    return isinstance(outcome, dict) and outcome.get("success") is True

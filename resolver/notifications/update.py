@@ -8,18 +8,21 @@ from typing import Any
 
 import orjson
 
+from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.notifications.add import audience_of, ensure_fits
+from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
+from resolver.outbox.queue import claimed_by
 from resolver.record import Record
 from resolver.split import People, Split, split_update
-from resolver.vault.store import Vault
+from resolver.vault.store import Vault, Written
 from resolver.velt import requests
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import Endpoint
 
 JSON = dict[str, Any]
 _UPDATED = "Notification updated."
 _FAILED = "Failed to update notification."
-_DONE = "Notification(s) updated successfully."
+_PENDING: JSON = {"result": {"status": "success", "message": "Notification(s) updated successfully."}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class _Change:
     def local(self) -> bool:
         return bool(self.split.content or self.split.private or "notifyUsers" in self.entry)
 
+    def command(self, filters: JSON) -> Command:
+        return Command(Kind.CHANGE, self.id, {**filters, "notifications": [self.split.forward]})
+
     def applied_to(self, record: Record) -> Record:
         content = orjson.dumps(_merged(record.parsed_content(), self.split.content))
         private = _merged(record.private, self.split.private)
@@ -58,10 +64,13 @@ class _Change:
         return changed
 
 
+_Tried = tuple[_Change, Written]
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateNotifications:
     vault: Vault
-    velt: VeltClient
+    telling: Telling
     people: People
 
     def __call__(self, data: Any, deadline: Deadline) -> JSON:
@@ -69,41 +78,49 @@ class UpdateNotifications:
         changes = [_Change(e["id"], e, split_update(e, self.people)) for e in entries]
         held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
         failed = {id_ for id_, record in held.items() if not record.matches(filters)}
-        todo = [change for change in changes if change.id not in failed]
-        failed |= self._keep(filters["organizationId"], todo, held)
-        answer = self._tell_velt(filters, [c for c in todo if _goes_to_velt(c, c.id in held)], deadline)
-        return _reply(answer, changes, held.keys() - failed, failed)
-
-    def _keep(self, organization: str, changes: list[_Change], held: Mapping[str, Record]) -> set[str]:
-        """Changes what is held here; gives back the ids for which something could not be kept."""
-        ours = [change for change in changes if change.id in held and change.local]
+        ours = [change for change in changes if change.id in held and change.id not in failed]
+        others = [change for change in changes if change.id not in held]
         trial = dict(held)
         for change in ours:
             # All of them together, before any is kept: too large, and nothing at all has been changed.
             trial[change.id] = change.applied_to(trial[change.id])
-        gone = set()
-        for change in ours:
-            if not self.vault.change(organization, change.id, change.applied_to):
-                gone.add(change.id)
-        return gone | {change.id for change in changes if change.id not in held and change.withheld}
+        with self.telling.turn() as mine:
+            kept = [(change, self._keep(change, filters, mine)) for change in ours]
+            tried = [(change, written) for change, written in kept if written and written.claim]
+            asked = [change for change in others if change.structure or not change.withheld]
+            answer = self._ask(filters, tried, asked, deadline)
+        failed |= {change.id for change, written in kept if written is None}
+        failed |= {change.id for change in others if change.withheld}
+        return _reply(answer, changes, held.keys() - failed, failed)
 
-    def _tell_velt(self, filters: JSON, changes: list[_Change], deadline: Deadline) -> JSON:
+    def _keep(self, change: _Change, filters: JSON, mine: bool) -> Written | None:
+        """Changes the record and lines up what Velt is to hear of it; None when it is gone meanwhile."""
+        lined_up = self.telling.entry(change.command(filters), mine) if change.structure else None
+        organization = filters["organizationId"]
+        if not change.local and lined_up:
+            return self.vault.line_up(organization, change.id, lined_up)
+        return self.vault.change(
+            organization, change.id, lambda record: (change.applied_to(record), lined_up)
+        )
+
+    def _ask(self, filters: JSON, tried: list[_Tried], others: list[_Change], deadline: Deadline) -> JSON:
+        """One call for all that this request may tell Velt itself, and for what isn't held here: of that,
+        only Velt can answer, so an outage is passed on."""
+        changes = [change for change, _ in tried] + others
         if not changes:
-            return {"result": {"status": "success", "message": _DONE}}
-        entries = [change.split.forward for change in changes]
-        return self.velt.post(Endpoint.UPDATE, {**filters, "notifications": entries}, deadline)
+            return _PENDING
+        data = {**filters, "notifications": [change.split.forward for change in changes]}
+        claims = [claimed_by(written, change.command(filters)) for change, written in tried]
+        answer = self.telling.tell_all(Endpoint.UPDATE, data, claims, deadline.keeping(RESERVE_SECONDS))
+        if answer is None and others:
+            raise Unreached("velt: not reached")
+        return answer or _PENDING
 
 
 def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> JSON:
     """Per top-level key; an explicit null clears one."""
     kept = {name: value for name, value in stored.items() if name not in changes}
     return kept | {name: value for name, value in changes.items() if value is not None}
-
-
-def _goes_to_velt(change: _Change, held: bool) -> bool:
-    """An entry that holds nothing at all asks whether the notification is there; of one that isn't held
-    here, only Velt knows."""
-    return change.structure or not (held or change.withheld)
 
 
 def _reply(answer: JSON, changes: list[_Change], changed: Set[str], failed: Set[str]) -> JSON:

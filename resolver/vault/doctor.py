@@ -1,4 +1,4 @@
-"""What `resolver check` wants to know of a Redis. Asks INFO alone: managed services close CONFIG."""
+"""What `resolver check` wants to know of a Redis. INFO tells most of it: managed services close CONFIG."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class RedisFacts:
     version: str
     eviction: str
     append_only: bool
+    fsync: str
+    """`always`, `everysec` or `no`; `unknown` where CONFIG is closed."""
     encrypted: bool
     """TLS, a Unix socket, or this very host."""
     user: str
@@ -32,6 +34,7 @@ def examine(url: Secret) -> RedisFacts:
             version=str(info.get("redis_version", "unknown")),
             eviction=str(info.get("maxmemory_policy", "unknown")),
             append_only=bool(info.get("aof_enabled")),
+            fsync=_fsync(client),
             encrypted=_is_private(url.reveal()),
             user=_user(client),
             claimed=bool(client.exists(FINGERPRINT_KEY)),
@@ -45,6 +48,13 @@ def examine(url: Secret) -> RedisFacts:
 def _is_private(url: str) -> bool:
     host = url.split("://", 1)[1].rsplit("@", 1)[-1]
     return url.startswith(("rediss://", "unix://")) or host.startswith(("127.", "localhost", "[::1]"))
+
+
+def _fsync(client: Redis) -> str:
+    try:
+        return str(client.config_get("appendfsync").get("appendfsync", "unknown"))
+    except RedisError:
+        return "unknown"
 
 
 def _user(client: Redis) -> str:

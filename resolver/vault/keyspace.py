@@ -2,18 +2,26 @@
 
 A name is a keyed digest of (organization, id): fixed length, and without the index key nobody can tell
 whose notification it is or test a guess. The partition is part of the name as a Redis hash tag, so a
-record and whatever belongs to it share one cluster slot.
+record and its outbox entry share one cluster slot, and one script writes both.
+
+    {pNN}n:<digest>   a sealed notification                    string
+    {pNN}c:<digest>   its commands that Velt hasn't had yet    hash
+    {pNN}q            which notifications have some, by when   sorted set of digests
+    {pNN}d            commands given up                        hash, by digest and position
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from typing import NamedTuple
 
 from resolver.secret import Secret
 
 PARTITIONS = 64
 FINGERPRINT_KEY = "vnr:fingerprint"
+WORKER_KEY = "vnr:worker"
+DOORBELL = "vnr:doorbell"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
 
@@ -39,6 +47,44 @@ class Keyspace:
         return hashlib.blake2b(material, key=self._key, digest_size=_DIGEST_BYTES, person=b"record").digest()
 
 
+def partitions() -> list[str]:
+    return [f"{{p{number:02d}}}" for number in range(PARTITIONS)]
+
+
 def partition_of(key_name: str) -> str:
-    """`{p07}`: what a key of this partition starts with."""
+    """`{p07}`: what every key of this partition starts with."""
     return key_name[: key_name.index("}") + 1]
+
+
+class Line(NamedTuple):
+    """Where the commands of one notification wait, and where its queue and its dead are."""
+
+    record: str
+    commands: str
+    queue: str
+    dead: str
+    member: str
+    """What stands for the notification in the queue."""
+
+
+def line_of(record_key: str) -> Line:
+    partition = partition_of(record_key)
+    return line_in(partition, record_key[len(partition) + 2 :])
+
+
+def line_in(partition: str, member: str) -> Line:
+    return Line(
+        record=f"{partition}n:{member}",
+        commands=f"{partition}c:{member}",
+        queue=queue_of(partition),
+        dead=dead_of(partition),
+        member=member,
+    )
+
+
+def queue_of(partition: str) -> str:
+    return f"{partition}q"
+
+
+def dead_of(partition: str) -> str:
+    return f"{partition}d"

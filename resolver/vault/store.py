@@ -7,23 +7,20 @@ like "not found".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import cast
+from typing import NamedTuple, cast
 
 import structlog
 from redis import ConnectionError as RedisConnectionError
-from redis import Redis, RedisError
+from redis import Redis
 
-from resolver.deadline import CURRENT
-from resolver.errors import Overtaken, Unreadable, VaultUnavailable
+from resolver.command import Entry
+from resolver.errors import Overtaken, Unreadable
 from resolver.record import Record
-from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.envelope import Envelope, nonce_of
-from resolver.vault.fingerprint import Fingerprint
-from resolver.vault.keyspace import RECORD_PATTERN, Keyspace
+from resolver.vault.guard import Guard, read_script
+from resolver.vault.keyspace import DOORBELL, RECORD_PATTERN, Keyspace, line_of
 
 _DAY_MS = 86_400_000
 _TRIES = 3
@@ -31,19 +28,28 @@ _SCAN_BATCH = 500
 _log = structlog.get_logger(__name__)
 
 Values = list[bytes | None]
-Change = Callable[[Record], Record | None]
-"""Returns what to store instead, or None to remove the record. May run again on a fresher version."""
+Changed = tuple[Record | None, Entry | None]
+"""What to store instead (None removes the record), and what goes in line with it."""
+Change = Callable[[Record], Changed]
+"""May run again on a fresher version. Giving back the very record it got changes nothing."""
+
+
+class _Write(NamedTuple):
+    """What `scripts/commit.lua` is to do with the record."""
+
+    mode: str
+    sealed: bytes = b""
+    px: int | bytes = b""
+    read: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `take_back` needs: where, which version is ours, and what stood there before."""
+    """What a write did: where, and who tries its command."""
 
     key_name: str
-    nonce: bytes
-    previous: bytes | None
-    time_left: int
-    """Milliseconds that it had to live; 0 when it had no end."""
+    claim: str = ""
+    """The entry's claim, when it was given; empty when the command waits or there is none."""
 
 
 class Vault:
@@ -52,67 +58,56 @@ class Vault:
         self._keyspace = keyspace
         self._envelope = envelope
         self._retention_ms = retention_days * _DAY_MS
-        self._fingerprint = Fingerprint(redis, keyspace, self._is_ours)
-        self._replace = redis.register_script(
-            files("resolver.vault").joinpath("scripts/replace.lua").read_text(encoding="utf-8")
-        )
+        self.guard = Guard(redis, keyspace, self._is_ours)
+        self._commit = redis.register_script(read_script("resolver.vault", "commit"))
         self.unreadable = 0
         """Records that didn't open since this process started."""
 
-    def put(self, record: Record) -> Written:
-        """Stores it, over whatever stood under its id. The retention starts now."""
+    def put(self, record: Record, entry: Entry | None = None) -> Written:
+        """Stores it, over whatever stood under its id, and lines up its command in the same step. The
+        retention starts now."""
         key_name = self._keyspace.record(record.organization, record.notification)
         sealed = self._envelope.seal(key_name, record.to_bytes())
-        with self._redis_errors():
-            transaction = self._redis.pipeline(transaction=True)
-            transaction.pttl(key_name)
-            transaction.set(key_name, sealed, px=self._retention_ms or None, get=True)
-            time_left, previous = transaction.execute()
-        return Written(key_name, nonce_of(sealed), previous, max(time_left, 0))
+        return self._always(key_name, _Write("put", sealed, px=self._retention_ms or b""), entry)
 
-    def take_back(self, written: Written) -> None:
-        """Restores what stood there before a put, unless somebody wrote since."""
-        with self._redis_errors():
-            self._replace(
-                keys=[written.key_name],
-                args=[written.nonce, written.previous or b"", written.time_left or "0"],
-            )
+    def remove(self, organization: str, notification: str, entry: Entry | None = None) -> Written:
+        return self._always(self._keyspace.record(organization, notification), _Write("remove"), entry)
+
+    def line_up(self, organization: str, notification: str, entry: Entry) -> Written:
+        """A command alone; the record, if there is one, stays as it is."""
+        return self._always(self._keyspace.record(organization, notification), _Write("keep"), entry)
+
+    def change(self, organization: str, notification: str, change: Change) -> Written | None:
+        """Applies the change to the stored record; None when there is none (or none that opens)."""
+        key_name = self._keyspace.record(organization, notification)
+        for _ in range(_TRIES):
+            with self.guard:
+                sealed = cast(bytes | None, self._redis.get(key_name))
+            record = self._open(key_name, sealed)
+            if record is None or sealed is None:
+                return None
+            changed, entry = change(record)
+            if changed is record:
+                return Written(key_name)
+            replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""
+            write = _Write("replace", replacement, read=nonce_of(sealed))
+            if written := self._write(key_name, write, entry):
+                return written
+        raise Overtaken()
 
     def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
         """What is held of these, in one round trip. Absent and unreadable ones are simply not there."""
         names = [self._keyspace.record(organization, n) for n in notifications]
         if not names:
             return {}
-        with self._redis_errors():
+        with self.guard:
             values = self._mget(names)
         opened = zip(notifications, map(self._open, names, values), strict=True)
         return {notification: record for notification, record in opened if record}
 
-    def change(self, organization: str, notification: str, change: Change) -> bool:
-        """Applies the change to the stored record; False when there is none (or none that opens)."""
-        key_name = self._keyspace.record(organization, notification)
-        for _ in range(_TRIES):
-            with self._redis_errors():
-                sealed = cast(bytes | None, self._redis.get(key_name))
-            record = self._open(key_name, sealed)
-            if record is None or sealed is None:
-                return False
-            changed = change(record)
-            if changed is record or self._swap(key_name, sealed, changed):
-                return True
-        raise Overtaken()
-
-    def remove(self, organization: str, notifications: Iterable[str]) -> None:
-        names = [self._keyspace.record(organization, n) for n in notifications]
-        with self._redis_errors():
-            pipeline = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipeline.unlink(name)
-            pipeline.execute()
-
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
-        with self._redis_errors():
+        with self.guard:
             names: list[bytes] = []
             for name in self._redis.scan_iter(match=RECORD_PATTERN, count=_SCAN_BATCH):
                 names.append(name)
@@ -123,7 +118,7 @@ class Vault:
 
     def ping(self) -> None:
         """Reached, and ours."""
-        with self._redis_errors():
+        with self.guard:
             self._redis.ping()
 
     def _opened(self, names: list[bytes]) -> Iterator[Record]:
@@ -148,24 +143,27 @@ class Vault:
             _log.error("record_unreadable", key=key_name)
             return None
 
-    def _swap(self, key_name: str, sealed: bytes, changed: Record | None) -> bool:
-        replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""
-        with self._redis_errors():
-            return bool(self._replace(keys=[key_name], args=[nonce_of(sealed), replacement, b""]))
+    def _always(self, key_name: str, write: _Write, entry: Entry | None) -> Written:
+        """A write that nobody can overtake."""
+        return self._write(key_name, write, entry) or Written(key_name)
+
+    def _write(self, key_name: str, write: _Write, entry: Entry | None) -> Written | None:
+        """Record and command in one step; None when a replacement was overtaken, and nothing is written."""
+        line = line_of(key_name)
+        command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
+        _, place, claim, lease_ms = entry or ("", "", "", 0)
+        with self.guard:
+            done, claimed = self._commit(
+                keys=[key_name, line.commands, line.queue],
+                args=[*write, command, place, claim, lease_ms, line.member, DOORBELL],
+            )
+        if not done:
+            return None
+        return Written(key_name, claim if claimed else "")
 
     def _is_ours(self, key_name: str) -> bool:
         """Whether a record that is there was put there with these keys: it opens, and its name is its own."""
         record = self._open(key_name, cast(bytes | None, self._redis.get(key_name)))
-        return (
-            record is not None and self._keyspace.record(record.organization, record.notification) == key_name
-        )
-
-    @contextmanager
-    def _redis_errors(self) -> Iterator[None]:
-        if deadline := CURRENT.get():
-            deadline.require(ANSWER_SECONDS)
-        try:
-            self._fingerprint.check()
-            yield
-        except RedisError as error:
-            raise VaultUnavailable(f"redis: {type(error).__name__}") from error
+        if record is None:
+            return False
+        return self._keyspace.record(record.organization, record.notification) == key_name

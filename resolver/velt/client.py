@@ -71,7 +71,7 @@ class VeltClient:
             raise _failure(status, error, answer, retry_after)
         result = answer.get("result")
         if not 200 <= status < 300 or not isinstance(result, dict) or result.get("status") != "success":
-            raise VeltUnavailable(f"velt: HTTP {status} without a result")
+            raise VeltUnavailable(f"velt: HTTP {status} without a result", retry_after)
         return answer
 
     def _exchange(self, endpoint: Endpoint, body: bytes, deadline: Deadline) -> tuple[int, bytes, str | None]:
@@ -120,10 +120,10 @@ def _parsed(body: bytes) -> JSON:
 
 def _failure(http_status: int, error: JSON, answer: JSON, retry_after: str | None) -> Exception:
     """Branches on Velt's `error.status` first: it is the documented word, the HTTP status isn't."""
-    status = str(error.get("status"))
+    status = "RESOURCE_EXHAUSTED" if http_status == 429 else str(error.get("status"))
     # 408 is a server that gave up waiting, whatever it may have done meanwhile: no refusal.
     refused = 400 <= http_status < 500 and http_status != 408
     sent_as = http_status if refused else _REFUSALS.get(status)
     if sent_as is None:
-        return VeltUnavailable(f"velt: {status[:40]} (HTTP {http_status})")
+        return VeltUnavailable(f"velt: {status[:40]} (HTTP {http_status})", retry_after)
     return VeltRefused(status, sent_as, answer, retry_after)

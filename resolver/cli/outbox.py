@@ -1,0 +1,100 @@
+"""`resolver outbox`: what Velt hasn't been told yet, and what it never will be unless somebody acts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from resolver.command import Entry, Kind
+from resolver.outbox.queue import Dead
+from resolver.services import Stores, build_stores
+from resolver.settings import load
+
+
+@click.group()
+def outbox() -> None:
+    """Look at the commands that wait for Velt, and at those that were given up."""
+
+
+@outbox.command("status")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def status(as_json: bool) -> None:
+    """How many wait, how long the longest has been due, how many were given up, and is anybody at it."""
+    stores = build_stores(load())
+    found = {**asdict(stores.outbox.depth()), "worker": stores.outbox.is_worked()}
+    click.echo(
+        json.dumps(found) if as_json else "\n".join(f"{name:10} {value}" for name, value in found.items())
+    )
+
+
+@outbox.command("dead")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def dead(as_json: bool) -> None:
+    """List what was given up, and why. Ids only: no content waits here."""
+    found = [_described(entry) for entry in build_stores(load()).outbox.dead()]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for entry in found:
+        click.echo("  ".join(str(value) for value in entry.values()))
+
+
+@outbox.command("retry")
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that was given up.")
+def retry(names: tuple[str, ...], every: bool) -> None:
+    """Put commands that were given up in line again. NAMES as `outbox dead` lists them."""
+    stores = build_stores(load())
+    done = 0
+    for entry in _chosen(stores, names, every):
+        if entry.command is None:
+            click.echo(f"{entry.name} cannot be opened with these keys, and stays", err=True)
+            continue
+        organization = entry.command.data["organizationId"]
+        if entry.command.kind is Kind.REGISTER and not stores.vault.read(
+            organization, [entry.command.notification]
+        ):
+            click.echo(f"{entry.name} registers what was deleted meanwhile, and stays", err=True)
+            continue
+        # In line first: a crash between the two sends it twice, the other order not at all.
+        stores.vault.line_up(organization, entry.command.notification, Entry(entry.command))
+        stores.outbox.bury(entry)
+        done += 1
+    click.echo(f"{done} in line again")
+
+
+@outbox.command("drop")
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that was given up.")
+def drop(names: tuple[str, ...], every: bool) -> None:
+    """Forget commands that were given up. Content stays where it is."""
+    stores = build_stores(load())
+    chosen = list(_chosen(stores, names, every))
+    for entry in chosen:
+        stores.outbox.bury(entry)
+    click.echo(f"{len(chosen)} dropped")
+
+
+def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dead]:
+    if bool(names) == every:
+        raise click.UsageError("Name some, or say --all.")
+    found = {entry.name: entry for entry in stores.outbox.dead()}
+    if strangers := [name for name in names if name not in found]:
+        raise click.ClickException(f"Not among the dead: {', '.join(strangers)}")
+    yield from (entry for name, entry in found.items() if every or name in names)
+
+
+def _described(entry: Dead) -> dict[str, str | None]:
+    command = entry.command
+    return {
+        "name": entry.name,
+        "at": datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds"),
+        "kind": command.kind.value if command else None,
+        "organization": command.data.get("organizationId") if command else None,
+        "notification": command.notification if command else None,
+        "reason": entry.reason,
+    }

@@ -1,0 +1,59 @@
+"""Something that Velt is to be told about one notification, and how it is put in line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+
+from resolver.errors import Unreadable
+
+JSON = dict[str, Any]
+
+
+class Kind(StrEnum):
+    REGISTER = "register"
+    CHANGE = "change"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`data` is what Velt gets, to the byte: the forwarded half alone, so that no content waits in line."""
+
+    kind: Kind
+    notification: str
+    data: JSON
+
+    def to_bytes(self) -> bytes:
+        return orjson.dumps([self.kind, self.notification, self.data])
+
+    @classmethod
+    def from_bytes(cls, plaintext: bytes) -> Command:
+        try:
+            kind, notification, data = orjson.loads(plaintext)
+            return cls(Kind(kind), notification, data)
+        except (orjson.JSONDecodeError, ValueError, TypeError):
+            raise Unreadable() from None
+
+
+class Place(StrEnum):
+    """Where in a notification's line a command goes."""
+
+    BEHIND = "behind"
+    """After whatever is waiting."""
+    INSTEAD = "instead"
+    """In the place of what was never attempted; behind what was."""
+    IF_WAITING = "if waiting"
+    """Like INSTEAD, and only when something is waiting at all."""
+
+
+class Entry(NamedTuple):
+    """A command on its way into the line. With a claim, whoever puts it there tries it first."""
+
+    command: Command
+    place: Place = Place.BEHIND
+    claim: str = ""
+    lease_ms: int = 0

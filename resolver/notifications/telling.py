@@ -1,0 +1,144 @@
+"""Telling Velt: what came of one command, in the request that wrote it or later in the worker.
+
+told        Velt has it; the command is done
+refused     Velt said no for good
+unreached   Velt couldn't be asked, or made no sense: the command waits
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from resolver.command import Command, Entry, Kind, Place
+from resolver.deadline import Deadline
+from resolver.errors import Unavailable, VeltRefused, VeltUnavailable
+from resolver.outbox.queue import Claimed, Outbox, new_claim
+from resolver.vault.store import Vault
+from resolver.velt.breaker import Breaker
+from resolver.velt.client import Endpoint, VeltClient
+
+JSON = dict[str, Any]
+# How much longer than a request may take its claim holds.
+GRACE_MS = 3_000
+# Of a request's time, for what comes after Velt.
+RESERVE_SECONDS = 0.3
+_ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.REMOVE: Endpoint.DELETE}
+_DONE_BEFORE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
+# Ours to mend, not the command's fault: a token that was reset refuses everything.
+CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
+
+
+class Unreached(VeltUnavailable):
+    """Velt can't be had now; commands wait in line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    vault: Vault
+    outbox: Outbox
+    velt: VeltClient
+    breaker: Breaker
+    lease_ms: int
+    slots: threading.Semaphore | None
+    """How many requests may wait for Velt at once; None: none may, the worker does it all."""
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether this request may ask Velt itself. Never waits: one that may not leaves it in line."""
+        if self.slots is None or not self.slots.acquire(blocking=False):
+            yield False
+            return
+        try:
+            yield not self.breaker.wait_seconds()
+        finally:
+            self.slots.release()
+
+    def ask(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+        """Velt's answer, with the breaker asked before and told afterwards. 429 counts as out of reach."""
+        if not self.breaker.may_ask():
+            raise Unreached("velt: not asked, it was out of reach a moment ago")
+        try:
+            answer = self.velt.post(endpoint, data, deadline)
+        except VeltUnavailable as error:
+            self.breaker.failed(_seconds(error.retry_after))
+            raise Unreached(error.reason) from error
+        except VeltRefused as refusal:
+            if refusal.status == "RESOURCE_EXHAUSTED":
+                self.breaker.failed(_seconds(refusal.retry_after))
+                raise Unreached("velt: RESOURCE_EXHAUSTED") from refusal
+            if refusal.status not in CREDENTIALS:
+                self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+        return answer
+
+    def entry(self, command: Command, mine: bool, place: Place = Place.BEHIND) -> Entry:
+        """Into the line; with a claim when this request may ask Velt itself."""
+        return Entry(command, place, new_claim() if mine else "", self.lease_ms)
+
+    def tell(self, command: Command, deadline: Deadline) -> JSON:
+        """What Velt says to it. That it was done before is no refusal: commands may come twice."""
+        try:
+            return self.ask(_ENDPOINTS[command.kind], command.data, deadline)
+        except VeltRefused as refusal:
+            if refusal.status != _DONE_BEFORE.get(command.kind):
+                raise
+            return {"result": {"status": "success"}}
+
+    def tell_all(
+        self, endpoint: Endpoint, data: JSON, claims: list[Claimed], deadline: Deadline
+    ) -> JSON | None:
+        """One call for several commands. None when Velt can't be had: they wait. What Velt refuses is done
+        with too, since the caller hears of it; but refused credentials are ours to mend, and they wait."""
+        try:
+            answer = self.ask(endpoint, data, deadline)
+        except Unreached:
+            for claimed in claims:
+                self.give_back(claimed)
+            return None
+        except VeltRefused as refusal:
+            for claimed in claims:
+                if refusal.status in CREDENTIALS:
+                    self.give_back(claimed)
+                else:
+                    self.done(claimed)
+            raise
+        for claimed in claims:
+            self.done(claimed)
+        return answer
+
+    def done(self, claimed: Claimed) -> None:
+        """Takes a told command out of its line. What goes wrong here is harmless: Velt is told once more."""
+        try:
+            held = self.outbox.finish(claimed)
+        except Unavailable:
+            return
+        if not held and claimed.command and claimed.command.kind is Kind.REGISTER:
+            self._undo_if_removed(claimed.command)
+
+    def give_back(self, claimed: Claimed, delay_ms: int = 0) -> None:
+        try:
+            self.outbox.give_back(claimed, delay_ms)
+        except Unavailable:
+            return  # its lease runs out by itself
+
+    def _undo_if_removed(self, command: Command) -> None:
+        """Somebody else got on with this line while Velt was being told, maybe with a removal that Velt has
+        carried out already. Then what was told just now brought it back: it is removed again."""
+        organization = command.data["organizationId"]
+        if not self.vault.read(organization, [command.notification]):
+            again = removal(command.notification, {"organizationId": organization})
+            self.vault.line_up(organization, command.notification, Entry(again))
+
+
+def removal(notification: str, filters: JSON) -> Command:
+    return Command(Kind.REMOVE, notification, {**filters, "notificationIds": [notification]})
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Seconds; the header's other form, a date, would need the clocks to agree."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0

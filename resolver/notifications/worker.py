@@ -1,0 +1,164 @@
+"""The worker: tells Velt what no request could, in order for each notification, many side by side.
+
+Idle, it sleeps until the doorbell rings (whoever leaves a command rings it) and looks around every two
+seconds anyway, for what came due in silence: a lease that ran out, a bell that nobody heard.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import structlog
+
+from resolver.command import Command
+from resolver.deadline import Deadline
+from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
+from resolver.notifications.telling import CREDENTIALS, Telling, Unreached
+from resolver.outbox.doorbell import Doorbell
+from resolver.outbox.queue import Claimed, Outbox
+from resolver.vault.keyspace import Line
+
+SWEEP_SECONDS = 2.0
+VELT_SECONDS = 5.0
+MOST_UNFINISHED = 5
+"""Claims in a row that came to no outcome: whatever the command does to its workers, it is given up."""
+SUSPICIOUS = 2
+"""After so many it runs alone, so that it takes nobody with it."""
+# Velt's words that trying again doesn't change. Any other may come from something between us and Velt.
+FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "ALREADY_EXISTS"})
+_PAUSE_SECONDS = 0.5
+_BEAT_SECONDS = 3.0
+_UNREACHED_DELAY_MS = 500
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    def __init__(self, outbox: Outbox, telling: Telling, doorbell: Doorbell, threads: int) -> None:
+        self._outbox = outbox
+        self._telling = telling
+        self._doorbell = doorbell
+        self._threads = threads
+        self._free = threading.Semaphore(threads)
+        self._next_beat = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; what is under way then is finished first."""
+        with self._doorbell.listening(), ThreadPoolExecutor(self._threads) as pool:
+            while not stop.is_set():
+                try:
+                    self._round(pool, stop)
+                except VaultUnavailable as error:
+                    _log.warning("worker_waits", reason=error.reason)
+                    stop.wait(_PAUSE_SECONDS)
+                except Exception as error:  # noqa: BLE001 - one round's trouble must not end the worker
+                    _log.error("worker_round_failed", type=type(error).__name__)
+                    stop.wait(_PAUSE_SECONDS)
+
+    def wake(self) -> None:
+        """So that a worker that sleeps sees at once that it is to stop."""
+        self._doorbell.ring()
+
+    def _round(self, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
+        self._beat()
+        if pause := self._telling.breaker.wait_seconds():
+            stop.wait(min(pause, SWEEP_SECONDS))
+            return
+        lines = self._outbox.due()
+        if not lines:
+            self._doorbell.wait(SWEEP_SECONDS)
+        # In no order, or a command that Velt always fails at would be the first to be tried each time.
+        random.shuffle(lines)
+        for line in lines:
+            self._free.acquire()
+            if stop.is_set() or self._telling.breaker.wait_seconds():
+                self._free.release()
+                return
+            self._take(line, pool)
+            self._beat()
+
+    def _beat(self) -> None:
+        """A sign of life, now and then. That Redis is too full for one is no reason to stop working."""
+        if time.monotonic() < self._next_beat:
+            return
+        try:
+            self._outbox.beat()
+            self._next_beat = time.monotonic() + _BEAT_SECONDS
+        except VaultUnavailable as error:
+            _log.warning("worker_heartbeat_failed", reason=error.reason)
+
+    def _take(self, line: Line, pool: ThreadPoolExecutor) -> None:
+        """Claims the line's first command and has it worked on; the caller has taken a free thread for it."""
+        claimed = None
+        try:
+            claimed = self._outbox.claim(line)
+        finally:
+            if claimed is None or claimed.unfinished >= SUSPICIOUS:
+                self._free.release()
+        if claimed is None:
+            return
+        if claimed.unfinished >= SUSPICIOUS:
+            with self._alone():
+                self._work(claimed)
+        else:
+            pool.submit(self._work_and_release, claimed)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Everybody else's work is finished, and none begins."""
+        for _ in range(self._threads):
+            self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release(self._threads)
+
+    def _work_and_release(self, claimed: Claimed) -> None:
+        try:
+            self._work(claimed)
+        finally:
+            self._free.release()
+
+    def _work(self, claimed: Claimed) -> None:
+        try:
+            if claimed.unfinished >= MOST_UNFINISHED:
+                self._give_up(claimed, f"came to no outcome {claimed.unfinished} times")
+            elif claimed.command is None:
+                self._give_up(claimed, "cannot be opened or read")
+            else:
+                self._tell(claimed, claimed.command)
+        except Unavailable as error:
+            # Of Redis: the claim runs out, and the command comes back.
+            _log.warning("worker_lost_claim", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - likewise; nobody else would hear of it
+            _log.error("worker_command_failed", type=type(error).__name__)
+
+    def _tell(self, claimed: Claimed, command: Command) -> None:
+        try:
+            self._telling.tell(command, Deadline.after(VELT_SECONDS))
+        except Unreached as error:
+            _log.info("velt_unreached", reason=error.reason)
+            self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
+        except VeltRefused as refusal:
+            self._refused(claimed, refusal)
+        else:
+            self._telling.done(claimed)
+
+    def _refused(self, claimed: Claimed, refusal: VeltRefused) -> None:
+        if refusal.status in FINAL:
+            self._give_up(claimed, refusal.status)
+            return
+        # A token that was reset refuses everything, and so does a gateway that lost its way: nothing is
+        # given up for that.
+        event = "velt_refuses_our_credentials" if refusal.status in CREDENTIALS else "velt_refuses_oddly"
+        _log.error(event, status=refusal.status[:40])
+        self._telling.breaker.failed()
+        self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
+
+    def _give_up(self, claimed: Claimed, reason: str) -> None:
+        _log.error("command_given_up", reason=reason)
+        self._outbox.give_up(claimed, reason)

@@ -1,0 +1,1 @@
+"""The outbox: what Velt is still to be told, kept in Redis until it was."""

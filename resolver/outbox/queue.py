@@ -1,0 +1,200 @@
+"""The lines of commands: claim the first of one, then finish it, give it back or give it up.
+
+A claim holds for a while, by Redis's clock, so the work of a process that died comes back by itself; whatever
+comes after a claim was lost does nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import orjson
+from redis import Redis
+
+from resolver.command import Command
+from resolver.deadline import unhurried
+from resolver.errors import Unreadable
+from resolver.vault.envelope import Envelope
+from resolver.vault.guard import Guard, read_script
+from resolver.vault.keyspace import (
+    DOORBELL,
+    WORKER_KEY,
+    Line,
+    dead_of,
+    line_in,
+    line_of,
+    partitions,
+    queue_of,
+)
+from resolver.vault.store import Written
+
+LEASE_MS = 15_000
+_PER_PARTITION = 50
+_HEARTBEAT_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A command in somebody's hands. `command` is None when its bytes don't open."""
+
+    line: Line
+    claim: str
+    command: Command | None
+    sealed: bytes = b""
+    unfinished: int = 0
+    """Claims before this one that came to no outcome: their holders died, or hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    name: str
+    command: Command | None
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    waiting: int
+    due: int
+    oldest_ms: int
+    """How long the longest has been due."""
+    dead: int
+
+
+def new_claim() -> str:
+    return secrets.token_hex(8)
+
+
+class Outbox:
+    def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
+        self._redis = redis
+        self._envelope = envelope
+        self._guard = guard
+        self._claim = redis.register_script(read_script("resolver.outbox", "claim"))
+        self._release = redis.register_script(read_script("resolver.outbox", "release"))
+        self._finish = redis.register_script(read_script("resolver.outbox", "finish"))
+
+    def due(self) -> list[Line]:
+        """What could be claimed now: one round trip of plain reads, whatever the number of partitions."""
+        with self._guard:
+            now = self._now()
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition in partitions():
+                pipeline.zrangebyscore(queue_of(partition), "-inf", now, start=0, num=_PER_PARTITION)
+            found = pipeline.execute()
+        return [
+            line_in(partition, member.decode())
+            for partition, members in zip(partitions(), found, strict=True)
+            for member in members
+        ]
+
+    def claim(self, line: Line) -> Claimed | None:
+        """The first command of this line, or nothing when somebody else was quicker."""
+        claim = new_claim()
+        with self._guard:
+            found = self._claim(keys=[line.commands, line.queue], args=[line.member, claim, LEASE_MS])
+        if not found:
+            return None
+        sealed, unfinished = found
+        return Claimed(line, claim, self._opened(line.commands, sealed), sealed, unfinished)
+
+    def finish(self, claimed: Claimed) -> bool:
+        """Done; False when the claim was lost meanwhile."""
+        return self._out_of_line(claimed)
+
+    def give_up(self, claimed: Claimed, reason: str) -> bool:
+        """Out of the line and among the dead, with the reason, until an operator looks."""
+        with self._guard:
+            now = self._now()
+        entry = orjson.dumps({"reason": reason, "at": now, "command": claimed.sealed.hex()})
+        return self._out_of_line(claimed, dead=self._envelope.seal(claimed.line.dead, entry), refused=True)
+
+    def take_back(self, claimed: Claimed) -> bool:
+        """Done with, and the record as it was before it was written, unless somebody wrote since."""
+        return self._out_of_line(claimed, refused=True)
+
+    def give_back(self, claimed: Claimed, delay_ms: int = 0) -> bool:
+        """To be claimed again, by anybody."""
+        line = claimed.line
+        with unhurried(), self._guard:
+            return bool(
+                self._release(keys=[line.commands, line.queue], args=[line.member, claimed.claim, delay_ms])
+            )
+
+    def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> bool:
+        line = claimed.line
+        with unhurried(), self._guard:
+            done = self._finish(
+                keys=[line.commands, line.queue, line.dead, line.record],
+                args=[line.member, claimed.claim, DOORBELL, dead, int(refused)],
+            )
+        return bool(done)
+
+    def depth(self) -> Depth:
+        with self._guard:
+            now = self._now()
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition in partitions():
+                queue = queue_of(partition)
+                pipeline.zcard(queue)
+                pipeline.zcount(queue, "-inf", now)
+                pipeline.zrange(queue, 0, 0, withscores=True)
+                pipeline.hlen(dead_of(partition))
+            found = pipeline.execute()
+        waiting, due, first, dead = (found[n::4] for n in range(4))
+        oldest = min((entry[0][1] for entry in first if entry), default=now)
+        return Depth(sum(waiting), sum(due), max(0, int(now - oldest)), sum(dead))
+
+    def dead(self) -> Iterator[Dead]:
+        for partition in partitions():
+            with self._guard:
+                found = cast(dict[bytes, bytes], self._redis.hgetall(dead_of(partition)))
+            for name, sealed in found.items():
+                yield self._autopsy(partition, name.decode(), sealed)
+
+    def bury(self, dead: Dead) -> None:
+        """Out of the dead: it was put in line again, or is not wanted any more."""
+        partition, name = dead.name.split(":", 1)
+        with self._guard:
+            self._redis.hdel(dead_of(partition), name)
+
+    def beat(self) -> None:
+        """A worker's sign of life, which ends by itself. Prolonged rather than set, where it can be: a Redis
+        that is full still allows that."""
+        with self._guard:
+            if not self._redis.expire(WORKER_KEY, _HEARTBEAT_SECONDS):
+                self._redis.set(WORKER_KEY, b"1", ex=_HEARTBEAT_SECONDS)
+
+    def is_worked(self) -> bool:
+        with self._guard:
+            return bool(self._redis.exists(WORKER_KEY))
+
+    def _autopsy(self, partition: str, name: str, sealed: bytes) -> Dead:
+        full = f"{partition}:{name}"
+        try:
+            entry = orjson.loads(self._envelope.open(dead_of(partition), sealed))
+        except Unreadable:
+            return Dead(full, None, "cannot be opened with these keys", 0)
+        line = line_in(partition, name.partition(":")[0])
+        command = self._opened(line.commands, bytes.fromhex(entry["command"]))
+        return Dead(full, command, entry["reason"], entry["at"])
+
+    def _opened(self, name: str, sealed: bytes) -> Command | None:
+        try:
+            return Command.from_bytes(self._envelope.open(name, sealed))
+        except Unreadable:
+            return None
+
+    def _now(self) -> int:
+        """Redis's clock in milliseconds: the host's own may be wrong, and differs between hosts."""
+        seconds, micros = self._redis.time()
+        return seconds * 1000 + micros // 1000
+
+
+def claimed_by(written: Written, command: Command) -> Claimed:
+    """The claim that a write was given on its own command."""
+    return Claimed(line_of(written.key_name), written.claim, command)

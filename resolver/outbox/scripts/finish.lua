@@ -1,0 +1,37 @@
+-- Takes the first command out of its line; the next one is due at once.
+--   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
+--   KEYS[3]  the partition's dead    KEYS[4]  the record
+--   ARGV[1]  the queue's member      ARGV[2]  the claim      ARGV[3]  the doorbell's channel
+--   ARGV[4]  sealed, for the dead: the command and why; empty: it is not given up
+--   ARGV[5]  '1': Velt refused it, so a record that nobody was answered for yet is taken back (v, p and l of
+--            the hash, see commit.lua), unless somebody wrote since
+-- Returns 1, or 0 when the claim no longer holds.
+if redis.call('HGET', KEYS[1], 'k') ~= ARGV[2] then
+  return 0
+end
+local head = tonumber(redis.call('HGET', KEYS[1], 'h'))
+local undo = redis.call('HMGET', KEYS[1], 'v', 'p', 'l')
+redis.call('HDEL', KEYS[1], head, 'v', 'p', 'l')
+if ARGV[4] ~= '' then
+  -- The claim makes the name its own: positions begin anew with every line.
+  redis.call('HSET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], ARGV[4])
+end
+if ARGV[5] == '1' and undo[1] and redis.call('GETRANGE', KEYS[4], 1, 12) == undo[1] then
+  if undo[2] == '' then
+    redis.call('DEL', KEYS[4])
+  elseif undo[3] == '0' then
+    redis.call('SET', KEYS[4], undo[2])
+  else
+    redis.call('SET', KEYS[4], undo[2], 'PX', undo[3])
+  end
+end
+if head + 1 >= tonumber(redis.call('HGET', KEYS[1], 't')) then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  return 1
+end
+local clock = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'h', head + 1, 'k', '', 'a', 0)
+redis.call('ZADD', KEYS[2], clock[1] * 1000 + math.floor(clock[2] / 1000), ARGV[1])
+redis.call('PUBLISH', ARGV[3], ARGV[1])
+return 1

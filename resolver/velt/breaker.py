@@ -1,0 +1,63 @@
+"""Whether Velt is worth asking. One for each process.
+
+Closed, everybody may ask. A failure opens it: then one caller an interval may, the probe, and the interval
+doubles with each probe that fails (with jitter, so that processes don't knock in step). The first success
+closes it. Velt's own Retry-After stands above all that: nobody asks before, whatever succeeds meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Final
+
+FIRST_SECONDS: Final = 0.5
+LONGEST_SECONDS: Final = 15.0
+_LONGEST_RETRY_AFTER: Final = 300.0
+
+
+class Breaker:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._next_probe = 0.0
+        self._not_before = 0.0
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._failures > 0 or self.wait_seconds() > 0
+
+    def wait_seconds(self) -> float:
+        """Until somebody may ask; 0 when now. Looking takes nothing: `may_ask` does."""
+        earliest = max(self._not_before, self._next_probe if self._failures else 0.0)
+        return max(0.0, earliest - time.monotonic())
+
+    def may_ask(self) -> bool:
+        """For whoever asks in the next moment: when it is open, a yes is the interval's only one."""
+        with self._lock:
+            if self.wait_seconds() > 0:
+                return False
+            if self._failures:
+                self._next_probe = time.monotonic() + self._interval()
+                self._probing = True
+            return True
+
+    def succeeded(self) -> None:
+        with self._lock:
+            self._failures = 0
+            self._probing = False
+
+    def failed(self, retry_after: float = 0.0) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._not_before = max(self._not_before, now + min(retry_after, _LONGEST_RETRY_AFTER))
+            # Of many that were under way when it opened, the first counts; after that the probe alone.
+            if not self._failures or self._probing:
+                self._failures += 1
+                self._probing = False
+                self._next_probe = now + random.uniform(0.5, 1) * self._interval()  # noqa: S311
+
+    def _interval(self) -> float:
+        return float(min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._failures - 1, 10)))

@@ -60,7 +60,12 @@ def velt(sandbox_url: str) -> Iterator[Velt]:
 @pytest.fixture
 def resolver_environment(redis_server: LocalRedis, redis: Redis, velt: Velt) -> dict[str, str]:
     """Of a resolver on an empty Redis and a fresh sandbox."""
-    return environment(REDIS_URL=redis_server.url, VELT_API_URL=velt.url, RESOLVER_LOG_LEVEL="error")
+    return environment(
+        REDIS_URL=redis_server.url,
+        VELT_API_URL=velt.url,
+        RESOLVER_LOG_LEVEL="error",
+        RESOLVER_DURABILITY="none",
+    )
 
 
 @pytest.fixture

@@ -207,7 +207,6 @@ def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None
         ("RESOLVER_READ_POLICY", "document"),
         ("RESOLVER_TOKEN_JWKS_URL", "https://id.example.com/jwks"),
         ("RESOLVER_AUDIT_LOG", "/var/log/audit"),
-        ("RESOLVER_REGISTRATION", "deferred"),
         ("RESOLVER_RATE_LIMIT", "600/minute"),
     ],
 )

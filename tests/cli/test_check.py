@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,9 +74,31 @@ def test_a_redis_that_may_evict_fails(resolver_environment: dict[str, str], redi
     assert "volatile-lru" in found["fail redis"][0]
 
 
-def test_a_redis_without_append_only_file_is_warned_of(resolver_environment: dict[str, str]) -> None:
-    _, found = check(resolver_environment)
-    assert any("append-only" in text for text in found["warn redis"])
+def test_a_redis_without_append_only_file_fails_unless_that_was_declared(
+    resolver_environment: dict[str, str],
+) -> None:
+    status, found = check({**resolver_environment, "RESOLVER_DURABILITY": ""})
+    assert (status, any("append-only" in text for text in found["fail redis"])) == (1, True)
+    assert check({**resolver_environment, "RESOLVER_DURABILITY": "managed"})[0] == 0
+
+
+def test_a_redis_weaker_than_declared_fails(resolver_environment: dict[str, str], redis: Redis) -> None:
+    try:
+        redis.config_set("appendonly", "yes")
+        redis.config_set("appendfsync", "everysec")
+        assert check({**resolver_environment, "RESOLVER_DURABILITY": "aof-everysec"})[0] == 0
+        status, found = check({**resolver_environment, "RESOLVER_DURABILITY": "aof-always"})
+        assert (status, "everysec" in found["fail redis"][0]) == (1, True)
+    finally:
+        redis.config_set("appendonly", "no")
+
+
+def test_commands_that_are_due_with_nobody_at_them_fail(
+    make_api: Callable[..., Api], resolver_environment: dict[str, str]
+) -> None:
+    make_api(RESOLVER_REGISTRATION="deferred").add()
+    status, found = check(resolver_environment)
+    assert (status, "no worker is alive" in found["fail outbox"][0]) == (1, True)
 
 
 def test_another_index_key_fails(api: Api, resolver_environment: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,8 +31,9 @@ def test_with_ids_content_goes_here_and_the_notification_at_velt(api: Api, velt:
 def test_content_is_gone_even_when_velt_is_down(api: Api, velt: Velt) -> None:
     api.add()
     velt.break_with(status=500, count=1)
-    reply = api.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
-    assert error_of(reply) == (503, "UNAVAILABLE")
+    assert delete(api, notificationIds=["n-1"]) == {
+        "n-1": {"success": True, "message": "Notification deleted."}
+    }
     assert api.read("n-1") == {}
 
 
@@ -56,6 +58,14 @@ def test_an_empty_list_of_ids_is_refused_and_never_widened(api: Api, velt: Velt,
     reply = api.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ids})
     assert error_of(reply) == (400, "INVALID_ARGUMENT")
     assert velt.ledger(DELETE) == []
+    assert api.read("n-1")
+
+
+def test_pending_or_not_what_the_filters_do_not_mean_is_no_success(make_api: Callable[..., Api]) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add()
+    failed = {"success": False, "message": "Failed to delete notification."}
+    assert delete(api, documentId="doc-2", notificationIds=["n-1"]) == {"n-1": failed}
     assert api.read("n-1")
 
 

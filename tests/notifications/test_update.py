@@ -115,7 +115,7 @@ def test_an_entry_of_both_kinds_for_an_id_not_held_sends_structure_and_fails(
     api: Api, velt: Velt, services: Services
 ) -> None:
     api.add()
-    services.vault.remove("acme", ["n-1"])
+    services.vault.remove("acme", "n-1")
     entry = {"id": "n-1", "displayBodyMessage": "CANARY", "readByUserIds": ["ben"]}
     assert update(api, entry) == {"n-1": FAILED}
     assert velt.sent(UPDATE)[0]["notifications"] == [{"id": "n-1", "readByUserIds": ["ben"]}]
@@ -189,8 +189,15 @@ def test_a_context_never_opens_what_was_closed(api: Api) -> None:
 
 def test_an_outage_of_velt_is_not_a_missing_notification(api: Api, velt: Velt) -> None:
     api.add()
-    velt.break_with(status=500, count=1)
     entries = [{"id": "n-1", "readByUserIds": ["ben"]}]
+    velt.break_with(status=500, count=1)
+    assert update(api, *entries) == {"n-1": DONE}
+    velt.mend()
+
+
+def test_an_outage_of_velt_is_passed_on_for_what_only_velt_knows(api: Api, velt: Velt) -> None:
+    entries = [{"id": "a-comment", "readByUserIds": ["ben"]}]
+    velt.break_with(status=500, count=1)
     reply = api.velt("notifications/update", {"organizationId": "acme", "notifications": entries})
     assert error_of(reply) == (503, "UNAVAILABLE")
 

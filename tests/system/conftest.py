@@ -43,7 +43,7 @@ class Served:
 @contextmanager
 def serving(variables: Mapping[str, str], log: Path) -> Iterator[Served]:
     bind = f"127.0.0.1:{free_port()}"
-    env = plain_environment({**variables, "RESOLVER_BIND": bind, "WEB_CONCURRENCY": "1"})
+    env = plain_environment({"WEB_CONCURRENCY": "1", **variables, "RESOLVER_BIND": bind})
     with log.open("wb") as output:
         process = start_child([*RESOLVER, "serve"], env=env, stdout=output, stderr=output)
     try:

@@ -63,7 +63,7 @@ def post(served: Served, path: str, body: Any, headers: dict[str, str] = BACKEND
     return reply.json()
 
 
-def exercise(served: Served) -> None:
+def exercise(served: Served, velt: Velt) -> None:
     """A life with canaries in every place that may hold content."""
     ana, ben = (
         {"userId": id_, "name": f"CANARY {id_}", "email": f"CANARY-{id_}@example.com"} for id_ in PEOPLE
@@ -94,19 +94,26 @@ def exercise(served: Served) -> None:
     found = post(served, "/api/velt/notifications/get", ids, bearer)
     assert "CANARY" in str(found["data"]["n-1"])
     post(served, "/api/velt/notifications/get", {"notificationIds": [{"CANARY": 1}]}, bearer)
+    # The last one can't be told: its command waits in Redis while that is looked into.
+    velt.break_with(status=500)
+    post(served, "/v2/notifications/add", {"data": {**add, "notificationId": "waits"}})
 
 
 def test_no_content_and_nobodys_details_leave_the_vault(
     served: Served, velt: Velt, redis: Redis, redis_server: LocalRedis
 ) -> None:
     with monitored(redis_server) as commands:
-        exercise(served)
+        exercise(served, velt)
     assert len(velt.ledger()) >= 4
     assert not [entry["raw"] for entry in velt.ledger() if "CANARY" in entry["raw"]]
 
     secrets = ("CANARY", "example.com", ORGANIZATION, *PEOPLE, "displayBodyMessage", "doc-1")
     dump = [key + b" " + (redis.dump(key) or b"") for key in keys_of(redis, "*")]
-    assert len(dump) == 2  # the record and the fingerprint
+    assert {kind for kind in (b"}n:", b"}c:", b"}q") if any(kind in entry for entry in dump)} == {
+        b"}n:",
+        b"}c:",
+        b"}q",
+    }
     assert len(commands) >= 4
     for secret in secrets:
         assert not [entry for entry in dump if secret.encode() in entry]

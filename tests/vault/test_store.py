@@ -16,7 +16,7 @@ from resolver.secret import Secret
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
-from resolver.vault.store import Vault
+from resolver.vault.store import Changed, Vault
 from tests.support import keys_of, stored
 from tests.vault.conftest import INDEX, MakeVault, keyring, record
 
@@ -38,7 +38,7 @@ def test_the_same_id_in_two_organizations_never_meets(vault: Vault) -> None:
     vault.put(record(organization="zeta", content=b'{"of":"zeta"}'))
     assert vault.read("acme", ["n-1"])["n-1"].content == b'{"of":"acme"}'
     assert vault.read("zeta", ["n-1"])["n-1"].content == b'{"of":"zeta"}'
-    vault.remove("acme", ["n-1"])
+    vault.remove("acme", "n-1")
     assert vault.read("zeta", ["n-1"])
 
 
@@ -55,30 +55,30 @@ def test_a_retention_of_zero_keeps_it(make_vault: MakeVault, redis: Redis) -> No
 def test_a_change_keeps_the_time_that_is_running(vault: Vault, redis: Redis) -> None:
     vault.put(record())
     redis.expire(only_key(redis), 100)
-    vault.change("acme", "n-1", lambda held: replace(held, document="doc-2"))
+    vault.change("acme", "n-1", lambda held: (replace(held, document="doc-2"), None))
     assert vault.read("acme", ["n-1"])["n-1"].document == "doc-2"
     assert 95 < redis.ttl(only_key(redis)) <= 100
 
 
 def test_a_change_that_returns_nothing_removes(vault: Vault, redis: Redis) -> None:
     vault.put(record())
-    assert vault.change("acme", "n-1", lambda held: None)
+    assert vault.change("acme", "n-1", lambda held: (None, None))
     assert not keys_of(redis)
 
 
 def test_a_change_of_what_is_not_held_says_so(vault: Vault) -> None:
-    assert not vault.change("acme", "n-1", lambda held: held)
+    assert not vault.change("acme", "n-1", lambda held: (held, None))
 
 
 def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(vault: Vault) -> None:
     vault.put(record())
     seen: list[str] = []
 
-    def change(held: Record) -> Record:
+    def change(held: Record) -> Changed:
         seen.append(held.document)
         if len(seen) == 1:
             vault.put(record(document="from somebody else"))
-        return replace(held, actor="changed")
+        return replace(held, actor="changed"), None
 
     assert vault.change("acme", "n-1", change)
     held = vault.read("acme", ["n-1"])["n-1"]
@@ -88,9 +88,9 @@ def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(vault: Vault
 def test_three_times_overtaken_gives_up(vault: Vault) -> None:
     vault.put(record())
 
-    def change(held: Record) -> Record:
+    def change(held: Record) -> Changed:
         vault.put(record())
-        return replace(held, actor="changed")
+        return replace(held, actor="changed"), None
 
     with pytest.raises(Overtaken):
         vault.change("acme", "n-1", change)
@@ -103,7 +103,7 @@ def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
     def leave(user: str) -> None:
         while True:
             try:
-                vault.change("acme", "n-1", lambda held: replace(held, hidden=(*held.hidden, user)))
+                vault.change("acme", "n-1", lambda held: (replace(held, hidden=(*held.hidden, user)), None))
             except Overtaken:
                 continue
             return
@@ -114,41 +114,6 @@ def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
     for thread in threads:
         thread.join()
     assert set(vault.read("acme", ["n-1"])["n-1"].hidden) == {f"user-{n}" for n in range(4)}
-
-
-def test_taking_back_the_first_add_leaves_nothing(vault: Vault, redis: Redis) -> None:
-    vault.take_back(vault.put(record()))
-    assert not keys_of(redis)
-
-
-def test_taking_back_a_second_add_restores_the_first_with_its_own_remaining_time(
-    make_vault: MakeVault, redis: Redis
-) -> None:
-    vault = make_vault(retention_days=7)
-    vault.put(record(content=b'{"v":1}'))
-    redis.expire(only_key(redis), 2 * DAY)
-    vault.take_back(vault.put(record(content=b'{"v":2}')))
-    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":1}'
-    assert 2 * DAY - 60 < redis.ttl(only_key(redis)) <= 2 * DAY
-
-
-@pytest.mark.parametrize(("before", "after"), [(0, 90), (90, 0), (90, 1)])
-def test_a_retention_that_was_changed_does_not_touch_what_is_taken_back(
-    make_vault: MakeVault, redis: Redis, before: int, after: int
-) -> None:
-    make_vault(retention_days=before).put(record(content=b'{"v":1}'))
-    had = redis.ttl(only_key(redis))
-    vault = make_vault(retention_days=after)
-    vault.take_back(vault.put(record(content=b'{"v":2}')))
-    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":1}'
-    assert had - 5 < redis.ttl(only_key(redis)) <= had
-
-
-def test_taking_back_never_undoes_what_somebody_wrote_since(vault: Vault) -> None:
-    written = vault.put(record(content=b'{"v":1}'))
-    vault.put(record(content=b'{"v":2}'))
-    vault.take_back(written)
-    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"v":2}'
 
 
 def test_a_thousand_ids_are_read_with_one_mget(vault: Vault, redis: Redis) -> None:

@@ -84,6 +84,20 @@ def test_velts_status_decides_even_under_a_200(velt: Velt) -> None:
     assert (caught.value.status, caught.value.http_status) == ("INVALID_ARGUMENT", 400)
 
 
+def test_429_is_too_many_requests_whatever_it_says(velt: Velt) -> None:
+    velt.break_with(status=429, body={"error": {"message": "slow down", "code": 429}}, count=1)
+    with pytest.raises(VeltRefused) as caught:
+        ask(velt.url)
+    assert caught.value.status == "RESOURCE_EXHAUSTED"
+
+
+def test_a_503_brings_its_retry_after_too(velt: Velt) -> None:
+    velt.break_with(status=503, retryAfter=5, count=1)
+    with pytest.raises(VeltUnavailable) as caught:
+        ask(velt.url)
+    assert caught.value.retry_after == "5"
+
+
 def test_too_many_requests_brings_its_retry_after(velt: Velt) -> None:
     velt.break_with(retryAfter=7, count=1)
     with pytest.raises(VeltRefused) as caught:

@@ -1,0 +1,324 @@
+"""The worker against the sandbox: drains, keeps order, waits out an outage, gives up what is hopeless."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from resolver.deadline import Deadline
+from resolver.notifications.worker import MOST_UNFINISHED
+from resolver.outbox.queue import Outbox
+from resolver.services import build, build_stores, build_worker
+from resolver.settings import load
+from tests.support import JSON, Api, Velt, keys_of
+
+ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
+Working = Callable[[], Any]
+
+
+@pytest.fixture
+def deferred(make_api: Callable[..., Api]) -> Api:
+    """A resolver that leaves everything to the worker."""
+    return make_api(RESOLVER_REGISTRATION="deferred")
+
+
+@pytest.fixture
+def outbox(resolver_environment: dict[str, str]) -> Outbox:
+    return build_stores(load(resolver_environment)).outbox
+
+
+@pytest.fixture
+def working(resolver_environment: dict[str, str]) -> Working:
+    @contextmanager
+    def run() -> Iterator[None]:
+        worker, stop = build_worker(load(resolver_environment)), threading.Event()
+        thread = threading.Thread(target=worker.run, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            worker.wake()
+            thread.join(15)
+            assert not thread.is_alive()
+
+    return run
+
+
+def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "did not come true in time"
+        time.sleep(0.01)
+
+
+def empty(outbox: Outbox) -> bool:
+    return outbox.depth().waiting == 0
+
+
+def change(api: Api, **entry: Any) -> None:
+    data: JSON = {"organizationId": "acme", "notifications": [{"id": "n-1", **entry}]}
+    assert api.velt("notifications/update", data).status_code == 200
+
+
+def test_it_registers_what_was_left_to_it(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    for n in range(30):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        until(lambda: empty(outbox))
+    assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(30)}
+    assert len(velt.ledger(ADD)) == 30
+
+
+def test_asleep_it_wakes_for_a_command_within_a_fifth_of_a_second(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    with working():
+        time.sleep(0.5)
+        deferred.add()
+        until(lambda: velt.ledger(ADD), seconds=0.5)
+
+
+def test_commands_of_one_notification_arrive_in_order(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    deferred.add()
+    for n in range(5):
+        change(deferred, readByUserIds=[f"reader-{n}"])
+    with working():
+        until(lambda: empty(outbox))
+    told = [entry["path"] for entry in velt.ledger()]
+    assert told == [ADD, *[UPDATE] * 5]
+    read_by = [sent["notifications"][0]["readByUserIds"] for sent in velt.sent(UPDATE)]
+    assert read_by == [[f"reader-{n}"] for n in range(5)]
+
+
+def test_deleting_what_is_pending_leaves_no_content_and_velt_no_notification(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    deferred.add()
+    deferred.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+    with working():
+        until(lambda: empty(outbox))
+    assert velt.ledger(ADD) == []
+    assert velt.inbox("ben") == []
+    assert keys_of(redis) == []
+
+
+def test_a_recipient_deleting_what_is_pending_cancels_it(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    deferred.add()
+    deferred.erase("n-1")
+    with working():
+        until(lambda: empty(outbox))
+    assert velt.ledger(ADD) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"malformed": True},
+        {"drop": "before"},
+        {"drop": "after"},
+        {"body": {"error": {"status": "INTERNAL", "message": "m"}}},
+    ],
+)
+def test_an_outage_is_waited_out_with_few_probes(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, fault: JSON
+) -> None:
+    velt.break_with(**fault)
+    for n in range(20):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        time.sleep(2)
+        # Those under way when it began (at most one a thread), then a probe each interval that doubles.
+        assert len(velt.ledger(ADD)) <= 8 + 4
+        velt.mend()
+        until(lambda: empty(outbox))
+    assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(20)}
+    assert outbox.depth().dead == 0
+
+
+def test_velts_retry_after_is_honoured(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
+    velt.break_with(retryAfter=2, count=1)
+    deferred.add()
+    with working():
+        until(lambda: empty(outbox))
+    refused, told = velt.ledger(ADD)
+    assert told["at"] - refused["at"] >= 1990
+
+
+def test_a_token_that_was_reset_parks_nothing(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=403)
+    for n in range(5):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        time.sleep(1.5)
+        assert outbox.depth().dead == 0
+        velt.mend()
+        until(lambda: empty(outbox))
+    assert len(velt.inbox("ben")) == 5
+
+
+def test_what_velt_refuses_for_good_is_given_up_and_delays_nobody(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=400, message="no", count=1)
+    deferred.add(notificationId="bad")
+    with working():
+        until(lambda: outbox.depth().dead == 1)
+        for n in range(20):
+            deferred.add(notificationId=f"n-{n}")
+        until(lambda: empty(outbox))
+    (dead,) = outbox.dead()
+    assert (dead.command and dead.command.notification, dead.reason) == ("bad", "INVALID_ARGUMENT")
+
+
+def test_a_command_that_cannot_be_read_is_given_up(
+    deferred: Api, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    deferred.add()
+    redis.hset(keys_of(redis, "{p*c:*")[0], "0", b"garbage")
+    with working():
+        until(lambda: outbox.depth().dead == 1)
+    assert empty(outbox)
+
+
+def test_a_command_that_takes_its_workers_with_it_is_given_up_after_five(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    deferred.add(notificationId="poison")
+    redis.hset(keys_of(redis, "{p*c:*")[0], "a", str(MOST_UNFINISHED))
+    for n in range(100):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        until(lambda: empty(outbox))
+    assert [dead.reason for dead in outbox.dead()] == ["came to no outcome 5 times"]
+    assert len(velt.inbox("ben")) == 100
+
+
+def test_told_too_late_to_count_a_removed_notification_is_removed_again(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, resolver_environment: dict[str, str]
+) -> None:
+    """A process stalls between Velt's yes and writing it down. Meanwhile its claim runs out, the worker
+    registers the notification, and it is deleted. What the stalled one told must not stay."""
+    deferred.add()
+    services = build(load(resolver_environment))
+    (line,) = outbox.due()
+    stalled = outbox.claim(line)
+    assert stalled
+    assert stalled.command
+    outbox.give_back(stalled)  # as if its lease had run out
+    with working():
+        until(lambda: empty(outbox))
+        deferred.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+        until(lambda: empty(outbox))
+        services.add.telling.tell(stalled.command, Deadline.after(2))
+        assert len(velt.inbox("ben")) == 1
+        services.add.telling.done(stalled)
+        until(lambda: velt.inbox("ben") == [])
+
+
+def test_one_command_that_velt_always_fails_at_does_not_hold_up_the_others(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    velt.break_with(status=500, path=UPDATE)
+    deferred.add(notificationId="n-1")
+    with working():
+        until(lambda: empty(outbox))
+        change(deferred, readByUserIds=["ben"])
+        for n in range(40):
+            deferred.add(notificationId=f"healthy-{n}")
+        until(lambda: len(velt.inbox("ben")) == 41, seconds=20)
+    assert outbox.depth().dead == 0
+
+
+def test_a_delete_under_a_reset_token_is_carried_out_once_it_is_right(
+    api: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    api.add()
+    velt.break_with(status=403, count=1, path=DELETE)
+    reply = api.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+    assert reply.status_code == 403
+    with working():
+        until(lambda: velt.inbox("ben") == [])
+
+
+def test_a_slow_refusal_still_gives_back_what_was_there(api: Api, velt: Velt) -> None:
+    api.add(displayBodyMessage="first")
+    velt.break_with(status=400, latencyMs=1500, count=1)
+    assert api.add(displayBodyMessage="second").status_code == 400
+    assert api.read("n-1")["n-1"]["displayBodyMessage"] == "first"
+
+
+def test_a_slow_yes_is_told_once(api: Api, velt: Velt, outbox: Outbox) -> None:
+    velt.break_with(latencyMs=1500, count=1)
+    assert api.add().get_json()["result"]["data"]["registration"] == "registered"
+    assert empty(outbox)
+
+
+def test_content_updates_do_not_use_up_the_probes(api: Api, velt: Velt) -> None:
+    api.add()
+    velt.break_with(status=500, count=1)
+    api.add(notificationId="n-2")
+    time.sleep(0.6)
+    change(api, displayBodyMessage="x")
+    assert api.add(notificationId="n-3").get_json()["result"]["data"]["registration"] == "registered"
+
+
+def test_a_gateways_refusal_gives_nothing_up(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=404, errorStatus="NO_SUCH_ROUTE", count=2)
+    deferred.add()
+    with working():
+        until(lambda: empty(outbox))
+    assert outbox.depth().dead == 0
+
+
+def test_two_workers_send_nothing_twice(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
+    for n in range(300):
+        deferred.add(notificationId=f"n-{n}")
+    with working(), working():
+        until(lambda: empty(outbox), seconds=30)
+    assert len(velt.ledger(ADD)) == 300
+    assert len({sent["notificationId"] for sent in velt.sent(ADD)}) == 300
+
+
+def test_it_comes_back_when_redis_does(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    with working():
+        redis.client_kill_filter(_type="normal", skipme=True)
+        redis.client_kill_filter(_type="pubsub", skipme=True)
+        time.sleep(0.2)
+        deferred.add()
+        until(lambda: empty(outbox))
+    assert len(velt.inbox("ben")) == 1
+
+
+def test_at_most_half_the_threads_wait_for_velt(api: Api, velt: Velt) -> None:
+    velt.break_with(latencyMs=600, path=ADD)
+    states: list[str] = []
+
+    def add(n: int) -> None:
+        states.append(api.add(notificationId=f"n-{n}").get_json()["result"]["data"]["registration"])
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(states) == ["pending"] * 4 + ["registered"] * 4

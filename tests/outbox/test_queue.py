@@ -1,0 +1,269 @@
+"""The lines of commands, on a real Redis: who holds what, in which order, and what comes back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from redis import Redis
+
+from resolver.cli.local_redis import LocalRedis
+from resolver.command import Command, Entry, Kind, Place
+from resolver.deadline import CURRENT, Deadline
+from resolver.outbox.queue import Claimed, Outbox, claimed_by, new_claim
+from resolver.secret import Secret
+from resolver.vault.connect import connect
+from resolver.vault.envelope import Envelope
+from resolver.vault.keyspace import Keyspace
+from resolver.vault.store import Vault, Written
+from tests.support import keys_of
+from tests.vault.conftest import INDEX, keyring, record
+
+DAY = 86_400
+
+
+class Stores:
+    def __init__(self, url: str, retention_days: int = 90) -> None:
+        client = connect(Secret.of(url), connections=4)
+        keyspace, envelope = Keyspace(INDEX), Envelope(keyring("k1"))
+        self.vault = Vault(client, keyspace, envelope, retention_days)
+        self.outbox = Outbox(client, self.vault.guard, envelope)
+
+    def put(self, n: int = 1, *, mine: bool = False, lease_ms: int = 5000, id_: str = "n-1") -> Written:
+        claim = new_claim() if mine else ""
+        return self.vault.put(
+            record(id_, content=b'{"v":%d}' % n), Entry(register(n, id_), claim=claim, lease_ms=lease_ms)
+        )
+
+    def next(self) -> Claimed:
+        (line,) = self.outbox.due()
+        claimed = self.outbox.claim(line)
+        assert claimed
+        return claimed
+
+    def content(self, id_: str = "n-1") -> bytes:
+        return self.vault.read("acme", [id_])[id_].content
+
+
+def register(n: int, id_: str = "n-1") -> Command:
+    return Command(Kind.REGISTER, id_, {"organizationId": "acme", "n": n})
+
+
+def remove(id_: str = "n-1") -> Command:
+    return Command(Kind.REMOVE, id_, {"organizationId": "acme", "notificationIds": [id_]})
+
+
+@pytest.fixture
+def stores(redis_server: LocalRedis, redis: Redis) -> Stores:
+    return Stores(redis_server.url)
+
+
+def test_a_command_is_due_at_once_and_claimed_by_one(stores: Stores) -> None:
+    stores.put()
+    (line,) = stores.outbox.due()
+    first, second = stores.outbox.claim(line), stores.outbox.claim(line)
+    assert first
+    assert first.command == register(1)
+    assert second is None
+    assert stores.outbox.due() == []
+
+
+def test_what_is_finished_leaves_nothing_behind(stores: Stores, redis: Redis) -> None:
+    stores.put()
+    assert stores.outbox.finish(stores.next())
+    assert stores.outbox.due() == []
+    assert len(keys_of(redis)) == 1  # the record
+
+
+def test_whoever_writes_may_claim_in_the_same_step(stores: Stores) -> None:
+    written = stores.put(mine=True)
+    assert written.claim
+    assert stores.outbox.due() == []
+    assert stores.outbox.finish(claimed_by(written, register(1)))
+
+
+def test_behind_a_waiting_command_nobody_claims_at_once_and_order_holds(stores: Stores) -> None:
+    stores.put(1)
+    assert not stores.put(2, mine=True).claim
+    seen = []
+    for _ in range(2):
+        claimed = stores.next()
+        seen.append(claimed.command)
+        stores.outbox.finish(claimed)
+    assert seen == [register(1), register(2)]
+
+
+def test_a_claim_that_ran_out_comes_back_and_the_old_one_counts_no_more(stores: Stores) -> None:
+    written = stores.put(mine=True, lease_ms=50)
+    time.sleep(0.1)
+    again = stores.next()
+    assert (again.command, again.unfinished) == (register(1), 1)
+    late = claimed_by(written, register(1))
+    assert not stores.outbox.finish(late)
+    assert not stores.outbox.give_back(late)
+    assert not stores.outbox.give_up(late, "x")
+    assert not stores.outbox.take_back(late)
+    assert stores.content() == b'{"v":1}'
+    assert stores.outbox.finish(again)
+
+
+def test_what_is_given_back_is_due_again_and_its_count_starts_anew(stores: Stores) -> None:
+    stores.put()
+    stores.outbox.give_back(stores.next(), 30)
+    assert stores.outbox.due() == []
+    time.sleep(0.05)
+    assert stores.next().unfinished == 0
+
+
+def test_what_is_given_up_makes_way_and_keeps_its_reason(stores: Stores, redis: Redis) -> None:
+    stores.put(1)
+    stores.put(2)
+    stores.outbox.give_up(stores.next(), "INVALID_ARGUMENT")
+    assert stores.next().command == register(2)
+    (dead,) = stores.outbox.dead()
+    assert (dead.command, dead.reason) == (register(1), "INVALID_ARGUMENT")
+    assert abs(dead.at / 1000 - time.time()) < 60
+    stores.outbox.bury(dead)
+    assert list(stores.outbox.dead()) == []
+
+
+def test_nothing_in_line_or_among_the_dead_is_readable(stores: Stores, redis: Redis) -> None:
+    stores.put(1)
+    stores.put(2)
+    stores.outbox.give_up(stores.next(), "the reason")
+    for name in keys_of(redis, "*"):
+        dump = redis.dump(name) or b""
+        assert not [word for word in (b"acme", b"n-1", b"register", b"the reason") if word in dump]
+
+
+def test_a_command_that_does_not_open_is_still_claimed(stores: Stores, redis: Redis) -> None:
+    stores.put()
+    (name,) = keys_of(redis, "{p*c:*")
+    redis.hset(name, "0", b"garbage")
+    claimed = stores.next()
+    assert claimed.command is None
+    stores.outbox.give_up(claimed, "cannot be read")
+    (dead,) = stores.outbox.dead()
+    assert dead.command is None
+
+
+def test_a_removal_takes_the_place_of_what_was_never_attempted(stores: Stores) -> None:
+    stores.put(1)
+    stores.put(2)
+    stores.vault.remove("acme", "n-1", Entry(remove(), Place.INSTEAD))
+    claimed = stores.next()
+    assert claimed.command == remove()
+    stores.outbox.finish(claimed)
+    assert stores.outbox.due() == []
+    assert stores.vault.read("acme", ["n-1"]) == {}
+
+
+def test_a_removal_follows_what_is_being_attempted(stores: Stores) -> None:
+    written = stores.put(1, mine=True)
+    stores.put(2)
+    stores.vault.remove("acme", "n-1", Entry(remove(), Place.INSTEAD))
+    assert stores.outbox.due() == []
+    stores.outbox.finish(claimed_by(written, register(1)))
+    assert stores.next().command == remove()
+
+
+def test_a_removal_if_something_waits_is_none_when_nothing_does(stores: Stores, redis: Redis) -> None:
+    stores.outbox.finish(claimed_by(stores.put(mine=True), register(1)))
+    stores.vault.remove("acme", "n-1", Entry(remove(), Place.IF_WAITING))
+    assert stores.outbox.due() == []
+    stores.put(2)
+    stores.vault.remove("acme", "n-1", Entry(remove(), Place.IF_WAITING))
+    assert stores.next().command == remove()
+
+
+def test_taking_back_the_first_add_leaves_nothing(stores: Stores, redis: Redis) -> None:
+    written = stores.put(mine=True)
+    stores.outbox.take_back(claimed_by(written, register(1)))
+    assert keys_of(redis) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(7, 7), (0, 90), (90, 0), (90, 1)])
+def test_taking_back_a_second_add_restores_the_first_with_the_time_it_had(
+    redis_server: LocalRedis, redis: Redis, before: int, after: int
+) -> None:
+    first = Stores(redis_server.url, before)
+    first.outbox.finish(claimed_by(first.put(1, mine=True), register(1)))
+    (name,) = keys_of(redis)
+    had = redis.ttl(name)
+    stores = Stores(redis_server.url, after)
+    written = stores.put(2, mine=True)
+    stores.outbox.take_back(claimed_by(written, register(2)))
+    assert stores.content() == b'{"v":1}'
+    assert had - 5 < redis.ttl(name) <= had
+
+
+def test_taking_back_never_undoes_what_somebody_wrote_since(stores: Stores) -> None:
+    written = stores.put(1, mine=True)
+    stores.put(2)
+    stores.outbox.take_back(claimed_by(written, register(1)))
+    assert stores.content() == b'{"v":2}'
+    assert stores.next().command == register(2)
+
+
+def test_an_add_whose_request_died_before_its_answer_is_taken_back_when_it_is_given_up(
+    stores: Stores,
+) -> None:
+    stores.outbox.finish(claimed_by(stores.put(1, mine=True), register(1)))
+    stores.put(2, mine=True, lease_ms=20)
+    time.sleep(0.05)
+    stores.outbox.give_up(stores.next(), "INVALID_ARGUMENT")
+    assert stores.content() == b'{"v":1}'
+
+
+def test_an_add_that_was_answered_is_kept_when_it_is_given_up(stores: Stores) -> None:
+    stores.outbox.finish(claimed_by(stores.put(1, mine=True), register(1)))
+    stores.outbox.give_back(claimed_by(stores.put(2, mine=True), register(2)))
+    stores.outbox.give_up(stores.next(), "INVALID_ARGUMENT")
+    assert stores.content() == b'{"v":2}'
+
+
+def test_the_dead_of_one_notification_do_not_displace_each_other(stores: Stores) -> None:
+    for n in (1, 2, 3):
+        stores.put(n)
+        stores.outbox.give_up(stores.next(), f"reason {n}")
+    assert {dead.reason for dead in stores.outbox.dead()} == {"reason 1", "reason 2", "reason 3"}
+
+
+def test_a_full_redis_lets_what_waits_be_claimed_given_back_and_finished(
+    stores: Stores, redis: Redis
+) -> None:
+    stores.put()
+    stores.outbox.beat()
+    try:
+        redis.config_set("maxmemory", "1mb")
+        stores.outbox.give_back(stores.next())
+        assert stores.outbox.finish(stores.next())
+        stores.outbox.beat()
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert stores.outbox.due() == []
+
+
+def test_what_came_of_a_command_is_written_down_however_late_it_is(stores: Stores) -> None:
+    written = stores.put(mine=True)
+    token = CURRENT.set(Deadline.after(0.01))
+    try:
+        assert stores.outbox.finish(claimed_by(written, register(1)))
+    finally:
+        CURRENT.reset(token)
+
+
+def test_the_depth_counts_what_waits_and_how_long(stores: Stores) -> None:
+    for n in range(5):
+        stores.put(id_=f"n-{n}")
+    stores.put(mine=True, id_="claimed")
+    time.sleep(0.05)
+    depth = stores.outbox.depth()
+    assert (depth.waiting, depth.due, depth.dead) == (6, 5, 0)
+    assert 50 <= depth.oldest_ms < 5000
+
+
+def test_a_workers_sign_of_life_is_seen(stores: Stores, redis: Redis) -> None:
+    assert not stores.outbox.is_worked()
+    stores.outbox.beat()
+    assert stores.outbox.is_worked()

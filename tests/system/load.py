@@ -1,0 +1,98 @@
+"""Load on a resolver, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import orjson
+import urllib3
+
+from tests.support import BACKEND, JSON, Velt, notification
+
+HEADERS = {"content-type": "application/json", **BACKEND}
+
+
+def post(url: str, path: str, body: Any, seconds: float = 10) -> tuple[int, JSON, float]:
+    """Status, JSON and duration; status 0 when the connection broke."""
+    started = time.monotonic()
+    try:
+        reply = urllib3.request(
+            "POST", url + path, body=orjson.dumps(body), headers=HEADERS, retries=False, timeout=seconds
+        )
+        answer: tuple[int, JSON] = (reply.status, reply.json())
+    except (urllib3.exceptions.HTTPError, orjson.JSONDecodeError, ValueError):
+        answer = (0, {})
+    return *answer, time.monotonic() - started
+
+
+def add(url: str, id_: str) -> tuple[int, JSON, float]:
+    return post(url, "/v2/notifications/add", {"data": notification(notificationId=id_)})
+
+
+def read(url: str, ids: list[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(ids), 1000):
+        body = {"organizationId": "acme", "notificationIds": ids[start : start + 1000]}
+        status, answer, _ = post(url, "/api/velt/notifications/get", body)
+        assert status == 200, answer
+        found |= answer["data"].keys()
+    return found
+
+
+@dataclass
+class Adding:
+    """Clients that add until told to stop, and remember what was acknowledged."""
+
+    url: str
+    clients: int = 4
+    acknowledged: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def __enter__(self) -> Adding:
+        self._stop = threading.Event()
+        self._ids = count()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, client: int) -> None:
+        while not self._stop.is_set():
+            id_ = f"c{client}-{next(self._ids)}"
+            status, _, seconds = add(self.url, id_)
+            self.statuses.append(status)
+            self.slowest = max(self.slowest, seconds)
+            if status == 200:
+                self.acknowledged.append(id_)
+            else:
+                time.sleep(0.02)
+
+
+def until(condition: Callable[[], Any], seconds: float) -> float:
+    """How long it took to come true."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "did not come true in time"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def assert_nothing_is_lost(url: str, velt: Velt, acknowledged: list[str]) -> None:
+    """Every acknowledged id is readable, known to Velt, and once in the recipient's inbox."""
+    assert acknowledged
+    assert read(url, acknowledged) == set(acknowledged)
+    inbox = [item["id"] for item in velt.inbox("ben")]
+    assert len(inbox) == len(set(inbox))
+    assert set(acknowledged) <= set(inbox)
+    assert set(acknowledged) <= {sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}

@@ -1,0 +1,57 @@
+"""The guard: timeouts turn callers away for a while, any answer lets them in again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from redis import ConnectionError as RedisConnectionError
+from redis import ReadOnlyError, Redis, ResponseError
+from redis import TimeoutError as RedisTimeoutError
+
+from resolver.errors import VaultUnavailable
+from resolver.vault.store import Vault
+from tests.vault.conftest import record
+
+
+def fail(vault: Vault, error: Exception) -> None:
+    with pytest.raises(VaultUnavailable), vault.guard:
+        raise error
+
+
+@pytest.mark.parametrize("kind", [RedisTimeoutError, RedisConnectionError])
+def test_after_three_timeouts_in_a_row_callers_are_turned_away_at_once(
+    vault: Vault, kind: type[Exception]
+) -> None:
+    for _ in range(3):
+        fail(vault, kind("x"))
+    fail(vault, kind("x"))  # the probe
+    started = time.monotonic()
+    with pytest.raises(VaultUnavailable):
+        vault.ping()
+    assert time.monotonic() - started < 0.1
+
+
+def test_a_probe_that_is_answered_lets_everybody_in(vault: Vault) -> None:
+    for _ in range(3):
+        fail(vault, RedisTimeoutError("x"))
+    vault.ping()
+    vault.put(record())
+    assert vault.read("acme", ["n-1"])
+
+
+def test_an_error_that_redis_answers_is_no_silence(vault: Vault, redis: Redis) -> None:
+    for _ in range(3):
+        fail(vault, RedisTimeoutError("x"))
+    fail(vault, ResponseError("OOM command not allowed"))
+    vault.ping()
+    assert vault.read("acme", ["n-1"]) == {}
+
+
+def test_a_replica_under_our_feet_drops_the_connections(vault: Vault) -> None:
+    vault.ping()
+    pool = vault._redis.connection_pool
+    before = pool.get_connection()
+    pool.release(before)
+    fail(vault, ReadOnlyError("You can't write against a read only replica."))
+    assert before._sock is None

@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from resolver import logs
 from resolver.services import Services, build
 from resolver.settings import Settings, load
-from resolver.web import callback, cors, errors, guards, mirror, ops, token
+from resolver.web import callback, cors, errors, guards, metrics, mirror, ops, token
 from resolver.web import request as current
 from resolver.web.body import LARGEST_BODY
 from resolver.web.errors import Shape, callback_shape, velt_shape
@@ -32,6 +32,7 @@ SURFACES = (
     Surface("mirror", mirror.blueprint, guards.backend),
     Surface("callback", callback.blueprint, guards.reader),
     Surface("token", token.blueprint, guards.backend),
+    Surface("metrics", metrics.blueprint, guards.prometheus),
     Surface("ops", ops.blueprint, guards.anyone, always=True),
 )
 

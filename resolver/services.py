@@ -13,7 +13,7 @@ from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.delivery import Delivery
 from resolver.notifications.get import GetNotifications
-from resolver.notifications.telling import GRACE_MS, Telling
+from resolver.notifications.telling import GRACE_MS, SAY_SO_SECONDS, Rarely, Telling
 from resolver.notifications.update import UpdateNotifications
 from resolver.notifications.worker import Worker
 from resolver.outbox.doorbell import Doorbell
@@ -64,7 +64,9 @@ def build(settings: Settings) -> Services:
     vault, outbox = stores.vault, stores.outbox
     velt = build_velt(settings, connections=THREADS)
     slots = threading.Semaphore(INLINE_THREADS) if settings.registration == "inline" else None
-    telling = Telling(vault, outbox, velt, Breaker(), settings.deadline_ms + GRACE_MS, slots)
+    telling = Telling(
+        vault, outbox, velt, Breaker(), settings.deadline_ms + GRACE_MS, Rarely(SAY_SO_SECONDS), slots
+    )
     return Services(
         settings=settings,
         vault=vault,
@@ -83,7 +85,7 @@ def build(settings: Settings) -> Services:
 def build_worker(settings: Settings) -> Worker:
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    telling = Telling(stores.vault, stores.outbox, velt, Breaker(), LEASE_MS, None)
+    telling = Telling(stores.vault, stores.outbox, velt, Breaker(), LEASE_MS, Rarely(SAY_SO_SECONDS), None)
     return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
 
 

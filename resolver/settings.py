@@ -22,7 +22,7 @@ from resolver.secret import Secret
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
 _JWT_CLAIMS = frozenset({"exp", "iat", "nbf", "iss", "aud", "jti"})
-_SURFACES_TO_COME = ("privacy", "metrics", "docs")
+_SURFACES_TO_COME = ("privacy", "docs")
 _REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _SMALLEST_SECRET = 32
@@ -39,8 +39,6 @@ _NOT_YET = {
     "RESOLVER_TOKEN_JWKS_CA_FILE": "",
     "RESOLVER_PRIVACY_TOKENS": "",
     "RESOLVER_PRIVACY_TOKENS_FILE": "",
-    "RESOLVER_METRICS_TOKEN": "",
-    "RESOLVER_METRICS_TOKEN_FILE": "",
     "RESOLVER_AUDIT_LOG": "",
     "RESOLVER_WITHHELD_HEADLINE": "",
     "RESOLVER_PERMISSION_URL": "",
@@ -74,6 +72,7 @@ class Settings:
     master_keys: Mapping[str, Secret]
     index_key: Secret
     token: TokenSettings
+    metrics_token: Secret | None
     read_policy: Literal["recipient", "organization"]
     delete_policy: Literal["recipient", "actor", "backend"]
     cors_origins: frozenset[str]
@@ -116,6 +115,7 @@ def _read(env: Environment) -> Settings:
         master_keys=env.named_keys("RESOLVER_MASTER_KEYS"),
         index_key=env.key("RESOLVER_INDEX_KEY"),
         token=_token(env),
+        metrics_token=env.secret("RESOLVER_METRICS_TOKEN", minimum=_SMALLEST_SECRET),
         read_policy=cast(
             Literal["recipient", "organization"],
             env.choice("RESOLVER_READ_POLICY", "recipient", ("recipient", "organization")),
@@ -162,6 +162,7 @@ def _refuse_shared_secrets(env: Environment, settings: Settings) -> None:
         *((f"RESOLVER_MASTER_KEYS ({n})", b64encode(k.reveal_bytes())) for n, k in masters),
         ("RESOLVER_INDEX_KEY", b64encode(settings.index_key.reveal_bytes())),
         ("RESOLVER_TOKEN_SECRET", settings.token.secret.reveal_bytes() if settings.token.secret else b""),
+        ("RESOLVER_METRICS_TOKEN", settings.metrics_token.reveal_bytes() if settings.metrics_token else b""),
     ]
     seen: dict[bytes, str] = {}
     for name, value in used:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 
 from resolver.app import create_app
 from resolver.cli.local_redis import LocalRedis
@@ -25,6 +26,23 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.skipped and os.environ.get("REQUIRE_ALL"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(autouse=True)
+def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes what a test's resolvers opened: a process keeps its connections for life, but here many come and
+    go in one, and a socket that the garbage collector finds open is a warning, which is an error."""
+    pools: list[BlockingConnectionPool] = []
+
+    class Listed(BlockingConnectionPool):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+            pools.append(self)
+
+    monkeypatch.setattr("resolver.vault.connect.BlockingConnectionPool", Listed)
+    yield
+    for pool in pools:
+        pool.disconnect()
 
 
 @pytest.fixture(scope="session")

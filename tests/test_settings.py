@@ -262,7 +262,7 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_a_surface_that_is_not_there_yet_is_refused_when_it_is_asked_for() -> None:
-    assert "metrics" in problems(environment(RESOLVER_SURFACES="callback,metrics"))[0]
+    assert "privacy" in problems(environment(RESOLVER_SURFACES="callback,privacy"))[0]
 
 
 @pytest.mark.parametrize(

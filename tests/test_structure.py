@@ -35,7 +35,7 @@ ALLOWED = {
     "notifications": VALUES | {"vault", "outbox", "velt", "access"},
     "services": VALUES | {"settings", "vault", "outbox", "velt", "access", "notifications"},
     "serving": {"services"},
-    "web": VALUES | {"services", "notifications", "access", "velt"},
+    "web": VALUES | {"services", "notifications", "outbox", "access", "velt"},
     "app": {"web", "services", "settings", "logs"},
     "cli": VALUES | {"settings", "services", "access", "velt", "vault", "outbox", "logs"},
     "sandbox": set(),

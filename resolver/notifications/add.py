@@ -43,6 +43,8 @@ class AddNotification:
             # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
             written = self.vault.put(_record(request, split), self.telling.entry(command, mine))
             answer = self._register(command, written, deadline) if written.claim else None
+        if answer is None:
+            self.telling.left_waiting()
         return _reply(answer, request, split)
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:

@@ -8,10 +8,13 @@ unreached   Velt couldn't be asked, or made no sense: the command waits
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from resolver.command import Command, Entry, Kind, Place
 from resolver.deadline import Deadline
@@ -22,6 +25,8 @@ from resolver.velt.breaker import Breaker
 from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
+SAY_SO_SECONDS = 30.0
+_log = structlog.get_logger(__name__)
 # How much longer than a request may take its claim holds.
 GRACE_MS = 3_000
 # Of a request's time, for what comes after Velt.
@@ -30,6 +35,21 @@ _ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.RE
 _DONE_BEFORE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
 # Ours to mend, not the command's fault: a token that was reset refuses everything.
 CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
+
+
+class Rarely:
+    """Yes, at most once in a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
 
 
 class Unreached(VeltUnavailable):
@@ -43,6 +63,7 @@ class Telling:
     velt: VeltClient
     breaker: Breaker
     lease_ms: int
+    no_worker_said: Rarely
     slots: threading.Semaphore | None
     """How many requests may wait for Velt at once; None: none may, the worker does it all."""
 
@@ -125,6 +146,16 @@ class Telling:
             self.outbox.give_back(claimed, delay_ms)
         except Unavailable:
             return  # its lease runs out by itself
+
+    def left_waiting(self) -> None:
+        """Something waits for the worker now. That none is alive is said in the log, now and then."""
+        if not self.no_worker_said.due():
+            return
+        try:
+            if not self.outbox.is_worked():
+                _log.error("no_worker_alive")
+        except Unavailable:
+            return  # the request is answered all the same
 
     def _undo_if_removed(self, command: Command) -> None:
         """Somebody else got on with this line while Velt was being told, maybe with a removal that Velt has

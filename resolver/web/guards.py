@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Request
 
 from resolver.access.callers import Backend
-from resolver.errors import PermissionDenied, Unauthenticated
+from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
 
@@ -23,6 +23,20 @@ def backend(services: Services, request: Request) -> Backend:
     return services.callers.authenticate(
         request.headers.get("x-velt-api-key"), request.headers.get("x-velt-auth-token")
     )
+
+
+def prometheus(services: Services, request: Request) -> None:
+    """Whoever has the metrics token. Without one set, the surface is closed in production."""
+    token = services.settings.metrics_token
+    if token is None:
+        if services.settings.mode == "production":
+            raise NotFound()
+        return
+    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not presented:
+        raise Unauthenticated()
+    if not token.matches(presented.strip()):
+        raise PermissionDenied()
 
 
 def reader(services: Services, request: Request) -> Reader | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,14 @@ def test_a_redis_that_is_down_means_velt_is_not_told(make_api: Callable[..., Api
     api = make_api(REDIS_URL="redis://127.0.0.1:1/0")
     assert error_of(api.add()) == (503, "UNAVAILABLE")
     assert velt.ledger() == []
+
+
+def test_an_add_that_took_all_its_time_at_velt_is_still_pending(api: Api, velt: Velt) -> None:
+    velt.break_with(hang=5, count=1)
+    started = time.monotonic()
+    assert api.add().get_json()["result"]["data"]["registration"] == "pending"
+    assert time.monotonic() - started < 2
+    assert api.read("n-1")
 
 
 def test_content_is_held_before_velt_knows_the_id(services: Services, api: Api, velt: Velt) -> None:

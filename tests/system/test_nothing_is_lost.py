@@ -30,7 +30,7 @@ from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 KILLS = 20
-ADD = "/v2/notifications/add"
+ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
 
 
 def descendants(pid: int, marked: str) -> list[int]:
@@ -121,6 +121,10 @@ def test_an_outage_of_velt_under_load_only_delays(
     assert adding.slowest < 2.2
     # Those under way when it began (4 a web, 8 in the worker), and a probe each interval of three processes.
     assert asked <= 2 * 4 + 8 + 3 * 5
+    if "retryAfter" in fault:
+        # Each process was refused once, early; then none of them asked until its time was up.
+        times = [entry["at"] for entry in velt.ledger(ADD)[began : began + asked]]
+        assert [at for at in times if times[0] + 1000 < at < times[0] + 2900] == []
     until(lambda: drained(outbox), 30)
     assert_nothing_is_lost(two_webs.url, velt, adding.acknowledged)
 
@@ -247,6 +251,53 @@ def test_two_workers_drain_thousands_and_send_nothing_twice(
     record_property("registrations_per_second", round(commands / seconds))
     sent = [entry["notificationId"] for entry in velt.sent(ADD)]
     assert len(sent) == len(set(sent)) == commands
+
+
+def test_what_is_done_to_a_pending_add_arrives_after_it_in_order(
+    resolver_environment: dict[str, str], velt: Velt, outbox: Outbox, redis: Redis, tmp_path: Path
+) -> None:
+    deferred = {**resolver_environment, "RESOLVER_REGISTRATION": "deferred", "RESOLVER_WORKER": "separate"}
+    with serving(deferred, tmp_path / "web") as web:
+        for id_ in ("kept", "deleted"):
+            add(web.url, id_)
+            for reader in ("ben", "dan"):
+                entries = [{"id": id_, "readByUserIds": [reader]}]
+                post(web.url, UPDATE, {"data": {"organizationId": "acme", "notifications": entries}})
+        gone = {"organizationId": "acme", "notificationIds": ["deleted"]}
+        assert post(web.url, DELETE, {"data": gone})[0] == 200
+        drain = worker(resolver_environment, tmp_path / "log")
+        try:
+            until(lambda: drained(outbox), 20)
+        finally:
+            stop_child(drain)
+        assert read(web.url, ["kept", "deleted"]) == {"kept"}
+    assert [entry["path"] for entry in velt.ledger() if "kept" in entry["raw"]] == [ADD, UPDATE, UPDATE]
+    assert [entry["path"] for entry in velt.ledger() if "deleted" in entry["raw"]] == [DELETE]
+    assert [item["id"] for item in velt.inbox("ben")] == ["kept"]
+
+
+def test_a_refusal_restores_and_a_reset_token_parks_nothing(
+    two_webs: Served, velt: Velt, outbox: Outbox
+) -> None:
+    assert add(two_webs.url, "n-1")[0] == 200
+    velt.break_with(status=400, count=1)
+    second = notification(notificationId="n-1", displayBodyMessage="second")
+    assert post(two_webs.url, ADD, {"data": second})[0] == 400
+    body = {"organizationId": "acme", "notificationIds": ["n-1"]}
+    _, answer, _ = post(two_webs.url, "/api/velt/notifications/get", body)
+    assert answer["data"]["n-1"]["displayBodyMessage"] == notification()["displayBodyMessage"]
+
+    velt.break_with(status=500)
+    waiting = [f"w-{n}" for n in range(20)]
+    assert {add(two_webs.url, id_)[0] for id_ in waiting} == {200}
+    velt.mend()
+    velt.break_with(status=403)  # on everything, as after a reset of Velt's token
+    time.sleep(4)
+    assert outbox.depth().dead == 0
+    velt.mend()
+    until(lambda: drained(outbox), 40)
+    assert outbox.depth().dead == 0
+    assert_nothing_is_lost(two_webs.url, velt, [*waiting, "n-1"])
 
 
 @pytest.mark.parametrize("shift", ["+300", "-300"])

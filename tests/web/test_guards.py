@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from resolver.app import SURFACES, create_app
@@ -10,6 +12,7 @@ from resolver.web import guards
 from tests.support import BACKEND, Api, environment
 
 OPEN = {"/livez", "/readyz"}
+METRICS = "metrics-token-for-tests-0123456789abcdef"
 
 
 def test_every_surface_declares_its_guard_and_only_ops_is_open_to_anyone() -> None:
@@ -23,7 +26,8 @@ def test_every_route_belongs_to_a_guarded_surface() -> None:
         assert rule.endpoint.split(".")[0] in names, rule
 
 
-def test_without_a_credential_nothing_but_the_open_paths_answers(api: Api) -> None:
+def test_without_a_credential_nothing_but_the_open_paths_answers(make_api: Callable[..., Api]) -> None:
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS)
     for rule in api.client.application.url_map.iter_rules():
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             reply = api.client.open(rule.rule, method=method)

@@ -62,6 +62,17 @@ class Environment:
             self.problem(name, problem)
         return raw.rstrip("/")
 
+    def endpoint(self, name: str, *, https_only: bool) -> str:
+        """Of one service, taken as it is: its path and query may mean anything there. Empty when not set."""
+        raw = self.text(name)
+        if raw and (problem := url_problem(raw, https_only=https_only, query=True)):
+            self.problem(name, problem)
+        return raw
+
+    def long_text(self, name: str) -> str | None:
+        """Of several lines, from NAME or from the file that NAME_FILE names."""
+        return self._secret_text(name)
+
     def secret(self, name: str, *, required: bool = False, minimum: int = 0) -> Secret | None:
         """From NAME, or from the file that NAME_FILE names."""
         before = len(self.problems)
@@ -167,7 +178,7 @@ def is_printable(value: str) -> bool:
     return re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value) is not None
 
 
-def url_problem(url: str, *, https_only: bool) -> str | None:
+def url_problem(url: str, *, https_only: bool, query: bool = False) -> str | None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -175,7 +186,7 @@ def url_problem(url: str, *, https_only: bool) -> str | None:
         return "is not a URL"
     if parts.scheme not in ("http", "https") or not host or not is_printable(url) or " " in url:
         return "must be an http(s) URL"
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if parts.username or parts.password or parts.fragment or (parts.query and not query):
         return "must be a plain URL without credentials, query or fragment"
     if https_only and parts.scheme != "https" and host not in LOOPBACK:
         return "must be https in production"

@@ -10,8 +10,10 @@ ResolverError
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   └── VaultForeign     … Redis: the database was made with other keys
+│   ├── Unanswered           … another service gave no usable answer
 │   ├── VeltUnavailable      … Velt: down, slow, or not making sense
 │   └── Overtaken            … other writers changed the same record three times in a row
+├── TooManyCalls             more than RESOLVER_RATE_LIMIT allows
 ├── VeltRefused              Velt's own answer to the caller, passed on unchanged
 ├── Unreadable               sealed bytes that do not open
 └── SettingsError            the environment is incomplete, weak or contradictory
@@ -67,6 +69,15 @@ class Unavailable(ResolverError):
     message = "Temporarily unavailable. Please try again."
 
 
+class TooManyCalls(ResolverError):
+    code = "RESOURCE_EXHAUSTED"
+    message = "Too many calls. Please try again later."
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.retry_after = str(seconds)
+
+
 class VaultUnavailable(Unavailable):
     """`reason` is for the operator's log; the caller sees the general message."""
 
@@ -77,6 +88,14 @@ class VaultUnavailable(Unavailable):
 
 class VaultForeign(VaultUnavailable):
     pass
+
+
+class Unanswered(Unavailable):
+    """`reason` is the kind of failure, for logs: it names no address and quotes no answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 class VeltUnavailable(Unavailable):

@@ -10,7 +10,8 @@ import pytest
 
 from resolver.cli import main
 from resolver.environment import Environment
-from resolver.settings import _NOT_YET, _read
+from resolver.settings.checks import NOT_YET as _NOT_YET
+from resolver.settings.reading import _read
 from resolver.split import split_add
 from resolver.velt import requests
 from tests.support import environment

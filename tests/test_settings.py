@@ -104,6 +104,21 @@ def test_velts_own_token_is_refused_as_a_caller_token() -> None:
         ("REDIS_URL", "redis://127.0.0.1/0?decode_responses=true"),
         ("REDIS_URL", "rediss://127.0.0.1/0?ssl_cert_reqs=none"),
         ("RESOLVER_SURFACES", ","),
+        ("RESOLVER_READ_POLICY", "document"),
+        ("RESOLVER_TOKEN_JWKS_URL", "id.example.com/jwks"),
+        ("RESOLVER_TOKEN_JWKS_CA_FILE", "/nowhere/ca.pem"),
+        ("RESOLVER_TOKEN_PUBLIC_KEY", "MIIB"),
+        ("RESOLVER_TOKEN_ALGORITHMS", "HS256,none"),
+        ("RESOLVER_TOKEN_ALGORITHMS", ","),
+        ("RESOLVER_TOKEN_DOCUMENTS_CLAIM", "aud"),
+        ("RESOLVER_TOKEN_COOKIE", "two words"),
+        ("RESOLVER_PERMISSION_TOKEN", "of-no-use-without-an-address"),
+        ("RESOLVER_PERMISSION_URL", "https://user:pass@perm.example.com"),
+        ("RESOLVER_WITHHELD_HEADLINE", "two\nlines"),
+        ("RESOLVER_WITHHELD_HEADLINE", "x" * 201),
+        ("RESOLVER_RATE_LIMIT", "600"),
+        ("RESOLVER_RATE_LIMIT", "0/minute"),
+        ("RESOLVER_RATE_LIMIT", "10/fortnight"),
         ("RESOLVER_CORS_ORIGINS", "https://.."),
         ("RESOLVER_CORS_ORIGINS", "https://app.example.com:443"),
         ("RESOLVER_CORS_ORIGINS", "https://app.example.com:99999"),
@@ -204,10 +219,8 @@ def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("RESOLVER_READ_POLICY", "document"),
-        ("RESOLVER_TOKEN_JWKS_URL", "https://id.example.com/jwks"),
         ("RESOLVER_AUDIT_LOG", "/var/log/audit"),
-        ("RESOLVER_RATE_LIMIT", "600/minute"),
+        ("RESOLVER_REDIS_WAIT", "1"),
     ],
 )
 def test_a_promise_that_this_version_cannot_keep_refuses_the_start(name: str, value: str) -> None:

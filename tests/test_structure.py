@@ -14,7 +14,7 @@ ROOT = Path(resolver.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # Which of our own packages and modules each may import. What stands in no list may import plain values alone.
-VALUES = {"errors", "secret", "deadline", "record", "split", "fields", "nesting", "command"}
+VALUES = {"errors", "secret", "deadline", "record", "split", "fields", "nesting", "command", "patience"}
 ALLOWED = {
     "errors": set(),
     "secret": set(),
@@ -23,19 +23,24 @@ ALLOWED = {
     "split": set(),
     "fields": set(),
     "nesting": set(),
+    "patience": set(),
     "command": {"errors"},
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret"},
+    # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
+    "outbound": {"errors", "secret"},
     "logs": set(),
     "vault": VALUES,
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
-    "velt": VALUES,
-    "access": VALUES | {"settings"},
-    "notifications": VALUES | {"vault", "outbox", "velt", "access"},
-    "services": VALUES | {"settings", "vault", "outbox", "velt", "access", "notifications"},
+    "limits": VALUES | {"vault", "settings"},
+    "velt": VALUES | {"outbound"},
+    "access": VALUES | {"settings", "outbound"},
+    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound"},
+    "services": VALUES
+    | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "notifications"},
     "serving": {"services"},
-    "web": VALUES | {"services", "notifications", "outbox", "access", "velt"},
+    "web": VALUES | {"services", "settings", "notifications", "outbox", "access", "velt"},
     "app": {"web", "services", "settings", "logs"},
     "cli": VALUES | {"settings", "services", "access", "velt", "vault", "outbox", "logs"},
     "sandbox": set(),
@@ -45,16 +50,16 @@ ALLOWED = {
 OWNERS = {
     "flask": {"web", "app", "sandbox"},
     "werkzeug": {"web", "app", "sandbox"},
-    "redis": {"vault", "outbox", "services"},
-    "urllib3": {"velt"},
-    "http": {"velt", "sandbox"},
+    "redis": {"vault", "outbox", "limits", "services"},
+    "urllib3": {"outbound"},
+    "http": {"outbound", "sandbox"},
     "jwt": {"access"},
-    "cryptography": {"vault"},
+    "cryptography": {"vault", "settings", "access"},
     "click": {"cli", "sandbox"},
     "gunicorn": set(),
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "velt", "sandbox"},
+    "socket": {"cli", "outbound", "sandbox"},
 }
 
 

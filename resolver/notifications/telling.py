@@ -19,9 +19,9 @@ import structlog
 from resolver.command import Command, Entry, Kind, Place
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VeltRefused, VeltUnavailable
+from resolver.outbound.breaker import Breaker
 from resolver.outbox.queue import Claimed, Outbox, new_claim
 from resolver.vault.store import Vault
-from resolver.velt.breaker import Breaker
 from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]

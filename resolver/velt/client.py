@@ -1,7 +1,6 @@
-"""Velt's side of the wire: one pooled client, bounded in time and size, with typed failures.
+"""Velt's side of the wire: its endpoints, its credentials, its answers as values or typed failures.
 
-Credentials are added here and nowhere else. Redirects are not followed: they would carry the credentials to
-another host. Nothing is repeated: whether a POST may be sent twice is the use case's decision.
+Credentials are added here and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,19 +9,15 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-import urllib3
-from urllib3.exceptions import HTTPError
 
 from resolver.deadline import Deadline
-from resolver.errors import VeltRefused, VeltUnavailable
+from resolver.errors import Unanswered, VeltRefused, VeltUnavailable
 from resolver.nesting import is_too_deep
+from resolver.outbound.caller import Answer, Caller
 from resolver.secret import Secret
-from resolver.velt.wire import pool_manager
 
 JSON = dict[str, Any]
-_CONNECT_SECONDS = 1.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
-_CHUNK = 64 * 1024
 
 # Velt's refusals, and the HTTP status they are passed on with when Velt sent them under a 200.
 _REFUSALS = {
@@ -57,14 +52,15 @@ class VeltClient:
             "x-velt-api-key": api_key.reveal(),
             "x-velt-auth-token": auth_token.reveal(),
         }
-        self._pool = pool_manager(connections)
+        self._caller = Caller(connections, _LARGEST_ANSWER)
 
     def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's whole successful answer, `{"result": …}`.
 
         Raises VeltRefused for Velt's own no, VeltUnavailable for anything that isn't an answer.
         """
-        status, body, retry_after = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
+        status, body, headers = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
+        retry_after = headers.get("retry-after")
         answer = _parsed(body)
         error = answer.get("error")
         if isinstance(error, dict):
@@ -74,38 +70,11 @@ class VeltClient:
             raise VeltUnavailable(f"velt: HTTP {status} without a result", retry_after)
         return answer
 
-    def _exchange(self, endpoint: Endpoint, body: bytes, deadline: Deadline) -> tuple[int, bytes, str | None]:
-        seconds = deadline.remaining()
-        if seconds <= 0:
-            raise VeltUnavailable("velt: no time left")
+    def _exchange(self, endpoint: Endpoint, body: bytes, deadline: Deadline) -> Answer:
         try:
-            response = self._pool.request(
-                "POST",
-                self._url + endpoint,
-                body=body,
-                headers=self._headers,
-                redirect=False,
-                preload_content=False,
-                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), total=seconds),
-            )
-            return response.status, _read(response), response.headers.get("retry-after")
-        except (HTTPError, OSError, ValueError) as error:
-            raise VeltUnavailable(f"velt: {type(error).__name__}") from error
-
-
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    """At most so many bytes; a connection that wasn't read to its end isn't used again."""
-    chunks, size = [], 0
-    try:
-        while chunk := response.read1(_CHUNK, decode_content=True):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > _LARGEST_ANSWER:
-                response.close()
-                raise VeltUnavailable("velt: the answer is too large")
-    finally:
-        response.release_conn()
-    return b"".join(chunks)
+            return self._caller.call("POST", self._url + endpoint, self._headers, deadline.remaining(), body)
+        except Unanswered as error:
+            raise VeltUnavailable(f"velt: {error.reason}") from error
 
 
 def _parsed(body: bytes) -> JSON:

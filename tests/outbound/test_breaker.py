@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from resolver.velt.breaker import FIRST_SECONDS, Breaker
+from resolver.outbound.breaker import FIRST_SECONDS, Breaker
 
 
 def test_closed_everybody_may_ask() -> None:

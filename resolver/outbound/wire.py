@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import time
 from typing import Any
 
@@ -63,7 +64,13 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-def pool_manager(connections: int) -> PoolManager:
-    manager = PoolManager(maxsize=connections, block=False, retries=False)
+def pool_manager(connections: int, ca_file: str = "") -> PoolManager:
+    """Certificates are always verified: against the system's authorities, or against those in this file."""
+    manager = PoolManager(
+        maxsize=connections,
+        block=False,
+        retries=False,
+        ssl_context=ssl.create_default_context(cafile=ca_file or None),
+    )
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     return manager

@@ -1,0 +1,10 @@
+"""The settings: read once from the environment, frozen, secrets masked.
+
+To add one: a field in `model`, a line where it is read (`reading`, or `callbacks` for what end users meet),
+a row in the README's table (a test holds the two together).
+"""
+
+from resolver.settings.model import PermissionSettings, RateLimit, Settings, TokenSettings
+from resolver.settings.reading import load
+
+__all__ = ["PermissionSettings", "RateLimit", "Settings", "TokenSettings", "load"]

@@ -1,0 +1,82 @@
+"""What only shows when all settings are looked at together: shared secrets, names that nobody reads."""
+
+from __future__ import annotations
+
+import difflib
+from base64 import b64encode
+from collections.abc import Mapping
+
+from resolver.environment import Environment
+from resolver.settings.model import SYMMETRIC, Settings, TokenSettings
+
+# Settings whose capability this version doesn't have yet. Ignoring one would promise something that
+# isn't kept, so any value but the neutral one refuses the start.
+NOT_YET = {
+    "RESOLVER_PRIVACY_TOKENS": "",
+    "RESOLVER_PRIVACY_TOKENS_FILE": "",
+    "RESOLVER_AUDIT_LOG": "",
+    "RESOLVER_DRAIN_SECONDS": "",
+    "RESOLVER_CERTIFICATE_DIR": "",
+    "RESOLVER_REDIS_WAIT": "0",
+}
+
+
+def refuse_what_is_not_there_yet(env: Environment, variables: Mapping[str, str]) -> None:
+    for name, neutral in NOT_YET.items():
+        if variables.get(name, "").strip() not in ("", neutral):
+            env.problem(name, "is not available in this version")
+
+
+def refuse_shared_secrets(env: Environment, settings: Settings) -> None:
+    """One secret, one use. Velt knows its own two, and browsers know the API key: whatever equals one of
+    those would be theirs to use here."""
+    masters = settings.master_keys.items()
+    permission = settings.permission.token if settings.permission else None
+    used = [
+        ("VELT_API_KEY", settings.velt_api_key.reveal_bytes()),
+        ("VELT_AUTH_TOKEN", settings.velt_auth_token.reveal_bytes()),
+        *((f"RESOLVER_CALLER_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.caller_tokens.items()),
+        *((f"RESOLVER_MASTER_KEYS ({n})", b64encode(k.reveal_bytes())) for n, k in masters),
+        ("RESOLVER_INDEX_KEY", b64encode(settings.index_key.reveal_bytes())),
+        ("RESOLVER_TOKEN_SECRET", settings.token.secret.reveal_bytes() if settings.token.secret else b""),
+        ("RESOLVER_METRICS_TOKEN", settings.metrics_token.reveal_bytes() if settings.metrics_token else b""),
+        ("RESOLVER_PERMISSION_TOKEN", permission.reveal_bytes() if permission else b""),
+    ]
+    seen: dict[bytes, str] = {}
+    for name, value in used:
+        if value and (other := seen.setdefault(value, name)) != name:
+            env.problem(name.partition(" ")[0], f"{name} equals {other}: every secret must be its own")
+
+
+def warnings(env: Environment, token: TokenSettings, policy: str) -> tuple[str, ...]:
+    """What is probably not meant, but might be."""
+    found = list(_unknown_names(env))
+    if token.secret and SYMMETRIC not in token.algorithms:
+        found.append("RESOLVER_TOKEN_SECRET is without effect: RESOLVER_TOKEN_ALGORITHMS leaves out HS256")
+    if token.has_provider and not (token.issuer and token.audience):
+        found.append(
+            "RESOLVER_TOKEN_ISSUER and RESOLVER_TOKEN_AUDIENCE should be set: a token that your identity "
+            "provider made for another application would be believed here"
+        )
+    if policy != "document" and env.text("RESOLVER_PERMISSION_URL"):
+        found.append("RESOLVER_PERMISSION_URL is asked under RESOLVER_READ_POLICY=document alone")
+    return tuple(found)
+
+
+def _unknown_names(env: Environment) -> tuple[str, ...]:
+    """A misspelt variable is silently without effect; an orchestrator's own (RESOLVER_SERVICE_HOST) is not
+    ours to refuse. So: a warning, with the name that was probably meant."""
+    unknown = [
+        name
+        for prefix in ("RESOLVER_", "VELT_", "REDIS_")
+        for name in env.names(prefix)
+        if name not in env.known | NOT_YET.keys()
+    ]
+    meant = {name: _closest(name, env.known) for name in unknown}
+    return tuple(f"{name} is not a setting; {close} may be meant" for name, close in meant.items() if close)
+
+
+def _closest(name: str, known: set[str]) -> str | None:
+    if name.removeprefix("RESOLVER_") in known:
+        return name.removeprefix("RESOLVER_")
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.8)), None)

@@ -1,0 +1,90 @@
+"""What the settings are, once read: plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from resolver.secret import Secret
+from resolver.settings.pem import PublicKey
+
+SYMMETRIC = "HS256"
+ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
+"""Believed by default of keys that an identity provider publishes."""
+OTHERS = ("RS384", "RS512", "PS384", "PS512", "ES384", "ES512")
+OWN_ISSUER = "velt-notification-resolver"
+"""Of minted tokens where an identity provider's keys are believed too: its own issuer stays its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    secret: Secret | None = None
+    jwks_url: str = ""
+    jwks_ca_file: str = ""
+    public_key: PublicKey | None = None
+    algorithms: frozenset[str] = frozenset({SYMMETRIC})
+    issuer: str = ""
+    audience: str = ""
+    leeway: int = 30
+    user_claim: str = "sub"
+    organizations_claim: str = "organizationIds"
+    documents_claim: str = ""
+    cookie: str = ""
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether tokens of an identity provider are believed."""
+        return bool(self.jwks_url or self.public_key)
+
+    @property
+    def own_issuer(self) -> str:
+        """Which issuer minted tokens name."""
+        return OWN_ISSUER if self.has_provider else self.issuer
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionSettings:
+    """Where the team's Permission Provider answers."""
+
+    url: str
+    token: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    calls: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    mode: Literal["production", "development"]
+    velt_api_url: str
+    velt_api_key: Secret
+    velt_auth_token: Secret
+    caller_tokens: Mapping[str, Secret]
+    redis_url: Secret
+    master_keys: Mapping[str, Secret]
+    index_key: Secret
+    token: TokenSettings
+    metrics_token: Secret | None
+    read_policy: Literal["recipient", "document", "organization"]
+    delete_policy: Literal["recipient", "actor", "backend"]
+    permission: PermissionSettings | None
+    withheld_headline: str
+    rate_limit: RateLimit | None
+    cors_origins: frozenset[str]
+    registration: Literal["inline", "deferred"]
+    worker: Literal["embedded", "separate"]
+    durability: str
+    deadline_ms: int
+    retention_days: int
+    people: Literal["full", "reference"]
+    surfaces: frozenset[str]
+    trusted_proxies: int
+    bind: str
+    web_concurrency: int
+    log_level: str
+    log_format: Literal["json", "console"]
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,135 @@
+"""Reads the settings from the environment; `load` names every problem at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Literal, cast
+from urllib.parse import parse_qs, urlsplit
+
+from resolver.environment import Environment
+from resolver.errors import SettingsError
+from resolver.secret import Secret
+from resolver.settings import callbacks, checks
+from resolver.settings.callbacks import SMALLEST_SECRET
+from resolver.settings.model import Settings
+
+DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
+SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
+_SURFACES_TO_COME = ("privacy", "docs")
+_REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def load(variables: Mapping[str, str] | None = None) -> Settings:
+    """Raises SettingsError with every problem there is."""
+    variables = os.environ if variables is None else variables
+    env = Environment(variables)
+    settings = _read(env)
+    checks.refuse_shared_secrets(env, settings)
+    checks.refuse_what_is_not_there_yet(env, variables)
+    if env.problems:
+        raise SettingsError(env.problems)
+    return settings
+
+
+def _read(env: Environment) -> Settings:
+    mode = env.choice("RESOLVER_MODE", "production", ("production", "development"))
+    https_only = mode == "production"
+    token = callbacks.token(env, https_only=https_only)
+    permission = callbacks.permission(env, https_only=https_only)
+    read_policy = env.choice("RESOLVER_READ_POLICY", "recipient", ("recipient", "document", "organization"))
+    callbacks.refuse_a_policy_that_cannot_be_kept(env, read_policy, permission, token.documents_claim)
+    return Settings(
+        mode=cast(Literal["production", "development"], mode),
+        velt_api_url=env.url("VELT_API_URL", "https://api.velt.dev", https_only=https_only),
+        velt_api_key=env.secret("VELT_API_KEY", required=True) or Secret(b""),
+        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required=True) or Secret(b""),
+        caller_tokens=env.named_secrets("RESOLVER_CALLER_TOKENS", required=True, minimum=SMALLEST_SECRET),
+        redis_url=_redis_url(env),
+        master_keys=env.named_keys("RESOLVER_MASTER_KEYS"),
+        index_key=env.key("RESOLVER_INDEX_KEY"),
+        token=token,
+        metrics_token=env.secret("RESOLVER_METRICS_TOKEN", minimum=SMALLEST_SECRET),
+        read_policy=cast(Literal["recipient", "document", "organization"], read_policy),
+        delete_policy=cast(
+            Literal["recipient", "actor", "backend"],
+            env.choice("RESOLVER_DELETE_POLICY", "recipient", ("recipient", "actor", "backend")),
+        ),
+        permission=permission,
+        withheld_headline=callbacks.withheld_headline(env),
+        rate_limit=callbacks.rate_limit(env),
+        cors_origins=callbacks.cors_origins(env),
+        registration=cast(
+            Literal["inline", "deferred"],
+            env.choice("RESOLVER_REGISTRATION", "inline", ("inline", "deferred")),
+        ),
+        worker=cast(
+            Literal["embedded", "separate"],
+            env.choice("RESOLVER_WORKER", "embedded", ("embedded", "separate")),
+        ),
+        durability=_durability(env),
+        deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 1000, 30_000),
+        retention_days=env.whole("RESOLVER_RETENTION_DAYS", 90, 0, 36_500),
+        people=cast(
+            Literal["full", "reference"], env.choice("RESOLVER_PEOPLE", "full", ("full", "reference"))
+        ),
+        surfaces=_surfaces(env),
+        trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
+        bind=_bind(env),
+        web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
+        log_level=env.choice("RESOLVER_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        log_format=cast(
+            Literal["json", "console"], env.choice("RESOLVER_LOG_FORMAT", "json", ("json", "console"))
+        ),
+        warnings=checks.warnings(env, token, read_policy),
+    )
+
+
+def _redis_url(env: Environment) -> Secret:
+    url = env.secret("REDIS_URL") or Secret.of("redis://127.0.0.1:6379/0")
+    if problem := _redis_url_problem(url.reveal()):
+        env.problem("REDIS_URL", problem)
+    return url
+
+
+def _redis_url_problem(url: str) -> str | None:
+    """Its query may name a database and certificates, and nothing that loosens how long we wait for it."""
+    if not url.startswith(_REDIS_SCHEMES):
+        return f"must start with {', '.join(_REDIS_SCHEMES)} in this version"
+    try:
+        parts = urlsplit(url)
+        port, options = parts.port, parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        return "is not a usable Redis URL"
+    if strangers := sorted(options.keys() - _REDIS_OPTIONS):
+        return f"takes no option but {', '.join(sorted(_REDIS_OPTIONS))} (not {', '.join(strangers)[:100]})"
+    if parts.scheme != "unix" and (port == 0 or not re.fullmatch(r"(/[0-9]{0,5})?", parts.path)):
+        return "must end in the number of a database, such as /0"
+    return None
+
+
+def _durability(env: Environment) -> str:
+    if not env.text("RESOLVER_DURABILITY"):
+        return ""
+    return env.choice("RESOLVER_DURABILITY", "", DURABILITIES)
+
+
+def _surfaces(env: Environment) -> frozenset[str]:
+    everything_but_docs = ",".join(s for s in SURFACES if s != "docs")
+    if missing := [name for name in env.items("RESOLVER_SURFACES") if name in _SURFACES_TO_COME]:
+        env.problem("RESOLVER_SURFACES", f"not available in this version: {', '.join(missing)}")
+    chosen = env.items("RESOLVER_SURFACES", everything_but_docs)
+    if strangers := sorted(set(chosen) - set(SURFACES)):
+        env.problem("RESOLVER_SURFACES", f"unknown: {', '.join(strangers)} (of {', '.join(SURFACES)})")
+    if not chosen:
+        env.problem("RESOLVER_SURFACES", "names no surface")
+    return frozenset(chosen)
+
+
+def _bind(env: Environment) -> str:
+    bind = env.text("RESOLVER_BIND", "127.0.0.1:8080")
+    if not re.fullmatch(r"unix:/.+|(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}", bind):
+        env.problem("RESOLVER_BIND", "must be host:port or unix:/path")
+    return bind

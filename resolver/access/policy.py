@@ -1,4 +1,4 @@
-"""What a person may read, and what their deletion does. Pure: a person and a record's header decide."""
+"""What a person may read and why, and what their deletion does. Pure: a person and a record's header tell."""
 
 from __future__ import annotations
 
@@ -6,14 +6,39 @@ from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
-from resolver.access.tokens import EndUser
+from resolver.access.claims import EndUser
 from resolver.errors import Unavailable
 from resolver.record import Record
 
-ReadPolicy = Literal["recipient", "organization"]
+ReadPolicy = Literal["recipient", "document", "organization"]
 DeletePolicy = Literal["recipient", "actor", "backend"]
 """`backend` never gets here: an end user's call is refused before anything is looked up."""
 _MOST_HIDDEN = 1000
+
+
+class Verdict(Enum):
+    """Whether somebody reads a notification, in an operator's words. Callers are never told which."""
+
+    ACTOR = "it is their own action"
+    ADDRESSED = "it is addressed to them"
+    EVERYONE = "it is addressed to everyone in the organization"
+    ORGANIZATION = "everyone in the organization reads under this policy"
+    SEES_DOCUMENT = "they may see the document"
+    FOREIGN = "they are not of this organization"
+    HIDDEN = "they took themselves out of it, by deleting it"
+    NOT_ADDRESSED = "it is not addressed to them"
+    NARROWED = "it is not addressed to them by name, and context.access narrows who else is meant"
+    UNVERIFIED = "it is not addressed to them by name, and verifyUserPermissions narrows who else is meant"
+    NO_DOCUMENT_ACCESS = "nobody said that they may see the document"
+
+    @property
+    def reads(self) -> bool:
+        return self in _READS
+
+
+_READS = frozenset(
+    {Verdict.ACTOR, Verdict.ADDRESSED, Verdict.EVERYONE, Verdict.ORGANIZATION, Verdict.SEES_DOCUMENT}
+)
 
 
 class Deletion(Enum):
@@ -22,10 +47,21 @@ class Deletion(Enum):
     NOTHING = "nothing changes"
 
 
-def may_read(person: EndUser, record: Record, policy: ReadPolicy) -> bool:
-    if record.organization not in person.organizations or person.user in record.hidden:
-        return False
-    return policy == "organization" or _meant_for(person.user, record)
+def judge(person: EndUser, record: Record, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
+    if not is_near(person, record):
+        return Verdict.FOREIGN if record.organization not in person.organizations else Verdict.HIDDEN
+    match policy:
+        case "organization":
+            return Verdict.ORGANIZATION
+        case "document":
+            return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
+        case "recipient":
+            return _as_recipient(person.user, record)
+
+
+def is_near(person: EndUser, record: Record) -> bool:
+    """What every policy asks first: of the organization, and not gone from the audience."""
+    return record.organization in person.organizations and person.user not in record.hidden
 
 
 def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
@@ -34,7 +70,7 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
         return Deletion.NOTHING
     if person.user == record.actor:
         return Deletion.REMOVES
-    if policy == "actor" or person.user in record.hidden or not _meant_for(person.user, record):
+    if policy == "actor" or person.user in record.hidden or not _as_recipient(person.user, record).reads:
         return Deletion.NOTHING
     if not record.everyone and record.addressees() == {person.user}:
         return Deletion.REMOVES
@@ -52,5 +88,13 @@ def without(person: EndUser, record: Record) -> Record:
     )
 
 
-def _meant_for(user: str, record: Record) -> bool:
-    return user == record.actor or user in record.audience or record.open_to_all()
+def _as_recipient(user: str, record: Record) -> Verdict:
+    if user == record.actor:
+        return Verdict.ACTOR
+    if user in record.audience:
+        return Verdict.ADDRESSED
+    if not record.everyone:
+        return Verdict.NOT_ADDRESSED
+    if record.access():
+        return Verdict.NARROWED
+    return Verdict.UNVERIFIED if record.verified else Verdict.EVERYONE

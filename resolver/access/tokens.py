@@ -6,26 +6,26 @@ that doesn't hold is Unauthenticated, without a word on why.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
+from resolver.access.claims import Claims, EndUser
+from resolver.access.jwks import Jwks
+from resolver.access.keys import Keys, OneKey
+from resolver.access.remembered import Remembered
 from resolver.errors import InvalidArgument, Unauthenticated, Unavailable
-from resolver.fields import is_identifier
 from resolver.settings import TokenSettings
+from resolver.settings.model import SYMMETRIC
+from resolver.settings.pem import PublicKey
 
 SHORTEST_SECONDS, LONGEST_SECONDS, USUAL_SECONDS = 60, 86_400, 900
 _LONGEST_TOKEN = 8 * 1024
-_ALGORITHM = "HS256"
+_MOST_REMEMBERED, _REMEMBERED_SECONDS = 4096, 60.0
 _KEY_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
-
-
-@dataclass(frozen=True, slots=True)
-class EndUser:
-    user: str
-    organizations: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,77 +38,88 @@ class Minted:
 class Tokens:
     def __init__(self, settings: TokenSettings) -> None:
         self._settings = settings
-        self._required = [
-            "exp",
-            *(["iss"] if settings.issuer else []),
-            *(["aud"] if settings.audience else []),
-        ]
+        self._secret = settings.secret if SYMMETRIC in settings.algorithms else None
+        self._claims = Claims(settings.user_claim, settings.organizations_claim, settings.documents_claim)
+        self._provider = _provider(settings)
+        self._remembered = Remembered[tuple[bytes, int], EndUser](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+
+    def start(self) -> None:
+        """Has the provider's keys fetched before the first token needs them."""
+        if isinstance(self._provider, Jwks):
+            self._provider.start()
 
     def mint(self, user: str, organizations: list[str], seconds: int = USUAL_SECONDS) -> Minted:
-        if self._settings.secret is None:
-            raise Unavailable("This resolver mints no tokens: RESOLVER_TOKEN_SECRET is not set.")
+        if self._secret is None:
+            raise Unavailable("This resolver mints no tokens: it has no RESOLVER_TOKEN_SECRET for HS256.")
         if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
             raise InvalidArgument(f"ttlSeconds must be from {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
         now = int(time.time())
-        claims: dict[str, Any] = {"iat": now, "exp": now + seconds}
-        if self._settings.issuer:
-            claims["iss"] = self._settings.issuer
-        if self._settings.audience:
-            claims["aud"] = self._settings.audience
-        _put(claims, self._settings.user_claim, user)
-        _put(claims, self._settings.organizations_claim, organizations)
-        token = jwt.encode(claims, self._settings.secret.reveal_bytes(), algorithm=_ALGORITHM)
+        said = {"iss": self._settings.own_issuer, "aud": self._settings.audience}
+        claims: dict[str, Any] = {"iat": now, "exp": now + seconds, **{k: v for k, v in said.items() if v}}
+        claims |= self._claims.write(user, organizations)
+        token = jwt.encode(claims, self._secret.reveal_bytes(), algorithm=SYMMETRIC)
         if len(token) > _LONGEST_TOKEN:
             raise InvalidArgument("organizationIds are too many for one token")
         return Minted(token, now + seconds)
 
     def verify(self, token: str) -> EndUser:
-        if self._settings.secret is None or not 0 < len(token) <= _LONGEST_TOKEN:
+        if not 0 < len(token) <= _LONGEST_TOKEN:
             raise Unauthenticated()
+        # Read before the token is verified: should the keys change meanwhile, it isn't remembered as theirs.
+        version = self._provider.version if self._provider else 0
+        seen = _digest(token), version
+        if version >= 0 and (known := self._remembered.get(seen)):
+            return known
+        claims = self._verified(token)
+        who = self._claims.read(claims)
+        if version >= 0:
+            self._remembered.put(seen, who, float(claims["exp"]))
+        return who
+
+    def _verified(self, token: str) -> dict[str, Any]:
         try:
-            # A header that brings its own key, or asks for an extension, is refused before anything is read.
-            if not _KEY_HEADERS.isdisjoint(jwt.get_unverified_header(token)):
-                raise Unauthenticated()
-            claims = jwt.decode(
-                token,
-                self._settings.secret.reveal_bytes(),
-                algorithms=[_ALGORITHM],
-                issuer=self._settings.issuer or None,
-                audience=self._settings.audience or None,
-                leeway=self._settings.leeway,
-                options={"require": self._required, "enforce_minimum_key_length": True},
-            )
+            return self._decoded(token)
         except (jwt.PyJWTError, ValueError):
             raise Unauthenticated() from None
-        return self._end_user(claims)
 
-    def _end_user(self, claims: dict[str, Any]) -> EndUser:
-        user = _claim(claims, self._settings.user_claim)
-        organizations = _claim(claims, self._settings.organizations_claim)
-        if isinstance(organizations, str):
-            organizations = [organizations]
-        if not is_identifier(user) or not isinstance(organizations, list) or not organizations:
+    def _decoded(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        # One that brings its own key, or asks for an extension, is refused before anything is believed.
+        if not _KEY_HEADERS.isdisjoint(header):
             raise Unauthenticated()
-        if not all(map(is_identifier, organizations)):
+        algorithm = str(header.get("alg"))
+        key, issuer = self._key(header.get("kid"), algorithm)
+        audience = self._settings.audience
+        required = ["exp", *(["iss"] if issuer else []), *(["aud"] if audience else [])]
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=issuer or None,
+            audience=audience or None,
+            leeway=self._settings.leeway,
+            options={"require": required, "enforce_minimum_key_length": True},
+        )
+
+    def _key(self, kid: str | None, algorithm: str) -> tuple[bytes | PublicKey, str]:
+        """What the signature is checked with, and whose it is then: the algorithm chooses between our secret
+        and the provider's keys, never how one of these is used."""
+        if algorithm not in self._settings.algorithms:
             raise Unauthenticated()
-        return EndUser(user, frozenset(organizations))
+        if algorithm == SYMMETRIC and self._secret:
+            return self._secret.reveal_bytes(), self._settings.own_issuer
+        key = self._provider.find(kid, algorithm) if self._provider and algorithm != SYMMETRIC else None
+        if key is None:
+            raise Unauthenticated()
+        return key, self._settings.issuer
 
 
-def _claim(claims: dict[str, Any], path: str) -> Any:
-    """A claim by its name, or by a dotted path. The name first: `https://example.com/orgs` holds dots too."""
-    if path in claims:
-        return claims[path]
-    value: Any = claims
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
+def _digest(token: str) -> bytes:
+    """Under which it is remembered: no token itself lies about in memory."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _put(claims: dict[str, Any], path: str, value: Any) -> None:
-    if "://" in path:
-        claims[path] = value
-        return
-    *steps, last = path.split(".")
-    for step in steps:
-        claims = claims.setdefault(step, {})
-    claims[last] = value
+def _provider(settings: TokenSettings) -> Keys | None:
+    if settings.jwks_url:
+        return Jwks(settings.jwks_url, settings.jwks_ca_file)
+    return OneKey(settings.public_key) if settings.public_key else None

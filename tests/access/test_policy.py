@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from resolver.access.policy import Deletion, deletion, may_read, without
-from resolver.access.tokens import EndUser
+from resolver.access.claims import EndUser
+from resolver.access.policy import Deletion, deletion, judge, without
 from resolver.errors import Unavailable
 from resolver.record import Record
 
@@ -19,6 +19,10 @@ def person(user: str, *organizations: str) -> EndUser:
 def record(**changes: Any) -> Record:
     given = {"document": "d", "actor": "ana", "audience": ("ben", "cleo"), "everyone": False}
     return Record(organization="acme", notification="n", **{**given, **changes})
+
+
+def may_read(person: EndUser, record: Record, policy: Any) -> bool:
+    return judge(person, record, policy, sees_document=True).reads
 
 
 TO_ALL = {"everyone": True}

@@ -1,0 +1,152 @@
+"""The team's Permission Provider, asked as Velt asks it: may this person see this document, in this context?
+
+    POST {data: {requests: [{userId, resource: {id, type, source, organizationId, context?}}]}}
+      -> {data: [{userId, resourceId, type, organizationId, hasAccess, expiresAt?}], success: true}
+
+Only an answer that names all four of what was asked, and says `true`, is a yes. Silence, an error, or any
+other shape is a no for now, and not remembered. An answer is, until its `expiresAt` (epoch milliseconds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple, Self, cast
+
+import orjson
+import structlog
+
+from resolver.access.remembered import Remembered
+from resolver.deadline import Deadline
+from resolver.errors import Unanswered
+from resolver.nesting import is_too_deep
+from resolver.outbound.caller import Caller
+from resolver.patience import Patience
+from resolver.settings import PermissionSettings
+
+JSON = dict[str, Any]
+LONGEST_SECONDS = 1.0
+"""Of all a call's questions together; what is left of its deadline may be less."""
+_RESERVE_SECONDS = 0.2
+_MOST_A_CALL = 100
+_LARGEST_ANSWER = 1024 * 1024
+_MOST_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 300.0
+_RESOURCE = "document"
+_SUBJECT = ("userId", "resourceId", "type", "organizationId")
+_log = structlog.get_logger(__name__)
+
+
+class Question(NamedTuple):
+    user: str
+    organization: str
+    document: str
+    access: bytes
+    """`context.access` as JSON; empty when nothing narrows."""
+
+    @classmethod
+    def of(cls, user: str, organization: str, document: str, access: Mapping[str, Any]) -> Self:
+        narrowing = orjson.dumps(access, option=orjson.OPT_SORT_KEYS) if access else b""
+        return cls(user, organization, document, narrowing)
+
+    def as_request(self) -> JSON:
+        context = {"context": {"access": orjson.loads(self.access)}} if self.access else {}
+        return {
+            "userId": self.user,
+            "resource": {
+                "id": self.document,
+                "type": _RESOURCE,
+                "source": "getNotifications",
+                "organizationId": self.organization,
+                **context,
+            },
+        }
+
+    def subject(self) -> tuple[str, ...]:
+        """What an answer must name, in the order of `_SUBJECT`."""
+        return self.user, self.document, _RESOURCE, self.organization
+
+
+class PermissionProvider:
+    def __init__(self, settings: PermissionSettings, connections: int) -> None:
+        self._url = settings.url
+        token = {"authorization": f"Bearer {settings.token.reveal()}"} if settings.token else {}
+        self._headers = {"content-type": "application/json", **token}
+        self._caller = Caller(connections, _LARGEST_ANSWER)
+        self._patience = Patience()
+        self._remembered = Remembered[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+
+    def granted(self, questions: Collection[Question], deadline: Deadline) -> set[Question]:
+        """Those that were answered with a yes, now or not long ago."""
+        known = {question: self._remembered.get(question) for question in questions}
+        granted = {question for question, yes in known.items() if yes}
+        unknown = [question for question, yes in known.items() if yes is None]
+        until = deadline.keeping(_RESERVE_SECONDS).at_most(LONGEST_SECONDS)
+        for batch in _batches(unknown):
+            try:
+                granted |= self._ask(batch, until)
+            except Unanswered as error:
+                _log.warning("permission_provider_unavailable", reason=error.reason)
+        return granted
+
+    def _ask(self, batch: list[Question], until: Deadline) -> set[Question]:
+        answers = _answers(self._called([question.as_request() for question in batch], until))
+        granted = set()
+        for question in batch:
+            found = answers.get(question.subject(), [])
+            verdicts = [answer.get("hasAccess") for answer in found]
+            if verdicts and all(isinstance(yes, bool) for yes in verdicts):
+                # Said twice and differently, it is a no.
+                self._remembered.put(question, all(verdicts), min(map(_expires, found)))
+                granted |= {question} if all(verdicts) else set()
+        return granted
+
+    def _called(self, requests: list[JSON], until: Deadline) -> bytes:
+        if until.remaining() <= 0 or self._patience.is_out():
+            raise Unanswered("no time left, or not answering")
+        body = orjson.dumps({"data": {"requests": requests}})
+        try:
+            answer = self._caller.call("POST", self._url, self._headers, until.remaining(), body)
+        except Unanswered:
+            self._patience.failed()
+            raise
+        self._patience.answered()
+        if not 200 <= answer.status < 300:
+            raise Unanswered(f"HTTP {answer.status}")
+        return answer.body
+
+
+def _batches(questions: list[Question]) -> Iterator[list[Question]]:
+    """An answer doesn't repeat the context that was asked about: no call asks about one document twice."""
+    while questions:
+        first_of: dict[tuple[str, str], Question] = {}
+        for question in questions:
+            first_of.setdefault((question.organization, question.document), question)
+        batch = list(islice(first_of.values(), _MOST_A_CALL))
+        yield batch
+        asked = set(batch)
+        questions = [question for question in questions if question not in asked]
+
+
+def _answers(body: bytes) -> Mapping[tuple[str, ...], list[JSON]]:
+    """By what each is about."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Unanswered("not JSON") from None
+    given = parsed.get("data") if isinstance(parsed, dict) and parsed.get("success") is not False else None
+    if not isinstance(given, list) or is_too_deep(parsed, body):
+        raise Unanswered("another shape")
+    answers: dict[tuple[str, ...], list[JSON]] = {}
+    for answer in given:
+        subject = tuple(answer.get(name) for name in _SUBJECT) if isinstance(answer, dict) else ()
+        if subject and all(isinstance(part, str) for part in subject):
+            answers.setdefault(cast(tuple[str, ...], subject), []).append(answer)
+    return answers
+
+
+def _expires(answer: JSON) -> float:
+    """In epoch seconds; an answer without a time holds for this call alone."""
+    milliseconds = answer.get("expiresAt")
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return 0.0
+    return milliseconds / 1000

@@ -1,0 +1,44 @@
+"""What was found out a moment ago and may be used again: within bounds of number and time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Hashable
+from typing import Generic, NamedTuple, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class _Entry(NamedTuple):
+    value: object
+    until: float
+    expires: float
+
+
+class Remembered(Generic[Key, Value]):
+    """At most so many, the oldest going first; for at most so long, and never past their own expiry."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
+        self._entries: dict[Key, _Entry] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Key) -> Value | None:
+        entry = self._entries.get(key)
+        # Two clocks: the wall's may be set, but it is the one that the expiry goes by.
+        if entry is None or time.monotonic() >= entry.until or time.time() >= entry.expires:
+            return None
+        return entry.value  # type: ignore[return-value]
+
+    def put(self, key: Key, value: Value, expires: float) -> None:
+        """`expires` in epoch seconds."""
+        with self._lock:
+            self._entries.pop(key, None)
+            while len(self._entries) >= self._most:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = _Entry(value, time.monotonic() + self._seconds, expires)

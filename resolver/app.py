@@ -13,9 +13,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from resolver import logs
 from resolver.services import Services, build
 from resolver.settings import Settings, load
-from resolver.web import callback, cors, errors, guards, metrics, mirror, ops, token
+from resolver.web import callback, errors, guards, metrics, mirror, ops, token
 from resolver.web import request as current
 from resolver.web.body import LARGEST_BODY
+from resolver.web.cors import Cors
 from resolver.web.errors import Shape, callback_shape, velt_shape
 
 
@@ -36,6 +37,14 @@ SURFACES = (
     Surface("ops", ops.blueprint, guards.anyone, always=True),
 )
 
+_SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    # Nothing here is a page: whoever opens a reply as one finds no script, frame or referrer in it.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _log = structlog.get_logger(__name__)
 
 
@@ -51,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.before_request(partial(current.begin, settings.deadline_ms / 1000))
     app.teardown_request(lambda _error: current.end())
-    app.after_request(partial(_finish, settings.cors_origins))
+    app.after_request(partial(_finish, Cors(settings.cors_origins, bool(settings.token.cookie))))
     errors.register(app, shape_of)
     for surface in SURFACES:
         if surface.always or surface.name in settings.surfaces:
@@ -75,12 +84,11 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
     return blueprint
 
 
-def _finish(cors_origins: frozenset[str], response: Response) -> Response:
+def _finish(cors: Cors, response: Response) -> Response:
     response.headers["X-Request-Id"] = current.request_id()
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(_SECURITY_HEADERS)
     if request.path.startswith(callback.PREFIX):
-        cors.add_headers(response, request.headers.get("origin"), cors_origins)
+        cors.add_headers(response, request.headers.get("origin"))
     _log.info(
         "request",
         surface=request.blueprint or "none",

@@ -29,6 +29,10 @@ class Deadline:
         """An earlier one, so that some time is left for what comes after."""
         return Deadline(self.at - seconds)
 
+    def at_most(self, seconds: float) -> Deadline:
+        """This one, or so long from now when that is sooner."""
+        return Deadline(min(self.at, time.monotonic() + seconds))
+
     def require(self, seconds: float) -> None:
         """Better no answer now than one that comes too late."""
         if self.remaining() < seconds:

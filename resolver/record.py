@@ -72,9 +72,10 @@ class Record:
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
             raise Unreadable() from None
 
-    def open_to_all(self) -> bool:
-        """Everyone in the organization was sent it, and nothing narrows who that is."""
-        return self.everyone and not self.verified and not self.private.get("context", {}).get("access")
+    def access(self) -> Mapping[str, Any]:
+        """`context.access`: who reads must match it; empty when it narrows nothing."""
+        found: Mapping[str, Any] = self.private.get("context", {}).get("access") or {}
+        return found
 
     def matches(self, filters: Mapping[str, Any]) -> bool:
         """Whether Velt's filters mean it too, as far as that is known here."""

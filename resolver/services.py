@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from redis import Redis
 
 from resolver.access.callers import Callers
+from resolver.access.documents import Documents
+from resolver.access.permissions import PermissionProvider
 from resolver.access.tokens import Tokens
+from resolver.limits.calls import Calls
+from resolver.limits.failures import Failures
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.delivery import Delivery
@@ -16,6 +20,7 @@ from resolver.notifications.get import GetNotifications
 from resolver.notifications.telling import GRACE_MS, SAY_SO_SECONDS, Rarely, Telling
 from resolver.notifications.update import UpdateNotifications
 from resolver.notifications.worker import Worker
+from resolver.outbound.breaker import Breaker
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.settings import Settings
@@ -24,7 +29,6 @@ from resolver.vault.envelope import Envelope
 from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.store import Vault
-from resolver.velt.breaker import Breaker
 from resolver.velt.client import VeltClient
 
 THREADS = 8
@@ -41,6 +45,7 @@ class Stores:
     vault: Vault
     outbox: Outbox
     redis: Redis
+    keyspace: Keyspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Services:
     get: GetNotifications
     delete: DeleteNotifications
     delivery: Delivery
+    calls: Calls | None
+    failures: Failures | None
 
 
 def build(settings: Settings) -> Services:
@@ -67,19 +74,29 @@ def build(settings: Settings) -> Services:
     telling = Telling(
         vault, outbox, velt, Breaker(), settings.deadline_ms + GRACE_MS, Rarely(SAY_SO_SECONDS), slots
     )
+    tokens = Tokens(settings.token)
+    tokens.start()
+    limit = settings.rate_limit
     return Services(
         settings=settings,
         vault=vault,
         outbox=outbox,
         velt=velt,
         callers=Callers(settings.velt_api_key, settings.caller_tokens),
-        tokens=Tokens(settings.token),
+        tokens=tokens,
         add=AddNotification(vault, outbox, telling, settings.people),
         update=UpdateNotifications(vault, telling, settings.people),
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
-        delivery=Delivery(vault, settings.read_policy, settings.delete_policy),
+        delivery=build_delivery(settings, vault),
+        calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
+        failures=Failures(limit) if limit else None,
     )
+
+
+def build_delivery(settings: Settings, vault: Vault) -> Delivery:
+    provider = PermissionProvider(settings.permission, THREADS) if settings.permission else None
+    return Delivery(vault, settings.read_policy, settings.delete_policy, Documents(provider))
 
 
 def build_worker(settings: Settings) -> Worker:
@@ -93,7 +110,7 @@ def build_stores(settings: Settings, connections: int = 2) -> Stores:
     redis = connect(settings.redis_url, connections)
     keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
     vault = Vault(redis, keyspace, envelope, settings.retention_days)
-    return Stores(vault, Outbox(redis, vault.guard, envelope), redis)
+    return Stores(vault, Outbox(redis, vault.guard, envelope), redis, keyspace)
 
 
 def build_velt(settings: Settings, connections: int = 1) -> VeltClient:

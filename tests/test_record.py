@@ -49,14 +49,3 @@ def test_the_reply_is_the_id_with_the_content_spliced_in(content: dict[str, Any]
 def test_bytes_that_are_no_record_are_unreadable(plaintext: bytes) -> None:
     with pytest.raises(Unreadable):
         Record.from_bytes(plaintext)
-
-
-def test_it_is_open_to_all_only_when_nothing_narrows_it() -> None:
-    def make(**changes: Any) -> Record:
-        return Record("acme", "n", "doc", "ana", **changes)
-
-    assert make().open_to_all()
-    assert make(private={"context": {"access": {}}}).open_to_all()
-    assert not make(everyone=False).open_to_all()
-    assert not make(verified=True).open_to_all()
-    assert not make(private={"context": {"access": {"team": "red"}}}).open_to_all()

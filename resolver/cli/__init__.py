@@ -8,7 +8,7 @@ from resolver import __version__
 from resolver.cli.check import check
 from resolver.cli.dev import dev
 from resolver.cli.keys import keys
-from resolver.cli.notifications import inspect, split, token
+from resolver.cli.notifications import explain, inspect, split, token
 from resolver.cli.outbox import outbox
 from resolver.cli.serve import serve
 from resolver.cli.worker import worker
@@ -32,5 +32,5 @@ def main() -> None:
     """Self-hosted notification resolver for Velt: content stays in your Redis, Velt gets identifiers."""
 
 
-for command in (dev, serve, worker, check, keys, token, split, inspect, outbox, workspace):
+for command in (dev, serve, worker, check, keys, token, split, inspect, explain, outbox, workspace):
     main.add_command(command)

@@ -10,8 +10,9 @@ from typing import Literal
 
 import click
 
+from resolver.access.jwks import fetch
 from resolver.deadline import Deadline
-from resolver.errors import SettingsError, VaultUnavailable, VeltRefused, VeltUnavailable
+from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
 from resolver.record import Record
 from resolver.services import build_stores
 from resolver.settings import Settings, load
@@ -61,14 +62,29 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     for warning in settings.warnings:
         yield Finding("warn", "settings", warning)
     if "callback" in settings.surfaces:
-        if settings.token.secret is None:
+        if settings.token.secret is None and not settings.token.has_provider:
             yield Finding(
-                "warn", "callback", "no RESOLVER_TOKEN_SECRET: end users cannot read, only backends can"
+                "warn",
+                "callback",
+                "no key to believe tokens by (RESOLVER_TOKEN_SECRET): only backends can read",
             )
+        yield from _key_set(settings)
         if not settings.cors_origins:
             yield Finding(
                 "warn", "callback", "no RESOLVER_CORS_ORIGINS: browsers on another origin cannot read"
             )
+
+
+def _key_set(settings: Settings) -> Iterator[Finding]:
+    if not settings.token.jwks_url:
+        return
+    try:
+        usable = fetch(settings.token.jwks_url, settings.token.jwks_ca_file, _VELT_SECONDS)
+    except Unanswered as error:
+        yield Finding("fail", "callback", f"the key set cannot be had ({error.reason})")
+        return
+    outcome: Literal["ok", "fail"] = "ok" if usable else "fail"
+    yield Finding(outcome, "callback", f"the key set has {usable} usable keys")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

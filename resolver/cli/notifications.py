@@ -7,9 +7,11 @@ from typing import Any, TextIO
 
 import click
 
+from resolver.access.claims import EndUser
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
+from resolver.deadline import Deadline
 from resolver.record import Record
-from resolver.services import build_stores
+from resolver.services import build_delivery, build_stores
 from resolver.settings import load
 from resolver.split import People, Split, split_add, split_update
 from resolver.velt import requests
@@ -52,6 +54,34 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
     if notification not in held:
         raise click.ClickException("Not held here: never added, expired or deleted.")
     click.echo(json.dumps(_described(held[notification]), indent=None if as_json else 2, ensure_ascii=False))
+
+
+@click.command()
+@click.argument("organization")
+@click.argument("notification")
+@click.option("--user", required=True, help="The end user's id, as Velt knows it.")
+@click.option("--document", "documents", multiple=True, help="That their token names. Repeat for several.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def explain(
+    organization: str, notification: str, user: str, documents: tuple[str, ...], as_json: bool
+) -> None:
+    """Say why somebody of an organization does or doesn't get a notification. For operators: callers are
+    never told. Under the document policy the Permission Provider is asked, as it would be for a read."""
+    settings = load()
+    vault = build_stores(settings).vault
+    person = EndUser(user, frozenset({organization}), frozenset(documents))
+    deadline = Deadline.after(settings.deadline_ms / 1000)
+    verdict = build_delivery(settings, vault).explain(person, organization, notification, deadline)
+    if vault.unreadable:
+        raise click.ClickException("Held, but it does not open with these keys.")
+    reads = verdict is not None and verdict.reads
+    why = verdict.value if verdict else "it is not held here: never added, expired or deleted"
+    if as_json:
+        click.echo(json.dumps({"reads": reads, "why": why, "policy": settings.read_policy}))
+    else:
+        click.echo(
+            f"{user} {'reads' if reads else 'does not read'} it: {why} (policy {settings.read_policy})."
+        )
 
 
 @click.command()

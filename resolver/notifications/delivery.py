@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from resolver.access.callers import Backend
-from resolver.access.policy import DeletePolicy, Deletion, ReadPolicy, deletion, may_read, without
-from resolver.access.tokens import EndUser
+from resolver.access.claims import EndUser
+from resolver.access.documents import Documents
+from resolver.access.policy import (
+    DeletePolicy,
+    Deletion,
+    ReadPolicy,
+    Verdict,
+    deletion,
+    is_near,
+    judge,
+    without,
+)
 from resolver.command import Entry, Place
+from resolver.deadline import Deadline
 from resolver.errors import PermissionDenied
 from resolver.notifications.telling import removal
 from resolver.record import Record
@@ -22,14 +33,26 @@ class Delivery:
     vault: Vault
     read_policy: ReadPolicy
     delete_policy: DeletePolicy
+    documents: Documents
 
-    def read(self, reader: Reader, organization: str, notifications: Sequence[str]) -> list[Record]:
+    def read(
+        self, reader: Reader, organization: str, notifications: Sequence[str], deadline: Deadline
+    ) -> list[Record]:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
         forbidden and in another organization are all simply absent."""
         if not _belongs(reader, organization):
             return []
-        held = self.vault.read(organization, notifications)
-        return [record for record in held.values() if self._may_read(reader, record)]
+        held = self.vault.read(organization, notifications).values()
+        if isinstance(reader, Backend):
+            return list(held)
+        return [record for record, why in self._judged(reader, held, deadline) if why.reads]
+
+    def explain(
+        self, person: EndUser, organization: str, notification: str, deadline: Deadline
+    ) -> Verdict | None:
+        """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
+        held = self.vault.read(organization, [notification]).values()
+        return next((why for _, why in self._judged(person, held, deadline)), None)
 
     def delete(self, reader: Reader, organization: str, notification: str) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
@@ -42,8 +65,14 @@ class Delivery:
         elif _belongs(reader, organization):
             self.vault.change(organization, notification, lambda r: self._after(reader, r, unless_told))
 
-    def _may_read(self, reader: Reader, record: Record) -> bool:
-        return isinstance(reader, Backend) or may_read(reader, record, self.read_policy)
+    def _judged(
+        self, person: EndUser, held: Collection[Record], deadline: Deadline
+    ) -> list[tuple[Record, Verdict]]:
+        seen: set[str] = set()
+        if self.read_policy == "document":
+            near = (record for record in held if is_near(person, record))
+            seen = self.documents.seen_by(person, near, deadline)
+        return [(r, judge(person, r, self.read_policy, sees_document=r.notification in seen)) for r in held]
 
     def _after(self, person: EndUser, record: Record, unless_told: Entry) -> Changed:
         match deletion(person, record, self.delete_policy):

@@ -8,6 +8,7 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {pNN}c:<digest>   its commands that Velt hasn't had yet    hash
     {pNN}q            which notifications have some, by when   sorted set of digests
     {pNN}d            commands given up                        hash, by digest and position
+    vnr:calls:<digest>  a person's calls in the present window of RESOLVER_RATE_LIMIT    counter
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ class Keyspace:
         digest = self._digest(organization, notification)
         partition = digest[0] % PARTITIONS
         return f"{{p{partition:02d}}}n:{base64.urlsafe_b64encode(digest).decode()}"
+
+    def calls(self, user: str) -> str:
+        digest = hashlib.blake2b(
+            user.encode(), key=self._key, digest_size=_DIGEST_BYTES, person=b"calls"
+        ).digest()
+        return f"vnr:calls:{base64.urlsafe_b64encode(digest).decode()}"
 
     def fingerprint(self) -> str:
         """Tells two index keys apart without telling anything about either."""

@@ -61,17 +61,22 @@ def _parsed(body: bytes) -> JSON:
         raise InvalidArgument("The body must be a JSON object.")
     if is_too_deep(parsed, body):
         raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
-    if _LONG_NUMBER.search(body):
-        _refuse_inexact(body)
+    # Each key has a colon: as many colons as there are keys at the top, and nothing can be said twice.
+    if body.count(b":") > len(parsed) or _LONG_NUMBER.search(body):
+        json.loads(body, parse_int=_exact, object_pairs_hook=_said_once)
     return parsed
 
 
-def _refuse_inexact(body: bytes) -> None:
-    """Integers of more than 64 bits would become floats, and other numbers, without a word."""
+def _exact(digits: str) -> int:
+    """Of more than 64 bits, it would become a float, and another number, without a word."""
+    if not -(2**63) <= (number := int(digits)) < 2**64:
+        raise InvalidArgument("The body holds an integer of more than 64 bits.")
+    return number
 
-    def exact(digits: str) -> int:
-        if not -(2**63) <= (number := int(digits)) < 2**64:
-            raise InvalidArgument("The body holds an integer of more than 64 bits.")
-        return number
 
-    json.loads(body, parse_int=exact)
+def _said_once(pairs: list[tuple[str, Any]]) -> JSON:
+    """Of two values for one key the last would win here, and perhaps the first for whoever looked before."""
+    said = dict(pairs)
+    if len(said) < len(pairs):
+        raise InvalidArgument("The body gives a key twice.")
+    return said

@@ -12,16 +12,16 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from resolver.access.tokens import EndUser
+from resolver.access.claims import EndUser
 from resolver.errors import InvalidArgument
-from resolver.fields import LONGEST_ID, as_notification_id
+from resolver.fields import as_notification_id
 from resolver.notifications.delivery import Reader
 from resolver.record import Record
 from resolver.services import Services
-from resolver.web import cors
 from resolver.web.body import read_json
+from resolver.web.cors import Cors
 from resolver.web.errors import json_reply
-from resolver.web.request import reader
+from resolver.web.request import deadline, reader
 
 JSON = dict[str, Any]
 PREFIX = "/api/velt/notifications/"
@@ -30,14 +30,23 @@ MOST_IDS = 1000
 
 def blueprint(services: Services) -> Blueprint:
     callback = Blueprint("callback", __name__)
+    cors = Cors(services.settings.cors_origins, bool(services.settings.token.cookie))
+    withheld = services.settings.withheld_headline
+
+    def stubs(asked: list[str], records: list[Record]) -> list[JSON]:
+        """What stands for each absent id, whatever the reason it is absent."""
+        found = {record.notification for record in records}
+        absent = [id_ for id_ in asked if id_ not in found] if withheld else []
+        return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
 
     def get() -> Response:
         body = _body()
         notifications = _notification_ids(body)
         if not notifications:
-            return json_reply(_found([]))
+            return json_reply(_found([], []))
         organization = _organization(body, reader())
-        return json_reply(_found(services.delivery.read(reader(), organization, notifications)))
+        records = services.delivery.read(reader(), organization, notifications, deadline())
+        return json_reply(_found(records, stubs(notifications, records)))
 
     def delete() -> Response:
         body = _body()
@@ -48,7 +57,7 @@ def blueprint(services: Services) -> Blueprint:
         return json_reply({"success": True, "statusCode": 200})
 
     def preflight() -> Response:
-        return cors.preflight(request.headers.get("origin"), services.settings.cors_origins)
+        return cors.preflight(request.headers.get("origin"))
 
     for view in (get, delete):
         path = PREFIX + view.__name__
@@ -73,8 +82,7 @@ def _notification_ids(body: JSON) -> list[str]:
     ids = [as_notification_id(value) for value in given]
     if None in ids:
         raise InvalidArgument("notificationIds must be strings")
-    # Nothing is kept under an id this long: absent, like any other unknown one.
-    return list(dict.fromkeys(id_ for id_ in ids if id_ and len(id_) <= LONGEST_ID))
+    return list(dict.fromkeys(filter(None, ids)))
 
 
 def _organization(body: JSON, who: Reader) -> str:
@@ -95,7 +103,8 @@ def _organization(body: JSON, who: Reader) -> str:
     raise InvalidArgument("organizationId is required")
 
 
-def _found(records: Iterable[Record]) -> bytes:
+def _found(records: Iterable[Record], stubs: Iterable[JSON]) -> bytes:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
-    items = b",".join(orjson.dumps(r.notification) + b":" + r.reply_json() for r in records)
-    return b'{"data":{' + items + b'},"success":true,"statusCode":200}'
+    items = [orjson.dumps(r.notification) + b":" + r.reply_json() for r in records]
+    items += [orjson.dumps(stub["notificationId"]) + b":" + orjson.dumps(stub) for stub in stubs]
+    return b'{"data":{' + b",".join(items) + b'},"success":true,"statusCode":200}'

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Response
 
 _METHODS = "POST"
@@ -13,18 +15,25 @@ _EXPOSED = "x-request-id, retry-after"
 _MAX_AGE_SECONDS = "600"
 
 
-def add_headers(response: Response, origin: str | None, allowed: frozenset[str]) -> Response:
-    response.headers.add("Vary", "Origin")
-    if origin in allowed:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
-    return response
+@dataclass(frozen=True, slots=True)
+class Cors:
+    origins: frozenset[str]
+    credentials: bool
+    """Whether a page may have the browser send its cookies along."""
 
+    def add_headers(self, response: Response, origin: str | None) -> Response:
+        response.headers.add("Vary", "Origin")
+        if origin in self.origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+            if self.credentials:
+                response.headers["Access-Control-Allow-Credentials"] = "true"
+        return response
 
-def preflight(origin: str | None, allowed: frozenset[str]) -> Response:
-    response = Response(status=204)
-    if origin in allowed:
-        response.headers["Access-Control-Allow-Methods"] = _METHODS
-        response.headers["Access-Control-Allow-Headers"] = _HEADERS
-        response.headers["Access-Control-Max-Age"] = _MAX_AGE_SECONDS
-    return response
+    def preflight(self, origin: str | None) -> Response:
+        response = Response(status=204)
+        if origin in self.origins:
+            response.headers["Access-Control-Allow-Methods"] = _METHODS
+            response.headers["Access-Control-Allow-Headers"] = _HEADERS
+            response.headers["Access-Control-Max-Age"] = _MAX_AGE_SECONDS
+        return response

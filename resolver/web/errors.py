@@ -20,6 +20,7 @@ from resolver.errors import (
     NotJson,
     ResolverError,
     TooLarge,
+    TooManyCalls,
     Unreadable,
     VaultUnavailable,
     VeltRefused,
@@ -34,6 +35,7 @@ _STATUS = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
 }
@@ -79,7 +81,7 @@ def register(app: Flask, shape_of: Callable[[str], Shape]) -> None:
     def render(error: ResolverError) -> Response:
         status = http_status(error)
         reply = json_reply(shape_of(request.path)(error, status), status)
-        if isinstance(error, VeltRefused) and error.retry_after:
+        if isinstance(error, VeltRefused | TooManyCalls) and error.retry_after:
             reply.headers["Retry-After"] = error.retry_after
         return reply
 

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from flask import Request
 
 from resolver.access.callers import Backend
+from resolver.access.claims import EndUser
 from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
+from resolver.settings import Settings
 
 Guard = Callable[[Services, Request], Reader | None]
+_API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 
 
 def anyone(_services: Services, _request: Request) -> None:
@@ -20,9 +23,7 @@ def anyone(_services: Services, _request: Request) -> None:
 
 
 def backend(services: Services, request: Request) -> Backend:
-    return services.callers.authenticate(
-        request.headers.get("x-velt-api-key"), request.headers.get("x-velt-auth-token")
-    )
+    return services.callers.authenticate(request.headers.get(_API_KEY), request.headers.get(_AUTH_TOKEN))
 
 
 def prometheus(services: Services, request: Request) -> None:
@@ -32,10 +33,8 @@ def prometheus(services: Services, request: Request) -> None:
         if services.settings.mode == "production":
             raise NotFound()
         return
-    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not presented:
-        raise Unauthenticated()
-    if not token.matches(presented.strip()):
+    presented = _bearer(request)
+    if not token.matches(presented):
         raise PermissionDenied()
 
 
@@ -43,13 +42,37 @@ def reader(services: Services, request: Request) -> Reader | None:
     """An end user by token, or a trusted backend by the mirror's headers. Every failure is the same 401."""
     if request.method == "OPTIONS":
         return None  # a preflight carries no credential, and gets nothing but CORS headers
-    authorization = request.headers.get("authorization")
-    if authorization is None:
-        try:
-            return backend(services, request)
-        except (PermissionDenied, Unauthenticated):
-            raise Unauthenticated() from None
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer":
+    try:
+        who = _reader(services, request)
+    except (PermissionDenied, Unauthenticated):
+        if services.failures:
+            services.failures.count(request.remote_addr or "")
+        raise Unauthenticated() from None
+    if services.calls and isinstance(who, EndUser):
+        services.calls.count(who.user)
+    return who
+
+
+def _reader(services: Services, request: Request) -> Reader:
+    """By the first credential that is there; should it fail, no other is tried."""
+    if "authorization" in request.headers:
+        return services.tokens.verify(_bearer(request))
+    if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
+        return backend(services, request)
+    return services.tokens.verify(_cookie(services.settings, request))
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not presented.strip():
         raise Unauthenticated()
-    return services.tokens.verify(token.strip())
+    return presented.strip()
+
+
+def _cookie(settings: Settings, request: Request) -> str:
+    """Browsers send a cookie whichever page made them call, so that page must be one of ours. Two of one
+    name, and somebody on a neighbouring domain may have planted one."""
+    found = request.cookies.getlist(settings.token.cookie) if settings.token.cookie else []
+    if len(found) != 1 or request.headers.get("origin") not in settings.cors_origins:
+        raise Unauthenticated()
+    return found[0]

@@ -91,7 +91,7 @@ def make_api(resolver_environment: dict[str, str]) -> Callable[..., Api]:
     """A resolver with changed settings."""
 
     def make(**changes: str) -> Api:
-        return Api(create_app(load({**resolver_environment, **changes})).test_client())
+        return Api(create_app(load({**resolver_environment, **changes})).test_client(use_cookies=False))
 
     return make
 

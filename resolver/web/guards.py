@@ -45,10 +45,10 @@ def reader(services: Services, request: Request) -> Reader | None:
     try:
         who = _reader(services, request)
     except (PermissionDenied, Unauthenticated):
-        if services.failures:
+        if services.failures is not None:
             services.failures.count(request.remote_addr or "")
         raise Unauthenticated() from None
-    if services.calls and isinstance(who, EndUser):
+    if services.calls is not None and isinstance(who, EndUser):
         services.calls.count(who.user)
     return who
 

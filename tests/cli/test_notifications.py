@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
+from tests.access.test_permissions import answering
+from tests.servers import Service, running
 from tests.support import Api, keys_of, notification
 
 Write = Callable[[str, str], Path]
@@ -77,6 +79,52 @@ def test_inspect_tells_damage_from_absence(
     redis.set(keys_of(redis)[0], b"damaged")
     done = run("inspect", "acme", "n-1", env=resolver_environment)
     assert (done.exit_code, "does not open" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("user", "changes", "reads", "why"),
+    [
+        ("ben", {}, True, "addressed to them"),
+        ("ana", {}, True, "own action"),
+        ("zoe", {}, False, "not addressed"),
+        ("zoe", {"notifyAll": True}, True, "everyone"),
+        ("zoe", {"notifyAll": True, "context": {"access": {"team": "red"}}}, False, "context.access"),
+        ("zoe", {"notifyAll": True, "verifyUserPermissions": True}, False, "verifyUserPermissions"),
+    ],
+)
+def test_explain_says_why(  # noqa: PLR0917
+    api: Api, resolver_environment: dict[str, str], user: str, changes: Any, reads: bool, why: str
+) -> None:
+    api.add(**changes)
+    done = run("explain", "acme", "n-1", "--user", user, "--json", env=resolver_environment)
+    said = json.loads(done.output)
+    assert (said["reads"], why in said["why"], said["policy"]) == (reads, True, "recipient")
+    spoken = run("explain", "acme", "n-1", "--user", user, env=resolver_environment)
+    assert (spoken.exit_code, spoken.output.count("\n")) == (0, 1)
+
+
+def test_explain_tells_who_left_and_what_is_not_held(api: Api, resolver_environment: dict[str, str]) -> None:
+    api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
+    api.erase("n-1")
+    left = run("explain", "acme", "n-1", "--user", "ben", env=resolver_environment)
+    assert "took themselves out" in left.output
+    absent = run("explain", "acme", "nothing", "--user", "ben", env=resolver_environment)
+    assert "not held here" in absent.output
+
+
+def test_explain_asks_who_may_see_the_document(api: Api, resolver_environment: dict[str, str]) -> None:
+    api.add()
+    with running(Service(body=answering("doc-1"))) as service:
+        asking = {"RESOLVER_READ_POLICY": "document", "RESOLVER_PERMISSION_URL": service.url}
+        env = {**resolver_environment, **asking}
+        assert "may see the document" in run("explain", "acme", "n-1", "--user", "zoe", env=env).output
+        service.status = 500
+        assert "nobody said" in run("explain", "acme", "n-1", "--user", "zoe", env=env).output
+    claimed = {"RESOLVER_READ_POLICY": "document", "RESOLVER_TOKEN_DOCUMENTS_CLAIM": "docs"}
+    arguments = ("explain", "acme", "n-1", "--user", "zoe")
+    env = {**resolver_environment, **claimed}
+    assert "nobody said" in run(*arguments, env=env).output
+    assert "may see the document" in run(*arguments, "--document", "doc-1", env=env).output
 
 
 def test_a_minted_token_opens_the_callback(api: Api, resolver_environment: dict[str, str]) -> None:

@@ -33,6 +33,9 @@ BODIES = {
     "100,000 objects deep": b'{"data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
     "100 deep": b'{"data":' + b'{"a":' * 100 + b"1" + b"}" * 100 + b"}",
     "an integer of 65 bits": b'{"data":{"organizationId":18446744073709551616},"notificationIds":[1]}',
+    "a key twice": b'{"organizationId":"acme","organizationId":"zeta","notificationIds":[]}',
+    "a key twice, spelt otherwise": b'{"notificationIds":[],"notificationId\\u0073":["n"]}',
+    "a key twice, far inside": b'{"data":{"a":[{"b":{"c":1,"d":2,"c":3}}]}}',
     "two mebibytes": b'{"data":{"x":"' + b"x" * 2**21 + b'"}}',
 }
 UNNEEDED = "/v2/workspace/notificationconfig/get"  # takes no body at all

@@ -9,8 +9,9 @@ import pytest
 from resolver.app import SURFACES, create_app
 from resolver.settings import load
 from resolver.web import guards
-from tests.support import BACKEND, Api, environment
+from tests.support import BACKEND, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, environment, signed
 
+ORIGIN = "https://app.example.com"
 OPEN = {"/livez", "/readyz"}
 METRICS = "metrics-token-for-tests-0123456789abcdef"
 
@@ -35,16 +36,41 @@ def test_without_a_credential_nothing_but_the_open_paths_answers(make_api: Calla
             assert rule.rule in OPEN or reply.status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/v2/notifications/get", "/api/velt/token"])
-def test_an_end_users_token_opens_no_surface_of_the_backend(api: Api, path: str) -> None:
-    token = api.token("ben", "acme")
-    for headers in ({"authorization": f"Bearer {token}"}, {**BACKEND, "x-velt-auth-token": token}):
-        assert api.post(path, {"data": {}}, headers).status_code in (401, 403)
+CREDENTIALS: dict[str, dict[str, str]] = {
+    "mirror": BACKEND,
+    "callback": {"authorization": f"Bearer {signed('ben', 'acme')}"},
+    "cookie": {"cookie": f"session={signed('ben', 'acme')}", "origin": ORIGIN},
+    "metrics": {"authorization": f"Bearer {METRICS}"},
+    "velt": {**BACKEND, "x-velt-auth-token": VELT_TOKEN},
+    "velt as a bearer": {"authorization": f"Bearer {VELT_TOKEN}"},
+    "the caller's token as a bearer": {"authorization": f"Bearer {CALLER_TOKEN}"},
+    "an end user's token as a caller's": {**BACKEND, "x-velt-auth-token": signed("ben", "acme")},
+    "the metrics token as a caller's": {**BACKEND, "x-velt-auth-token": METRICS},
+    "the token secret": {"authorization": f"Bearer {TOKEN_SECRET}"},
+    "nothing": {},
+}
+OPENED_BY = {
+    "mirror": {"mirror"},
+    "callback": {"callback", "cookie", "mirror"},
+    "token": {"mirror"},
+    "metrics": {"metrics"},
+    "ops": set(CREDENTIALS),
+}
 
 
-def test_velts_own_token_opens_nothing(api: Api) -> None:
-    velts = {**BACKEND, "x-velt-auth-token": "velt-auth-token-for-tests"}
-    for path in ("/v2/notifications/get", "/api/velt/token", "/api/velt/notifications/get"):
-        assert api.post(path, {"data": {}}, velts).status_code in (401, 403)
-        bearer = {"authorization": "Bearer velt-auth-token-for-tests"}
-        assert api.post(path, {"data": {}}, bearer).status_code == 401
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_each_credential_opens_its_own_surface_and_no_other(make_api: Callable[..., Api], name: str) -> None:
+    api = make_api(
+        RESOLVER_METRICS_TOKEN=METRICS, RESOLVER_TOKEN_COOKIE="session", RESOLVER_CORS_ORIGINS=ORIGIN
+    )
+    for rule in api.client.application.url_map.iter_rules():
+        surface = rule.endpoint.split(".")[0]
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            reply = api.client.open(
+                rule.rule,
+                method=method,
+                data="{",
+                headers={**CREDENTIALS[name], "content-type": "application/json"},
+            )
+            refused = reply.status_code in (401, 403)
+            assert refused is (name not in OPENED_BY[surface]), (name, rule, reply.status_code)

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test nightly lint format bench lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -15,6 +15,9 @@ run: $(INSTALLED) ## Run everything here: a Redis, a Velt sandbox, the resolver 
 
 test: $(INSTALLED) ## Run the tests
 	@$(BIN)/pytest
+
+nightly: $(INSTALLED) ## Run the generated tests with tens of thousands of examples
+	@$(BIN)/pytest -m fuzz --hypothesis-profile=nightly --hypothesis-show-statistics --timeout=7200
 
 lint: $(INSTALLED) ## Check style and types
 	@$(BIN)/ruff check

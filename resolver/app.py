@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from resolver import logs
 from resolver.services import Services, build
 from resolver.settings import Settings, load
-from resolver.web import callback, errors, guards, metrics, mirror, ops, token
+from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, token
 from resolver.web import request as current
 from resolver.web.body import LARGEST_BODY
 from resolver.web.cors import Cors
@@ -34,6 +34,7 @@ SURFACES = (
     Surface("callback", callback.blueprint, guards.reader),
     Surface("token", token.blueprint, guards.backend),
     Surface("metrics", metrics.blueprint, guards.prometheus),
+    Surface("docs", docs.blueprint, guards.anyone),
     Surface("ops", ops.blueprint, guards.anyone, always=True),
 )
 

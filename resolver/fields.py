@@ -5,11 +5,12 @@ marshmallow's own fields turn "10" into 10 and 1 into True; Velt doesn't, and ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields
 
+JSON = dict[str, Any]
 LONGEST_ID = 512
 _LARGEST_EXACT = 2**53 - 1
 
@@ -18,10 +19,16 @@ def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
 
 
+IDENTIFIER: JSON = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": r"\S"}
+_PERSON: JSON = {"type": "object", "required": ["userId"], "properties": {"userId": IDENTIFIER}}
+
+
 class Strict(fields.Field[Any]):
-    """A field with one rule. `expected` completes the sentence "<path> …"."""
+    """A field with one rule. `expected` completes the sentence "<path> …"; `described` is the rule as a JSON
+    schema, as far as one can say it."""
 
     expected = "is not valid"
+    described: Mapping[str, Any] = {}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -42,6 +49,7 @@ class Strict(fields.Field[Any]):
 
 class Text(Strict):
     expected = "must be a string"
+    described: Mapping[str, Any] = {"type": "string"}
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, str)
@@ -49,6 +57,7 @@ class Text(Strict):
 
 class Identifier(Strict):
     expected = f"must be a string of 1 to {LONGEST_ID} characters"
+    described = IDENTIFIER
 
     def holds(self, value: Any) -> bool:
         return is_identifier(value)
@@ -56,6 +65,7 @@ class Identifier(Strict):
 
 class Flag(Strict):
     expected = "must be true or false"
+    described: Mapping[str, Any] = {"type": "boolean"}
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, bool)
@@ -63,6 +73,7 @@ class Flag(Strict):
 
 class Mapped(Strict):
     expected = "must be an object"
+    described: Mapping[str, Any] = {"type": "object"}
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, dict)
@@ -72,6 +83,7 @@ class OneOf(Strict):
     def __init__(self, *options: str, **kwargs: Any) -> None:
         self.options = options
         self.expected = f"must be one of {', '.join(options)}"
+        self.described = {"type": "string", "enum": list(options)}
         super().__init__(**kwargs)
 
     def holds(self, value: Any) -> bool:
@@ -84,6 +96,7 @@ class Whole(Strict):
     def __init__(self, low: int, high: int, **kwargs: Any) -> None:
         self.low, self.high = low, high
         self.expected = f"must be an integer from {low} to {high}"
+        self.described = {"type": "integer", "minimum": low, "maximum": high}
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
@@ -99,9 +112,12 @@ class Identifiers(Strict):
     """A list of ids, checked in one pass."""
 
     each: Callable[[Any], bool] = staticmethod(is_identifier)
+    item: JSON = IDENTIFIER
 
     def __init__(self, *, most: int | None = None, least: int = 0, **kwargs: Any) -> None:
         self.most, self.least = most, least
+        most_items = {"maxItems": most} if most else {}
+        self.described = {"type": "array", "items": self.item, "minItems": least, **most_items}
         bounds = f"{least} to {most} " if most else f"at least {least} " if least else ""
         self.expected = f"must be a list of {bounds}ids, each a string of 1 to {LONGEST_ID} characters"
         super().__init__(**kwargs)
@@ -116,6 +132,7 @@ class Identifiers(Strict):
 
 
 class Person(Strict):
+    described = _PERSON
     expected = f"must be an object whose userId is a string of 1 to {LONGEST_ID} characters"
 
     def holds(self, value: Any) -> bool:
@@ -123,6 +140,7 @@ class Person(Strict):
 
 
 class People(Strict):
+    described: Mapping[str, Any] = {"type": "array", "items": _PERSON}
     expected = f"must be a list of objects, each with a userId of 1 to {LONGEST_ID} characters"
 
     def holds(self, value: Any) -> bool:

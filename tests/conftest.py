@@ -7,7 +7,9 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 from redis import BlockingConnectionPool, Redis
 
 from resolver.app import create_app
@@ -17,6 +19,13 @@ from resolver.sandbox import start
 from resolver.services import Services
 from resolver.settings import load
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
+
+# Examples of each generated test that doesn't say itself how many: enough to notice, or all night's.
+for name, examples in {"sample": 150, "nightly": 30_000}.items():
+    hypothesis.settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+hypothesis.settings.load_profile("sample")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,10 +37,11 @@ ALLOWED = {
     "velt": VALUES | {"outbound"},
     "access": VALUES | {"settings", "outbound"},
     "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound"},
+    "openapi": VALUES | {"velt"},
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "notifications"},
     "serving": {"services"},
-    "web": VALUES | {"services", "settings", "notifications", "outbox", "access", "velt"},
+    "web": VALUES | {"openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
     "app": {"web", "services", "settings", "logs"},
     "cli": VALUES | {"settings", "services", "access", "velt", "vault", "outbox", "logs"},
     "sandbox": set(),

@@ -17,7 +17,7 @@ from resolver.settings.model import Settings
 
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
-_SURFACES_TO_COME = ("privacy", "docs")
+_SURFACES_TO_COME = ("privacy",)
 _REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -75,7 +75,7 @@ def _read(env: Environment) -> Settings:
         people=cast(
             Literal["full", "reference"], env.choice("RESOLVER_PEOPLE", "full", ("full", "reference"))
         ),
-        surfaces=_surfaces(env),
+        surfaces=_surfaces(env, mode),
         trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
         bind=_bind(env),
         web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
@@ -116,11 +116,12 @@ def _durability(env: Environment) -> str:
     return env.choice("RESOLVER_DURABILITY", "", DURABILITIES)
 
 
-def _surfaces(env: Environment) -> frozenset[str]:
-    everything_but_docs = ",".join(s for s in SURFACES if s != "docs")
+def _surfaces(env: Environment, mode: str) -> frozenset[str]:
+    # A description helps whoever builds against it; on the internet only whoever says so gets to serve it.
+    usual = ",".join(s for s in SURFACES if s != "docs" or mode == "development")
     if missing := [name for name in env.items("RESOLVER_SURFACES") if name in _SURFACES_TO_COME]:
         env.problem("RESOLVER_SURFACES", f"not available in this version: {', '.join(missing)}")
-    chosen = env.items("RESOLVER_SURFACES", everything_but_docs)
+    chosen = env.items("RESOLVER_SURFACES", usual)
     if strangers := sorted(set(chosen) - set(SURFACES)):
         env.problem("RESOLVER_SURFACES", f"unknown: {', '.join(strangers)} (of {', '.join(SURFACES)})")
     if not chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -14,10 +15,18 @@ from resolver.velt.requests import JSON, Request
 _VELT_CHANNELS = ("inbox", "email", "slack")
 _LONGEST_NAME = 128
 _PREFERENCES = ("ALL", "MINE", "NONE")
+_NAME: JSON = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME}
 
 
 class _Preferences(Mapped):
     """A channel of the workspace's own may take values of its own; Velt's three may not."""
+
+    described: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {name: {"type": "string", "enum": list(_PREFERENCES)} for name in _VELT_CHANNELS},
+        "propertyNames": _NAME,
+        "additionalProperties": {"type": "string", "maxLength": _LONGEST_NAME},
+    }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> JSON:
         config: JSON = super()._deserialize(value, *args, **kwargs)
@@ -65,6 +74,15 @@ class _ConfigGet(Request):
 
 
 class _Triggers(Strict):
+    described: Mapping[str, Any] = {
+        "type": "object",
+        "propertyNames": _NAME,
+        "additionalProperties": {
+            "type": "object",
+            "propertyNames": _NAME,
+            "additionalProperties": {"type": "boolean"},
+        },
+    }
     expected = "must be an object of objects of true or false, under names of 1 to 128 characters"
 
     def holds(self, value: Any) -> bool:

@@ -7,12 +7,14 @@ add and the entries of an update keep unknown keys, because there they are conte
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, validates_schema
 
 from resolver.errors import InvalidArgument
 from resolver.fields import (
+    IDENTIFIER,
     LONGEST_ID,
     Flag,
     Identifier,
@@ -47,7 +49,13 @@ def is_notification_id(value: Any) -> bool:
     return is_identifier(value) and re.fullmatch(r"[A-Za-z0-9_-]+", value) is not None
 
 
+_NOTIFICATION_ID: JSON = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_ID}}}$"}
+_SCALAR: JSON = {"anyOf": [{"type": "number"}, IDENTIFIER]}
+_PLACE: JSON = {"type": "object", "properties": {"id": _SCALAR}}
+
+
 class NotificationId(Strict):
+    described = _NOTIFICATION_ID
     expected = f"may hold letters, digits, _ and - only, 1 to {LONGEST_ID} of them"
 
     def holds(self, value: Any) -> bool:
@@ -55,6 +63,18 @@ class NotificationId(Strict):
 
 
 class Context(Strict):
+    described: Mapping[str, Any] = {
+        "type": "object",
+        "required": ["access"],
+        "properties": {
+            "access": {
+                "type": "object",
+                "maxProperties": 200,
+                "propertyNames": {**IDENTIFIER, "not": {"enum": sorted(RESERVED_KEYS)}},
+                "additionalProperties": _SCALAR,
+            }
+        },
+    }
     expected = (
         "must be an object whose access is an object of at most 200 numbers or strings, of 1 to "
         f"{LONGEST_ID} characters, under names of as many, none of them reserved"
@@ -74,6 +94,7 @@ class Context(Strict):
 class LocationId(Strict):
     """A string in REST, a number in the browser's types: Velt takes both."""
 
+    described = _SCALAR
     expected = f"must be a number or a string of 1 to {LONGEST_ID} characters"
 
     def holds(self, value: Any) -> bool:
@@ -81,6 +102,7 @@ class LocationId(Strict):
 
 
 class Location(Strict):
+    described: Mapping[str, Any] = {"type": "object", "properties": {"id": _SCALAR, "version": _PLACE}}
     expected = "must be an object; its id, and its version's id, are strings or numbers"
 
     def holds(self, value: Any) -> bool:
@@ -91,6 +113,7 @@ class NotificationIds(Identifiers):
     """Of notifications: the characters are limited, so that no text passes for an id."""
 
     each = staticmethod(is_notification_id)
+    item = _NOTIFICATION_ID
 
 
 class Request(Schema):
@@ -196,12 +219,12 @@ class _Delete(Request):
 
 ADD, GET, DELETE = _Add(), _Get(), _Delete()
 ENTRY = _UpdateEntry()
-_UPDATE = _Update()
+UPDATE = _Update()
 
 
 def parse_update(data: Any) -> tuple[JSON, list[JSON]]:
     """The filters, and the entries, whichever of the four documented forms they came in."""
-    filters = parse(_UPDATE, data)
+    filters = parse(UPDATE, data)
     entries = [parse(ENTRY, entry) for entry in _entries(data.get("notifications"))]
     return filters, entries
 

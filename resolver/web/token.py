@@ -24,7 +24,7 @@ class _TokenRequest(Schema):
     ttlSeconds = Whole(SHORTEST_SECONDS, LONGEST_SECONDS)
 
 
-_SCHEMA = _TokenRequest()
+SCHEMA = _TokenRequest()
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -32,7 +32,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @token.post(PATH, provide_automatic_options=False)
     def mint() -> Response:
-        wanted = parse(_SCHEMA, read_json())
+        wanted = parse(SCHEMA, read_json())
         minted = services.tokens.mint(
             wanted["userId"], wanted["organizationIds"], wanted.get("ttlSeconds", USUAL_SECONDS)
         )

@@ -12,12 +12,12 @@ from resolver.web import guards
 from tests.support import BACKEND, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, environment, signed
 
 ORIGIN = "https://app.example.com"
-OPEN = {"/livez", "/readyz"}
+OPEN = {"/livez", "/readyz", "/openapi.json"}
 METRICS = "metrics-token-for-tests-0123456789abcdef"
 
 
-def test_every_surface_declares_its_guard_and_only_ops_is_open_to_anyone() -> None:
-    assert {surface.name for surface in SURFACES if surface.guard is guards.anyone} == {"ops"}
+def test_every_surface_declares_its_guard_and_only_two_are_open_to_anyone() -> None:
+    assert {surface.name for surface in SURFACES if surface.guard is guards.anyone} == {"ops", "docs"}
 
 
 def test_every_route_belongs_to_a_guarded_surface() -> None:
@@ -55,6 +55,7 @@ OPENED_BY = {
     "token": {"mirror"},
     "metrics": {"metrics"},
     "ops": set(CREDENTIALS),
+    "docs": set(CREDENTIALS),
 }
 
 

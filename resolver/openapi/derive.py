@@ -1,0 +1,27 @@
+"""JSON schemas of what is taken, derived from the marshmallow schemas that check it: said once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema
+from marshmallow.fields import Field, Nested
+
+from resolver.fields import Strict
+
+JSON = dict[str, Any]
+
+
+def schema_of(schema: Schema) -> JSON:
+    fields = schema.fields
+    required = [name for name, field in fields.items() if field.required]
+    properties = {name: _field(field) for name, field in fields.items()}
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
+def _field(field: Field[Any]) -> JSON:
+    if isinstance(field, Nested):
+        return schema_of(field.schema)
+    if not isinstance(field, Strict):
+        raise TypeError(f"{field!r} says nothing of itself")
+    return {"anyOf": [field.described, {"type": "null"}]} if field.allow_none else dict(field.described)

@@ -1,0 +1,123 @@
+"""Velt's eight endpoints, and the token endpoint beside them: called by your backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema
+
+from resolver.openapi.derive import schema_of
+from resolver.openapi.parts import body, closed, reply, velt_errors
+from resolver.velt import config_requests, requests
+from resolver.velt.client import Endpoint
+
+JSON = dict[str, Any]
+_SECURITY: list[JSON] = [{"veltApiKey": [], "callerToken": []}]
+_ENTRIES_EXAMPLE = [{"id": "hello-1", "displayBodyMessage": "Can we still sign on Monday?"}]
+_EXAMPLES: dict[Endpoint, JSON] = {
+    Endpoint.ADD: {
+        "organizationId": "acme",
+        "documentId": "report-7",
+        "notificationId": "hello-1",
+        "actionUser": {"userId": "ana", "name": "Ana Lima"},
+        "notifyUsers": [{"userId": "ben"}],
+        "notifyAll": False,
+        "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
+        "displayBodyMessage": "Can we still sign on Friday?",
+    },
+    Endpoint.UPDATE: {"organizationId": "acme", "notifications": _ENTRIES_EXAMPLE},
+    Endpoint.GET: {"organizationId": "acme", "documentId": "report-7", "pageSize": 20},
+    Endpoint.DELETE: {"organizationId": "acme", "notificationIds": ["hello-1"]},
+    Endpoint.CONFIG_SET: {"organizationId": "acme", "userIds": ["ben"], "config": {"inbox": "MINE"}},
+    Endpoint.CONFIG_GET: {"organizationId": "acme", "userId": "ben", "documentIds": ["report-7"]},
+    Endpoint.WORKSPACE_GET: {},
+    Endpoint.WORKSPACE_UPDATE: {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 60}}},
+}
+_SUMMARIES = {
+    Endpoint.ADD: "Seal the content here, register the ids at Velt",
+    Endpoint.UPDATE: "Change sealed content here, read states and audience at Velt",
+    Endpoint.GET: "Velt's list, with the sealed content merged in",
+    Endpoint.DELETE: "Remove the content here, then the ids at Velt",
+    Endpoint.CONFIG_SET: "Set users' preferences at Velt",
+    Endpoint.CONFIG_GET: "Get a user's preferences from Velt",
+    Endpoint.WORKSPACE_GET: "Get the workspace's notification settings from Velt",
+    Endpoint.WORKSPACE_UPDATE: "Change the workspace's notification settings at Velt",
+}
+
+
+def _update() -> JSON:
+    """`notifications` is taken in every form that Velt documents."""
+    schema = schema_of(requests.UPDATE)
+    entry = schema_of(requests.ENTRY)
+    either_id = {**entry["properties"], "notificationId": entry["properties"]["id"]}
+    named = [{"required": [name]} for name in ("id", "notificationId")]
+    one = {"type": "object", "properties": either_id, "anyOf": named}
+    by_id = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "object"}}
+    forms = {"anyOf": [{"type": "array", "minItems": 1, "items": one}, one, by_id]}
+    properties = {**schema["properties"], "notifications": forms}
+    return {**schema, "required": [*schema["required"], "notifications"], "properties": properties}
+
+
+def _taken() -> dict[Endpoint, JSON]:
+    checked: dict[Endpoint, Schema] = {
+        Endpoint.ADD: requests.ADD,
+        Endpoint.GET: requests.GET,
+        Endpoint.DELETE: requests.DELETE,
+        Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
+        Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
+        Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
+        Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
+    }
+    return {
+        **{endpoint: schema_of(schema) for endpoint, schema in checked.items()},
+        Endpoint.UPDATE: _update(),
+    }
+
+
+_OUTCOME = closed(success={"type": "boolean"}, message={"type": "string"})
+_OUTCOMES: JSON = {"type": "object", "additionalProperties": _OUTCOME}
+_ADDED = closed(
+    success={"const": True},
+    message={"type": "string"},
+    notificationId={"type": "string"},
+    registration={"enum": ["registered", "pending"]},
+    warnings_={"type": "array", "items": {"type": "string"}},
+)
+_ITEMS: JSON = {"type": "array", "items": {"type": "object"}}
+_ANSWERS: dict[Endpoint, JSON] = {
+    Endpoint.ADD: _ADDED,
+    Endpoint.UPDATE: _OUTCOMES,
+    Endpoint.GET: _ITEMS,
+    Endpoint.DELETE: _OUTCOMES,
+    Endpoint.CONFIG_SET: {"type": "object"},
+    Endpoint.CONFIG_GET: _ITEMS,
+    Endpoint.WORKSPACE_GET: {"type": "object"},
+    Endpoint.WORKSPACE_UPDATE: {"type": "object"},
+}
+
+
+def paths() -> JSON:
+    taken = _taken()
+    return {str(endpoint): {"post": _operation(endpoint, taken[endpoint])} for endpoint in Endpoint}
+
+
+def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
+    data = {"type": "object", "required": ["data"], "properties": {"data": taken}}
+    return {
+        "tags": ["mirror"],
+        "operationId": endpoint.name.lower(),
+        "summary": _SUMMARIES[endpoint],
+        "security": _SECURITY,
+        "requestBody": body(
+            data, {"data": _EXAMPLES[endpoint]}, required=endpoint is not Endpoint.WORKSPACE_GET
+        ),
+        "responses": {
+            "200": reply("Velt's answer.", _result(_ANSWERS[endpoint])),
+            **velt_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
+        },
+    }
+
+
+def _result(data: JSON) -> JSON:
+    result = closed(status={"const": "success"}, message={"type": "string"}, data_=data, pageToken_={})
+    return closed(result=result)

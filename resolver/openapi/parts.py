@@ -1,0 +1,86 @@
+"""The parts that operations are put together from: bodies, replies, errors, headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+JSON = dict[str, Any]
+STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+}
+_WHY = {
+    400: "The request is not valid.",
+    401: "A credential is missing or, on callbacks, doesn't hold.",
+    403: "The credential doesn't hold, or holds no right to this.",
+    404: "The surface is closed here, or Velt knows no such thing.",
+    413: "More bytes than are accepted.",
+    415: "The body isn't declared as JSON.",
+    429: "Too many calls.",
+    500: "A mistake of the resolver's own.",
+    503: "Something that mends itself is in the way: try again.",
+}
+REQUEST_ID: JSON = {
+    "description": "Of this request, in the logs too; yours when you sent a well-formed one.",
+    "schema": {"type": "string"},
+}
+RETRY_AFTER: JSON = {"description": "Seconds until it is worth trying.", "schema": {"type": "string"}}
+
+
+def body(schema: JSON, example: Any, *, required: bool = True) -> JSON:
+    return {
+        "required": required,
+        "content": {"application/json": {"schema": schema, "example": example}},
+    }
+
+
+def reply(description: str, schema: JSON, media_type: str = "application/json") -> JSON:
+    return {
+        "description": description,
+        "headers": {"X-Request-Id": REQUEST_ID},
+        "content": {media_type: {"schema": schema}},
+    }
+
+
+def closed(**properties: JSON) -> JSON:
+    """An object of exactly these; a name that ends in `_` may be missing."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name in properties if not name.endswith("_")],
+        "properties": {name.rstrip("_"): schema for name, schema in properties.items()},
+    }
+
+
+def velt_errors(*statuses: int) -> JSON:
+    """In Velt's shape; of Velt's own refusals, passed on unchanged, only that shape is known."""
+    error: JSON = {
+        "type": "object",
+        "required": ["message", "status"],
+        "properties": {"message": {"type": "string"}, "status": {"type": "string"}},
+    }
+    return {str(status): _failure(status, closed(error=error)) for status in statuses}
+
+
+def callback_errors(*statuses: int) -> JSON:
+    return {
+        str(status): _failure(
+            status,
+            closed(success={"const": False}, statusCode={"const": status}, message={"type": "string"}),
+        )
+        for status in statuses
+    }
+
+
+def _failure(status: int, schema: JSON) -> JSON:
+    found = reply(f"{STATUSES[status]}. {_WHY[status]}", schema)
+    if status == 429:
+        found["headers"] = {**found["headers"], "Retry-After": RETRY_AFTER}
+    return found

@@ -1,0 +1,36 @@
+"""The description of the service, for developers and their tools."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Blueprint, Response
+
+from resolver import __version__
+from resolver.openapi import mirror, others
+from resolver.openapi.document import document
+from resolver.services import Services
+from resolver.web import callback, metrics, token
+from resolver.web.errors import json_reply
+
+PATH = "/openapi.json"
+
+
+def blueprint(_services: Services) -> Blueprint:
+    docs = Blueprint("docs", __name__)
+    described = orjson.dumps(
+        document(
+            __version__,
+            mirror.paths(),
+            others.callback(callback.PREFIX, callback.MOST_IDS),
+            others.token(token.PATH, token.SCHEMA),
+            others.metrics(metrics.PATH),
+            others.ops(),
+            others.docs(PATH),
+        )
+    )
+
+    @docs.get(PATH, provide_automatic_options=False)
+    def openapi() -> Response:
+        return json_reply(described)
+
+    return docs

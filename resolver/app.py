@@ -11,6 +11,8 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from resolver import logs
+from resolver.audit.attempt import Attempt
+from resolver.audit.event import Actor
 from resolver.services import Services, build
 from resolver.settings import Settings, load
 from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, token
@@ -25,14 +27,15 @@ class Surface:
     name: str
     blueprint: Callable[[Services], Blueprint]
     guard: guards.Guard
+    audited: bool = False
     always: bool = False
     """Served whatever RESOLVER_SURFACES says."""
 
 
 SURFACES = (
-    Surface("mirror", mirror.blueprint, guards.backend),
-    Surface("callback", callback.blueprint, guards.reader),
-    Surface("token", token.blueprint, guards.backend),
+    Surface("mirror", mirror.blueprint, guards.backend, audited=True),
+    Surface("callback", callback.blueprint, guards.reader, audited=True),
+    Surface("token", token.blueprint, guards.backend, audited=True),
     Surface("metrics", metrics.blueprint, guards.prometheus),
     Surface("docs", docs.blueprint, guards.anyone),
     Surface("ops", ops.blueprint, guards.anyone, always=True),
@@ -81,7 +84,15 @@ def shape_of(path: str) -> Shape:
 
 def _guarded(surface: Surface, services: Services) -> Blueprint:
     blueprint = surface.blueprint(services)
-    blueprint.before_request(lambda: current.admit(surface.guard(services, request)))
+
+    def admit() -> None:
+        if surface.audited and request.method == "POST":
+            unknown = Actor("unknown", request.remote_addr or "")
+            action = (request.endpoint or "").partition(".")[2]
+            current.attempts(Attempt(services.trail, surface.name, action, current.request_id(), unknown))
+        current.admit(surface.guard(services, request))
+
+    blueprint.before_request(admit)
     return blueprint
 
 

@@ -10,6 +10,7 @@ ResolverError
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   └── VaultForeign     … Redis: the database was made with other keys
+│   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
 │   ├── Unanswered           … another service gave no usable answer
 │   ├── VeltUnavailable      … Velt: down, slow, or not making sense
 │   └── Overtaken            … other writers changed the same record three times in a row
@@ -88,6 +89,14 @@ class VaultUnavailable(Unavailable):
 
 class VaultForeign(VaultUnavailable):
     pass
+
+
+class AuditUnavailable(Unavailable):
+    """`reason` is for the operator's log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 class Unanswered(Unavailable):

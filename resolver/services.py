@@ -11,6 +11,9 @@ from resolver.access.callers import Callers
 from resolver.access.documents import Documents
 from resolver.access.permissions import PermissionProvider
 from resolver.access.tokens import Tokens
+from resolver.audit.chain import Link
+from resolver.audit.signing import Signer
+from resolver.audit.trail import Trail
 from resolver.limits.calls import Calls
 from resolver.limits.failures import Failures
 from resolver.notifications.add import AddNotification
@@ -24,6 +27,7 @@ from resolver.outbound.breaker import Breaker
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.settings import Settings
+from resolver.vault.anchors import Anchor, Anchors
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyring import Keyring
@@ -61,6 +65,7 @@ class Services:
     get: GetNotifications
     delete: DeleteNotifications
     delivery: Delivery
+    trail: Trail
     calls: Calls | None
     failures: Failures | None
 
@@ -89,6 +94,7 @@ def build(settings: Settings) -> Services:
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
         delivery=build_delivery(settings, vault),
+        trail=build_trail(settings, stores),
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
     )
@@ -97,6 +103,15 @@ def build(settings: Settings) -> Services:
 def build_delivery(settings: Settings, vault: Vault) -> Delivery:
     provider = PermissionProvider(settings.permission, THREADS) if settings.permission else None
     return Delivery(vault, settings.read_policy, settings.delete_policy, Documents(provider))
+
+
+def build_trail(settings: Settings, stores: Stores, *, standard: int = 1) -> Trail:
+    anchors = Anchors(stores.redis, stores.vault.guard)
+
+    def keep(head: Link, at: str) -> None:
+        anchors.keep(Anchor(*head, at))
+
+    return Trail(settings.audit_log, Signer(settings.index_key), keep, standard=standard)
 
 
 def build_worker(settings: Settings) -> Worker:

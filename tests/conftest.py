@@ -96,13 +96,18 @@ def resolver_environment(redis_server: LocalRedis, redis: Redis, velt: Velt) -> 
 
 
 @pytest.fixture
-def make_api(resolver_environment: dict[str, str]) -> Callable[..., Api]:
+def make_api(resolver_environment: dict[str, str]) -> Iterator[Callable[..., Api]]:
     """A resolver with changed settings."""
+    made: list[Api] = []
 
     def make(**changes: str) -> Api:
-        return Api(create_app(load({**resolver_environment, **changes})).test_client(use_cookies=False))
+        app = create_app(load({**resolver_environment, **changes}))
+        made.append(Api(app.test_client(use_cookies=False)))
+        return made[-1]
 
-    return make
+    yield make
+    for api in made:
+        api.services.trail.close()
 
 
 @pytest.fixture
@@ -112,8 +117,7 @@ def api(make_api: Callable[..., Api]) -> Api:
 
 @pytest.fixture
 def services(api: Api) -> Services:
-    found: Services = api.client.application.extensions["resolver"]
-    return found
+    return api.services
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from resolver.services import Services
+
 JSON = dict[str, Any]
 
 API_KEY = "velt-api-key-for-tests"
@@ -39,6 +41,7 @@ def environment(**changes: str) -> dict[str, str]:
         "RESOLVER_MASTER_KEYS": f"k1:{key(1)}",
         "RESOLVER_INDEX_KEY": key(9),
         "RESOLVER_TOKEN_SECRET": TOKEN_SECRET,
+        "RESOLVER_AUDIT_LOG": "/dev/null",
         **changes,
     }
 
@@ -107,6 +110,11 @@ class Api:
     """The resolver's application, called as each kind of caller calls it."""
 
     client: FlaskClient
+
+    @property
+    def services(self) -> Services:
+        found: Services = self.client.application.extensions["resolver"]
+        return found
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] = BACKEND) -> TestResponse:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)

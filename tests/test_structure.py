@@ -33,17 +33,18 @@ ALLOWED = {
     "vault": VALUES,
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
+    "audit": VALUES,
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound"},
     "access": VALUES | {"settings", "outbound"},
-    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound"},
+    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit"},
     "openapi": VALUES | {"velt"},
     "services": VALUES
-    | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "notifications"},
+    | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"},
     "serving": {"services"},
-    "web": VALUES | {"openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
-    "app": {"web", "services", "settings", "logs"},
-    "cli": VALUES | {"settings", "services", "access", "velt", "vault", "outbox", "logs"},
+    "web": VALUES | {"audit", "openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
+    "app": {"audit", "web", "services", "settings", "logs"},
+    "cli": VALUES | {"audit", "settings", "services", "access", "velt", "vault", "outbox", "logs"},
     "sandbox": set(),
     "__main__": {"cli"},
 }
@@ -55,12 +56,12 @@ OWNERS = {
     "urllib3": {"outbound"},
     "http": {"outbound", "sandbox"},
     "jwt": {"access"},
-    "cryptography": {"vault", "settings", "access"},
+    "cryptography": {"vault", "settings", "access", "audit"},
     "click": {"cli", "sandbox"},
     "gunicorn": set(),
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "outbound", "sandbox"},
+    "socket": {"cli", "audit", "outbound", "sandbox"},
 }
 
 

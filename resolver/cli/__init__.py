@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from resolver import __version__
+from resolver.cli.audit import audit
 from resolver.cli.check import check
 from resolver.cli.dev import dev
 from resolver.cli.keys import keys
@@ -32,5 +33,5 @@ def main() -> None:
     """Self-hosted notification resolver for Velt: content stays in your Redis, Velt gets identifiers."""
 
 
-for command in (dev, serve, worker, check, keys, token, split, inspect, explain, outbox, workspace):
+for command in (dev, serve, worker, check, keys, token, split, inspect, explain, outbox, audit, workspace):
     main.add_command(command)

@@ -91,6 +91,7 @@ def _defaults(state: Path) -> dict[str, str]:
     return {
         "VELT_API_KEY": "dev-api-key",
         "RESOLVER_CORS_ORIGINS": _ORIGINS,
+        "RESOLVER_AUDIT_LOG": str((state / "audit.log").absolute()),
         "RESOLVER_LOG_FORMAT": "console",
         "RESOLVER_LOG_LEVEL": "warning",
         **_kept_secrets(state / "dev.env"),

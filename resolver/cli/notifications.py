@@ -9,6 +9,7 @@ import click
 
 from resolver.access.claims import EndUser
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
+from resolver.cli.on_record import on_record
 from resolver.deadline import Deadline
 from resolver.record import Record
 from resolver.services import build_delivery, build_stores
@@ -47,7 +48,10 @@ def split(file: TextIO, people: People, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def inspect(organization: str, notification: str, as_json: bool) -> None:
     """Open one notification and show what is held. For operators: this prints content."""
-    vault = build_stores(load()).vault
+    settings = load()
+    stores = build_stores(settings)
+    on_record(settings, stores, "inspect", organization, [notification])
+    vault = stores.vault
     held = vault.read(organization, [notification])
     if vault.unreadable:
         raise click.ClickException("Held, but it does not open with these keys.")
@@ -68,7 +72,9 @@ def explain(
     """Say why somebody of an organization does or doesn't get a notification. For operators: callers are
     never told. Under the document policy the Permission Provider is asked, as it would be for a read."""
     settings = load()
-    vault = build_stores(settings).vault
+    stores = build_stores(settings)
+    on_record(settings, stores, "explain", organization, [notification, user])
+    vault = stores.vault
     person = EndUser(user, frozenset({organization}), frozenset(documents))
     deadline = Deadline.after(settings.deadline_ms / 1000)
     verdict = build_delivery(settings, vault).explain(person, organization, notification, deadline)
@@ -93,7 +99,9 @@ def explain(
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def token(user: str, organizations: tuple[str, ...], ttl: int, as_json: bool) -> None:
     """Mint a callback token, to try a callback by hand."""
-    minted = Tokens(load().token).mint(user, list(organizations), ttl)
+    settings = load()
+    minted = Tokens(settings.token).mint(user, list(organizations), ttl)
+    on_record(settings, build_stores(settings), "token", "", [user, *organizations])
     found = {"token": minted.token, "expiresAt": minted.expires_at}
     click.echo(json.dumps(found) if as_json else minted.token)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
+from resolver.cli.on_record import on_record
 from resolver.command import Entry, Kind
 from resolver.outbox.queue import Dead
 from resolver.services import Stores, build_stores
@@ -48,9 +49,11 @@ def dead(as_json: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="All that was given up.")
 def retry(names: tuple[str, ...], every: bool) -> None:
     """Put commands that were given up in line again. NAMES as `outbox dead` lists them."""
-    stores = build_stores(load())
-    done = 0
-    for entry in _chosen(stores, names, every):
+    settings = load()
+    stores = build_stores(settings)
+    done, chosen = 0, list(_chosen(stores, names, every))
+    on_record(settings, stores, "outbox retry", "", [entry.name for entry in chosen])
+    for entry in chosen:
         if entry.command is None:
             click.echo(f"{entry.name} cannot be opened with these keys, and stays", err=True)
             continue
@@ -72,8 +75,10 @@ def retry(names: tuple[str, ...], every: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="All that was given up.")
 def drop(names: tuple[str, ...], every: bool) -> None:
     """Forget commands that were given up. Content stays where it is."""
-    stores = build_stores(load())
+    settings = load()
+    stores = build_stores(settings)
     chosen = list(_chosen(stores, names, every))
+    on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
     for entry in chosen:
         stores.outbox.bury(entry)
     click.echo(f"{len(chosen)} dropped")

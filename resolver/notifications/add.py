@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from resolver.audit.attempt import Attempt
 from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.errors import TooLarge, VeltRefused
@@ -34,14 +35,16 @@ class AddNotification:
     telling: Telling
     people: People
 
-    def __call__(self, data: Any, deadline: Deadline) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
         request = requests.parse(requests.ADD, data)
         request.setdefault("notificationId", mint_id())
         split = split_add(request, self.people)
-        command = Command(Kind.REGISTER, request["notificationId"], split.forward)
+        record = _record(request, split)
+        command = Command(Kind.REGISTER, record.notification, split.forward)
+        attempt.record(organization=record.organization, ids=[record.notification])
         with self.telling.turn() as mine:
             # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
-            written = self.vault.put(_record(request, split), self.telling.entry(command, mine))
+            written = self.vault.put(record, self.telling.entry(command, mine))
             answer = self._register(command, written, deadline) if written.claim else None
         if answer is None:
             self.telling.left_waiting()

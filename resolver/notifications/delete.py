@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resolver.audit.attempt import Attempt
+from resolver.audit.event import shortened
 from resolver.command import Place
 from resolver.deadline import Deadline
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, removal
@@ -27,16 +29,20 @@ class DeleteNotifications:
     telling: Telling
     velt: VeltClient
 
-    def __call__(self, data: Any, deadline: Deadline) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
         request = requests.parse(requests.DELETE, data)
         if "notificationIds" in request:
-            return self._these(request, deadline)
+            return self._these(request, deadline, attempt)
+        # Which ones only Velt knows, and only when it has deleted them.
+        attempt.record(organization=request["organizationId"], scope=_scope(request))
         return self._whatever_velt_says(request, deadline)
 
-    def _these(self, request: JSON, deadline: Deadline) -> JSON:
+    def _these(self, request: JSON, deadline: Deadline, attempt: Attempt) -> JSON:
         filters = {name: value for name, value in request.items() if name != "notificationIds"}
         ids = list(dict.fromkeys(request["notificationIds"]))
         spared = self._elsewhere(filters, ids)
+        going = [id_ for id_ in ids if id_ not in spared]
+        attempt.record(organization=request["organizationId"], ids=going, denied=sorted(spared))
         outcomes = {id_: _FAILED if id_ in spared else _DELETED for id_ in ids}
         with self.telling.turn() as mine:
             claims = [claim for id_ in ids if (claim := self._remove(filters, id_, id_ in spared, mine))]
@@ -78,6 +84,10 @@ class DeleteNotifications:
                 )
                 self.vault.remove(request["organizationId"], id_, waiting)
         return answer
+
+
+def _scope(request: JSON) -> JSON:
+    return {name: shortened(str(value)) for name, value in request.items() if name != "organizationId"}
 
 
 def _outcomes(answer: JSON) -> JSON:

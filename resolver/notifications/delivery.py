@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from resolver.access.callers import Backend
 from resolver.access.claims import EndUser
@@ -18,6 +19,8 @@ from resolver.access.policy import (
     judge,
     without,
 )
+from resolver.audit.attempt import Attempt
+from resolver.audit.event import Outcome
 from resolver.command import Entry, Place
 from resolver.deadline import Deadline
 from resolver.errors import PermissionDenied
@@ -36,16 +39,22 @@ class Delivery:
     documents: Documents
 
     def read(
-        self, reader: Reader, organization: str, notifications: Sequence[str], deadline: Deadline
+        self,
+        reader: Reader,
+        organization: str,
+        notifications: Sequence[str],
+        deadline: Deadline,
+        attempt: Attempt,
     ) -> list[Record]:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
         forbidden and in another organization are all simply absent."""
         if not _belongs(reader, organization):
+            attempt.record("denied", organization, absent=len(notifications))
             return []
-        held = self.vault.read(organization, notifications).values()
-        if isinstance(reader, Backend):
-            return list(held)
-        return [record for record, why in self._judged(reader, held, deadline) if why.reads]
+        held = self.vault.read(organization, notifications)
+        given = self._given(reader, list(held.values()), deadline)
+        _on_record(attempt, organization, held, given, len(notifications))
+        return given
 
     def explain(
         self, person: EndUser, organization: str, notification: str, deadline: Deadline
@@ -54,16 +63,26 @@ class Delivery:
         held = self.vault.read(organization, [notification]).values()
         return next((why for _, why in self._judged(person, held, deadline)), None)
 
-    def delete(self, reader: Reader, organization: str, notification: str) -> None:
+    def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
         tells Velt itself; only a registration that still waits is cancelled, or followed by a removal."""
         unless_told = Entry(removal(notification, {"organizationId": organization}), Place.IF_WAITING)
         if isinstance(reader, Backend):
+            attempt.record(organization=organization, ids=[notification])
             self.vault.remove(organization, notification, unless_told)
         elif self.delete_policy == "backend":
             raise PermissionDenied("Deleting is left to the backend here.")
         elif _belongs(reader, organization):
-            self.vault.change(organization, notification, lambda r: self._after(reader, r, unless_told))
+            change = partial(self._after, reader, unless_told, attempt)
+            if self.vault.change(organization, notification, change) is None:
+                attempt.record(organization=organization, absent=1)
+        else:
+            attempt.record("denied", organization, absent=1)
+
+    def _given(self, reader: Reader, held: list[Record], deadline: Deadline) -> list[Record]:
+        if isinstance(reader, Backend):
+            return held
+        return [record for record, why in self._judged(reader, held, deadline) if why.reads]
 
     def _judged(
         self, person: EndUser, held: Collection[Record], deadline: Deadline
@@ -74,14 +93,26 @@ class Delivery:
             seen = self.documents.seen_by(person, near, deadline)
         return [(r, judge(person, r, self.read_policy, sees_document=r.notification in seen)) for r in held]
 
-    def _after(self, person: EndUser, record: Record, unless_told: Entry) -> Changed:
-        match deletion(person, record, self.delete_policy):
+    def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
+        effect = deletion(person, record, self.delete_policy)
+        outcome: Outcome = "denied" if effect is Deletion.NOTHING else "ok"
+        attempt.record(outcome, record.organization, [record.notification], effect=effect.name.lower())
+        match effect:
             case Deletion.REMOVES:
                 return None, unless_told
             case Deletion.LEAVES:
                 return without(person, record), None
             case Deletion.NOTHING:
                 return record, None
+
+
+def _on_record(
+    attempt: Attempt, organization: str, held: Mapping[str, Record], given: list[Record], asked: int
+) -> None:
+    ids = [record.notification for record in given]
+    denied = [id_ for id_ in held if id_ not in set(ids)]
+    outcome: Outcome = "denied" if denied and not ids else "ok"
+    attempt.record(outcome, organization, ids, denied, absent=asked - len(held))
 
 
 def _belongs(reader: Reader, organization: str) -> bool:

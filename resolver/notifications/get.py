@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
 from resolver.record import Record
 from resolver.vault.store import Vault
@@ -19,14 +20,16 @@ class GetNotifications:
     vault: Vault
     velt: VeltClient
 
-    def __call__(self, data: Any, deadline: Deadline) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
         request = requests.parse(requests.GET, data)
         answer = self.velt.post(Endpoint.GET, request, deadline)
         items = answer["result"].get("data")
         if not isinstance(items, list):
+            attempt.record(organization=request["organizationId"])
             return answer
         ids = list({item["id"]: None for item in items if _is_ours(item)})
         held = self.vault.read(request["organizationId"], ids)
+        attempt.record(organization=request["organizationId"], ids=list(held))
         merged = [
             _merged(item, held[item["id"]]) if _is_ours(item) and item["id"] in held else item
             for item in items

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from resolver.audit.attempt import Attempt
 from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.notifications.add import audience_of, ensure_fits
@@ -73,7 +74,7 @@ class UpdateNotifications:
     telling: Telling
     people: People
 
-    def __call__(self, data: Any, deadline: Deadline) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
         filters, entries = requests.parse_update(data)
         changes = [_Change(e["id"], e, split_update(e, self.people)) for e in entries]
         held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
@@ -84,6 +85,8 @@ class UpdateNotifications:
         for change in ours:
             # All of them together, before any is kept: too large, and nothing at all has been changed.
             trial[change.id] = change.applied_to(trial[change.id])
+        meant = list({change.id: None for change in changes if change.id not in failed})
+        attempt.record(organization=filters["organizationId"], ids=meant, denied=sorted(failed))
         with self.telling.turn() as mine:
             kept = [(change, self._keep(change, filters, mine)) for change in ours]
             tried = [(change, written) for change, written in kept if written and written.claim]

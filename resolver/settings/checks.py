@@ -14,7 +14,6 @@ from resolver.settings.model import SYMMETRIC, Settings, TokenSettings
 NOT_YET = {
     "RESOLVER_PRIVACY_TOKENS": "",
     "RESOLVER_PRIVACY_TOKENS_FILE": "",
-    "RESOLVER_AUDIT_LOG": "",
     "RESOLVER_DRAIN_SECONDS": "",
     "RESOLVER_CERTIFICATE_DIR": "",
     "RESOLVER_REDIS_WAIT": "0",

@@ -82,6 +82,7 @@ class Settings:
     retention_days: int
     people: Literal["full", "reference"]
     surfaces: frozenset[str]
+    audit_log: str
     trusted_proxies: int
     bind: str
     web_concurrency: int

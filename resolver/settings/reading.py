@@ -76,6 +76,7 @@ def _read(env: Environment) -> Settings:
             Literal["full", "reference"], env.choice("RESOLVER_PEOPLE", "full", ("full", "reference"))
         ),
         surfaces=_surfaces(env, mode),
+        audit_log=env.text("RESOLVER_AUDIT_LOG", "-"),
         trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
         bind=_bind(env),
         web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),

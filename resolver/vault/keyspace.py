@@ -8,6 +8,7 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {pNN}c:<digest>   its commands that Velt hasn't had yet    hash
     {pNN}q            which notifications have some, by when   sorted set of digests
     {pNN}d            commands given up                        hash, by digest and position
+    vnr:audit:<chain>   how long a chain of the audit trail is                              string
     vnr:calls:<digest>  a person's calls in the present window of RESOLVER_RATE_LIMIT    counter
 """
 
@@ -22,6 +23,7 @@ from resolver.secret import Secret
 PARTITIONS = 64
 FINGERPRINT_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
+ANCHORS = "vnr:audit:"
 DOORBELL = "vnr:doorbell"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding

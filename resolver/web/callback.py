@@ -21,7 +21,7 @@ from resolver.services import Services
 from resolver.web.body import read_json
 from resolver.web.cors import Cors
 from resolver.web.errors import json_reply
-from resolver.web.request import deadline, reader
+from resolver.web.request import attempt, deadline, reader
 
 JSON = dict[str, Any]
 PREFIX = "/api/velt/notifications/"
@@ -43,9 +43,10 @@ def blueprint(services: Services) -> Blueprint:
         body = _body()
         notifications = _notification_ids(body)
         if not notifications:
+            attempt().record(absent=0)
             return json_reply(_found([], []))
         organization = _organization(body, reader())
-        records = services.delivery.read(reader(), organization, notifications, deadline())
+        records = services.delivery.read(reader(), organization, notifications, deadline(), attempt())
         return json_reply(_found(records, stubs(notifications, records)))
 
     def delete() -> Response:
@@ -53,7 +54,7 @@ def blueprint(services: Services) -> Blueprint:
         notification = as_notification_id(body.get("notificationId"))
         if not notification:
             raise InvalidArgument("notificationId must be a string")
-        services.delivery.delete(reader(), _organization(body, reader()), notification)
+        services.delivery.delete(reader(), _organization(body, reader()), notification, attempt())
         return json_reply({"success": True, "statusCode": 200})
 
     def preflight() -> Response:

@@ -14,7 +14,9 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchPath
 
+from resolver.audit.event import Outcome
 from resolver.errors import (
+    AuditUnavailable,
     InvalidArgument,
     NotFound,
     NotJson,
@@ -26,6 +28,7 @@ from resolver.errors import (
     VeltRefused,
     VeltUnavailable,
 )
+from resolver.web.request import attempt_if_any
 
 JSON = dict[str, Any]
 Shape = Callable[[ResolverError, int], JSON]
@@ -79,6 +82,7 @@ def register(app: Flask, shape_of: Callable[[str], Shape]) -> None:
     """Every failure of every path is rendered here, in the shape of the surface that the path belongs to."""
 
     def render(error: ResolverError) -> Response:
+        error = _on_record(error)
         status = http_status(error)
         reply = json_reply(shape_of(request.path)(error, status), status)
         if isinstance(error, VeltRefused | TooManyCalls) and error.retry_after:
@@ -87,7 +91,7 @@ def register(app: Flask, shape_of: Callable[[str], Shape]) -> None:
 
     @app.errorhandler(ResolverError)
     def ours(error: ResolverError) -> Response:
-        if isinstance(error, VaultUnavailable | VeltUnavailable):
+        if isinstance(error, VaultUnavailable | VeltUnavailable | AuditUnavailable):
             _log.warning("unavailable", reason=error.reason)
         elif isinstance(error, Unreadable):
             _log.error("unreadable")
@@ -108,6 +112,21 @@ def register(app: Flask, shape_of: Callable[[str], Shape]) -> None:
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             reply.headers["Allow"] = ", ".join(sorted(error.valid_methods))
         return reply
+
+
+def _on_record(error: ResolverError) -> ResolverError:
+    """What is answered: the error, or that it can't be put on record."""
+    attempt = attempt_if_any()
+    if attempt is None:
+        return error
+    status = http_status(error)
+    outcome: Outcome = "denied" if status in (401, 403) else "refused" if status < 500 else "failed"
+    try:
+        attempt.ended(outcome, error.status[:40] if isinstance(error, VeltRefused) else error.code)
+    except AuditUnavailable as unavailable:
+        _log.error("audit_unavailable", reason=unavailable.reason)
+        return unavailable
+    return error
 
 
 def _translated(error: HTTPException) -> ResolverError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
 from resolver.services import Services
 from resolver.velt import config_requests
@@ -15,9 +16,9 @@ from resolver.velt.client import Endpoint
 from resolver.velt.requests import parse
 from resolver.web.body import read_data, read_data_if_any
 from resolver.web.errors import json_reply
-from resolver.web.request import deadline
+from resolver.web.request import attempt, deadline
 
-UseCase = Callable[[Any, Deadline], dict[str, Any]]
+UseCase = Callable[[Any, Deadline, Attempt], dict[str, Any]]
 
 # The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
 _FORWARDED = {
@@ -40,7 +41,7 @@ def blueprint(services: Services) -> Blueprint:
     def answer(endpoint: Endpoint) -> Response:
         data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else read_data()
         if use_case := use_cases.get(endpoint):
-            return json_reply(use_case(data, deadline()))
+            return json_reply(use_case(data, deadline(), attempt()))
         return json_reply(_forward(services, endpoint, data))
 
     for endpoint in Endpoint:
@@ -55,4 +56,6 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _forward(services: Services, endpoint: Endpoint, data: Any) -> Any:
-    return services.velt.post(endpoint, parse(_FORWARDED[endpoint], data), deadline())
+    checked = parse(_FORWARDED[endpoint], data)
+    attempt().record(organization=checked.get("organizationId", ""))
+    return services.velt.post(endpoint, checked, deadline())

@@ -9,6 +9,9 @@ import time
 import structlog
 from flask import g, request
 
+from resolver.access.claims import EndUser
+from resolver.audit.attempt import Attempt
+from resolver.audit.event import Actor
 from resolver.deadline import CURRENT, Deadline
 from resolver.notifications.delivery import Reader
 
@@ -45,8 +48,31 @@ def seconds_so_far() -> float:
     return float(time.monotonic() - g.started)
 
 
+def attempts(attempt: Attempt | None) -> None:
+    g.attempt = attempt
+
+
+def attempt() -> Attempt:
+    """Of a surface whose requests are audited."""
+    found: Attempt = g.attempt
+    return found
+
+
+def attempt_if_any() -> Attempt | None:
+    found: Attempt | None = g.get("attempt")
+    return found
+
+
 def admit(reader: Reader | None) -> None:
     g.reader = reader
+    if g.get("attempt") and reader:
+        g.attempt.actor = _actor(reader)
+
+
+def _actor(reader: Reader) -> Actor:
+    if isinstance(reader, EndUser):
+        return Actor("user", reader.user)
+    return Actor("backend", reader.name)
 
 
 def reader() -> Reader:

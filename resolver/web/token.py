@@ -6,11 +6,13 @@ from flask import Blueprint, Response
 from marshmallow import EXCLUDE, Schema
 
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS
+from resolver.audit.event import shortened
 from resolver.fields import Identifier, Identifiers, Whole
 from resolver.services import Services
 from resolver.velt.requests import parse
 from resolver.web.body import read_json
 from resolver.web.errors import json_reply
+from resolver.web.request import attempt
 
 PATH = "/api/velt/token"
 
@@ -36,6 +38,7 @@ def blueprint(services: Services) -> Blueprint:
         minted = services.tokens.mint(
             wanted["userId"], wanted["organizationIds"], wanted.get("ttlSeconds", USUAL_SECONDS)
         )
+        attempt().record(ids=wanted["organizationIds"], user=shortened(wanted["userId"]))
         return json_reply({"token": minted.token, "expiresAt": minted.expires_at})
 
     return token

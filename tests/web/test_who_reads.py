@@ -109,17 +109,12 @@ def seed(services: Services) -> None:
         services.vault.put(record(organization, kind))
 
 
-def services_of(api: Api) -> Services:
-    found: Services = api.client.application.extensions["resolver"]
-    return found
-
-
 @pytest.mark.parametrize("withheld", ["", "Sign in to the document to read this"])
 def test_whoever_it_was_not_meant_for_sees_what_absence_looks_like(
     make_api: Callable[..., Api], settings: dict[str, str], policy: str, withheld: str
 ) -> None:
     api = make_api(**settings, RESOLVER_WITHHELD_HEADLINE=withheld)
-    seed(services_of(api))
+    seed(api.services)
     for user, organizations, called in itertools.product(PEOPLE, MEMBERSHIPS, ORGANIZATIONS):
         send = sender(api, user, organizations)
         member = called in organizations
@@ -163,12 +158,12 @@ def test_whoever_deletes_what_is_not_theirs_sees_what_an_absent_one_looks_like_a
     make_api: Callable[..., Api], settings: dict[str, str], delete_policy: str
 ) -> None:
     api = make_api(**settings, RESOLVER_DELETE_POLICY=delete_policy)
-    vault = services_of(api).vault
+    vault = api.services.vault
     for user, organizations, called in itertools.product(PEOPLE, MEMBERSHIPS, ORGANIZATIONS):
         send = sender(api, user, organizations)
         absent = everything(send("delete", {"organizationId": called, "notificationId": "absent"}))
         assert absent[0] == (403 if delete_policy == "backend" else 200)
-        seed(services_of(api))
+        seed(api.services)
         for kind in KINDS:
             for _ in range(2):
                 reply = send("delete", {"organizationId": called, "notificationId": kind})
@@ -196,21 +191,21 @@ def test_the_trusted_backend_reads_and_removes_everything_under_every_policy(
     make_api: Callable[..., Api], settings: dict[str, str]
 ) -> None:
     api = make_api(**settings, RESOLVER_DELETE_POLICY="backend")
-    seed(services_of(api))
+    seed(api.services)
     for organization in ORGANIZATIONS:
         body = {"organizationId": organization, "notificationIds": list(KINDS)}
         assert api.post("/api/velt/notifications/get", body, BACKEND).json["data"].keys() == KINDS.keys()  # type: ignore[index]
     gone = {"organizationId": "acme", "notificationId": "everyone"}
     assert api.post("/api/velt/notifications/delete", gone, BACKEND).status_code == 200
-    assert services_of(api).vault.read("acme", ["everyone"]) == {}
-    assert services_of(api).vault.read("zeta", ["everyone"])
+    assert api.services.vault.read("acme", ["everyone"]) == {}
+    assert api.services.vault.read("zeta", ["everyone"])
 
 
 def test_nobody_gains_anything_by_asking_twice_or_for_many(
     make_api: Callable[..., Api], settings: dict[str, str]
 ) -> None:
     api = make_api(**settings)
-    seed(services_of(api))
+    seed(api.services)
     send = sender(api, STRANGER, ("zeta",))
     one = send("get", {"organizationId": "zeta", "notificationIds": list(KINDS)})
     twice = send("get", {"organizationId": "zeta", "notificationIds": [*KINDS, *KINDS]})

@@ -1,0 +1,64 @@
+"""One request's place in the trail: exactly one event, and one more when it fails after that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from resolver.audit.event import Actor, Event, Outcome
+from resolver.audit.trail import Trail
+from resolver.errors import AuditUnavailable
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Attempt:
+    trail: Trail
+    surface: str
+    action: str
+    request: str
+    actor: Actor
+    recorded: Event | None = None
+
+    def record(
+        self,
+        outcome: Outcome = "ok",
+        organization: str = "",
+        ids: Sequence[str] = (),
+        denied: Sequence[str] = (),
+        **more: Any,
+    ) -> None:
+        """Call it once all is decided and nothing has happened: it raises when that can't be put on record.
+        Whoever tries again meanwhile (a record changed under their hands) is on record already."""
+        if self.recorded:
+            return
+        event = Event(
+            self.actor, self.surface, self.action, outcome, self.request, organization, ids, denied, more
+        )
+        self.trail.record(event)
+        self.recorded = event
+
+    def ended(self, outcome: Outcome, code: str, organization: str = "") -> None:
+        """With an error: the event, when there was none, or that what was recorded didn't come to pass."""
+        if self.recorded is None:
+            self.record(outcome, organization, code=code)
+            return
+        what = self.recorded
+        failed = Event(
+            self.actor,
+            self.surface,
+            self.action,
+            "failed",
+            self.request,
+            what.organization,
+            more={"code": code},
+        )
+        try:
+            self.trail.record(failed)
+        except AuditUnavailable as error:
+            # The reply is an error already; that this line is missing is at least in the log.
+            _log.error("audit_failure_not_recorded", reason=error.reason)

@@ -1,0 +1,113 @@
+"""The trail of one process: its chain, its outlet, and its anchors.
+
+A line is written before what it tells of takes effect. When it can't be in time, `record` raises, and its
+caller lets nothing happen: what isn't on record isn't done.
+"""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from resolver import __version__
+from resolver.audit.chain import Link, before_first, linked, signed_text
+from resolver.audit.event import Event
+from resolver.audit.outlet import Outlet
+from resolver.audit.signing import Signer
+from resolver.errors import AuditUnavailable, Unavailable
+
+JSON = dict[str, Any]
+PATIENCE_SECONDS: Final = 0.5
+ANCHOR_SECONDS: Final = 1.0
+KeepAnchor = Callable[[Link, str], None]
+"""Remembers elsewhere how long a chain is; may raise Unavailable."""
+_log = structlog.get_logger(__name__)
+
+
+class Trail:
+    """Nothing is opened or begun before the first event. Build it after fork: a chain is one process's."""
+
+    def __init__(
+        self, path: str, signer: Signer, keep_anchor: KeepAnchor | None = None, *, standard: int = 1
+    ) -> None:
+        self._outlet = Outlet(path, standard)
+        self._signer = signer
+        self._keep_anchor = keep_anchor
+        self._lock = threading.Lock()
+        self._head: Link | None = None
+        self._anchor_due: threading.Timer | None = None
+
+    def record(self, event: Event) -> None:
+        """AuditUnavailable when it can't be written within half a second."""
+        bodies = event.bodies()
+        self._append(lambda _head: bodies)
+        if self._anchor_due is None:
+            self._anchor_due = threading.Timer(ANCHOR_SECONDS, self._anchor)
+            self._anchor_due.daemon = True
+            self._anchor_due.start()
+
+    def close(self) -> None:
+        """With a last anchor, so that the end is covered too."""
+        if self._anchor_due:
+            self._anchor_due.cancel()
+            self._anchor()
+        self._outlet.close()
+
+    def _append(self, bodies: Callable[[Link], list[JSON]]) -> Link:
+        until = time.monotonic() + PATIENCE_SECONDS
+        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+            raise AuditUnavailable("audit: busy")
+        try:
+            head = self._head or self._begin(until)
+            for body in bodies(head):
+                head = self._write(head, body, until)
+        except OSError as error:
+            raise AuditUnavailable(f"audit: {type(error).__name__}") from error
+        finally:
+            self._lock.release()
+        return head
+
+    def _write(self, head: Link, body: JSON, until: float) -> Link:
+        """The chain goes on only from what was written whole."""
+        link, line = linked(head, now(), body)
+        self._outlet.write(line, until)
+        self._head = link
+        return link
+
+    def _begin(self, until: float) -> Link:
+        first = {
+            "action": "begin",
+            "version": __version__,
+            "pid": os.getpid(),
+            "key": self._signer.public_key,
+        }
+        head = self._write(before_first(secrets.token_hex(8)), first, until)
+        atexit.register(self.close)
+        return head
+
+    def _anchor(self) -> None:
+        """What can't be anchored now is with the next one: each covers all that stands before it."""
+        self._anchor_due = None
+        try:
+            anchored = self._append(self._signed)
+            if self._keep_anchor:
+                self._keep_anchor(anchored, now())
+        except Unavailable as error:
+            _log.warning("audit_anchor_failed", reason=getattr(error, "reason", type(error).__name__))
+
+    def _signed(self, head: Link) -> list[JSON]:
+        signature = self._signer.sign(signed_text(head))
+        return [{"action": "anchor", "signs": head.seq, "signature": signature}]
+
+
+def now() -> str:
+    moment = datetime.datetime.now(datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,199 @@
+"""Reads trails and names what was done to them. Knows nothing of how they were written but the chain's rules.
+
+Lines of several processes may stand in one file, and one process's lines in several files. Memory doesn't
+grow with their length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from resolver.audit.chain import GENESIS, Link, digest_of, signed_text, split_line
+from resolver.audit.signing import is_signed
+
+JSON = dict[str, Any]
+_PREFIX = b'{"audit":1,'
+_MOST_GAPS = 10_000
+
+
+class Problem(NamedTuple):
+    where: str
+    what: str
+
+
+class Anchored(NamedTuple):
+    """What is remembered of a chain elsewhere: it was at least this long."""
+
+    seq: int
+    hash: str
+    at: str
+
+
+@dataclass
+class Chain:
+    """What was seen of one chain so far."""
+
+    head: Link
+    first: int
+    began: str = ""
+    last: str = ""
+    events: int = 0
+    lines: int = 0
+    key: str = ""
+    anchored: int = -1
+    missing: set[int] = field(default_factory=set)
+
+
+class Verifier:
+    def __init__(
+        self, public_keys: Iterable[str] = (), anchors: Mapping[str, Anchored] | None = None
+    ) -> None:
+        self._trusted = frozenset(public_keys)
+        self._anchors = dict(anchors or {})
+        self.chains: dict[str, Chain] = {}
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+
+    def read(self, name: str, lines: Iterable[bytes]) -> None:
+        for number, line in enumerate(lines, start=1):
+            self._line(f"{name}:{number}", line)
+
+    def finish(self) -> None:
+        """What only shows at the end: what is missing there, and chains that are missing whole."""
+        for name, chain in self.chains.items():
+            if chain.missing:
+                self._problem(f"chain {name}", f"deleted: {_ranges(chain.missing)}")
+            self._compare_with_anchor(name, chain)
+            if chain.anchored < chain.head.seq:
+                rest = chain.head.seq - chain.anchored
+                self._note(f"chain {name}", f"its last {rest} lines are not covered by an anchor")
+        self._look_for_missing_chains()
+
+    def _line(self, where: str, line: bytes) -> None:
+        if not line.strip():
+            return
+        parsed = _parsed(line)
+        if parsed is None:
+            self._stranger(where, line)
+            return
+        chain = self.chains.get(parsed["chain"])
+        if chain is None:
+            chain = self._began(where, parsed)
+        self._follows(where, line, parsed, chain)
+
+    def _stranger(self, where: str, line: bytes) -> None:
+        if line.startswith(_PREFIX) and _json(line) is None:
+            self._note(where, "torn: a line that was not written whole")
+        else:
+            self._problem(where, "inserted: not a line of the audit trail")
+
+    def _began(self, where: str, parsed: JSON) -> Chain:
+        seq = parsed["seq"]
+        chain = Chain(Link(parsed["chain"], seq - 1, GENESIS), seq, began=parsed["at"])
+        self.chains[parsed["chain"]] = chain
+        if seq:
+            self._problem(
+                where, f"chain {parsed['chain']} begins at line {seq}: the {seq} before are not here"
+            )
+        return chain
+
+    def _follows(self, where: str, line: bytes, parsed: JSON, chain: Chain) -> None:
+        seq = parsed["seq"]
+        said, named = split_line(line)
+        if seq <= chain.head.seq:
+            self._out_of_place(where, seq, chain)
+            return
+        if seq > chain.head.seq + 1:
+            chain.missing.update(range(chain.head.seq + 1, min(seq, chain.head.seq + _MOST_GAPS)))
+        elif (chain.lines or not seq) and digest_of(chain.head.hash, said) != named:
+            self._problem(where, f"edited: line {seq} of chain {parsed['chain']} is not what was written")
+        self._taken(where, parsed, chain, Link(parsed["chain"], seq, named))
+
+    def _out_of_place(self, where: str, seq: int, chain: Chain) -> None:
+        if seq in chain.missing:
+            chain.missing.discard(seq)
+            self._problem(where, f"reordered: line {seq} of chain {chain.head.chain} stands too late")
+        else:
+            self._problem(where, f"inserted: chain {chain.head.chain} has another line {seq} already")
+
+    def _taken(self, where: str, parsed: JSON, chain: Chain, link: Link) -> None:
+        if parsed.get("action") == "begin":
+            chain.key = str(parsed.get("key"))
+        elif parsed.get("action") == "anchor":
+            self._anchor(where, parsed, chain)
+        elif str(parsed.get("part", "1/")).startswith("1/"):
+            chain.events += 1
+        chain.head, chain.last, chain.lines = link, parsed["at"], chain.lines + 1
+        kept = self._anchors.get(link.chain)
+        if kept and kept.seq == link.seq and kept.hash != link.hash:
+            self._problem(where, f"rewritten: line {link.seq} is not the one that Redis remembers")
+
+    def _anchor(self, where: str, parsed: JSON, chain: Chain) -> None:
+        signed = signed_text(chain.head)
+        keys = self._trusted or {chain.key}
+        if any(is_signed(signed, str(parsed.get("signature")), key) for key in keys):
+            chain.anchored = parsed["seq"]
+        else:
+            self._problem(
+                where,
+                f"rewritten: the anchor does not sign what stands before it in chain {chain.head.chain}",
+            )
+
+    def _compare_with_anchor(self, name: str, chain: Chain) -> None:
+        kept = self._anchors.get(name)
+        if kept and kept.seq > chain.head.seq:
+            lost = kept.seq - chain.head.seq
+            self._problem(f"chain {name}", f"truncated: {lost} lines or more are missing at its end")
+
+    def _look_for_missing_chains(self) -> None:
+        """Of the time that these files cover: other files may hold the rest."""
+        if not self.chains:
+            return
+        since = min(chain.began for chain in self.chains.values())
+        until = max(chain.last for chain in self.chains.values())
+        for name, kept in self._anchors.items():
+            if name not in self.chains and since <= kept.at <= until:
+                self._problem(f"chain {name}", f"deleted: {kept.seq + 1} lines are not in these files")
+
+    def _problem(self, where: str, what: str) -> None:
+        self.problems.append(Problem(where, what))
+
+    def _note(self, where: str, what: str) -> None:
+        self.notes.append(Problem(where, what))
+
+
+def _parsed(line: bytes) -> JSON | None:
+    if not line.startswith(_PREFIX):
+        return None
+    parsed = _json(line)
+    shaped = (
+        isinstance(parsed, dict)
+        and isinstance(parsed.get("chain"), str)
+        and isinstance(parsed.get("seq"), int)
+        and parsed["seq"] >= 0
+        and isinstance(parsed.get("at"), str)
+    )
+    return parsed if shaped else None
+
+
+def _json(line: bytes) -> Any:
+    """None for what is no JSON: no beginning of a line is."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _ranges(numbers: set[int]) -> str:
+    ordered = sorted(numbers)
+    return (
+        f"{len(ordered)} lines ({ordered[0]} to {ordered[-1]})" if len(ordered) > 1 else f"line {ordered[0]}"
+    )
+
+
+def first_time(lines: Iterator[bytes]) -> str:
+    """Of a file, so that several can be read in their order."""
+    return next((parsed["at"] for line in lines if (parsed := _parsed(line))), "")

@@ -1,0 +1,29 @@
+"""What operators do at a terminal goes on record like everything else, before it is done."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from contextlib import closing
+
+from resolver.audit.event import Actor, Event
+from resolver.services import Stores, build_trail
+from resolver.settings import Settings
+
+_STDERR = 2
+"""Where the trail is standard output, a command keeps that for its own."""
+
+
+def on_record(
+    settings: Settings, stores: Stores, action: str, organization: str = "", ids: Sequence[str] = ()
+) -> None:
+    who = Actor("ops", _operator())
+    with closing(build_trail(settings, stores, standard=_STDERR)) as trail:
+        trail.record(Event(who, "cli", action, "ok", organization=organization, ids=ids))
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

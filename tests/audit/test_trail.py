@@ -1,0 +1,239 @@
+"""The trail: whole lines in order, whoever writes at the same time, and nobody kept waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.audit.event import LONGEST_LINE, Actor, Event
+from resolver.audit.signing import Signer
+from resolver.audit.trail import Trail
+from resolver.audit.verify import Verifier
+from resolver.errors import AuditUnavailable
+from resolver.secret import Secret
+
+JSON = dict[str, Any]
+SIGNER = Signer(Secret(b"i" * 31 + b"x"))
+BEN = Actor("user", "ben")
+
+
+def event(**changes: Any) -> Event:
+    given: JSON = {"organization": "acme", "ids": ["n-1"], "request": "r-1", **changes}
+    return Event(given.pop("actor", BEN), "callback", "get", "ok", **given)
+
+
+def events_in(path: Path) -> list[JSON]:
+    return [line for line in map(json.loads, path.read_bytes().splitlines()) if "who" in line]
+
+
+def verified(*paths: Path) -> Verifier:
+    verifier = Verifier([SIGNER.public_key])
+    for path in paths:
+        with path.open("rb") as lines:
+            verifier.read(path.name, lines)
+    verifier.finish()
+    return verifier
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+@pytest.fixture
+def trail(path: Path) -> Iterator[Trail]:
+    trail = Trail(str(path), SIGNER)
+    yield trail
+    trail.close()
+
+
+def test_an_event_says_who_did_what_to_what(trail: Trail, path: Path) -> None:
+    trail.record(event(denied=["n-2"], more={"absent": 3}))
+    (line,) = events_in(path)
+    assert line["who"] == {"kind": "user", "id": "ben"}
+    assert [line[name] for name in ("surface", "action", "outcome", "request")] == [
+        "callback",
+        "get",
+        "ok",
+        "r-1",
+    ]
+    assert [line[name] for name in ("organization", "ids", "denied", "absent")] == [
+        "acme",
+        ["n-1"],
+        ["n-2"],
+        3,
+    ]
+
+
+def test_nothing_is_opened_before_the_first_event(path: Path) -> None:
+    Trail(str(path), SIGNER).close()
+    assert not path.exists()
+
+
+def test_the_end_is_anchored_within_a_second_or_so_and_when_it_is_closed(trail: Trail, path: Path) -> None:
+    trail.record(event())
+    time.sleep(1.3)
+    assert json.loads(path.read_bytes().splitlines()[-1])["action"] == "anchor"
+    trail.record(event())
+    trail.close()
+    verifier = verified(path)
+    assert (verifier.problems, verifier.notes) == ([], [])
+
+
+def test_events_of_many_threads_and_processes_are_all_there_once(path: Path) -> None:
+    script = """
+import sys, threading
+from tests.audit.test_trail import SIGNER, event
+from resolver.audit.trail import Trail
+trail = Trail(sys.argv[1], SIGNER)
+def work(n):
+    for m in range(50):
+        trail.record(event(request=f"{sys.argv[2]}-{n}-{m}"))
+threads = [threading.Thread(target=work, args=(n,)) for n in range(5)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    workers = [
+        subprocess.Popen([sys.executable, "-c", script, str(path), str(n)], cwd=Path(__file__).parents[2])
+        for n in range(4)
+    ]
+    assert [worker.wait(60) for worker in workers] == [0] * 4
+    seen = [line["request"] for line in events_in(path)]
+    assert len(seen) == len(set(seen)) == 4 * 5 * 50
+    verifier = verified(path)
+    assert (verifier.problems, verifier.notes) == ([], [])
+    assert sum(chain.events for chain in verifier.chains.values()) == 1000
+
+
+def test_a_pipe_that_nobody_reads_keeps_nobody_longer_than_the_limit(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    trail = Trail(str(fifo), SIGNER)
+    with pytest.raises(AuditUnavailable):
+        record_for_ever(trail)
+    waits: list[float] = []
+
+    def one_more() -> None:
+        started = time.monotonic()
+        with pytest.raises(AuditUnavailable):
+            trail.record(event())
+        waits.append(time.monotonic() - started)
+
+    threads = [threading.Thread(target=one_more) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(waits) == 8
+    assert max(waits) < 1.2
+    kept = drained(reader)
+    trail.record(event(request="after"))
+    trail.close()
+    kept += drained(reader)
+    os.close(reader)
+    whole = tmp_path / "whole"
+    whole.write_bytes(kept)
+    assert verified(whole).problems == []
+    assert events_in(whole)[-1]["request"] == "after"
+
+
+def record_for_ever(trail: Trail) -> None:
+    while True:
+        trail.record(event())
+
+
+def drained(reader: int) -> bytes:
+    kept = b""
+    while True:
+        try:
+            read = os.read(reader, 65_536)
+        except BlockingIOError:
+            return kept
+        if not read:
+            return kept
+        kept += read
+
+
+def test_a_full_disk_is_said_and_the_chain_goes_on_when_there_is_room(path: Path) -> None:
+    full = Trail("/dev/full", SIGNER)
+    with pytest.raises(AuditUnavailable):
+        full.record(event())
+    full.close()
+
+
+def test_a_file_that_was_rotated_away_is_left_and_the_chain_goes_on_in_the_new_one(
+    trail: Trail, path: Path
+) -> None:
+    trail.record(event(request="before"))
+    old = path.with_suffix(".1")
+    path.rename(old)
+    time.sleep(1.1)
+    trail.record(event(request="after"))
+    trail.close()
+    assert [line["request"] for line in events_in(old)] == ["before"]
+    assert [line["request"] for line in events_in(path)] == ["after"]
+    assert verified(old, path).problems == []
+
+
+def test_a_line_that_a_crash_cut_off_spoils_no_other(path: Path) -> None:
+    first = Trail(str(path), SIGNER)
+    first.record(event())
+    first.close()
+    with path.open("ab") as file:
+        file.write(b'{"audit":1,"chain":"0123456789abcdef","seq":7,"at":"2026-01-01T0')
+    second = Trail(str(path), SIGNER)
+    second.record(event(request="second"))
+    second.close()
+    verifier = verified(path)
+    assert verifier.problems == []
+    assert [what.split(":")[0] for _, what in verifier.notes] == ["torn"]
+
+
+@given(st.lists(st.text(max_size=700), max_size=40), st.text(max_size=600), st.text(max_size=600))
+def test_no_text_ends_a_line_or_passes_for_another(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[str], organization: str, user: str
+) -> None:
+    path = tmp_path_factory.mktemp("forged") / "audit.log"
+    trail = Trail(str(path), SIGNER)
+    trail.record(event(actor=Actor("user", user), organization=organization, ids=ids))
+    trail.record(event(request="next"))
+    trail.close()
+    raw = path.read_bytes()
+    assert raw.isascii()
+    assert not set(raw) & (set(range(32)) - {10} | {127})
+    assert all(len(line) < LONGEST_LINE for line in raw.split(b"\n"))
+    assert len(raw.decode().splitlines()) == raw.count(b"\n")
+    assert verified(path).problems == []
+    named = [id_ for line in events_in(path)[:-1] for id_ in line.get("ids", [])]
+    assert len(named) == len(ids)
+
+
+def test_a_forged_line_in_an_id_stays_in_the_id(trail: Trail, path: Path) -> None:
+    forged = '"\r\n{"audit":1,"chain":"x","seq":0,"at":"now"}\u2028\u0085\x1b[2K'
+    trail.record(event(ids=[forged]))
+    (line,) = events_in(path)
+    assert line["ids"] == [forged]
+
+
+def test_what_does_not_fit_into_a_line_goes_on_in_parts_that_count_once(trail: Trail, path: Path) -> None:
+    ids = [f"notification-{n:040d}" for n in range(1000)]
+    trail.record(event(ids=ids, denied=["last"]))
+    trail.close()
+    lines = events_in(path)
+    assert [line["part"] for line in lines] == [f"{n}/{len(lines)}" for n in range(1, len(lines) + 1)]
+    assert [id_ for line in lines for id_ in line.get("ids", [])] == ids
+    assert lines[-1]["denied"] == ["last"]
+    verifier = verified(path)
+    assert [chain.events for chain in verifier.chains.values()] == [1]

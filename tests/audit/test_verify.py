@@ -1,0 +1,216 @@
+"""Whatever is done to a trail afterwards is detected, and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.audit.chain import Link, digest_of, split_line
+from resolver.audit.signing import Signer
+from resolver.audit.trail import Trail
+from resolver.audit.verify import Anchored, Verifier
+from resolver.cli import main
+from resolver.secret import Secret
+from tests.audit.test_trail import SIGNER, event
+from tests.support import Api
+
+Lines = list[bytes]
+
+
+def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Lines, Anchored]:
+    """A whole trail's lines, and what Redis would remember of it."""
+    kept: list[tuple[Link, str]] = []
+    trail = Trail(str(path), signer, lambda head, at: kept.append((head, at)))
+    for n in range(events):
+        trail.record(event(request=f"r-{n}"))
+    trail.close()
+    head, at = kept[-1]
+    return path.read_bytes().splitlines(keepends=True), Anchored(head.seq, head.hash, at)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lines, Anchored]:
+    return written(tmp_path_factory.mktemp("trail") / "audit.log")
+
+
+def found(lines: Lines, anchored: Anchored | None = None, chain: str = "") -> set[str]:
+    """What the verifier calls it."""
+    verifier = Verifier([SIGNER.public_key], {chain: anchored} if anchored else None)
+    verifier.read("audit.log", lines)
+    verifier.finish()
+    return {what.split(":")[0].split(" ")[0] for _, what in verifier.problems}
+
+
+def chain_of(line: bytes) -> str:
+    return str(json.loads(line)["chain"])
+
+
+def test_a_whole_trail_has_no_problem(whole: tuple[Lines, Anchored]) -> None:
+    lines, anchored = whole
+    assert found(lines, anchored, chain_of(lines[0])) == set()
+
+
+@given(at=st.integers(0, 13), byte=st.integers(0, 10_000))
+def test_an_edited_line_is_detected(whole: tuple[Lines, Anchored], at: int, byte: int) -> None:
+    lines = list(whole[0])
+    position = byte % (len(lines[at]) - 1)
+    flipped = bytes([lines[at][position] ^ 1])
+    lines[at] = lines[at][:position] + flipped + lines[at][position + 1 :]
+    assert found(lines)
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
+    whole: tuple[Lines, Anchored], at: int
+) -> None:
+    lines = list(whole[0])
+    said, _ = split_line(lines[at].replace(b'"ben"', b'"eve"'))
+    fitting = digest_of(split_line(lines[at - 1])[1], said)
+    lines[at] = said + b',"hash":"' + fitting.encode() + b'"}\n'
+    assert found(lines) & {"edited", "rewritten"}
+
+
+def test_a_chain_that_was_made_to_fit_throughout_is_not_what_was_signed(
+    whole: tuple[Lines, Anchored],
+) -> None:
+    lines, anchored = list(whole[0]), whole[1]
+    previous = split_line(lines[0])[1]
+    for at in range(1, len(lines)):
+        said, _ = split_line(lines[at].replace(b'"ben"', b'"eve"'))
+        previous = digest_of(previous, said)
+        lines[at] = said + b',"hash":"' + previous.encode() + b'"}\n'
+    assert found(lines) == {"rewritten"}
+    assert found(lines[:-1], anchored, chain_of(lines[0])) == {"truncated"}
+
+
+@pytest.mark.parametrize("at", range(14))
+def test_a_deleted_line_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
+    lines, anchored = list(whole[0]), whole[1]
+    chain = chain_of(lines[0])
+    del lines[at]
+    named = found(lines, anchored, chain)
+    expected = {0: "chain", 13: "truncated"}.get(at, "deleted")
+    assert expected in named
+
+
+@given(data=st.data())
+def test_lines_that_were_moved_are_detected(whole: tuple[Lines, Anchored], data: st.DataObject) -> None:
+    lines = list(whole[0])
+    one, other = data.draw(st.lists(st.integers(1, 13), min_size=2, max_size=2, unique=True))
+    lines[one], lines[other] = lines[other], lines[one]
+    assert "reordered" in found(lines)
+
+
+@pytest.mark.parametrize("at", range(1, 14))
+@pytest.mark.parametrize("line", [b"hello\n", b'{"audit":1,"chain":7}\n', b'{"audit":1}\n'])
+def test_an_inserted_line_is_detected(whole: tuple[Lines, Anchored], at: int, line: bytes) -> None:
+    lines = list(whole[0])
+    lines.insert(at, line)
+    assert found(lines) == {"inserted"}
+
+
+@pytest.mark.parametrize("at", range(1, 14))
+def test_a_line_said_twice_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
+    lines = list(whole[0])
+    lines.insert(at, lines[at])
+    assert found(lines) == {"inserted"}
+
+
+@pytest.mark.parametrize("cut", range(1, 14))
+def test_a_trail_that_ends_before_its_last_anchor_is_detected(
+    whole: tuple[Lines, Anchored], cut: int
+) -> None:
+    lines, anchored = whole
+    assert found(lines[:cut], anchored, chain_of(lines[0])) == {"truncated"}
+
+
+def test_a_chain_that_is_missing_whole_is_detected(tmp_path: Path) -> None:
+    before, _ = written(tmp_path / "1")
+    lost, anchored = written(tmp_path / "2")
+    after, _ = written(tmp_path / "3")
+    assert found([*before, *after], anchored, chain_of(lost[0])) == {"deleted"}
+
+
+def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, Anchored], tmp_path: Path) -> None:
+    other, _ = written(tmp_path / "other")
+    lines = [*whole[0][:5], other[7], *whole[0][5:]]
+    assert found(lines) == {"chain"}, "it begins in the middle"
+    assert found([*lines, *other]) >= {"chain", "inserted"}
+    grafted = other[7].replace(chain_of(other[7]).encode(), chain_of(whole[0][0]).encode())
+    assert "edited" in found([*whole[0][:7], grafted, *whole[0][8:]])
+
+
+def test_a_whole_chain_by_somebody_elses_key_is_detected(
+    whole: tuple[Lines, Anchored], tmp_path: Path
+) -> None:
+    forged, _ = written(tmp_path / "forged", signer=Signer(Secret(b"z" * 31 + b"y")))
+    assert found([*whole[0], *forged]) == {"rewritten"}
+
+
+def test_lines_of_several_chains_and_files_in_any_mixture_are_whole(tmp_path: Path) -> None:
+    one, _ = written(tmp_path / "1")
+    other, _ = written(tmp_path / "2")
+    mixed = [line for pair in zip(one, other, strict=True) for line in pair]
+    assert found(mixed) == set()
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, ["audit", *arguments], env=env)
+
+
+@pytest.fixture
+def used(
+    make_api: Callable[..., Api], resolver_environment: dict[str, str], tmp_path: Path
+) -> tuple[Path, dict[str, str]]:
+    """The trail of a resolver that was used, and its environment."""
+    path = tmp_path / "audit.log"
+    api = make_api(RESOLVER_AUDIT_LOG=str(path))
+    api.add()
+    api.read("n-1")
+    api.services.trail.close()
+    return path, {**resolver_environment, "RESOLVER_AUDIT_LOG": str(path)}
+
+
+def test_verify_says_that_a_trail_is_whole_and_what_is_wrong_with_one_that_is_not(
+    used: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    path, env = used
+    done = run("verify", str(path), env=env)
+    assert (done.exit_code, "Whole" in done.output) == (0, True)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]))
+    shortened = json.loads(run("verify", str(path), "--json", env=env).output)
+    assert (shortened["whole"], "truncated" in shortened["problems"][0]["what"]) == (False, True)
+    path.write_bytes(b"".join(lines[:1] + lines[2:]))
+    assert run("verify", str(path), env=env).exit_code == 1
+
+
+def test_verify_needs_no_settings_with_a_public_key_and_no_redis(
+    used: tuple[Path, dict[str, str]],
+) -> None:
+    path, env = used
+    key = json.loads(path.read_bytes().splitlines()[0])["key"]
+    nothing: dict[str, Any] = dict.fromkeys(env, "")
+    done = run("verify", str(path), "--public-key", key, env=nothing)
+    assert (done.exit_code, "not asked" in done.output) == (0, True)
+    assert run("verify", str(path), "--public-key", SIGNER.public_key, env=nothing).exit_code == 1
+    assert run("verify", str(path), env=nothing).exit_code == 1
+    down = {**env, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    assert "not asked" in run("verify", str(path), env=down).output
+
+
+def test_tail_shows_events_to_people_and_lines_to_scripts(used: tuple[Path, dict[str, str]]) -> None:
+    path, env = used
+    spoken = run("tail", env=env).output
+    assert "backend backend" in spoken
+    assert "user ben" in spoken
+    assert "mirror add" in spoken
+    raw = run("tail", "--json", str(path), env=env).output
+    assert raw.encode() == path.read_bytes()

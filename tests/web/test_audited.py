@@ -1,0 +1,196 @@
+"""What callers do is on record before it is done, once; what can't be put on record isn't done."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from resolver.app import SURFACES
+from tests.audit.test_trail import events_in
+from tests.audit.test_verify import run
+from tests.support import BACKEND, Api, notification, signed
+
+JSON = dict[str, Any]
+MakeApi = Callable[..., Api]
+READ = {"organizationId": "acme", "notificationIds": ["n-1", "n-2", "nothing"]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+@pytest.fixture
+def api(make_api: MakeApi, path: Path) -> Api:
+    return make_api(RESOLVER_AUDIT_LOG=str(path))
+
+
+def bearer(user: str = "ben", *organizations: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {signed(user, *(organizations or ('acme',)))}"}
+
+
+def said(line: JSON) -> JSON:
+    """Without what differs from run to run."""
+    return {k: v for k, v in line.items() if k not in ("audit", "chain", "seq", "at", "hash", "request")}
+
+
+def last(path: Path) -> JSON:
+    return said(events_in(path)[-1])
+
+
+def get(api: Api, body: JSON = READ, headers: JSON | None = None) -> TestResponse:
+    return api.post("/api/velt/notifications/get", body, headers or bearer())
+
+
+def test_a_read_says_what_was_given_and_what_was_not(api: Api, path: Path) -> None:
+    api.add()
+    api.add(notificationId="n-2", notifyUsers=[{"userId": "dan"}])
+    get(api)
+    assert last(path) == {
+        "who": {"kind": "user", "id": "ben"},
+        "surface": "callback",
+        "action": "get",
+        "outcome": "ok",
+        "organization": "acme",
+        "ids": ["n-1"],
+        "denied": ["n-2"],
+        "absent": 1,
+    }
+    get(api, headers=bearer("zoe"))
+    assert (last(path)["outcome"], last(path)["denied"]) == ("denied", ["n-1", "n-2"])
+    get(api, headers=bearer("ben", "zeta"))
+    assert (last(path)["outcome"], last(path)["absent"]) == ("denied", 3)
+
+
+@pytest.mark.parametrize(
+    ("user", "outcome", "effect"),
+    [("ana", "ok", "removes"), ("ben", "ok", "removes"), ("zoe", "denied", "nothing")],
+)
+def test_a_deletion_says_what_it_does(api: Api, path: Path, user: str, outcome: str, effect: str) -> None:
+    api.add()
+    body = {"organizationId": "acme", "notificationId": "n-1"}
+    api.post("/api/velt/notifications/delete", body, bearer(user))
+    assert (last(path)["outcome"], last(path)["effect"], last(path)["ids"]) == (outcome, effect, ["n-1"])
+
+
+def test_what_backends_do_is_under_their_name(api: Api, path: Path) -> None:
+    api.add()
+    api.velt("notifications/update", {"organizationId": "acme", "notifications": [{"id": "n-1", "x": 1}]})
+    api.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"})
+    api.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+    api.velt("notifications/delete", {"organizationId": "acme", "documentId": "doc-1"})
+    api.post("/api/velt/token", {"userId": "ben", "organizationIds": ["acme", "zeta"]})
+    lines = [said(line) for line in events_in(path)]
+    assert all(line["who"] == {"kind": "backend", "id": "backend"} for line in lines)
+    assert [(line["action"], line.get("ids")) for line in lines] == [
+        ("add", ["n-1"]),
+        ("update", ["n-1"]),
+        ("get", ["n-1"]),
+        ("delete", ["n-1"]),
+        ("delete", None),
+        ("mint", ["acme", "zeta"]),
+    ]
+    assert lines[4]["scope"] == {"documentId": "doc-1"}
+    assert lines[5]["user"] == "ben"
+
+
+def test_refusals_are_on_record_with_their_code(api: Api, path: Path) -> None:
+    get(api, headers={"authorization": "Bearer nonsense"})
+    assert (last(path)["outcome"], last(path)["code"], last(path)["who"]["kind"]) == (
+        "denied",
+        "UNAUTHENTICATED",
+        "unknown",
+    )
+    api.post("/v2/notifications/add", {"data": {}}, {**BACKEND, "x-velt-auth-token": "wrong"})
+    assert (last(path)["outcome"], last(path)["code"]) == ("denied", "PERMISSION_DENIED")
+    api.velt("notifications/add", {})
+    assert (last(path)["outcome"], last(path)["code"]) == ("refused", "INVALID_ARGUMENT")
+
+
+def test_what_fails_after_it_was_put_on_record_says_so_under_the_same_request(
+    api: Api, path: Path, velt: Any
+) -> None:
+    velt.break_with(status=400, errorStatus="INVALID_ARGUMENT", path="/v2/notifications/add")
+    assert api.add().status_code == 400
+    before, after = events_in(path)
+    assert (before["outcome"], after["outcome"], after["code"]) == ("ok", "failed", "INVALID_ARGUMENT")
+    assert before["request"] == after["request"]
+
+
+def test_probes_preflights_and_scrapes_are_not_on_record(api: Api, path: Path) -> None:
+    api.client.get("/livez")
+    api.client.get("/readyz")
+    api.client.get("/openapi.json")
+    api.client.options("/api/velt/notifications/get")
+    assert not path.exists()
+    assert {surface.name for surface in SURFACES if surface.audited} == {"mirror", "callback", "token"}
+
+
+def test_what_cannot_be_put_on_record_is_not_done(make_api: MakeApi, api: Api, velt: Any) -> None:
+    api.add()
+    told = len(velt.ledger())
+    full = make_api(RESOLVER_AUDIT_LOG="/dev/full", RESOLVER_CORS_ORIGINS="https://app.example.com")
+    read = get(full, headers={**bearer(), "origin": "https://app.example.com"})
+    assert (read.status_code, read.get_json()["success"]) == (503, False)
+    assert read.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert b"CANARY" not in read.data
+    assert full.add(notificationId="n-2").status_code == 503
+    update = {"organizationId": "acme", "notifications": [{"id": "n-1", "displayBodyMessage": "changed"}]}
+    assert full.velt("notifications/update", update).status_code == 503
+    assert (
+        full.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]}).status_code
+        == 503
+    )
+    gone = {"organizationId": "acme", "notificationId": "n-1"}
+    for headers in (bearer(), bearer("ana"), BACKEND):
+        assert full.post("/api/velt/notifications/delete", gone, headers).status_code == 503
+    assert full.post("/api/velt/token", {"userId": "ben", "organizationIds": ["acme"]}).status_code == 503
+    assert get(full, headers={"authorization": "Bearer nonsense"}).status_code == 503
+    assert len(velt.ledger()) == told, "and Velt heard of nothing"
+    assert api.read("n-1", "n-2").keys() == {"n-1"}
+    assert api.read("n-1")["n-1"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_every_request_of_a_mixed_thousand_is_there_once_and_no_content_is(
+    api: Api, path: Path, resolver_environment: dict[str, str]
+) -> None:
+    chance = random.Random(7)
+    deeds: list[Callable[[int], TestResponse]] = [
+        lambda n: api.post(
+            "/v2/notifications/add",
+            {"data": notification(notificationId=f"n-{n % 50}")},
+            numbered(n, BACKEND),
+        ),
+        lambda n: get(
+            api, {**READ, "notificationIds": [f"n-{m}" for m in range(n % 400)]}, numbered(n, bearer())
+        ),
+        lambda n: get(api, READ, numbered(n, bearer("zoe"))),
+        lambda n: get(api, READ, numbered(n, {"authorization": "Bearer x"})),
+        lambda n: api.post(
+            "/api/velt/notifications/delete", {**READ, "notificationId": f"n-{n % 50}"}, numbered(n, bearer())
+        ),
+        lambda n: api.post("/v2/notifications/update", b"{", numbered(n, BACKEND)),
+        lambda n: api.post("/v2/workspace/notificationconfig/get", {}, numbered(n, BACKEND)),
+    ]
+    for n in range(1000):
+        chance.choice(deeds)(n)
+    api.services.trail.close()
+    lines = events_in(path)
+    counted = Counter(line["request"] for line in lines if line.get("part", "1/").startswith("1/"))
+    assert counted == {f"request-{n:06d}": 1 for n in range(1000)}
+    assert b"CANARY" not in path.read_bytes()
+    env = {**resolver_environment, "RESOLVER_AUDIT_LOG": str(path)}
+    found = json.loads(run("verify", str(path), "--json", env=env).output)
+    assert found["whole"]
+    assert sum(chain["events"] for chain in found["chains"].values()) == 1000
+
+
+def numbered(n: int, headers: dict[str, str]) -> dict[str, str]:
+    return {**headers, "x-request-id": f"request-{n:06d}"}

@@ -50,6 +50,7 @@ class Stores:
     outbox: Outbox
     redis: Redis
     keyspace: Keyspace
+    envelope: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def build_stores(settings: Settings, connections: int = 2) -> Stores:
     redis = connect(settings.redis_url, connections)
     keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
     vault = Vault(redis, keyspace, envelope, settings.retention_days)
-    return Stores(vault, Outbox(redis, vault.guard, envelope), redis, keyspace)
+    return Stores(vault, Outbox(redis, vault.guard, envelope), redis, keyspace, envelope)
 
 
 def build_velt(settings: Settings, connections: int = 1) -> VeltClient:

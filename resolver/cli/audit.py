@@ -44,7 +44,7 @@ def tail(files: tuple[Path, ...], follow: bool, as_json: bool) -> None:
 
 @audit.command()
 @click.argument("files", nargs=-1, required=True, type=FILES)
-@click.option("--public-key", "keys", multiple=True, help="Whose signatures count.")
+@click.option("--public-key", "keys", multiple=True, help="Whose signatures count; see `keys status`.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def verify(files: tuple[Path, ...], keys: tuple[str, ...], as_json: bool) -> None:
     """Check that nothing was changed, removed, put in or moved. Give all FILES that a process wrote, rotated

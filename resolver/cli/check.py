@@ -11,6 +11,7 @@ from typing import Literal
 import click
 
 from resolver.access.jwks import fetch
+from resolver.cli.keys import key_usage
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
 from resolver.record import Record
@@ -136,8 +137,22 @@ def _vault(settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", "vault", f"fingerprint matches; {len(sample)} records looked at")
     if vault.unreadable:
         yield Finding("fail", "vault", f"{vault.unreadable} records do not open with these keys")
+    yield from _keys(settings)
     yield from _addresses(sample)
     yield from _outbox(settings)
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    for name, used in key_usage(settings, build_stores(settings)).items():
+        total = f"{used['records']} records, {used['commands']} commands"
+        if name not in settings.master_keys:
+            yield Finding("fail", "keys", f"{total} are under {name!r}, which is not among the master keys")
+        elif name == next(iter(settings.master_keys)):
+            yield Finding("ok", "keys", f"{name} seals: {total}")
+        elif used["records"] or used["commands"]:
+            yield Finding("warn", "keys", f"{name} still opens {total} (resolver keys rotate)")
+        else:
+            yield Finding("ok", "keys", f"{name} opens nothing any more and can be withdrawn")
 
 
 def _outbox(settings: Settings) -> Iterator[Finding]:

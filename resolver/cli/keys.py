@@ -1,13 +1,28 @@
-"""`resolver keys`: the secrets that a deployment needs."""
+"""`resolver keys`: the secrets that a deployment needs, and changing the one that seals."""
 
 from __future__ import annotations
 
 import base64
 import json
 import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import click
+from rich.console import Console
+from rich.progress import Progress
+
+from resolver.audit.signing import Signer
+from resolver.cli.on_record import on_record
+from resolver.outbox.rotation import CommandRotation
+from resolver.services import Stores, build_stores
+from resolver.settings import Settings, load
+from resolver.vault.rotation import Resealed, Rotation
+
+_MOST_PASSES = 5
 
 
 @click.group()
@@ -21,6 +36,91 @@ def new(as_json: bool) -> None:
     """Print a fresh set of secrets, ready for an environment file. They are shown once and kept nowhere."""
     fresh = fresh_secrets()
     click.echo(json.dumps(fresh) if as_json else "\n".join(f"{k}={v}" for k, v in fresh.items()))
+
+
+@keys.command("status")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def status(as_json: bool) -> None:
+    """Say what is sealed under which master key, and which key can be withdrawn."""
+    settings = load()
+    found = key_usage(settings, build_stores(settings))
+    if as_json:
+        click.echo(json.dumps({"keys": found, "publicKey": Signer(settings.index_key).public_key}))
+        return
+    for name, used in found.items():
+        click.echo(f"{name}: {used['records']} records, {used['commands']} commands. {used['advice']}")
+    click.echo(f"Anchors of the audit trail are signed by {Signer(settings.index_key).public_key}")
+
+
+@keys.command("rotate")
+@click.option("--rate", default=5000, show_default=True, type=click.IntRange(1), help="Records a second.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def rotate(rate: int, as_json: bool) -> None:
+    """Put everything under the first of RESOLVER_MASTER_KEYS. Callers notice nothing; stopped half-way, it
+    goes on where it was when run again. Exit status 1 when something doesn't open with these keys."""
+    settings = load()
+    stores = build_stores(settings)
+    on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
+    outcome: Counter[Resealed] = Counter()
+    for _ in range(_MOST_PASSES):
+        done = _pass(stores, rate, quiet=as_json)
+        outcome = done + Counter({Resealed.DONE: outcome[Resealed.DONE]})
+        # Whoever sealed with the old key meanwhile (a process not restarted yet) is found by the next pass.
+        if not done[Resealed.DONE] and not done[Resealed.OVERTAKEN]:
+            break
+    said = {kind.name.lower(): outcome[kind] for kind in Resealed}
+    click.echo(json.dumps(said) if as_json else "; ".join(f"{outcome[k]} {k.value}" for k in Resealed))
+    raise SystemExit(bool(outcome[Resealed.UNREADABLE]))
+
+
+def _pass(stores: Stores, rate: int, *, quiet: bool) -> Counter[Resealed]:
+    rotation, commands = _rotations(stores)
+    total: Counter[Resealed] = Counter()
+    with Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("Resealing", total=rotation.size())
+        for batch in _throttled(rotation.run(), rate):
+            total += batch
+            progress.advance(bar, batch.total())
+        for batch in commands.run():
+            total += batch
+    return total
+
+
+def _throttled(batches: Iterator[Counter[Resealed]], rate: int) -> Iterator[Counter[Resealed]]:
+    """What was passed over costs next to nothing, and isn't counted."""
+    for batch in batches:
+        started = time.monotonic()
+        yield batch
+        left = batch[Resealed.DONE] / rate - (time.monotonic() - started)
+        time.sleep(max(0.0, left))
+
+
+def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | int]]:
+    """By key id: how much is under it, and what may be done with it."""
+    rotation, commands = _rotations(stores)
+    records, waiting = rotation.key_ids(), commands.key_ids()
+    names = list(dict.fromkeys([*settings.master_keys, *records, *waiting]))
+    return {
+        name: {
+            "records": records[name],
+            "commands": waiting[name],
+            "advice": _advice(name, list(settings.master_keys), records[name] + waiting[name]),
+        }
+        for name in names
+    }
+
+
+def _advice(name: str, masters: list[str], used: int) -> str:
+    if name not in masters:
+        return "NOT AMONG RESOLVER_MASTER_KEYS: nothing of this opens"
+    if name == masters[0]:
+        return "Seals."
+    return "Opens; `resolver keys rotate` first." if used else "Can be withdrawn."
+
+
+def _rotations(stores: Stores) -> tuple[Rotation, CommandRotation]:
+    parts = stores.redis, stores.vault.guard, stores.envelope
+    return Rotation(*parts), CommandRotation(*parts)
 
 
 def fresh_secrets() -> dict[str, str]:

@@ -18,6 +18,8 @@ from resolver.vault.keyspace import partition_of
 
 _VERSION = b"\x01"
 _NONCE = slice(1, 13)
+LONGEST_HEADER = 14 + 32
+"""Up to the end of the longest key id."""
 
 
 class Envelope:
@@ -43,10 +45,24 @@ class Envelope:
         except (InvalidTag, UnicodeDecodeError, ValueError):
             raise Unreadable() from None
 
+    @property
+    def sealing_id(self) -> str:
+        return self._keyring.sealing_id
+
+    def is_fresh(self, sealed: bytes) -> bool:
+        """Under the key that seals now."""
+        return key_id_of(sealed) == self.sealing_id
+
+    def reseal(self, key_name: str, sealed: bytes) -> bytes:
+        return self.seal(key_name, self.open(key_name, sealed))
+
 
 def nonce_of(sealed: bytes) -> bytes:
     return sealed[_NONCE]
 
 
 def key_id_of(sealed: bytes) -> str:
+    """Of a value, or of its first bytes."""
+    if len(sealed) < 14:
+        return ""
     return sealed[14 : 14 + sealed[13]].decode("ascii", "replace")

@@ -26,6 +26,7 @@ WORKER_KEY = "vnr:worker"
 ANCHORS = "vnr:audit:"
 DOORBELL = "vnr:doorbell"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
+COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
 
 
@@ -76,9 +77,10 @@ class Line(NamedTuple):
     """What stands for the notification in the queue."""
 
 
-def line_of(record_key: str) -> Line:
-    partition = partition_of(record_key)
-    return line_in(partition, record_key[len(partition) + 2 :])
+def line_of(key_name: str) -> Line:
+    """By the name of the record, or of its commands."""
+    partition = partition_of(key_name)
+    return line_in(partition, key_name[len(partition) + 2 :])
 
 
 def line_in(partition: str, member: str) -> Line:

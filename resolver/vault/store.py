@@ -21,10 +21,10 @@ from resolver.record import Record
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import DOORBELL, RECORD_PATTERN, Keyspace, line_of
+from resolver.vault.scanning import scan
 
 _DAY_MS = 86_400_000
 _TRIES = 3
-_SCAN_BATCH = 500
 _log = structlog.get_logger(__name__)
 
 Values = list[bytes | None]
@@ -107,24 +107,15 @@ class Vault:
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
-        with self.guard:
-            names: list[bytes] = []
-            for name in self._redis.scan_iter(match=RECORD_PATTERN, count=_SCAN_BATCH):
-                names.append(name)
-                if len(names) == _SCAN_BATCH:
-                    yield from self._opened(names)
-                    names = []
-            yield from self._opened(names)
+        for names in scan(self._redis, self.guard, RECORD_PATTERN):
+            with self.guard:
+                values = self._mget(texts := [name.decode() for name in names])
+            yield from filter(None, map(self._open, texts, values))
 
     def ping(self) -> None:
         """Reached, and ours."""
         with self.guard:
             self._redis.ping()
-
-    def _opened(self, names: list[bytes]) -> Iterator[Record]:
-        if names:
-            texts = [name.decode() for name in names]
-            yield from filter(None, map(self._open, texts, self._mget(texts)))
 
     def _mget(self, names: list[str]) -> Values:
         try:

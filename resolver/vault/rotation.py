@@ -1,0 +1,72 @@
+"""Records under an older master key, put under the one that seals now.
+
+One scan that can be stopped and begun again: what is under the right key already is passed over. A record
+that somebody writes meanwhile is sealed with the right key by them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+from typing import cast
+
+from redis import Redis
+
+from resolver.errors import Unreadable
+from resolver.vault.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
+from resolver.vault.guard import Guard, read_script
+from resolver.vault.keyspace import RECORD_PATTERN, line_of
+from resolver.vault.scanning import scan
+
+
+class Resealed(Enum):
+    DONE = "resealed"
+    FRESH = "under the right key already"
+    OVERTAKEN = "changed or removed meanwhile"
+    UNREADABLE = "does not open with these keys"
+
+
+class Rotation:
+    def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
+        self._redis, self._guard, self._envelope = redis, guard, envelope
+        self._reseal = redis.register_script(read_script("resolver.vault", "reseal"))
+
+    def size(self) -> int:
+        """About how many records there are, for a progress bar: other keys count too."""
+        with self._guard:
+            return int(self._redis.dbsize())
+
+    def key_ids(self) -> Counter[str]:
+        """How many records are under each key; only their first bytes are read."""
+        found: Counter[str] = Counter()
+        for names in self._names():
+            with self._guard:
+                pipeline = self._redis.pipeline(transaction=False)
+                for name in names:
+                    pipeline.getrange(name, 0, LONGEST_HEADER)
+                heads = pipeline.execute()
+            found.update(key_id_of(head) for head in heads if head)
+        return found
+
+    def run(self) -> Iterator[Counter[Resealed]]:
+        """What became of each batch of records."""
+        for names in self._names():
+            with self._guard:
+                values = cast(list[bytes | None], self._redis.mget(names))
+                held = [(name.decode(), sealed) for name, sealed in zip(names, values, strict=True) if sealed]
+                outcome = Counter(self._one(name, sealed) for name, sealed in held)
+            yield outcome
+
+    def _one(self, name: str, sealed: bytes) -> Resealed:
+        if self._envelope.is_fresh(sealed):
+            return Resealed.FRESH
+        try:
+            fresh = self._envelope.reseal(name, sealed)
+        except Unreadable:
+            return Resealed.UNREADABLE
+        done = self._reseal(keys=[name, line_of(name).commands], args=[nonce_of(sealed), fresh])
+        return Resealed.DONE if done else Resealed.OVERTAKEN
+
+    def _names(self) -> Iterator[list[bytes]]:
+        return scan(self._redis, self._guard, RECORD_PATTERN)

@@ -1,0 +1,24 @@
+"""Every key of a kind, in no order, some hundred at a time: for operators' commands, never for a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from redis import Redis
+
+from resolver.vault.guard import Guard
+
+BATCH = 500
+
+
+def scan(redis: Redis, guard: Guard, pattern: str) -> Iterator[list[bytes]]:
+    """What is there from beginning to end is in it at least once; what comes or goes meanwhile may be."""
+    cursor = 0
+    while True:
+        with guard:
+            cursor, names = cast(tuple[int, list[bytes]], redis.scan(cursor, match=pattern, count=BATCH))
+        if names:
+            yield names
+        if cursor == 0:
+            return

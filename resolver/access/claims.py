@@ -36,7 +36,7 @@ class Claims:
         user = _value(claims, self.user)
         organizations = _several(_value(claims, self.organizations))
         documents = _several(_value(claims, self.documents)) if self.documents else frozenset()
-        if not is_identifier(user) or not organizations:
+        if not _is_name(user) or not organizations:
             raise Unauthenticated()
         return EndUser(user, organizations, documents)
 
@@ -51,9 +51,14 @@ def _several(value: Any) -> frozenset[str]:
     if value is None:
         return frozenset()
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(map(is_identifier, values)):
+    if not isinstance(values, list) or not all(map(_is_name, values)):
         raise Unauthenticated()
     return frozenset(values)
+
+
+def _is_name(value: Any) -> bool:
+    """Half a character, which a token's JSON can spell, is in no id; and it would break whoever encodes it."""
+    return is_identifier(value) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _value(claims: JSON, path: str) -> Any:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from resolver.settings.pem import SMALLEST_RSA_BITS, PublicKey
+from resolver.settings.pem import LARGEST_RSA_BITS, SMALLEST_RSA_BITS, PublicKey
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
@@ -56,7 +56,7 @@ class OneKey:
 def algorithms_of(key: PublicKey) -> frozenset[str]:
     match key:
         case RSAPublicKey():
-            return _RSA if key.key_size >= SMALLEST_RSA_BITS else frozenset()
+            return _RSA if SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS else frozenset()
         case EllipticCurvePublicKey():
             return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
         case Ed25519PublicKey():

@@ -59,14 +59,20 @@ def closed(**properties: JSON) -> JSON:
     }
 
 
+_VELT_ERROR: JSON = {
+    "type": "object",
+    "required": ["message", "status"],
+    "properties": {"message": {"type": "string"}, "status": {"type": "string"}},
+}
+
+
 def velt_errors(*statuses: int) -> JSON:
     """In Velt's shape; of Velt's own refusals, passed on unchanged, only that shape is known."""
-    error: JSON = {
-        "type": "object",
-        "required": ["message", "status"],
-        "properties": {"message": {"type": "string"}, "status": {"type": "string"}},
-    }
-    return {str(status): _failure(status, closed(error=error)) for status in statuses}
+    return {str(status): _failure(status, closed(error=_VELT_ERROR)) for status in statuses}
+
+
+def velt_refusal() -> JSON:
+    return reply("Another refusal of Velt's, passed on unchanged.", {"type": "object", "required": ["error"]})
 
 
 def callback_errors(*statuses: int) -> JSON:

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
-SMALLEST_RSA_BITS = 2048
+SMALLEST_RSA_BITS, LARGEST_RSA_BITS = 2048, 8192
+"""Larger, and each signature would take long to check."""
 
 
 def parse_public_key(text: str) -> PublicKey:
@@ -27,6 +28,6 @@ def parse_public_key(text: str) -> PublicKey:
         raise ValueError("is no public key or certificate in PEM") from None
     if not isinstance(key, PublicKey):
         raise ValueError("must be an RSA, EC or Ed25519 key")  # noqa: TRY004 - of a setting, not a call
-    if isinstance(key, RSAPublicKey) and key.key_size < SMALLEST_RSA_BITS:
-        raise ValueError(f"is too weak: RSA needs {SMALLEST_RSA_BITS} bits")
+    if isinstance(key, RSAPublicKey) and not SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
+        raise ValueError(f"must have {SMALLEST_RSA_BITS} to {LARGEST_RSA_BITS} bits")
     return key

@@ -111,6 +111,41 @@ def test_a_subject_that_is_no_string_is_refused() -> None:
     refused(b".".join((header, body, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode())
 
 
+def signed_as_it_is(payload: bytes) -> str:
+    """Whatever the payload: not as a library would write it."""
+    algorithm = jwt.get_algorithm_by_name("HS256")
+    encoded = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', payload)]
+    signature = algorithm.sign(b".".join(encoded), TOKEN_SECRET.encode())
+    return b".".join([*encoded, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"sub":"\\ud800","organizationIds":["acme"],"exp":9999999999}',
+        b'{"sub":"ben","organizationIds":["\\udfff"],"exp":9999999999}',
+        b'{"sub":"ben","organizationIds":["acme"],"exp":1e999}',
+        b'{"sub":"ben","organizationIds":["acme"],"exp":NaN}',
+        b'{"sub":"ben","organizationIds":["acme"],"exp":9999999999,"nbf":1e999}',
+        b'{"sub":"ben","organizationIds":["acme"],"exp":9999999999,"iat":1e999}',
+        b'{"sub":"ben","organizationIds":["acme"],"exp":1' + b"0" * 5000 + b"}",
+        b"[" * 3000 + b"]" * 3000,
+        b"null",
+        b"\xff",
+    ],
+)
+def test_json_that_breaks_its_readers_is_refused_even_when_it_is_signed(payload: bytes) -> None:
+    refused(signed_as_it_is(payload))
+
+
+@pytest.mark.parametrize(
+    "header", [b'{"a":' * 1200 + b"1" + b"}" * 1200, b"[" * 4000, b"null", b'{"alg":"RS256","kid":"\\ud800"}']
+)
+def test_a_header_that_breaks_its_readers_is_refused(kind: str, header: bytes) -> None:
+    encoded = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
+    refused(f"{encoded}.e30.AAAA", believing(kind))
+
+
 def test_the_leeway_is_given_and_not_more(kind: str) -> None:
     assert believing(kind).verify(signed(kind, exp=int(time.time()) - 20)) == BEN
     refused(signed(kind, exp=int(time.time()) - 40), believing(kind))

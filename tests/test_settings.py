@@ -219,7 +219,7 @@ def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("RESOLVER_AUDIT_LOG", "/var/log/audit"),
+        ("RESOLVER_CERTIFICATE_DIR", "/var/lib/certificates"),
         ("RESOLVER_REDIS_WAIT", "1"),
     ],
 )

@@ -57,7 +57,7 @@ def _several(value: Any) -> frozenset[str]:
 
 
 def _is_name(value: Any) -> bool:
-    """Half a character, which a token's JSON can spell, is in no id; and it would break whoever encodes it."""
+    """Half a character, which a token's JSON can spell, is in no id, and would break whoever encodes it."""
     return is_identifier(value) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

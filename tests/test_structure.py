@@ -34,6 +34,7 @@ ALLOWED = {
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
     "audit": VALUES,
+    "privacy": VALUES | {"vault", "outbox"},
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound"},
     "access": VALUES | {"settings", "outbound"},
@@ -44,7 +45,7 @@ ALLOWED = {
     "serving": {"services"},
     "web": VALUES | {"audit", "openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
     "app": {"audit", "web", "services", "settings", "logs"},
-    "cli": VALUES | {"audit", "settings", "services", "access", "velt", "vault", "outbox", "logs"},
+    "cli": VALUES | {"privacy", "audit", "settings", "services", "access", "velt", "vault", "outbox", "logs"},
     "sandbox": set(),
     "__main__": {"cli"},
 }

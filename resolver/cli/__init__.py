@@ -11,6 +11,7 @@ from resolver.cli.dev import dev
 from resolver.cli.keys import keys
 from resolver.cli.notifications import explain, inspect, split, token
 from resolver.cli.outbox import outbox
+from resolver.cli.privacy import privacy
 from resolver.cli.serve import serve
 from resolver.cli.worker import worker
 from resolver.cli.workspace import workspace
@@ -33,5 +34,19 @@ def main() -> None:
     """Self-hosted notification resolver for Velt: content stays in your Redis, Velt gets identifiers."""
 
 
-for command in (dev, serve, worker, check, keys, token, split, inspect, explain, outbox, audit, workspace):
+for command in (
+    dev,
+    serve,
+    worker,
+    check,
+    keys,
+    token,
+    split,
+    inspect,
+    explain,
+    outbox,
+    audit,
+    privacy,
+    workspace,
+):
     main.add_command(command)

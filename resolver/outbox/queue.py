@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import orjson
 from redis import Redis
@@ -20,6 +20,7 @@ from resolver.errors import Unreadable
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
+    COMMANDS_PATTERN,
     DOORBELL,
     WORKER_KEY,
     Line,
@@ -29,8 +30,10 @@ from resolver.vault.keyspace import (
     partitions,
     queue_of,
 )
+from resolver.vault.scanning import scan
 from resolver.vault.store import Written
 
+JSON = dict[str, Any]
 LEASE_MS = 15_000
 _PER_PARTITION = 50
 _HEARTBEAT_SECONDS = 15
@@ -155,6 +158,18 @@ class Outbox:
                 found = cast(dict[bytes, bytes], self._redis.hgetall(dead_of(partition)))
             for name, sealed in found.items():
                 yield self._autopsy(partition, name.decode(), sealed)
+
+    def commands(self) -> Iterator[tuple[str, JSON]]:
+        """Kind and data of every command that opens, waiting or dead: for operators alone."""
+        for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
+            for name in map(bytes.decode, names):
+                with self._guard:
+                    fields = cast(dict[bytes, bytes], self._redis.hgetall(name))
+                waiting = (self._opened(name, value) for field, value in fields.items() if field.isdigit())
+                yield from ((command.kind, command.data) for command in waiting if command)
+        for dead in self.dead():
+            if dead.command:
+                yield dead.command.kind, dead.command.data
 
     def bury(self, dead: Dead) -> None:
         """Out of the dead: it was put in line again, or is not wanted any more."""

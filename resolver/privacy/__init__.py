@@ -1,0 +1,1 @@
+"""What people may ask for: everything that is held about them."""

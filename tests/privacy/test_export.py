@@ -1,0 +1,154 @@
+"""Export against an oracle: complete, and without anybody else."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from resolver.audit.event import Actor
+from resolver.audit.trail import Trail
+from resolver.cli import main
+from resolver.record import Record
+from tests.audit.test_trail import SIGNER, event
+from tests.support import Api, Velt, key
+
+JSON = dict[str, Any]
+Environment = dict[str, str]
+ORGANIZATIONS = [f"org-{n}" for n in range(20)]
+PEOPLE = [f"user-{n:03d}" for n in range(60)]
+
+
+def email(user: str) -> str:
+    return f"{user}@Example.com"
+
+
+def person(user: str) -> JSON:
+    return {"userId": user, "name": f"Name of {user}", "email": email(user)}
+
+
+def generated(chance: random.Random, number: int) -> tuple[Record, set[str]]:
+    """A notification, and everybody who is in it."""
+    actor, recipient, mentioned, keyed, spelt = (chance.choice(PEOPLE) for _ in range(5))
+    audience = tuple({recipient, *chance.sample(PEOPLE, chance.randrange(4))})
+    content = {
+        "actionUser": person(actor),
+        "displayHeadlineMessageTemplateData": {
+            "recipientUser": person(recipient),
+            "deep": [[person(mentioned)]],
+        },
+        "notificationSourceData": {"byUser": {keyed: 1}, "assignee": spelt},
+        "displayBodyMessage": f"text {number}",
+    }
+    hidden = (chance.choice(PEOPLE),) if chance.random() < 0.2 else ()
+    record = Record(
+        organization=chance.choice(ORGANIZATIONS),
+        notification=f"n-{number}",
+        document="d",
+        actor=actor,
+        audience=audience,
+        everyone=chance.random() < 0.5,
+        hidden=hidden,
+        content=orjson.dumps(content),
+    )
+    return record, {actor, recipient, mentioned, keyed, spelt, *audience, *hidden}
+
+
+@pytest.fixture
+def oracle(api: Api) -> dict[str, set[str]]:
+    """By notification, who is in it."""
+    chance = random.Random(5)
+    known = {}
+    for number in range(5000):
+        record, everybody = generated(chance, number)
+        api.services.vault.put(record)
+        known[record.notification] = everybody
+    return known
+
+
+def run(env: Environment, *arguments: str) -> Result:
+    return CliRunner(catch_exceptions=False).invoke(main, ["privacy", "export", *arguments], env=env)
+
+
+def lines(env: Environment, *arguments: str) -> list[JSON]:
+    done = run(env, *arguments)
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("by", ["--user", "--email"])
+def test_it_is_complete_and_holds_nobody_else(
+    oracle: dict[str, set[str]], resolver_environment: Environment, by: str
+) -> None:
+    for user in PEOPLE[:2]:
+        found = lines(resolver_environment, by, user if by == "--user" else email(user).upper())
+        told = {item["notificationId"] for item in found}
+        expected = {id_ for id_, everybody in oracle.items() if user in everybody}
+        if by == "--user":
+            assert told == expected
+        else:
+            # By address alone, those where the address stands: an id says nothing about an address.
+            assert told
+            assert told <= expected
+        text = json.dumps(found)
+        assert user in text
+        assert not [other for other in PEOPLE if other != user and other in text]
+        assert not [other for other in PEOPLE if other != user and email(other) in text]
+
+
+def test_it_can_be_bounded_to_organizations(
+    oracle: dict[str, set[str]], resolver_environment: Environment
+) -> None:
+    found = lines(resolver_environment, "--user", PEOPLE[0], "--org", "org-3", "--org", "org-4")
+    assert {item["organizationId"] for item in found} == {"org-3", "org-4"}
+
+
+def test_it_says_what_they_are_in_it_and_shows_their_own(api: Api, resolver_environment: Environment) -> None:
+    api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}], metadata={"m": 1, "by": "cleo"})
+    (ana,) = lines(resolver_environment, "--user", "ana")
+    assert ana["roles"] == ["actor", "mentioned"]
+    assert ana["content"]["actionUser"]["email"] == "CANARY-ana@example.com"
+    assert ana["content"]["displayHeadlineMessageTemplateData"]["recipientUser"] == "[another person]"
+    assert ana["backendOnly"]["metadata"] == {"m": 1, "by": "[another person]"}
+    (ben,) = lines(resolver_environment, "--user", "ben")
+    assert ben["roles"] == ["recipient", "mentioned"]
+    assert ben["content"]["actionUser"] == "[another person]"
+    assert lines(resolver_environment, "--user", "nobody") == []
+
+
+def test_what_velt_has_not_been_told_yet_is_in_it(
+    api: Api, velt: Velt, resolver_environment: Environment
+) -> None:
+    velt.break_with(status=503)
+    api.add()
+    api.services.vault.remove("acme", "n-1")
+    (command,) = lines(resolver_environment, "--user", "ben")
+    assert (command["type"], command["kind"]) == ("command", "register")
+    assert "ana" not in json.dumps(command)
+
+
+def test_audit_entries_about_them_are_in_it_when_the_trail_is_given(
+    resolver_environment: Environment, tmp_path: Path
+) -> None:
+    trail = Trail(str(tmp_path / "audit.log"), SIGNER)
+    trail.record(event())
+    trail.record(event(actor=Actor("user", "zoe")))
+    trail.close()
+    found = lines(resolver_environment, "--user", "ben", "--audit", str(tmp_path / "audit.log"))
+    assert [item["who"]["id"] for item in found] == ["ben"]
+
+
+def test_it_needs_somebody(resolver_environment: Environment) -> None:
+    assert run(resolver_environment).exit_code == 2
+
+
+def test_it_says_when_it_may_not_be_all(api: Api, resolver_environment: Environment) -> None:
+    api.add()
+    other = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
+    done = run(other, "--user", "ben")
+    assert done.exit_code == 1

@@ -113,8 +113,8 @@ class Outbox:
         """Out of the line and among the dead, with the reason, until an operator looks."""
         with self._guard:
             now = self._now()
-        entry = orjson.dumps({"reason": reason, "at": now, "command": claimed.sealed.hex()})
-        return self._out_of_line(claimed, dead=self._envelope.seal(claimed.line.dead, entry), refused=True)
+        about = self._about_dead(claimed.line, reason, now, claimed.sealed)
+        return self._out_of_line(claimed, dead=about, refused=True)
 
     def take_back(self, claimed: Claimed) -> bool:
         """Done with, and the record as it was before it was written, unless somebody wrote since."""
@@ -154,28 +154,42 @@ class Outbox:
 
     def dead(self) -> Iterator[Dead]:
         for partition in partitions():
-            with self._guard:
-                found = cast(dict[bytes, bytes], self._redis.hgetall(dead_of(partition)))
-            for name, sealed in found.items():
+            for name, sealed in self.fields(dead_of(partition)).items():
                 yield self._autopsy(partition, name.decode(), sealed)
 
     def commands(self) -> Iterator[tuple[str, JSON]]:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
             for name in map(bytes.decode, names):
-                with self._guard:
-                    fields = cast(dict[bytes, bytes], self._redis.hgetall(name))
+                fields = self.fields(name)
                 waiting = (self._opened(name, value) for field, value in fields.items() if field.isdigit())
                 yield from ((command.kind, command.data) for command in waiting if command)
         for dead in self.dead():
             if dead.command:
                 yield dead.command.kind, dead.command.data
 
+    def fields(self, name: str) -> dict[bytes, bytes]:
+        """Of a line's hash, or of a partition's dead, as they are."""
+        with self._guard:
+            return cast(dict[bytes, bytes], self._redis.hgetall(name))
+
     def bury(self, dead: Dead) -> None:
         """Out of the dead: it was put in line again, or is not wanted any more."""
         partition, name = dead.name.split(":", 1)
         with self._guard:
             self._redis.hdel(dead_of(partition), name)
+
+    def replace_dead(self, dead: Dead, command: Command) -> None:
+        partition, name = dead.name.split(":", 1)
+        line = line_in(partition, name.partition(":")[0])
+        sealed = self._envelope.seal(line.commands, command.to_bytes())
+        with self._guard:
+            if self._redis.hexists(line.dead, name):
+                self._redis.hset(line.dead, name, self._about_dead(line, dead.reason, dead.at, sealed))
+
+    def _about_dead(self, line: Line, reason: str, at: int, sealed: bytes) -> bytes:
+        entry = orjson.dumps({"reason": reason, "at": at, "command": sealed.hex()})
+        return self._envelope.seal(line.dead, entry)
 
     def beat(self) -> None:
         """A worker's sign of life, which ends by itself. Prolonged rather than set, where it can be: a Redis

@@ -1,8 +1,8 @@
 """Who is in a notification, and what of it is about whom. Pure.
 
 People are where the schema has them (action user, audience), wherever an object in the content has a `userId`
-or an `email`, and wherever a text is one of these ids or addresses and nothing else. Free text isn't searched:
-a name in a sentence is found by nobody.
+or an `email`, and wherever a text is one of these ids or addresses and nothing else. Free text isn't
+searched: a name in a sentence is found by nobody.
 """
 
 from __future__ import annotations
@@ -78,6 +78,25 @@ def as_theirs(value: Any, people: People) -> Any:
         (SOMEBODY if people.is_another(name) else name): as_theirs(inner, people)
         for name, inner in value.items()
     }
+
+
+def without(value: Any, people: People) -> Any:
+    """The same without the subject: nothing stands where they stood."""
+    if isinstance(value, list):
+        return [without(item, people) for item in value if not _is_theirs(item, people)]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: without(inner, people)
+        for name, inner in value.items()
+        if not _is(name, people.theirs) and not _is_theirs(inner, people)
+    }
+
+
+def _is_theirs(value: Any, people: People) -> bool:
+    if isinstance(value, dict):
+        return _is_person(value) and not people.theirs.isdisjoint(_names(value))
+    return _is(value, people.theirs)
 
 
 def _values(record: Record) -> Iterator[Any]:

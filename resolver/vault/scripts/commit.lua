@@ -36,6 +36,10 @@ elseif ARGV[1] == 'replace' then
 elseif ARGV[1] == 'remove' then
   redis.call('DEL', KEYS[1])
 end
+if ARGV[1] == 'replace' or ARGV[1] == 'remove' then
+  -- What stood there before a put is never restored over this: it needn't lie about any longer.
+  redis.call('HDEL', KEYS[2], 'v', 'p', 'l')
+end
 if ARGV[5] == '' then
   return {1, 0}
 end

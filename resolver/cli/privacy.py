@@ -42,9 +42,9 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Take somebody out of everything that is held. What they did, or what was sent to them alone, goes; out of
-    the rest they are cut. Velt is told by the worker. Stopped half-way, run it again. Free text isn't searched.
-    """
+    """Take somebody out of everything that is held. What they did, or what was sent to them alone, goes; out
+    of the rest they are cut. Velt is told by the worker. Stopped half-way, run it again. Free text isn't
+    searched."""
     if whole_organization is bool(users or emails) or (whole_organization and not organizations):
         raise click.UsageError("Name somebody by --user or --email, or --whole-organization with --org.")
     settings = load()

@@ -1,8 +1,8 @@
 """Erase: a person out of everything that is held, or an organization with all it has.
 
-A record goes when the person is its actor or its only recipient; otherwise they are cut out of it. Velt is told
-of each through the outbox. What is under way or given up there is seen to as well. Each step is safe to repeat:
-a run that was stopped is finished by the next.
+A record goes when the person is its actor or its only recipient; otherwise they are cut out of it. Velt is
+told of each through the outbox. What is under way or given up there is seen to as well. Each step is safe
+to repeat: a run that was stopped is finished by the next.
 """
 
 from __future__ import annotations

@@ -6,16 +6,12 @@ add and the entries of an update keep unknown keys, because there they are conte
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, validates_schema
 
 from resolver.errors import InvalidArgument
 from resolver.fields import (
-    IDENTIFIER,
-    LONGEST_ID,
     Flag,
     Identifier,
     Identifiers,
@@ -23,13 +19,11 @@ from resolver.fields import (
     OneOf,
     People,
     Person,
-    Strict,
     Text,
     Whole,
-    is_identifier,
     sentence,
 )
-from resolver.split import RESERVED_KEYS
+from resolver.velt.notification_fields import Context, Location, LocationId, NotificationId, NotificationIds
 
 JSON = dict[str, Any]
 _MOST_ENTRIES = 1000
@@ -43,77 +37,6 @@ def parse(schema: Schema, data: Any) -> JSON:
     except ValidationError as error:
         raise InvalidArgument(sentence(error)) from None
     return loaded
-
-
-def is_notification_id(value: Any) -> bool:
-    return is_identifier(value) and re.fullmatch(r"[A-Za-z0-9_-]+", value) is not None
-
-
-_NOTIFICATION_ID: JSON = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_ID}}}$"}
-_SCALAR: JSON = {"anyOf": [{"type": "number"}, IDENTIFIER]}
-_PLACE: JSON = {"type": "object", "properties": {"id": _SCALAR}}
-
-
-class NotificationId(Strict):
-    described = _NOTIFICATION_ID
-    expected = f"may hold letters, digits, _ and - only, 1 to {LONGEST_ID} of them"
-
-    def holds(self, value: Any) -> bool:
-        return is_notification_id(value)
-
-
-class Context(Strict):
-    described: Mapping[str, Any] = {
-        "type": "object",
-        "required": ["access"],
-        "properties": {
-            "access": {
-                "type": "object",
-                "maxProperties": 200,
-                "propertyNames": {**IDENTIFIER, "not": {"enum": sorted(RESERVED_KEYS)}},
-                "additionalProperties": _SCALAR,
-            }
-        },
-    }
-    expected = (
-        "must be an object whose access is an object of at most 200 numbers or strings, of 1 to "
-        f"{LONGEST_ID} characters, under names of as many, none of them reserved"
-    )
-
-    def holds(self, value: Any) -> bool:
-        access = value.get("access") if isinstance(value, dict) else None
-        return (
-            isinstance(access, dict)
-            and len(access) <= 200
-            and all(map(is_identifier, access))
-            and RESERVED_KEYS.isdisjoint(access)
-            and all(map(_is_scalar, access.values()))
-        )
-
-
-class LocationId(Strict):
-    """A string in REST, a number in the browser's types: Velt takes both."""
-
-    described = _SCALAR
-    expected = f"must be a number or a string of 1 to {LONGEST_ID} characters"
-
-    def holds(self, value: Any) -> bool:
-        return _is_scalar(value)
-
-
-class Location(Strict):
-    described: Mapping[str, Any] = {"type": "object", "properties": {"id": _SCALAR, "version": _PLACE}}
-    expected = "must be an object; its id, and its version's id, are strings or numbers"
-
-    def holds(self, value: Any) -> bool:
-        return _has_scalar_id(value) and _has_scalar_id(value.get("version", {}))
-
-
-class NotificationIds(Identifiers):
-    """Of notifications: the characters are limited, so that no text passes for an id."""
-
-    each = staticmethod(is_notification_id)
-    item = _NOTIFICATION_ID
 
 
 class Request(Schema):
@@ -255,11 +178,3 @@ def _object(entry: Any) -> JSON:
     if not isinstance(entry, dict):
         raise InvalidArgument("each of notifications must be an object")
     return entry
-
-
-def _is_scalar(value: Any) -> bool:
-    return is_identifier(value) or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _has_scalar_id(value: Any) -> bool:
-    return isinstance(value, dict) and ("id" not in value or _is_scalar(value["id"]))

@@ -19,7 +19,8 @@ def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
 
 
-IDENTIFIER: JSON = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": r"\S"}
+# Python counts four separators as space that a pattern's \s does not.
+IDENTIFIER: JSON = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": r"[^\s\x1c-\x1f]"}
 _PERSON: JSON = {"type": "object", "required": ["userId"], "properties": {"userId": IDENTIFIER}}
 
 

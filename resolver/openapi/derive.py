@@ -8,6 +8,7 @@ from marshmallow import Schema
 from marshmallow.fields import Field, Nested
 
 from resolver.fields import Strict
+from resolver.velt.requests import Request
 
 JSON = dict[str, Any]
 
@@ -16,7 +17,13 @@ def schema_of(schema: Schema) -> JSON:
     fields = schema.fields
     required = [name for name, field in fields.items() if field.required]
     properties = {name: _field(field) for name, field in fields.items()}
-    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+    between = schema.between if isinstance(schema, Request) else {}
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": required} if required else {}),
+        **between,
+    }
 
 
 def _field(field: Field[Any]) -> JSON:

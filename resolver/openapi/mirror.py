@@ -52,8 +52,16 @@ def _update() -> JSON:
     either_id = {**entry["properties"], "notificationId": entry["properties"]["id"]}
     named = [{"required": [name]} for name in ("id", "notificationId")]
     one = {"type": "object", "properties": either_id, "anyOf": named}
-    by_id = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "object"}}
-    forms = {"anyOf": [{"type": "array", "minItems": 1, "items": one}, one, by_id]}
+    of_an_id = {name: field for name, field in entry["properties"].items() if name != "id"}
+    by_id = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": requests.MOST_ENTRIES,
+        "propertyNames": entry["properties"]["id"],
+        "additionalProperties": {"type": "object", "properties": of_an_id},
+    }
+    listed = {"type": "array", "minItems": 1, "maxItems": requests.MOST_ENTRIES, "items": one}
+    forms = {"anyOf": [listed, one, by_id]}
     properties = {**schema["properties"], "notifications": forms}
     return {**schema, "required": [*schema["required"], "notifications"], "properties": properties}
 
@@ -102,15 +110,14 @@ def paths() -> JSON:
 
 
 def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
-    data = {"type": "object", "required": ["data"], "properties": {"data": taken}}
+    needed = endpoint is not Endpoint.WORKSPACE_GET
+    data = {"type": "object", "required": ["data"] * needed, "properties": {"data": taken}}
     return {
         "tags": ["mirror"],
         "operationId": endpoint.name.lower(),
         "summary": _SUMMARIES[endpoint],
         "security": _SECURITY,
-        "requestBody": body(
-            data, {"data": _EXAMPLES[endpoint]}, required=endpoint is not Endpoint.WORKSPACE_GET
-        ),
+        "requestBody": body(data, {"data": _EXAMPLES[endpoint]}, required=needed),
         "responses": {
             "200": reply("Velt's answer.", _result(_ANSWERS[endpoint])),
             **velt_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),

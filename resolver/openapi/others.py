@@ -11,7 +11,10 @@ from resolver.openapi.parts import body, callback_errors, closed, reply, velt_er
 
 JSON = dict[str, Any]
 _READERS: list[JSON] = [{"endUser": []}, {"veltApiKey": [], "callerToken": []}]
-_ORGANIZATION: JSON = {"type": "string", "description": "May be left out with a token of exactly one."}
+_ORGANIZATION: JSON = {
+    "type": ["string", "null"],
+    "description": "May be left out with a token of exactly one.",
+}
 _ID: JSON = {
     "anyOf": [{"type": "string"}, {"type": "integer", "minimum": -(2**53 - 1), "maximum": 2**53 - 1}]
 }
@@ -24,7 +27,7 @@ def callback(prefix: str, most_ids: int) -> JSON:
         "required": ["notificationId"],
         "properties": {"notificationId": {"type": "string"}},
     }
-    ids = {"type": "array", "items": _ID, "maxItems": most_ids}
+    ids = {"type": ["array", "null"], "items": _ID, "maxItems": most_ids}
     get = {
         "type": "object",
         "properties": {"organizationId": _ORGANIZATION, "notificationIds": ids},
@@ -32,7 +35,7 @@ def callback(prefix: str, most_ids: int) -> JSON:
     delete = {
         "type": "object",
         "required": ["notificationId"],
-        "properties": {"organizationId": _ORGANIZATION, "notificationId": _ID},
+        "properties": {"organizationId": _ORGANIZATION, "notificationId": {**_ID, "minLength": 1}},
     }
     found = closed(data={"type": "object", "additionalProperties": content}, **_DONE)
     return {

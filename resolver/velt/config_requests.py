@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, validates_schema
 from marshmallow.fields import Nested
@@ -54,11 +54,24 @@ class _ConfigSet(Request):
     documentIds = Identifiers(least=1)
 
 
+_WANTS_ORGANIZATION: JSON = {
+    "required": ["getOrganizationConfig"],
+    "properties": {"getOrganizationConfig": {"const": True}},
+}
+
+
 class _ConfigGet(Request):
     organizationId = Identifier(required=True)
     userId = Identifier()
     documentIds = Identifiers(least=1, most=30)
     getOrganizationConfig = Flag()
+
+    between: ClassVar[JSON] = {
+        "allOf": [
+            {"required": ["userId"]},
+            {"anyOf": [{"required": ["documentIds"]}, _WANTS_ORGANIZATION]},
+        ]
+    }
 
     @validates_schema
     def _needs_a_user(self, data: JSON, **_: Any) -> None:
@@ -126,6 +139,10 @@ class _ServiceConfig(Request):
 class _WorkspaceUpdate(Request):
     useNotificationService = Flag()
     notificationServiceConfig = _nested(_ServiceConfig)
+
+    between: ClassVar[JSON] = {
+        "anyOf": [{"required": ["useNotificationService"]}, {"required": ["notificationServiceConfig"]}]
+    }
 
     @validates_schema
     def _needs_one(self, data: JSON, **_: Any) -> None:

@@ -6,7 +6,7 @@ add and the entries of an update keep unknown keys, because there they are conte
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, validates_schema
 
@@ -26,7 +26,7 @@ from resolver.fields import (
 from resolver.velt.notification_fields import Context, Location, LocationId, NotificationId, NotificationIds
 
 JSON = dict[str, Any]
-_MOST_ENTRIES = 1000
+MOST_ENTRIES = 1000
 
 
 def parse(schema: Schema, data: Any) -> JSON:
@@ -40,8 +40,19 @@ def parse(schema: Schema, data: Any) -> JSON:
 
 
 class Request(Schema):
+    between: ClassVar[JSON] = {}
+    """What `validates_schema` holds between fields, as a JSON schema."""
+
     class Meta:
         unknown = EXCLUDE
+
+
+_RESOLVED: JSON = {
+    "required": ["isNotificationResolverUsed"],
+    "properties": {"isNotificationResolverUsed": {"const": True}},
+}
+_EVERYBODY_OR_UNSAID: JSON = {"properties": {"notifyAll": {"const": True}}}
+_SOMEBODY: JSON = {"required": ["notifyUsers"], "properties": {"notifyUsers": {"minItems": 1}}}
 
 
 class _Add(Request):
@@ -70,6 +81,13 @@ class _Add(Request):
     locationId = LocationId()
     location = Location()
     metadata = Mapped()
+
+    between: ClassVar[JSON] = {
+        "allOf": [
+            {"anyOf": [{"required": ["displayHeadlineMessageTemplate", "displayBodyMessage"]}, _RESOLVED]},
+            {"anyOf": [_EVERYBODY_OR_UNSAID, _SOMEBODY]},
+        ]
+    }
 
     @validates_schema
     def _needs_text(self, data: JSON, **_: Any) -> None:
@@ -126,6 +144,8 @@ class _Get(Request):
     pageToken = Identifier()
     order = OneOf("asc", "desc")
 
+    between: ClassVar[JSON] = {"anyOf": [{"required": ["documentId"]}, {"required": ["userId"]}]}
+
     @validates_schema
     def _needs_a_scope(self, data: JSON, **_: Any) -> None:
         if not ("documentId" in data or "userId" in data):
@@ -137,7 +157,7 @@ class _Delete(Request):
     documentId = Identifier()
     locationId = LocationId()
     userId = Identifier()
-    notificationIds = NotificationIds(least=1, most=_MOST_ENTRIES)
+    notificationIds = NotificationIds(least=1, most=MOST_ENTRIES)
 
 
 ADD, GET, DELETE = _Add(), _Get(), _Delete()
@@ -158,8 +178,8 @@ def _entries(notifications: Any) -> list[JSON]:
         notifications = [{**_object(entry), "id": name} for name, entry in notifications.items()]
     elif isinstance(notifications, dict):
         notifications = [notifications]
-    if not isinstance(notifications, list) or not 0 < len(notifications) <= _MOST_ENTRIES:
-        raise InvalidArgument(f"notifications must be a list or an object of 1 to {_MOST_ENTRIES} entries")
+    if not isinstance(notifications, list) or not 0 < len(notifications) <= MOST_ENTRIES:
+        raise InvalidArgument(f"notifications must be a list or an object of 1 to {MOST_ENTRIES} entries")
     return [_with_id(_object(entry)) for entry in notifications]
 
 

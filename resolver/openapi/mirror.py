@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema
 
 from resolver.openapi.derive import schema_of
-from resolver.openapi.parts import body, closed, reply, velt_errors, velt_refusal
+from resolver.openapi.parts import body, closed, mirror_errors, own_errors, reply
 from resolver.velt import config_requests, requests
 from resolver.velt.client import Endpoint
 
@@ -120,8 +120,8 @@ def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
         "requestBody": body(data, {"data": _EXAMPLES[endpoint]}, required=needed),
         "responses": {
             "200": reply("Velt's answer.", _result(_ANSWERS[endpoint])),
-            **velt_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
-            "4XX": velt_refusal(),
+            **mirror_errors(400, 401, 403, 404, 413, 415, 429),
+            **own_errors(500, 503),
         },
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema
 
 from resolver.openapi.derive import schema_of
-from resolver.openapi.parts import body, callback_errors, closed, reply, velt_errors
+from resolver.openapi.parts import body, callback_errors, closed, own_errors, reply
 
 JSON = dict[str, Any]
 _READERS: list[JSON] = [{"endUser": []}, {"veltApiKey": [], "callerToken": []}]
@@ -80,7 +80,7 @@ def token(path: str, schema: Schema) -> JSON:
                 "requestBody": taken,
                 "responses": {
                     "200": reply("The token.", minted),
-                    **velt_errors(400, 401, 403, 404, 413, 415, 500, 503),
+                    **own_errors(400, 401, 403, 404, 413, 415, 500, 503),
                 },
             }
         }
@@ -90,7 +90,7 @@ def token(path: str, schema: Schema) -> JSON:
 def metrics(path: str) -> JSON:
     operation = _get("metrics", "What Prometheus asks", {"type": "string"}, "text/plain")
     operation["security"] = [{"metricsToken": []}]
-    operation["responses"] |= velt_errors(401, 403, 404, 500)
+    operation["responses"] |= own_errors(401, 403, 404)
     return {path: {"get": operation}}
 
 
@@ -113,5 +113,5 @@ def _get(name: str, summary: str, schema: JSON, media_type: str = "application/j
         "operationId": name,
         "summary": summary,
         "security": [],
-        "responses": {"200": reply("Yes.", schema, media_type)},
+        "responses": {"200": reply("Yes.", schema, media_type), **own_errors(500)},
     }

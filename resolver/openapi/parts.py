@@ -29,9 +29,15 @@ _WHY = {
 }
 REQUEST_ID: JSON = {
     "description": "Of this request, in the logs too; yours when you sent a well-formed one.",
-    "schema": {"type": "string"},
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{8,128}$"},
 }
-RETRY_AFTER: JSON = {"description": "Seconds until it is worth trying.", "schema": {"type": "string"}}
+RETRY_AFTER: JSON = {
+    "description": "Seconds until it is worth trying.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1},
+}
+VELTS_RETRY_AFTER: JSON = {"description": "As Velt gave it, if it did.", "schema": {"type": "string"}}
 
 
 def body(schema: JSON, example: Any, *, required: bool = True) -> JSON:
@@ -59,20 +65,20 @@ def closed(**properties: JSON) -> JSON:
     }
 
 
-_VELT_ERROR: JSON = {
-    "type": "object",
-    "required": ["message", "status"],
-    "properties": {"message": {"type": "string"}, "status": {"type": "string"}},
-}
+def own_errors(*statuses: int) -> JSON:
+    """In Velt's shape, with the resolver's own words."""
+    return {str(status): _failure(status, _velt_shape({"const": STATUSES[status]})) for status in statuses}
 
 
-def velt_errors(*statuses: int) -> JSON:
-    """In Velt's shape; of Velt's own refusals, passed on unchanged, only that shape is known."""
-    return {str(status): _failure(status, closed(error=_VELT_ERROR)) for status in statuses}
+def mirror_errors(*statuses: int) -> JSON:
+    """Of Velt's own refusals, passed on unchanged, only the shape is known; more than these may come."""
+    theirs = _velt_shape({"type": "string"}, more=True)
+    replies = {str(status): _failure(status, theirs, VELTS_RETRY_AFTER) for status in statuses}
+    return {**replies, "4XX": reply("Velt's own refusal, unchanged.", theirs)}
 
 
-def velt_refusal() -> JSON:
-    return reply("Another refusal of Velt's, passed on unchanged.", {"type": "object", "required": ["error"]})
+def _velt_shape(status: JSON, *, more: bool = False) -> JSON:
+    return closed(error={**closed(message={"type": "string"}, status=status), "additionalProperties": more})
 
 
 def callback_errors(*statuses: int) -> JSON:
@@ -85,8 +91,8 @@ def callback_errors(*statuses: int) -> JSON:
     }
 
 
-def _failure(status: int, schema: JSON) -> JSON:
+def _failure(status: int, schema: JSON, retry_after: JSON = RETRY_AFTER) -> JSON:
     found = reply(f"{STATUSES[status]}. {_WHY[status]}", schema)
     if status == 429:
-        found["headers"] = {**found["headers"], "Retry-After": RETRY_AFTER}
+        found["headers"] = {**found["headers"], "Retry-After": retry_after}
     return found

@@ -7,12 +7,15 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+import schemathesis
 
 from resolver.velt.client import Endpoint
-from tests.support import BACKEND, Api, notification, signed
+from tests.support import BACKEND, JSON, Api, Velt, notification
+from tests.web.described import END_USER, METRICS, conforms, credential, operations
 
-METRICS = "metrics-token-for-tests-0123456789abcdef"
-JSON = dict[str, Any]
+CALLBACKS = "/api/velt/notifications/"
+WRONG: tuple[Any, ...] = ({}, [], None, {"result": {}}, {"success": True, "statusCode": 418})
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"}
 
 
 @pytest.fixture
@@ -24,12 +27,6 @@ def api(make_api: Callable[..., Api]) -> Api:
 def described(api: Api) -> JSON:
     found: JSON = api.client.get("/openapi.json").get_json()
     return found
-
-
-def operations(described: JSON) -> Iterator[tuple[str, str, JSON]]:
-    for path, item in described["paths"].items():
-        for method, operation in item.items():
-            yield path, method.upper(), operation
 
 
 def test_every_route_is_described_and_nothing_else_is(api: Api, described: JSON) -> None:
@@ -49,25 +46,25 @@ def test_every_operation_says_who_may_call_it_and_has_a_name_of_its_own(describe
     assert len({operation["operationId"] for operation in all_of_them}) == len(all_of_them)
 
 
-def test_every_schema_in_it_is_a_schema(described: JSON) -> None:
-    def schemas(value: Any) -> Iterator[JSON]:
-        if isinstance(value, dict):
-            if isinstance(value.get("schema"), dict):
-                yield value["schema"]
-            for inner in value.values():
-                yield from schemas(inner)
-
-    found = list(schemas(described))
-    assert len(found) > 100
-    for schema in found:
-        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+def test_it_is_openapi_and_every_schema_in_it_is_a_schema(described: JSON) -> None:
+    schemathesis.openapi.from_dict(described).validate()
+    for _, _, operation in operations(described):
+        for schema in schemas(operation):
+            jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
 
 
-def headers_for(operation: JSON) -> dict[str, str]:
-    needed = {name for either in operation["security"][:1] for name in either}
-    if "metricsToken" in needed:
-        return {"authorization": f"Bearer {METRICS}"}
-    return {"authorization": f"Bearer {signed('ben', 'acme')}"} if "endUser" in needed else BACKEND
+def schemas(operation: JSON) -> Iterator[JSON]:
+    for message in (operation.get("requestBody", {"content": {}}), *operation["responses"].values()):
+        yield from (media["schema"] for media in message["content"].values())
+
+
+def test_no_answer_is_so_loosely_described_that_anything_passes(described: JSON) -> None:
+    for path, _, operation in operations(described):
+        for status, answer in operation["responses"].items():
+            for wrong in WRONG:
+                (media,) = answer["content"].values()
+                is_itself = path == "/openapi.json" and isinstance(wrong, dict) and status == "200"
+                assert is_itself or not jsonschema_rs.is_valid(media["schema"], wrong), (path, status)
 
 
 def test_every_example_is_taken_and_its_answer_is_as_described(api: Api, described: JSON) -> None:
@@ -75,21 +72,11 @@ def test_every_example_is_taken_and_its_answer_is_as_described(api: Api, describ
         media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
         if media:
             jsonschema_rs.validate(media["schema"], media["example"])
-            reply = api.post(path, media["example"], headers_for(operation))
+            reply = api.post(path, media["example"], credential(operation))
         else:
-            reply = api.client.open(path, method=method, headers=headers_for(operation))
+            reply = api.client.open(path, method=method, headers=credential(operation))
         assert reply.status_code == 200, (path, reply.data)
         conforms(operation, reply)
-
-
-def conforms(operation: JSON, reply: Any) -> None:
-    answer = operation["responses"][str(reply.status_code)]
-    (media_type,) = answer["content"]
-    assert reply.mimetype == media_type
-    body = reply.get_json() if media_type == "application/json" else reply.text
-    jsonschema_rs.validate(answer["content"][media_type]["schema"], body)
-    for name in answer["headers"]:
-        assert name in reply.headers
 
 
 @pytest.mark.parametrize("headers", [{}, {**BACKEND, "x-velt-auth-token": "wrong"}, BACKEND])
@@ -100,6 +87,48 @@ def test_every_refusal_is_as_described(
     for path, method, operation in operations(described):
         if method == "POST":
             conforms(operation, api.post(path, body, headers))
+
+
+def test_a_method_that_is_not_described_is_a_405_in_the_surfaces_shape(api: Api, described: JSON) -> None:
+    for path, item in described["paths"].items():
+        served = {method.upper() for method in item}
+        served |= {"HEAD"} if "GET" in served else set()
+        preflight = {"OPTIONS"} if path.startswith(CALLBACKS) else set()
+        for method in METHODS - served - preflight:
+            reply = api.client.open(path, method=method, headers=BACKEND)
+            assert (reply.status_code, set(reply.headers["allow"].split(", "))) == (405, served | preflight)
+            shape = {"success", "statusCode", "message"} if path.startswith(CALLBACKS) else {"error"}
+            assert method == "HEAD" or reply.get_json().keys() == shape
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 400, "errorStatus": "FAILED_PRECONDITION"},
+        {"status": 404, "errorStatus": "NOT_FOUND"},
+        {"status": 409, "errorStatus": "ALREADY_EXISTS"},
+        {"status": 422, "errorStatus": "INVALID_ARGUMENT"},
+        {"retryAfter": 7},
+        {"body": {"error": {"status": "ABORTED", "message": "no", "details": [], "code": 10}}},
+    ],
+)
+def test_velts_own_refusal_is_as_described(api: Api, velt: Velt, described: JSON, fault: JSON) -> None:
+    path = str(Endpoint.WORKSPACE_GET)
+    velt.break_with(**fault, count=1)
+    reply = api.post(path, {"data": {}})
+    assert 400 <= reply.status_code < 500
+    conforms(described["paths"][path]["post"], reply)
+
+
+def test_too_many_calls_and_a_deletion_left_to_backends_are_as_described(
+    make_api: Callable[..., Api], described: JSON
+) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="1/minute", RESOLVER_DELETE_POLICY="backend")
+    ids = {"organizationId": "acme", "notificationIds": ["n"], "notificationId": "n"}
+    for name, status in (("delete", 403), ("get", 429)):
+        reply = api.post(CALLBACKS + name, ids, END_USER)
+        assert reply.status_code == status
+        conforms(described["paths"][CALLBACKS + name]["post"], reply)
 
 
 def test_an_outage_is_as_described(make_api: Callable[..., Api], described: JSON) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolver.errors import InvalidArgument
+from resolver.fields import IDENTIFIER, is_identifier
 from resolver.openapi import mirror
 from resolver.openapi.document import document
 from resolver.velt import config_requests, requests
@@ -71,3 +72,9 @@ def test_a_body_is_taken_where_the_description_allows_it_and_nowhere_else(
             assert is_taken(endpoint, data) is jsonschema_rs.is_valid(schema, data)
 
     agree()
+
+
+def test_what_is_space_to_us_is_space_to_whoever_reads_the_description() -> None:
+    described = jsonschema_rs.validator_for(dict(IDENTIFIER))
+    everything = (chr(number) for number in range(0x110000) if not 0xD800 <= number <= 0xDFFF)
+    assert [one for one in everything if described.is_valid(one) is not is_identifier(one)] == []

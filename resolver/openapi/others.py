@@ -113,5 +113,5 @@ def _get(name: str, summary: str, schema: JSON, media_type: str = "application/j
         "operationId": name,
         "summary": summary,
         "security": [],
-        "responses": {"200": reply("Yes.", schema, media_type), **own_errors(500)},
+        "responses": {"200": reply("Yes.", schema, media_type), **own_errors(400, 500)},
     }

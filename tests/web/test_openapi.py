@@ -155,3 +155,10 @@ def test_in_production_it_is_served_only_where_it_is_asked_for(make_api: Callabl
     assert production.client.get("/openapi.json").status_code == 404
     listed = make_api(RESOLVER_MODE="production", RESOLVER_SURFACES="callback,docs")
     assert listed.client.get("/openapi.json").status_code == 200
+
+
+def test_a_host_that_is_too_long_for_one_is_refused_as_described(api: Api, described: JSON) -> None:
+    for path, method, operation in operations(described):
+        reply = api.client.open(path, method=method, headers={"host": "a" * 300})
+        assert reply.status_code == 400
+        conforms(operation, reply)

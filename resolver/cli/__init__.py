@@ -25,7 +25,8 @@ class _Main(click.Group):
         try:
             return super().invoke(context)
         except ResolverError as error:
-            raise click.ClickException(str(error)) from None
+            reason = getattr(error, "reason", "")
+            raise click.ClickException(f"{error} ({reason})" if reason else str(error)) from None
 
 
 @click.group(cls=_Main)

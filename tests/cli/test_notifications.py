@@ -112,6 +112,12 @@ def test_explain_tells_who_left_and_what_is_not_held(api: Api, resolver_environm
     assert "not held here" in absent.output
 
 
+def test_an_operator_is_told_what_is_unavailable(resolver_environment: dict[str, str]) -> None:
+    down = {**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = run("explain", "acme", "n-1", "--user", "ben", env=down)
+    assert (done.exit_code, "redis: ConnectionError" in done.output) == (1, True)
+
+
 def test_explain_asks_who_may_see_the_document(api: Api, resolver_environment: dict[str, str]) -> None:
     api.add()
     with running(Service(body=answering("doc-1"))) as service:

@@ -20,6 +20,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from resolver.settings.pem import LARGEST_RSA_BITS, SMALLEST_RSA_BITS, PublicKey
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_LONGEST = {"n": LARGEST_RSA_BITS // 6 + 8, "e": 12, "x": 100, "y": 100}
+"""Characters of base64, each six bits."""
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 # No `oct`: a symmetric key that is published is known to everybody.
 _KINDS: Mapping[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
@@ -65,14 +67,27 @@ def algorithms_of(key: PublicKey) -> frozenset[str]:
 
 def from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
     """A key of a published set; None for one that isn't for signatures, or that isn't understood."""
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    if not _is_for_signatures(jwk) or _costs_too_much(jwk):
         return None
     try:
         parsed = _KINDS[str(jwk.get("kty"))].from_jwk(dict(jwk))
     except (KeyError, ValueError, TypeError, AttributeError, jwt.PyJWTError, UnsupportedAlgorithm):
         return None
     if not isinstance(parsed, PublicKey):
-        return None  # a private key, published: nobody's signature is worth anything under it
+        return None
     declared = frozenset({jwk["alg"]}) if isinstance(jwk.get("alg"), str) else algorithms_of(parsed)
     algorithms = algorithms_of(parsed) & declared
     return TokenKey(parsed, algorithms) if algorithms else None
+
+
+def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
+    operations = jwk.get("key_ops", ["verify"])
+    return jwk.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
+
+
+def _costs_too_much(jwk: Mapping[str, Any]) -> bool:
+    """A private key, published: nobody's signature is worth anything under it, and completing one takes long.
+    Or numbers so large that parsing them does, or each signature after that."""
+    return "d" in jwk or any(
+        isinstance(value := jwk.get(name), str) and len(value) > most for name, most in _LONGEST.items()
+    )

@@ -29,7 +29,9 @@ LONGEST_SECONDS = 1.0
 """Of all a call's questions together; what is left of its deadline may be less."""
 _RESERVE_SECONDS = 0.2
 _MOST_A_CALL = 100
-_LARGEST_ANSWER = 1024 * 1024
+_LARGEST_ANSWER = 256 * 1024
+_FAIR_SECONDS = 0.4
+"""Less than this, and that it didn't answer in time says nothing of it."""
 _MOST_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 300.0
 _RESOURCE = "document"
 _SUBJECT = ("userId", "resourceId", "type", "organizationId")
@@ -101,13 +103,15 @@ class PermissionProvider:
         return granted
 
     def _called(self, requests: list[JSON], until: Deadline) -> bytes:
-        if until.remaining() <= 0 or self._patience.is_out():
+        seconds = until.remaining()
+        if seconds <= 0 or self._patience.is_out():
             raise Unanswered("no time left, or not answering")
         body = orjson.dumps({"data": {"requests": requests}})
         try:
-            answer = self._caller.call("POST", self._url, self._headers, until.remaining(), body)
+            answer = self._caller.call("POST", self._url, self._headers, seconds, body)
         except Unanswered:
-            self._patience.failed()
+            if seconds >= _FAIR_SECONDS:
+                self._patience.failed()
             raise
         self._patience.answered()
         if not 200 <= answer.status < 300:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -148,6 +149,7 @@ def test_what_was_remembered_of_one_person_says_nothing_of_another(
         lambda asked: {"data": [*answering("d-1")(asked)["data"], *answering()(asked)["data"]]},
         b'{"data": ' + b"[" * 100 + b"]" * 100 + b"}",
         b" " * 2_000_000,
+        b'{"data": [' + b"{}," * 80_000 + b"{}]}",
     ],
 )
 def test_a_yes_in_another_shape_is_none(service: Service, provider: PermissionProvider, body: Any) -> None:
@@ -181,14 +183,29 @@ def test_a_provider_that_keeps_silent_is_asked_by_one_caller_alone(
     service: Service, provider: PermissionProvider
 ) -> None:
     service.delay = 2
-    for _ in range(4):
-        provider.granted({question()}, Deadline.after(0.3))
+    for _ in range(3):
+        provider.granted({question()}, Deadline.after(0.7))
+    probe = threading.Thread(target=provider.granted, args=({question()}, Deadline.after(0.7)))
+    probe.start()
+    time.sleep(0.05)
     started = time.monotonic()
     provider.granted({question()}, Deadline.after(2))
     assert time.monotonic() - started < 0.1
+    probe.join()
     service.delay = 0
     time.sleep(0.6)
     assert provider.granted({question()}, soon()) == {question()}
+
+
+def test_whoever_asks_about_too_much_runs_out_of_time_alone(
+    service: Service, provider: PermissionProvider
+) -> None:
+    service.delay = 0.3
+    service.body = answering("d-1", *(f"doc-{n}" for n in range(1000)))
+    for n in range(4):
+        many = {question(f"doc-{number}", user=f"heavy-{n}") for number in range(1000)}
+        assert 0 < len(provider.granted(many, soon())) < 1000
+        assert provider.granted({question(user=f"light-{n}")}, soon()), "the others are asked about"
 
 
 def test_a_provider_that_is_down_says_no(provider: PermissionProvider) -> None:

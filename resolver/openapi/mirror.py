@@ -49,15 +49,16 @@ def _update() -> JSON:
     """`notifications` is taken in every form that Velt documents."""
     schema = schema_of(requests.UPDATE)
     entry = schema_of(requests.ENTRY)
-    either_id = {**entry["properties"], "notificationId": entry["properties"]["id"]}
-    named = [{"required": [name]} for name in ("id", "notificationId")]
-    one = {"type": "object", "properties": either_id, "anyOf": named}
+    id_ = entry["properties"]["id"]
+    # Where it has both, `id` is meant, and the other may be anything.
+    other = {"required": ["notificationId"], "properties": {"notificationId": id_}}
+    one = {"type": "object", "properties": entry["properties"], "anyOf": [{"required": ["id"]}, other]}
     of_an_id = {name: field for name, field in entry["properties"].items() if name != "id"}
     by_id = {
         "type": "object",
         "minProperties": 1,
         "maxProperties": requests.MOST_ENTRIES,
-        "propertyNames": entry["properties"]["id"],
+        "propertyNames": id_,
         "additionalProperties": {"type": "object", "properties": of_an_id},
     }
     listed = {"type": "array", "minItems": 1, "maxItems": requests.MOST_ENTRIES, "items": one}

@@ -83,6 +83,7 @@ class Environment:
             return None
         if not is_printable(value):
             self.problem(name, "holds characters that no HTTP header may carry")
+            return None
         if minimum and is_weak(value.encode(), minimum):
             self.problem(name, f"is too weak: at least {minimum} bytes, not all equal")
         return Secret.of(value)

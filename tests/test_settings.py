@@ -123,6 +123,8 @@ def test_velts_own_token_is_refused_as_a_caller_token() -> None:
         ("RESOLVER_CORS_ORIGINS", "https://app.example.com:443"),
         ("RESOLVER_CORS_ORIGINS", "https://app.example.com:99999"),
         ("VELT_API_KEY", "two\r\nlines"),
+        ("RESOLVER_METRICS_TOKEN", "\udcff" * 40),
+        ("REDIS_URL", "redis://127.0.0.1/\udcff"),
         ("VELT_AUTH_TOKEN", "not \u00fcber ASCII"),
         ("VELT_API_URL", "https://api.velt.dev/a b"),
         ("VELT_API_URL", "ftp://api.velt.dev"),

@@ -88,6 +88,6 @@ def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
 def _costs_too_much(jwk: Mapping[str, Any]) -> bool:
     """A private key, published: nobody's signature is worth anything under it, and completing one takes long.
     Or numbers so large that parsing them does, or each signature after that."""
-    return "d" in jwk or any(
+    return not {"d", "oth"}.isdisjoint(jwk) or any(
         isinstance(value := jwk.get(name), str) and len(value) > most for name, most in _LONGEST.items()
     )

@@ -10,7 +10,7 @@ other shape is a no for now, and not remembered. An answer is, until its `expire
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
+from itertools import zip_longest
 from typing import Any, NamedTuple, Self, cast
 
 import orjson
@@ -29,6 +29,7 @@ LONGEST_SECONDS = 1.0
 """Of all a call's questions together; what is left of its deadline may be less."""
 _RESERVE_SECONDS = 0.2
 _MOST_A_CALL = 100
+_ANSWERS_A_QUESTION = 4
 _LARGEST_ANSWER = 256 * 1024
 _FAIR_SECONDS = 0.4
 """Less than this, and that it didn't answer in time says nothing of it."""
@@ -83,15 +84,17 @@ class PermissionProvider:
         granted = {question for question, yes in known.items() if yes}
         unknown = [question for question, yes in known.items() if yes is None]
         until = deadline.keeping(_RESERVE_SECONDS).at_most(LONGEST_SECONDS)
-        for batch in _batches(unknown):
-            try:
+        try:
+            for batch in _batches(unknown):
                 granted |= self._ask(batch, until)
-            except Unanswered as error:
-                _log.warning("permission_provider_unavailable", reason=error.reason)
+        except Unanswered as error:
+            # Whoever didn't answer once isn't asked for the rest: that would take time, and come to the same.
+            _log.warning("permission_provider_unavailable", reason=error.reason)
         return granted
 
     def _ask(self, batch: list[Question], until: Deadline) -> set[Question]:
-        answers = _answers(self._called([question.as_request() for question in batch], until))
+        body = self._called([question.as_request() for question in batch], until)
+        answers = _answers(body, most=_ANSWERS_A_QUESTION * len(batch))
         granted = set()
         for question in batch:
             found = answers.get(question.subject(), [])
@@ -121,24 +124,23 @@ class PermissionProvider:
 
 def _batches(questions: list[Question]) -> Iterator[list[Question]]:
     """An answer doesn't repeat the context that was asked about: no call asks about one document twice."""
-    while questions:
-        first_of: dict[tuple[str, str], Question] = {}
-        for question in questions:
-            first_of.setdefault((question.organization, question.document), question)
-        batch = list(islice(first_of.values(), _MOST_A_CALL))
-        yield batch
-        asked = set(batch)
-        questions = [question for question in questions if question not in asked]
+    by_document: dict[tuple[str, str], list[Question]] = {}
+    for question in questions:
+        by_document.setdefault((question.organization, question.document), []).append(question)
+    for turn in zip_longest(*by_document.values()):
+        different = [question for question in turn if question]
+        for start in range(0, len(different), _MOST_A_CALL):
+            yield different[start : start + _MOST_A_CALL]
 
 
-def _answers(body: bytes) -> Mapping[tuple[str, ...], list[JSON]]:
-    """By what each is about."""
+def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
+    """By what each is about. Many more than were asked for are none: looking at them would take too long."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Unanswered("not JSON") from None
     given = parsed.get("data") if isinstance(parsed, dict) and parsed.get("success") is not False else None
-    if not isinstance(given, list) or is_too_deep(parsed, body):
+    if not isinstance(given, list) or len(given) > most or is_too_deep(parsed, body):
         raise Unanswered("another shape")
     answers: dict[tuple[str, ...], list[JSON]] = {}
     for answer in given:

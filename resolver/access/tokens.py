@@ -25,6 +25,7 @@ from resolver.settings.pem import PublicKey
 SHORTEST_SECONDS, LONGEST_SECONDS, USUAL_SECONDS = 60, 86_400, 900
 _LONGEST_TOKEN = 8 * 1024
 _MOST_REMEMBERED, _REMEMBERED_SECONDS = 4096, 60.0
+_END_OF_TIME = 2**53
 _KEY_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
 
 
@@ -73,7 +74,7 @@ class Tokens:
         claims = self._verified(token)
         who = self._claims.read(claims)
         if version >= 0:
-            self._remembered.put(seen, who, float(claims["exp"]))
+            self._remembered.put(seen, who, min(int(claims["exp"]), _END_OF_TIME))
         return who
 
     def _verified(self, token: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from redis import Redis
 
@@ -19,10 +20,13 @@ class Calls:
         self._limit = limit
         self._script = redis.register_script(read_script("resolver.limits", "count"))
 
-    def count(self, user: str) -> None:
+    def count(self, user: str, organizations: Iterable[str]) -> None:
         """One more; TooManyCalls when that is over the limit. By person, not by token: whoever mints a fresh
-        token for each call, as the SDK's headers function may, is still one."""
+        token for each call, as the SDK's headers function may, is still one. And by their organizations: user
+        "1" of one isn't user "1" of another."""
         with self._guard:
-            calls, left = self._script(keys=[self._keyspace.calls(user)], args=[self._limit.seconds * 1000])
+            calls, left = self._script(
+                keys=[self._keyspace.calls(user, organizations)], args=[self._limit.seconds * 1000]
+            )
         if calls > self._limit.calls:
             raise TooManyCalls(math.ceil(left / 1000))

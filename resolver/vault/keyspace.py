@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import orjson
 
 from resolver.secret import Secret
 
@@ -39,9 +42,12 @@ class Keyspace:
         partition = digest[0] % PARTITIONS
         return f"{{p{partition:02d}}}n:{base64.urlsafe_b64encode(digest).decode()}"
 
-    def calls(self, user: str) -> str:
+    def calls(self, user: str, organizations: Iterable[str]) -> str:
         digest = hashlib.blake2b(
-            user.encode(), key=self._key, digest_size=_DIGEST_BYTES, person=b"calls"
+            orjson.dumps([user, *sorted(organizations)]),
+            key=self._key,
+            digest_size=_DIGEST_BYTES,
+            person=b"calls",
         ).digest()
         return f"vnr:calls:{base64.urlsafe_b64encode(digest).decode()}"
 

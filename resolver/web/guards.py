@@ -49,7 +49,7 @@ def reader(services: Services, request: Request) -> Reader | None:
             services.failures.count(request.remote_addr or "")
         raise Unauthenticated() from None
     if services.calls is not None and isinstance(who, EndUser):
-        services.calls.count(who.user)
+        services.calls.count(who.user, who.organizations)
     return who
 
 

@@ -151,6 +151,11 @@ def test_the_leeway_is_given_and_not_more(kind: str) -> None:
     refused(signed(kind, exp=int(time.time()) - 40), believing(kind))
 
 
+def test_a_token_that_never_ends_ends_no_process() -> None:
+    assert TOKENS.verify(signed(exp=10**400)) == BEN
+    assert TOKENS.verify(signed(exp=10**400, again=1)) == BEN
+
+
 def test_another_key_is_refused(kind: str) -> None:
     refused(signed(kind, key=STRANGERS[kind]), believing(kind))
 

@@ -52,6 +52,13 @@ def test_everybody_has_their_own_share_and_a_fresh_token_brings_no_other(make_ap
     assert statuses(ask(api, "zoe")) == [200]
 
 
+def test_people_of_one_id_in_two_organizations_are_two(make_api: MakeApi) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="2/minute")
+    assert statuses(*(ask(api, "1") for _ in range(3))) == [200, 200, 429]
+    elsewhere = {"authorization": f"Bearer {signed('1', 'zeta')}"}
+    assert statuses(api.post(GET, BODY, elsewhere)) == [200]
+
+
 def test_all_processes_count_together(make_api: MakeApi) -> None:
     one, other = (make_api(RESOLVER_RATE_LIMIT="4/hour") for _ in range(2))
     assert statuses(*(ask(api) for api in (one, other, one, other, one, other))) == [200] * 4 + [429] * 2

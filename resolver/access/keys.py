@@ -81,8 +81,10 @@ def from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
 
 
 def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
-    operations = jwk.get("key_ops", ["verify"])
-    return jwk.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
+    """Null says as little as nothing does: some providers write it."""
+    use, operations = jwk.get("use"), jwk.get("key_ops")
+    may_verify = operations is None or (isinstance(operations, list) and "verify" in operations)
+    return use in (None, "sig") and may_verify
 
 
 def _costs_too_much(jwk: Mapping[str, Any]) -> bool:

@@ -83,7 +83,6 @@ def test_a_token_without_kid_is_refused_where_several_keys_fit(tokens: Tokens, p
         jwk(rsa.generate_private_key(65537, 1024), "x"),
         {"kty": "RSA"},
         jwk(NEW, "x", key_ops=7),
-        {**jwk(NEW, "x"), "key_ops": None},
         jwk(NEW, "x", use=["sig"]),
         jwk(NEW, "x", d="AQAB"),
         jwk(KEYS["RS256"], "x", n="A" * 200_000),
@@ -102,6 +101,12 @@ def test_a_key_that_is_not_fit_for_signatures_is_left_out_and_the_others_stay(
         tokens.verify(say("ES256", kid="x", key=NEW))
     with pytest.raises(Unauthenticated):
         tokens.verify(jwt.encode(claims(), TOKEN_SECRET, algorithm="HS256", headers={"kid": "x"}))
+
+
+def test_null_in_a_published_key_says_as_little_as_nothing(provider: Service, tokens: Tokens) -> None:
+    nothing = {"use": None, "key_ops": None, "alg": None, "x5c": None}
+    provider.body["keys"].append({**jwk(NEW, "x"), **nothing})
+    assert tokens.verify(say("ES256", kid="x", key=NEW)) == BEN
 
 
 def test_the_text_of_a_published_key_is_no_secret(tokens: Tokens) -> None:

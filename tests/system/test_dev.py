@@ -22,7 +22,7 @@ from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from tests.system.conftest import RESOLVER, free_port, plain_environment
+from tests.system.conftest import RESOLVER, free_ports, plain_environment
 
 pytestmark = [
     pytest.mark.system,
@@ -102,7 +102,8 @@ def test_the_printed_commands_add_a_notification_and_read_it_back(tmp_path: Path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
     # Ports that nobody else on this machine is likely to take once they are free.
-    own = ("--port", str(free_port()), "--sandbox-port", str(free_port()))
+    port, sandbox_port = free_ports(2)
+    own = ("--port", str(port), "--sandbox-port", str(sandbox_port))
     with running(tmp_path, *own) as dev:
         children, ports = children_of(dev.process.pid), dev.ports()
         assert len(children) >= 3

@@ -122,9 +122,10 @@ def test_an_outage_of_velt_under_load_only_delays(
     # Those under way when it began (4 a web, 8 in the worker), and a probe each interval of three processes.
     assert asked <= 2 * 4 + 8 + 3 * 5
     if "retryAfter" in fault:
-        # Each process was refused once, early; then none of them asked until its time was up.
+        # Each process was refused once; then none of them asked until its time was up. The webs are refused
+        # early, the worker when its first command comes due.
         times = [entry["at"] for entry in velt.ledger(ADD)[began : began + asked]]
-        assert [at for at in times if times[0] + 1000 < at < times[0] + 2900] == []
+        assert len([at for at in times if times[0] + 1000 < at < times[0] + 2900]) <= 1
     until(lambda: drained(outbox), 30)
     assert_nothing_is_lost(two_webs.url, velt, adding.acknowledged)
 

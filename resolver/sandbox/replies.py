@@ -14,6 +14,7 @@ class Success:
     message: str
     data: Any
     page_token: str | None = None
+    code: int = 200
 
     def shape(self) -> dict[str, Any]:
         result = {"status": "success", "message": self.message, "data": self.data}

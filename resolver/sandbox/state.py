@@ -28,4 +28,6 @@ class State:
         self.records = Records()
         self.preferences: dict[tuple[str, str, str | None], dict[str, str]] = {}
         """Channels by (organization, user, document); document None is the organization's level."""
+        self.jobs: dict[str, int] = {}
+        """Deletions of people's data: how many looks at each until it is done."""
         self.workspace: dict[str, object] = {"useNotificationService": False, "notificationServiceConfig": {}}

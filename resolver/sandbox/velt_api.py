@@ -15,10 +15,12 @@ from resolver.sandbox.replies import Success, failure, json_response
 from resolver.sandbox.retrieval import get
 from resolver.sandbox.state import State
 from resolver.sandbox.updating import update
+from resolver.sandbox.user_data import Unwrapped, delete_user_data, deletion_status
 from resolver.sandbox.validation import Fields, mapping
 from resolver.sandbox.workspace import get_workspace, update_workspace
 
-_OPERATIONS: dict[str, Callable[[State, Fields], Success]] = {
+Operation = Callable[[State, Fields], Success | Unwrapped]
+_OPERATIONS: dict[str, Operation] = {
     "/v2/notifications/add": add,
     "/v2/notifications/update": update,
     "/v2/notifications/get": get,
@@ -27,6 +29,8 @@ _OPERATIONS: dict[str, Callable[[State, Fields], Success]] = {
     "/v2/notifications/config/get": get_config,
     "/v2/workspace/notificationconfig/get": get_workspace,
     "/v2/workspace/notificationconfig/update": update_workspace,
+    "/v2/users/data/delete": delete_user_data,
+    "/v2/users/data/delete/status": deletion_status,
 }
 _NEEDS_NO_BODY = {"/v2/workspace/notificationconfig/get"}
 _METHOD_NOT_ALLOWED = 405
@@ -55,12 +59,13 @@ def _perform(state: State, auth_token: str) -> Response:
         _authenticate(state.api_key, auth_token)
         data = _data()
         with state.lock:
-            return json_response(operation(state, data).shape())
+            done = operation(state, data)
+            return json_response(done.shape(), done.code)
     except VeltError as error:
         return _refusal(error)
 
 
-def _operation() -> Callable[[State, Fields], Success]:
+def _operation() -> Operation:
     if request.path not in _OPERATIONS:
         raise VeltError("NOT_FOUND", "Endpoint not found.")
     if request.method != "POST":

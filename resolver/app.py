@@ -15,7 +15,7 @@ from resolver.audit.attempt import Attempt
 from resolver.audit.event import Actor
 from resolver.services import Services, build
 from resolver.settings import Settings, load
-from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, token
+from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, privacy, token
 from resolver.web import request as current
 from resolver.web.body import LARGEST_BODY
 from resolver.web.cors import Cors
@@ -36,6 +36,7 @@ SURFACES = (
     Surface("mirror", mirror.blueprint, guards.backend, audited=True),
     Surface("callback", callback.blueprint, guards.reader, audited=True),
     Surface("token", token.blueprint, guards.backend, audited=True),
+    Surface("privacy", privacy.blueprint, guards.privacy, audited=True),
     Surface("metrics", metrics.blueprint, guards.prometheus),
     Surface("docs", docs.blueprint, guards.anyone),
     Surface("ops", ops.blueprint, guards.anyone, always=True),
@@ -86,7 +87,7 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
     blueprint = surface.blueprint(services)
 
     def admit() -> None:
-        if surface.audited and request.method == "POST":
+        if surface.audited and request.method in ("POST", "GET"):
             unknown = Actor("unknown", request.remote_addr or "")
             action = (request.endpoint or "").partition(".")[2]
             current.attempts(Attempt(services.trail, surface.name, action, current.request_id(), unknown))

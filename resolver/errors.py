@@ -9,7 +9,8 @@ ResolverError
 ├── NotFound                 no such path, or a surface that is closed here
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
-│   │   └── VaultForeign     … Redis: the database was made with other keys
+│   │   ├── VaultForeign     … Redis: the database was made with other keys
+│   │   └── VaultRestored    … Redis: it came back from a backup, and people with it who were erased
 │   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
 │   ├── Unanswered           … another service gave no usable answer
 │   ├── VeltUnavailable      … Velt: down, slow, or not making sense
@@ -88,6 +89,10 @@ class VaultUnavailable(Unavailable):
 
 
 class VaultForeign(VaultUnavailable):
+    pass
+
+
+class VaultRestored(VaultUnavailable):
     pass
 
 

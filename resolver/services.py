@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from redis import Redis
 
-from resolver.access.callers import Callers
+from resolver.access.callers import Callers, Officers
 from resolver.access.documents import Documents
 from resolver.access.permissions import PermissionProvider
 from resolver.access.tokens import Tokens
@@ -26,12 +27,20 @@ from resolver.notifications.worker import Worker
 from resolver.outbound.breaker import Breaker
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import LEASE_MS, Outbox
+from resolver.outbox.rewriting import Rewriting
+from resolver.privacy.erase import Erase
+from resolver.privacy.eraser import Eraser
+from resolver.privacy.erasures import Erasures
+from resolver.privacy.export import Export
 from resolver.settings import Settings
 from resolver.vault.anchors import Anchor, Anchors
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
+from resolver.vault.history import History
 from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
+from resolver.vault.orders import Orders
+from resolver.vault.restored import Certificates
 from resolver.vault.store import Vault
 from resolver.velt.client import VeltClient
 
@@ -51,6 +60,9 @@ class Stores:
     redis: Redis
     keyspace: Keyspace
     envelope: Envelope
+    orders: Orders
+    certificates: Certificates | None
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class Services:
     outbox: Outbox
     velt: VeltClient
     callers: Callers
+    officers: Officers | None
     tokens: Tokens
     add: AddNotification
     update: UpdateNotifications
@@ -69,6 +82,13 @@ class Services:
     trail: Trail
     calls: Calls | None
     failures: Failures | None
+    export: Export
+    erasures: Erasures
+    keyspace: Keyspace
+
+    def blinded(self, names: Iterable[str]) -> list[str]:
+        """What stands for them in the audit trail, where the person must not be found again."""
+        return [self.keyspace.blinded(name) for name in names]
 
 
 def build(settings: Settings) -> Services:
@@ -89,6 +109,7 @@ def build(settings: Settings) -> Services:
         outbox=outbox,
         velt=velt,
         callers=Callers(settings.velt_api_key, settings.caller_tokens),
+        officers=Officers(settings.privacy_tokens) if settings.privacy_tokens else None,
         tokens=tokens,
         add=AddNotification(vault, outbox, telling, settings.people),
         update=UpdateNotifications(vault, telling, settings.people),
@@ -98,6 +119,9 @@ def build(settings: Settings) -> Services:
         trail=build_trail(settings, stores),
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
+        export=Export(vault, outbox),
+        erasures=Erasures(stores.orders),
+        keyspace=stores.keyspace,
     )
 
 
@@ -122,11 +146,29 @@ def build_worker(settings: Settings) -> Worker:
     return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
 
 
-def build_stores(settings: Settings, connections: int = 2) -> Stores:
+def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
+    rewriting = Rewriting(stores.redis, stores.vault.guard, stores.envelope, stores.outbox)
+    return Eraser(
+        orders=stores.orders,
+        erase=Erase(stores.vault, rewriting),
+        outbox=stores.outbox,
+        velt=build_velt(settings),
+        trail=trail,
+        signer=Signer(settings.index_key),
+        blinded=stores.keyspace.blinded,
+        certificates=stores.certificates,
+    )
+
+
+def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = False) -> Stores:
+    """`replaying`: erasures that this Redis doesn't know of are about to be done again."""
     redis = connect(settings.redis_url, connections)
     keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
-    vault = Vault(redis, keyspace, envelope, settings.retention_days)
-    return Stores(vault, Outbox(redis, vault.guard, envelope), redis, keyspace, envelope)
+    certificates = Certificates(settings.certificate_dir) if settings.certificate_dir else None
+    vault = Vault(redis, keyspace, envelope, settings.retention_days, None if replaying else certificates)
+    outbox, orders = Outbox(redis, vault.guard, envelope), Orders(redis, vault.guard, envelope)
+    history = History(redis, vault.guard)
+    return Stores(vault, outbox, redis, keyspace, envelope, orders, certificates, history)
 
 
 def build_velt(settings: Settings, connections: int = 1) -> VeltClient:

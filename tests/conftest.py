@@ -14,9 +14,10 @@ from redis import BlockingConnectionPool, Redis
 
 from resolver.app import create_app
 from resolver.cli.local_redis import LocalRedis
+from resolver.privacy.eraser import Eraser
 from resolver.sandbox import create_app as create_sandbox
 from resolver.sandbox import start
-from resolver.services import Services
+from resolver.services import Services, build_eraser, build_stores, build_trail
 from resolver.settings import load
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
 
@@ -130,3 +131,27 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def kept(tmp_path: Path, resolver_environment: dict[str, str]) -> Path:
+    """Where certificates are kept: every resolver that is made afterwards keeps them there."""
+    directory = tmp_path / "certificates"
+    directory.mkdir()
+    resolver_environment["RESOLVER_CERTIFICATE_DIR"] = str(directory)
+    return directory
+
+
+@pytest.fixture
+def make_eraser(resolver_environment: dict[str, str]) -> Iterator[Callable[..., Eraser]]:
+    trails = []
+
+    def make(**changes: str) -> Eraser:
+        settings = load({**resolver_environment, **changes})
+        stores = build_stores(settings)
+        trails.append(build_trail(settings, stores))
+        return build_eraser(settings, stores, trails[-1])
+
+    yield make
+    for trail in trails:
+        trail.close()

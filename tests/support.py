@@ -58,6 +58,11 @@ def keys_of(redis: Redis, pattern: str = "{p*") -> list[bytes]:
     return sorted(name for name in redis.keys(pattern) if isinstance(name, bytes))
 
 
+def everything_in(redis: Redis) -> bytes:
+    """What a thief of the database would have: every name and every value."""
+    return b"\n".join(name + b" " + (redis.dump(name) or b"") for name in keys_of(redis, "*"))
+
+
 def notification(**changes: Any) -> JSON:
     """An add as a backend would send it. Everything that must stay at home has CANARY in it."""
     return {

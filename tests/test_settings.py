@@ -12,7 +12,7 @@ import pytest
 
 from resolver.errors import SettingsError
 from resolver.settings import load
-from tests.support import VELT_TOKEN, environment, key
+from tests.support import CALLER_TOKEN, VELT_TOKEN, environment, key
 
 Write = Callable[[str, str], Path]
 
@@ -221,7 +221,6 @@ def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("RESOLVER_CERTIFICATE_DIR", "/var/lib/certificates"),
         ("RESOLVER_REDIS_WAIT", "1"),
     ],
 )
@@ -276,8 +275,15 @@ def test_settings_cannot_be_changed() -> None:
         settings.mode = "production"  # type: ignore[misc]
 
 
-def test_a_surface_that_is_not_there_yet_is_refused_when_it_is_asked_for() -> None:
-    assert "privacy" in problems(environment(RESOLVER_SURFACES="callback,privacy"))[0]
+def test_certificates_go_into_a_directory_that_is_there(tmp_path: Path) -> None:
+    assert load(environment(RESOLVER_CERTIFICATE_DIR=str(tmp_path))).certificate_dir == str(tmp_path)
+    (problem,) = problems(environment(RESOLVER_CERTIFICATE_DIR=str(tmp_path / "absent")))
+    assert problem.startswith("RESOLVER_CERTIFICATE_DIR")
+
+
+def test_a_privacy_token_is_nobody_elses_secret() -> None:
+    (problem,) = problems(environment(RESOLVER_PRIVACY_TOKENS=f"dpo:{CALLER_TOKEN}"))
+    assert "RESOLVER_PRIVACY_TOKENS" in problem
 
 
 @pytest.mark.parametrize(

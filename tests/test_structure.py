@@ -34,18 +34,32 @@ ALLOWED = {
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
     "audit": VALUES,
-    "privacy": VALUES | {"vault", "outbox"},
+    "privacy": VALUES | {"vault", "outbox", "audit", "velt"},
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound"},
     "access": VALUES | {"settings", "outbound"},
     "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit"},
     "openapi": VALUES | {"velt"},
     "services": VALUES
-    | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"},
+    | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
+    | {"privacy"},
     "serving": {"services"},
-    "web": VALUES | {"audit", "openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
+    "web": VALUES
+    | {"privacy", "audit", "openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
     "app": {"audit", "web", "services", "settings", "logs"},
-    "cli": VALUES | {"privacy", "audit", "settings", "services", "access", "velt", "vault", "outbox", "logs"},
+    "cli": VALUES
+    | {
+        "environment",
+        "privacy",
+        "audit",
+        "settings",
+        "services",
+        "access",
+        "velt",
+        "vault",
+        "outbox",
+        "logs",
+    },
     "sandbox": set(),
     "__main__": {"cli"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -29,3 +30,14 @@ def is_signed(text: bytes, signature: str, public_key: str) -> bool:
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True
+
+
+def succession(public_key: str) -> bytes:
+    """What a key signs of the one before it: so that what that one signed goes on to count."""
+    return f"vnr former signing key\n{public_key}".encode()
+
+
+def trusted(signer: Signer, former: Mapping[str, str]) -> tuple[str, ...]:
+    """This key, and those that it vouches for."""
+    vouched = (key for key, proof in former.items() if is_signed(succession(key), proof, signer.public_key))
+    return (signer.public_key, *vouched)

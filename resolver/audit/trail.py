@@ -45,14 +45,15 @@ class Trail:
         self._head: Link | None = None
         self._anchor_due: threading.Timer | None = None
 
-    def record(self, event: Event) -> None:
-        """AuditUnavailable when it can't be written within half a second."""
+    def record(self, event: Event) -> Link:
+        """Where it stands. AuditUnavailable when it can't be written within half a second."""
         bodies = event.bodies()
-        self._append(lambda _head: bodies)
+        head = self._append(lambda _head: bodies)
         if self._anchor_due is None:
             self._anchor_due = threading.Timer(ANCHOR_SECONDS, self._anchor)
             self._anchor_due.daemon = True
             self._anchor_due.start()
+        return head
 
     def close(self) -> None:
         """With a last anchor, so that the end is covered too."""

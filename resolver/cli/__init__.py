@@ -6,12 +6,15 @@ import click
 
 from resolver import __version__
 from resolver.cli.audit import audit
+from resolver.cli.certificates import replay, verify
 from resolver.cli.check import check
 from resolver.cli.dev import dev
+from resolver.cli.evidence import evidence
 from resolver.cli.keys import keys
 from resolver.cli.notifications import explain, inspect, split, token
 from resolver.cli.outbox import outbox
 from resolver.cli.privacy import privacy
+from resolver.cli.reindex import reindex
 from resolver.cli.serve import serve
 from resolver.cli.worker import worker
 from resolver.cli.workspace import workspace
@@ -48,6 +51,10 @@ for command in (
     outbox,
     audit,
     privacy,
+    evidence,
     workspace,
 ):
     main.add_command(command)
+for command in (verify, replay):
+    privacy.add_command(command)
+keys.add_command(reindex)

@@ -13,11 +13,11 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from resolver.audit.signing import Signer
+from resolver.audit.signing import Signer, trusted
 from resolver.audit.verify import Anchored, Problem, Verifier, first_time
 from resolver.errors import SettingsError, Unavailable
-from resolver.services import build_stores
-from resolver.settings import Settings, load
+from resolver.services import Stores, build_stores
+from resolver.settings import load
 from resolver.vault.anchors import Anchors
 
 JSON = dict[str, Any]
@@ -77,15 +77,15 @@ def _verifier(keys: tuple[str, ...]) -> tuple[Verifier, bool]:
         if not keys:
             raise click.ClickException("Needs the resolver's settings, or --public-key.") from None
         return Verifier(keys), False
-    mine = Signer(settings.index_key).public_key
+    signer = Signer(settings.index_key)
     try:
-        return Verifier(keys or (mine,), _anchors(settings)), True
+        stores = build_stores(settings)
+        return Verifier(keys or trusted(signer, stores.history.former_signers()), _anchors(stores)), True
     except Unavailable:
-        return Verifier(keys or (mine,)), False
+        return Verifier(keys or (signer.public_key,)), False
 
 
-def _anchors(settings: Settings) -> dict[str, Anchored]:
-    stores = build_stores(settings)
+def _anchors(stores: Stores) -> dict[str, Anchored]:
     kept = Anchors(stores.redis, stores.vault.guard).all()
     return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
 
@@ -100,7 +100,7 @@ def _in_order(files: tuple[Path, ...]) -> list[Path]:
 
 def _tell(verifier: Verifier, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_summary(verifier)))
+        click.echo(json.dumps(summary(verifier)))
         return
     for name, chain in verifier.chains.items():
         click.echo(
@@ -115,7 +115,7 @@ def _tell(verifier: Verifier, as_json: bool) -> None:
         click.secho("Whole: nothing was changed, removed, put in or moved.", fg="green")
 
 
-def _summary(verifier: Verifier) -> JSON:
+def summary(verifier: Verifier) -> JSON:
     chains = {
         name: {
             "events": chain.events,

@@ -36,18 +36,18 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def check(as_json: bool) -> None:
     """Look at the settings, Redis and Velt. Exit status 0 when nothing failed, 1 otherwise."""
-    findings = []
-    for finding in _findings():
-        findings.append(finding)
+    found = []
+    for finding in findings():
+        found.append(finding)
         if not as_json:
             mark = click.style(f"{finding.outcome:4}", fg=_COLOURS[finding.outcome])
             click.echo(f"{mark}  {finding.about}: {finding.text}")
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
-    raise SystemExit(any(finding.outcome == "fail" for finding in findings))
+        click.echo(json.dumps([asdict(finding) for finding in found]))
+    raise SystemExit(any(finding.outcome == "fail" for finding in found))
 
 
-def _findings() -> Iterator[Finding]:
+def findings() -> Iterator[Finding]:
     try:
         settings = load()
     except SettingsError as error:
@@ -139,6 +139,7 @@ def _vault(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "vault", f"{vault.unreadable} records do not open with these keys")
     yield from _keys(settings)
     yield from _addresses(sample)
+    yield from _erasures(settings)
     yield from _outbox(settings)
 
 
@@ -171,6 +172,19 @@ def _outbox(settings: Settings) -> Iterator[Finding]:
         )
     if depth.dead:
         yield Finding("warn", "outbox", f"{depth.dead} commands were given up (resolver outbox dead)")
+
+
+def _erasures(settings: Settings) -> Iterator[Finding]:
+    if under_way := len(build_stores(settings).orders.under_way()):
+        yield Finding("ok", "privacy", f"{under_way} erasures are under way (resolver privacy status)")
+    if settings.certificate_dir:
+        yield Finding("ok", "privacy", "certificates are kept outside Redis, which knows them all")
+    elif settings.mode == "production":
+        yield Finding(
+            "warn",
+            "privacy",
+            "no RESOLVER_CERTIFICATE_DIR: with a restored backup the erased would be back, unnoticed",
+        )
 
 
 def _addresses(sample: list[Record]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from resolver.audit.signing import Signer
+from resolver.audit.signing import Signer, trusted
 from resolver.cli.on_record import on_record
 from resolver.outbox.rotation import CommandRotation
 from resolver.services import Stores, build_stores
@@ -43,13 +43,18 @@ def new(as_json: bool) -> None:
 def status(as_json: bool) -> None:
     """Say what is sealed under which master key, and which key can be withdrawn."""
     settings = load()
-    found = key_usage(settings, build_stores(settings))
+    stores = build_stores(settings)
+    found = key_usage(settings, stores)
+    own, *former = trusted(Signer(settings.index_key), stores.history.former_signers())
     if as_json:
-        click.echo(json.dumps({"keys": found, "publicKey": Signer(settings.index_key).public_key}))
+        click.echo(json.dumps({"keys": found, "publicKey": own, "formerPublicKeys": former}))
         return
     for name, used in found.items():
-        click.echo(f"{name}: {used['records']} records, {used['commands']} commands. {used['advice']}")
-    click.echo(f"Anchors of the audit trail are signed by {Signer(settings.index_key).public_key}")
+        since = f" Seals since {used['since']}." if used["since"] else ""
+        click.echo(f"{name}: {used['records']} records, {used['commands']} commands.{since} {used['advice']}")
+    click.echo(f"The audit trail and certificates are signed by {own}")
+    for key in former:
+        click.echo(f"Before the index key was changed: {key}")
 
 
 @keys.command("rotate")
@@ -61,6 +66,8 @@ def rotate(rate: int, as_json: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
+    stores.history.note_key(next(iter(settings.master_keys)))
+    stores.orders.reseal()
     outcome: Counter[Resealed] = Counter()
     for _ in range(_MOST_PASSES):
         done = _pass(stores, rate, quiet=as_json)
@@ -98,12 +105,14 @@ def _throttled(batches: Iterator[Counter[Resealed]], rate: int) -> Iterator[Coun
 def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | int]]:
     """By key id: how much is under it, and what may be done with it."""
     rotation, commands = _rotations(stores)
-    records, waiting = rotation.key_ids(), commands.key_ids()
+    records, waiting = rotation.key_ids(), commands.key_ids() + stores.orders.key_ids()
+    since = stores.history.keys_since()
     names = list(dict.fromkeys([*settings.master_keys, *records, *waiting]))
     return {
         name: {
             "records": records[name],
             "commands": waiting[name],
+            "since": since.get(name, ""),
             "advice": _advice(name, list(settings.master_keys), records[name] + waiting[name]),
         }
         for name in names

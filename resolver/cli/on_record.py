@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from resolver.audit.event import Actor, Event
+from resolver.audit.trail import Trail
 from resolver.services import Stores, build_trail
 from resolver.settings import Settings
 
@@ -17,12 +18,19 @@ _STDERR = 2
 def on_record(
     settings: Settings, stores: Stores, action: str, organization: str = "", ids: Sequence[str] = ()
 ) -> None:
-    who = Actor("ops", _operator())
-    with closing(build_trail(settings, stores, standard=_STDERR)) as trail:
+    who = Actor("ops", operator())
+    with trail_of(settings, stores) as trail:
         trail.record(Event(who, "cli", action, "ok", organization=organization, ids=ids))
 
 
-def _operator() -> str:
+@contextmanager
+def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
+    """A command's own."""
+    with closing(build_trail(settings, stores, standard=_STDERR)) as trail:
+        yield trail
+
+
+def operator() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):

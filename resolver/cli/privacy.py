@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from resolver.cli.on_record import on_record
-from resolver.outbox.rewriting import Rewriting
-from resolver.privacy.erase import Done, Erase, Request, counted
+from resolver.cli.on_record import on_record, operator, trail_of
+from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export, audit_entries
-from resolver.privacy.people import Subject
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.privacy.mentions import is_mentioned
+from resolver.privacy.order import Order, Phase, new_id, today
+from resolver.privacy.people import Subject, texts_in
+from resolver.services import Stores, build_eraser, build_stores
+from resolver.settings import Settings, load
 
+JSON = dict[str, Any]
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+_VELT_SECONDS = 20.0
+_LOOK_SECONDS = 0.2
 
 
 @click.group()
@@ -31,40 +37,132 @@ def privacy() -> None:
 @click.option("--user", "users", multiple=True, help="Their user id. Repeat for several.")
 @click.option("--email", "emails", multiple=True, help="Their address. Repeat for several.")
 @click.option("--org", "organizations", multiple=True, help="In these alone; else in all.")
-@click.option("--whole-organization", is_flag=True, help="All that those organizations have.")
+@click.option(
+    "--organization", "wholes", multiple=True, help="All that this organization has: it is leaving."
+)
+@click.option("--mentioning", "names", multiple=True, help="Also what names them in its text. Listed first.")
+@click.option("--velt-user-data", is_flag=True, help="Have Velt delete all that it has of these users.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def erase(  # noqa: PLR0913, PLR0917 - a command's options
+@click.option(
+    "--json", "as_json", is_flag=True, help="For scripts: the outcome as `privacy status` prints it."
+)
+def erase(**asked: Any) -> None:
+    """Take somebody out of everything that is held. What they did, or what was sent to them alone, goes; out
+    of the rest they are cut. Velt is told by the worker, and then there is a certificate. Stopped half-way, a
+    worker finishes it. Free text is searched with --mentioning alone."""
+    order = _order(**{name: value for name, value in asked.items() if name not in ("yes", "as_json")})
+    if problem := order.problem():
+        raise click.UsageError(f"{problem} (see --help)")
+    settings = load()
+    stores = build_stores(settings)
+    if order.mentioning:
+        _list_mentions(stores, order)
+    if not asked["yes"]:
+        click.confirm(f"Erase {', '.join(order.names())}?", abort=True)
+    on_record(settings, stores, "privacy erase", "", [order.id, *map(stores.keyspace.blinded, order.names())])
+    Erasures(stores.orders).file(order)
+    found = _carried_out(settings, stores, order)
+    if asked["as_json"]:
+        click.echo(json.dumps(found))
+    else:
+        _tell(found)
+    if found["counts"]["unreadable"]:
+        raise click.ClickException(
+            f"{found['counts']['unreadable']} records do not open, and weren't looked into."
+        )
+
+
+def _order(  # noqa: PLR0913 - a command's options
+    *,
     users: tuple[str, ...],
     emails: tuple[str, ...],
     organizations: tuple[str, ...],
-    whole_organization: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
-    """Take somebody out of everything that is held. What they did, or what was sent to them alone, goes; out
-    of the rest they are cut. Velt is told by the worker. Stopped half-way, run it again. Free text isn't
-    searched."""
-    if whole_organization is bool(users or emails) or (whole_organization and not organizations):
-        raise click.UsageError("Name somebody by --user or --email, or --whole-organization with --org.")
-    settings = load()
-    stores = build_stores(settings)
-    what = ", ".join([*users, *emails]) or f"all of {', '.join(organizations)}"
-    if not yes:
-        click.confirm(f"Erase {what}?", abort=True)
-    on_record(settings, stores, "privacy erase", "", [*users, *emails, *organizations])
-    subject = None if whole_organization else Subject(frozenset(users), frozenset(map(str.lower, emails)))
-    rewriting = Rewriting(stores.redis, stores.vault.guard, stores.envelope, stores.outbox)
-    outcomes: Counter[Done] = Counter()
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("Erasing", total=stores.redis.dbsize())
-        for done in Erase(stores.vault, rewriting)(Request(subject, frozenset(organizations))):
-            outcomes[done] += 1
-            progress.advance(bar)
-    spoken = ", ".join(f"{number} {done}" for done, number in outcomes.items()) or "Nothing is held."
-    click.echo(json.dumps(counted(outcomes)) if as_json else spoken)
-    if stores.vault.unreadable:
-        raise click.ClickException(f"{stores.vault.unreadable} records do not open, and weren't looked into.")
+    wholes: tuple[str, ...],
+    names: tuple[str, ...],
+    velt_user_data: bool,
+) -> Order:
+    if wholes and organizations:
+        raise click.UsageError("--org bounds what is done for a person; --organization takes all. Not both.")
+    return Order(
+        id=new_id(),
+        by=operator(),
+        asked=today(),
+        users=users,
+        emails=emails,
+        mentioning=names,
+        organizations=organizations or wholes,
+        whole=bool(wholes),
+        velt_user_data=velt_user_data,
+    )
+
+
+def _list_mentions(stores: Stores, order: Order) -> None:
+    click.echo("Their text names them, so these go whole:", err=True)
+    for record in stores.vault.scan():
+        if order.covers(record.organization) and is_mentioned(texts_in(record), order.mentions):
+            click.echo(f"  {record.organization} {record.notification}", err=True)
+
+
+def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
+    """By this process, or by a worker that was quicker; then Velt is waited for, not for ever."""
+    with trail_of(settings, stores) as trail:
+        eraser = build_eraser(settings, stores, trail)
+        erasures, until = Erasures(stores.orders), 0.0
+        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+            bar = progress.add_task("Erasing", total=None)
+            while True:
+                for at in eraser.advance_by_id(order.id):
+                    progress.update(bar, total=at.of, completed=at.looked, description=_doing(at))
+                found = erasures.find(order.id)
+                if found is None or found["status"] == Phase.DONE:
+                    break
+                if found["status"] == Phase.TELLING:
+                    until = until or time.monotonic() + _VELT_SECONDS
+                    if time.monotonic() > until or not stores.outbox.is_worked():
+                        break
+                time.sleep(_LOOK_SECONDS)
+        stores.orders.let_go(eraser.me)
+    if found is None:
+        raise click.ClickException("It is gone from Redis before it was done: was a backup restored?")
+    return found
+
+
+def _doing(order: Order) -> str:
+    return "Telling Velt" if order.phase is Phase.TELLING else "Erasing"
+
+
+@privacy.command("status")
+@click.argument("erasure", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For scripts; with the certificate of what is done.")
+def status(erasure: str | None, as_json: bool) -> None:
+    """How far ERASURE is, or all of them, whoever asked for them."""
+    stores = build_stores(load())
+    erasures = Erasures(stores.orders)
+    ids = [erasure] if erasure else [*stores.orders.under_way(), *stores.orders.certificates()]
+    found = [told for id_ in ids if (told := erasures.find(id_))]
+    if erasure and not found:
+        raise click.ClickException("No such erasure is known.")
+    if as_json:
+        click.echo(json.dumps(found[0] if erasure else found))
+        return
+    for told in found:
+        _tell(told)
+
+
+def _tell(found: JSON) -> None:
+    told = found["counts"]
+    click.echo(
+        f"{found['erasureId']}: {found['status']}; {told['removed']} removed, {told['cut']} cut, "
+        f"{told['commands']} commands, {told['lookedAt']} looked at"
+    )
+    if certificate := found.get("certificate"):
+        click.echo(json.dumps(certificate, indent=2))
+    elif found["status"] == Phase.TELLING:
+        click.echo(
+            "All is gone here. Velt is told by the worker; then `resolver privacy status` has the "
+            "certificate.",
+            err=True,
+        )
 
 
 @privacy.command("export")
@@ -78,26 +176,31 @@ def export(
     users: tuple[str, ...], emails: tuple[str, ...], organizations: tuple[str, ...], trails: tuple[Path, ...]
 ) -> None:
     """Print everything that is held about somebody, one JSON object a line (redirect it to a file). Other
-    people's ids, names and addresses are cut out; free text is shown as it is. Exit status 1 when records
-    don't open."""
+    people's ids, names and addresses are cut out; free text is shown as it is. The last line says whether it
+    is all; exit status 1 when records don't open."""
     if not users and not emails:
         raise click.UsageError("Name somebody, by --user or --email.")
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "privacy export", "", [*users, *emails])
     subject = Subject(frozenset(users), frozenset(map(str.lower, emails)))
-    found = 0
+    named = [*users, *map(str.lower, emails), *organizations]
+    on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.blinded, named)))
+    for item in _audit(trails, subject):
+        click.echo(json.dumps(item, ensure_ascii=False))
+    last: JSON = {}
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("Looking", total=2 * stores.redis.dbsize())
-        for item in Export(stores.vault, stores.outbox)(subject, frozenset(organizations)):
+        bar = progress.add_task("Looking", total=2 * stores.orders.size())
+        for found in Export(stores.vault, stores.outbox)(subject, frozenset(organizations)):
             progress.advance(bar)
-            if item:
-                found += 1
-                click.echo(json.dumps(item, ensure_ascii=False))
+            if found:
+                last = found
+                click.echo(json.dumps(found, ensure_ascii=False))
+    click.echo(f"{last['found']} things are held.", err=True)
+    if not last["complete"]:
+        raise click.ClickException(f"{last['unreadable']} records do not open: this may not be all.")
+
+
+def _audit(trails: tuple[Path, ...], subject: Subject) -> Iterator[JSON]:
     for path in trails:
         with path.open("rb") as lines:
-            for entry in audit_entries(lines, subject.users):
-                click.echo(json.dumps(entry, ensure_ascii=False))
-    click.echo(f"{found} things are held.", err=True)
-    if stores.vault.unreadable:
-        raise click.ClickException(f"{stores.vault.unreadable} records do not open: this may not be all.")
+            yield from audit_entries(lines, subject.users)

@@ -25,6 +25,7 @@ _SECURITY_SCHEMES: JSON = {
         "bearerFormat": "JWT",
         "description": "A token of the user who is looking.",
     },
+    "privacyToken": {"type": "http", "scheme": "bearer", "description": "One of RESOLVER_PRIVACY_TOKENS."},
     "metricsToken": {"type": "http", "scheme": "bearer", "description": "RESOLVER_METRICS_TOKEN."},
 }
 

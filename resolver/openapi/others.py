@@ -96,7 +96,7 @@ def metrics(path: str) -> JSON:
 
 def ops() -> JSON:
     alive = _get("livez", "Is this process alive?", closed(status={"const": "ok"}))
-    states: JSON = {"enum": ["ok", "down", "foreign"]}
+    states: JSON = {"enum": ["ok", "down", "foreign", "restored"]}
     ready = _get("readyz", "May it get traffic?", closed(status={"const": "ok"}, redis=states))
     starting = closed(status={"const": "starting"}, redis=states)
     ready["responses"]["503"] = reply("Redis wasn't reached yet.", starting)

@@ -7,7 +7,7 @@ comes after a claim was lost does nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ from resolver.vault.scanning import scan
 from resolver.vault.store import Written
 
 JSON = dict[str, Any]
+Fields = dict[bytes, bytes]
 LEASE_MS = 15_000
 _PER_PARTITION = 50
 _HEARTBEAT_SECONDS = 15
@@ -160,18 +161,25 @@ class Outbox:
     def commands(self) -> Iterator[tuple[str, JSON]]:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name in map(bytes.decode, names):
-                fields = self.fields(name)
+            for name, fields in self.lines([name.decode() for name in names]):
                 waiting = (self._opened(name, value) for field, value in fields.items() if field.isdigit())
                 yield from ((command.kind, command.data) for command in waiting if command)
         for dead in self.dead():
             if dead.command:
                 yield dead.command.kind, dead.command.data
 
-    def fields(self, name: str) -> dict[bytes, bytes]:
+    def lines(self, names: Sequence[str]) -> list[tuple[str, Fields]]:
+        """The hashes of some lines, in one round trip."""
+        with self._guard:
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.hgetall(name)
+            return list(zip(names, cast(list[Fields], pipeline.execute()), strict=True))
+
+    def fields(self, name: str) -> Fields:
         """Of a line's hash, or of a partition's dead, as they are."""
         with self._guard:
-            return cast(dict[bytes, bytes], self._redis.hgetall(name))
+            return cast(Fields, self._redis.hgetall(name))
 
     def bury(self, dead: Dead) -> None:
         """Out of the dead: it was put in line again, or is not wanted any more."""

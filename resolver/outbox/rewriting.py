@@ -9,7 +9,7 @@ from redis import Redis
 
 from resolver.command import Command
 from resolver.errors import Unreadable
-from resolver.outbox.queue import Dead, Outbox
+from resolver.outbox.queue import Dead, Fields, Outbox
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import COMMANDS_PATTERN
@@ -24,23 +24,28 @@ class Rewriting:
         self._redis, self._guard, self._envelope, self._outbox = redis, guard, envelope, outbox
         self._swap = redis.register_script(read_script("resolver.outbox", "swap"))
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: Change) -> int:
+        """How many were changed."""
+        changed = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name in map(bytes.decode, names):
-                self._line(name, change)
+            lines = self._outbox.lines([name.decode() for name in names])
+            changed += sum(self._line(name, fields, change) for name, fields in lines)
         for dead in self._outbox.dead():
             if dead.command and change(dead.command) is not dead.command:
                 self._dead(dead, change(dead.command))
+                changed += 1
+        return changed
 
-    def _line(self, name: str, change: Change) -> None:
+    def _line(self, name: str, fields: Fields, change: Change) -> int:
         """Each where it stands, unless it is out of the line by now."""
         swaps: list[bytes] = []
-        for field, sealed in self._outbox.fields(name).items():
+        for field, sealed in fields.items():
             if field.isdigit() and (changed := self._changed(name, sealed, change)):
                 swaps += [field, sealed, changed]
-        if swaps:
-            with self._guard:
-                self._swap(keys=[name], args=swaps)
+        if not swaps:
+            return 0
+        with self._guard:
+            return int(self._swap(keys=[name], args=swaps))
 
     def _changed(self, name: str, sealed: bytes, change: Change) -> bytes | None:
         try:

@@ -1,45 +1,46 @@
 """Erase: a person out of everything that is held, or an organization with all it has.
 
-A record goes when the person is its actor or its only recipient; otherwise they are cut out of it. Velt is
-told of each through the outbox. What is under way or given up there is seen to as well. Each step is safe
-to repeat: a run that was stopped is finished by the next.
+A record goes when the person is its actor or its only recipient, or when its text names them and that was
+asked for; otherwise they are cut out of it. Velt is told of each through the outbox. What is under way or
+given up there is seen to as well. Each step is safe to repeat: a run that was stopped, the next finishes.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from resolver.command import Command, Entry, Kind, Place
 from resolver.outbox.rewriting import Rewriting
-from resolver.privacy.people import People, Subject, people_in, roles, without
+from resolver.privacy.mentions import is_mentioned
+from resolver.privacy.order import Order
+from resolver.privacy.people import People, people_in, roles, texts_in, without
 from resolver.record import Record
-from resolver.vault.store import Changed, Vault
+from resolver.vault.store import Changed, Held, Vault
 
 JSON = dict[str, Any]
 
 
-class Done(StrEnum):
-    LOOKED_AT = "looked at"
+class Fate(StrEnum):
     REMOVED = "removed"
-    CUT = "the person cut out"
-    GONE = "changed or removed by others meanwhile"
+    CUT = "cut"
+    """The person was cut out of it."""
+    CUT_AND_TOLD = "cut and told"
+    """Out of its audience too, which Velt is to hear."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Whom, and where: nowhere named is everywhere. Without a subject, organizations whole."""
+class Doomed(NamedTuple):
+    held: Held
+    fate: Fate
+    changed: Changed
 
-    subject: Subject | None
-    organizations: frozenset[str] = frozenset()
 
-    def is_inside(self, organization: str) -> bool:
-        return not self.organizations or organization in self.organizations
+Announce = Callable[[Sequence[Doomed]], None]
+"""Hears what is about to happen; when it raises, it doesn't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +48,49 @@ class Erase:
     vault: Vault
     rewriting: Rewriting
 
-    def __call__(self, request: Request) -> Iterator[Done]:
-        """One for each record; at the end, commands that wait or were given up."""
-        for record in self.vault.scan():
-            yield self._record(record, request) if request.is_inside(record.organization) else Done.LOOKED_AT
-        self.rewriting(lambda command: _command_without(command, request))
+    def records(self, order: Order, announce: Announce) -> Iterator[int]:
+        """How many were looked at, some hundred at a time."""
+        for batch in self.vault.batches():
+            if doomed := [found for held in batch if (found := _doomed(held, order))]:
+                announce(doomed)
+                self._write(doomed, order)
+            yield len(batch)
 
-    def _record(self, record: Record, request: Request) -> Done:
-        done: list[Done] = []
+    def commands(self, order: Order) -> int:
+        """Those that wait, and those that were given up: how many told of the person."""
+        return self.rewriting(lambda command: _command_without(command, order))
 
-        def change(held: Record) -> Changed:
-            """On whatever it is by now: it may have been written since it was looked at."""
-            changed, entry = _erased(held, request)
-            done[:] = [Done.LOOKED_AT if changed is held else Done.CUT if changed else Done.REMOVED]
-            return changed, entry
-
-        if _erased(record, request)[0] is record:
-            return Done.LOOKED_AT
-        written = self.vault.change(record.organization, record.notification, change)
-        return done[0] if written and done else Done.GONE
+    def _write(self, doomed: Sequence[Doomed], order: Order) -> None:
+        done = self.vault.replace_all([(item.held, item.changed) for item in doomed])
+        for item, is_done in zip(doomed, done, strict=True):
+            if not is_done:
+                # Somebody wrote it since it was looked at: whatever it is by now.
+                record = item.held.record
+                self.vault.change(record.organization, record.notification, lambda r: erased(r, order))
 
 
-def _erased(record: Record, request: Request) -> Changed:
+def _doomed(held: Held, order: Order) -> Doomed | None:
+    changed, entry = erased(held.record, order)
+    if changed is held.record:
+        return None
+    fate = Fate.REMOVED if changed is None else Fate.CUT_AND_TOLD if entry else Fate.CUT
+    return Doomed(held, fate, (changed, entry))
+
+
+def erased(record: Record, order: Order) -> Changed:
     """What becomes of it, and what Velt is to hear."""
-    if request.subject is None:
-        return None, Entry(_removal(record.organization, record.notification), Place.INSTEAD)
-    people = people_in(record, request.subject, frozenset())
-    found = roles(record, people)
-    if not found:
+    if not order.covers(record.organization, record.created):
         return record, None
+    gone = None, Entry(_removal(record.organization, record.notification), Place.INSTEAD)
+    if order.whole:
+        return gone
+    people = people_in(record, order.subject, frozenset())
+    found = roles(record, people)
     if "actor" in found or ("recipient" in found and _alone(record, people)):
-        return None, Entry(_removal(record.organization, record.notification), Place.INSTEAD)
-    return _cut(record, people)
+        return gone
+    if order.mentioning and is_mentioned(texts_in(record), order.mentions):
+        return gone
+    return _cut(record, people) if found else (record, None)
 
 
 def _alone(record: Record, people: People) -> bool:
@@ -108,15 +120,15 @@ def _new_audience(record: Record, audience: tuple[str, ...]) -> Entry:
     return Entry(Command(Kind.CHANGE, record.notification, data))
 
 
-def _command_without(command: Command, request: Request) -> Command:
+def _command_without(command: Command, order: Order) -> Command:
     """Of what goes, nothing but the removal is left to tell, whoever has begun to tell more."""
     organization = command.data.get("organizationId", "")
-    if not request.is_inside(organization) or command.kind is Kind.REMOVE:
+    if not order.covers(organization) or command.kind is Kind.REMOVE:
         return command
-    if request.subject is None:
+    if order.whole:
         return _removal(organization, command.notification)
     held = Record("", "", "", "", private=command.data)
-    people = people_in(held, request.subject, frozenset())
+    people = people_in(held, order.subject, frozenset())
     if not roles(held, people):
         return command
     if command.kind is Kind.REGISTER and _actor(command) in people.theirs:
@@ -126,7 +138,3 @@ def _command_without(command: Command, request: Request) -> Command:
 
 def _actor(command: Command) -> str:
     return str(command.data.get("actionUser", {}).get("userId", ""))
-
-
-def counted(outcomes: Counter[Done]) -> JSON:
-    return {done.name.lower(): outcomes[done] for done in Done}

@@ -22,11 +22,23 @@ class Export:
 
     def __call__(self, subject: Subject, organizations: frozenset[str]) -> Iterator[JSON | None]:
         """None for each record that was only looked at: whoever shows how far it is wants to count those too.
-        Twice, since who is a person may be told by another record. Without organizations, in all of them."""
+        Twice, since who is a person may be told by another record. Without organizations, in all of them. The
+        last one says how much it was, and whether it is all."""
+        unreadable = self.vault.unreadable
         known: set[str] = set()
         for record in self.vault.scan():
             known |= names_in(record)
             yield None
+        unreadable = self.vault.unreadable - unreadable
+        found = 0
+        for item in self._found(subject, organizations, known):
+            found += item is not None
+            yield item
+        yield {"type": "end", "complete": not unreadable, "found": found, "unreadable": unreadable}
+
+    def _found(
+        self, subject: Subject, organizations: frozenset[str], known: Set[str]
+    ) -> Iterator[JSON | None]:
         for record in self.vault.scan():
             inside = not organizations or record.organization in organizations
             yield _notification(record, subject, known) if inside else None

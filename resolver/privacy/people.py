@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from resolver.record import Record
 
@@ -66,6 +69,11 @@ def roles(record: Record, people: People) -> list[str]:
     return [role for role, holds in found.items() if holds]
 
 
+def texts_in(record: Record) -> Iterator[str]:
+    """Every text in it, short or long, and what its keys are called."""
+    return (value for value in _values(record) if isinstance(value, str))
+
+
 def as_theirs(value: Any, people: People) -> Any:
     """What of it may be shown to the subject: other people are there, and are nobody."""
     if isinstance(value, list):
@@ -99,13 +107,24 @@ def _is_theirs(value: Any, people: People) -> bool:
     return _is(value, people.theirs)
 
 
+def _parts(record: Record) -> tuple[JSON, JSON]:
+    return _parsed(record.content), dict(record.private)
+
+
+@lru_cache(maxsize=1)
+def _parsed(content: bytes) -> JSON:
+    """Each record is asked several things, one after the other; nobody changes what is given out here."""
+    parsed: JSON = orjson.loads(content)
+    return parsed
+
+
 def _values(record: Record) -> Iterator[Any]:
-    for value in (record.parsed_content(), record.private):
+    for value in _parts(record):
         yield from _leaves(value)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         yield from value
         for inner in value.values():
             yield from _leaves(inner)
@@ -117,12 +136,12 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _everybody(record: Record) -> Iterator[Mapping[str, Any]]:
-    yield from _persons(record.parsed_content())
-    yield from _persons(record.private)
+    for value in _parts(record):
+        yield from _persons(value)
 
 
 def _persons(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if _is_person(value):
             yield value
         for inner in value.values():

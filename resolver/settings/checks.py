@@ -12,10 +12,7 @@ from resolver.settings.model import SYMMETRIC, Settings, TokenSettings
 # Settings whose capability this version doesn't have yet. Ignoring one would promise something that
 # isn't kept, so any value but the neutral one refuses the start.
 NOT_YET = {
-    "RESOLVER_PRIVACY_TOKENS": "",
-    "RESOLVER_PRIVACY_TOKENS_FILE": "",
     "RESOLVER_DRAIN_SECONDS": "",
-    "RESOLVER_CERTIFICATE_DIR": "",
     "RESOLVER_REDIS_WAIT": "0",
 }
 
@@ -39,6 +36,7 @@ def refuse_shared_secrets(env: Environment, settings: Settings) -> None:
         ("RESOLVER_INDEX_KEY", b64encode(settings.index_key.reveal_bytes())),
         ("RESOLVER_TOKEN_SECRET", settings.token.secret.reveal_bytes() if settings.token.secret else b""),
         ("RESOLVER_METRICS_TOKEN", settings.metrics_token.reveal_bytes() if settings.metrics_token else b""),
+        *((f"RESOLVER_PRIVACY_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.privacy_tokens.items()),
         ("RESOLVER_PERMISSION_TOKEN", permission.reveal_bytes() if permission else b""),
     ]
     seen: dict[bytes, str] = {}

@@ -69,6 +69,7 @@ class Settings:
     index_key: Secret
     token: TokenSettings
     metrics_token: Secret | None
+    privacy_tokens: Mapping[str, Secret]
     read_policy: Literal["recipient", "document", "organization"]
     delete_policy: Literal["recipient", "actor", "backend"]
     permission: PermissionSettings | None
@@ -83,6 +84,7 @@ class Settings:
     people: Literal["full", "reference"]
     surfaces: frozenset[str]
     audit_log: str
+    certificate_dir: str
     trusted_proxies: int
     bind: str
     web_concurrency: int

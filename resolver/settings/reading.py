@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +18,6 @@ from resolver.settings.model import Settings
 
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
-_SURFACES_TO_COME = ("privacy",)
 _REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -52,6 +52,7 @@ def _read(env: Environment) -> Settings:
         index_key=env.key("RESOLVER_INDEX_KEY"),
         token=token,
         metrics_token=env.secret("RESOLVER_METRICS_TOKEN", minimum=SMALLEST_SECRET),
+        privacy_tokens=env.named_secrets("RESOLVER_PRIVACY_TOKENS", required=False, minimum=SMALLEST_SECRET),
         read_policy=cast(Literal["recipient", "document", "organization"], read_policy),
         delete_policy=cast(
             Literal["recipient", "actor", "backend"],
@@ -77,6 +78,7 @@ def _read(env: Environment) -> Settings:
         ),
         surfaces=_surfaces(env, mode),
         audit_log=env.text("RESOLVER_AUDIT_LOG", "-"),
+        certificate_dir=_directory(env, "RESOLVER_CERTIFICATE_DIR"),
         trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
         bind=_bind(env),
         web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
@@ -111,6 +113,13 @@ def _redis_url_problem(url: str) -> str | None:
     return None
 
 
+def _directory(env: Environment, name: str) -> str:
+    path = env.text(name)
+    if path and not (Path(path).is_dir() and os.access(path, os.R_OK | os.X_OK)):
+        env.problem(name, "is no directory that can be read")
+    return path
+
+
 def _durability(env: Environment) -> str:
     if not env.text("RESOLVER_DURABILITY"):
         return ""
@@ -120,8 +129,6 @@ def _durability(env: Environment) -> str:
 def _surfaces(env: Environment, mode: str) -> frozenset[str]:
     # A description helps whoever builds against it; on the internet only whoever says so gets to serve it.
     usual = ",".join(s for s in SURFACES if s != "docs" or mode == "development")
-    if missing := [name for name in env.items("RESOLVER_SURFACES") if name in _SURFACES_TO_COME]:
-        env.problem("RESOLVER_SURFACES", f"not available in this version: {', '.join(missing)}")
     chosen = env.items("RESOLVER_SURFACES", usual)
     if strangers := sorted(set(chosen) - set(SURFACES)):
         env.problem("RESOLVER_SURFACES", f"unknown: {', '.join(strangers)} (of {', '.join(SURFACES)})")

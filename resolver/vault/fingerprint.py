@@ -24,6 +24,11 @@ _TRUSTED_SECONDS = 1.0
 _LOOK_AT = 1000
 
 
+def claim_text(fingerprint: str) -> str:
+    """What is written into a database that has this fingerprint."""
+    return f"{_WRITTEN}:{fingerprint}"
+
+
 class Fingerprint:
     """Asked before every use of the vault, looked up at most once a second."""
 
@@ -52,7 +57,7 @@ class Fingerprint:
         _, names = self._redis.scan(0, match=RECORD_PATTERN, count=_LOOK_AT)
         if names and not self._is_ours(cast(bytes, names[0]).decode()):
             raise VaultForeign("the Redis database holds records made with other keys, and no fingerprint")
-        mine = f"{_WRITTEN}:{self._own}".encode()
+        mine = claim_text(self._own).encode()
         self._redis.set(FINGERPRINT_KEY, mine, nx=True)
         # Read again: two processes may have raced here, and only one of them wrote.
         return self._found() or mine

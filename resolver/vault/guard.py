@@ -1,4 +1,5 @@
-"""What every use of Redis passes: is there time, is it our database, and a failure is VaultUnavailable.
+"""What every use of Redis passes: is there time, is it our database and no old one, and a failure is
+VaultUnavailable.
 
 with guard:
     redis.get(…)
@@ -6,7 +7,6 @@ with guard:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
 from types import TracebackType
 
@@ -19,13 +19,15 @@ from resolver.errors import VaultUnavailable
 from resolver.patience import Patience
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.fingerprint import Fingerprint
-from resolver.vault.keyspace import Keyspace
+from resolver.vault.restored import Certificates
 
 
 class Guard:
-    def __init__(self, redis: Redis, keyspace: Keyspace, is_ours: Callable[[str], bool]) -> None:
+    def __init__(self, redis: Redis, fingerprint: Fingerprint, certificates: Certificates | None) -> None:
+        """`certificates`: of erasures that this database must know of."""
         self._redis = redis
-        self._fingerprint = Fingerprint(redis, keyspace, is_ours)
+        self._fingerprint = fingerprint
+        self._certificates = certificates
         self._patience = Patience()
 
     def __enter__(self) -> None:
@@ -35,6 +37,8 @@ class Guard:
             raise VaultUnavailable("redis: not answering")
         try:
             self._fingerprint.check()
+            if self._certificates:
+                self._certificates.check(self._redis)
         except RedisError as error:
             raise self._judged(error) from error
 

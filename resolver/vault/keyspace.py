@@ -8,7 +8,14 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {pNN}c:<digest>   its commands that Velt hasn't had yet    hash
     {pNN}q            which notifications have some, by when   sorted set of digests
     {pNN}d            commands given up                        hash, by digest and position
+    {p00}e            erasures that are under way             hash, by erasure id
+    {p00}e:<id>       what such an erasure touched            hash, by record
+    {p00}h            who is at work on erasures              string
+    {p00}w            every erasure that was asked for        set of ids
+    {p00}k            certificates of those that are done     hash, by erasure id
     vnr:audit:<chain>   how long a chain of the audit trail is                              string
+    vnr:keys          since when each master key seals        hash
+    vnr:signers       public keys of former index keys        hash
     vnr:calls:<digest>  a person's calls in the present window of RESOLVER_RATE_LIMIT    counter
 """
 
@@ -28,6 +35,8 @@ FINGERPRINT_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
 ANCHORS = "vnr:audit:"
 DOORBELL = "vnr:doorbell"
+ORDERS, ORDERS_HELD, ORDERS_KNOWN, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
+KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
@@ -41,6 +50,12 @@ class Keyspace:
         digest = self._digest(organization, notification)
         partition = digest[0] % PARTITIONS
         return f"{{p{partition:02d}}}n:{base64.urlsafe_b64encode(digest).decode()}"
+
+    def blinded(self, name: str) -> str:
+        """What stands for a person or an organization where neither may be named: whoever has the index key
+        can tell whether it is this one, and nobody can tell who it is."""
+        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=_DIGEST_BYTES, person=b"person")
+        return base64.urlsafe_b64encode(digest.digest()).decode()
 
     def calls(self, user: str, organizations: Iterable[str]) -> str:
         digest = hashlib.blake2b(
@@ -61,6 +76,10 @@ class Keyspace:
         first, second = organization.encode(), notification.encode()
         material = len(first).to_bytes(4, "big") + first + second
         return hashlib.blake2b(material, key=self._key, digest_size=_DIGEST_BYTES, person=b"record").digest()
+
+
+def touched_by(order: str) -> str:
+    return f"{ORDERS}:{order}"
 
 
 def partitions() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import cast
 
 from redis import Redis
@@ -12,11 +13,12 @@ from resolver.vault.guard import Guard
 BATCH = 500
 
 
-def scan(redis: Redis, guard: Guard, pattern: str) -> Iterator[list[bytes]]:
-    """What is there from beginning to end is in it at least once; what comes or goes meanwhile may be."""
+def scan(redis: Redis, guard: Guard | None, pattern: str) -> Iterator[list[bytes]]:
+    """What is there from beginning to end is in it at least once; what comes or goes meanwhile may be.
+    Without a guard for whoever works while nobody else may."""
     cursor = 0
     while True:
-        with guard:
+        with guard or nullcontext():
             cursor, names = cast(tuple[int, list[bytes]], redis.scan(cursor, match=pattern, count=BATCH))
         if names:
             yield names

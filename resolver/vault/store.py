@@ -19,15 +19,17 @@ from resolver.command import Entry
 from resolver.errors import Overtaken, Unreadable
 from resolver.record import Record
 from resolver.vault.envelope import Envelope, nonce_of
+from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import DOORBELL, RECORD_PATTERN, Keyspace, line_of
+from resolver.vault.restored import Certificates
 from resolver.vault.scanning import scan
 
+Values = list[bytes | None]
 _DAY_MS = 86_400_000
 _TRIES = 3
 _log = structlog.get_logger(__name__)
 
-Values = list[bytes | None]
 Changed = tuple[Record | None, Entry | None]
 """What to store instead (None removes the record), and what goes in line with it."""
 Change = Callable[[Record], Changed]
@@ -43,6 +45,14 @@ class _Write(NamedTuple):
     read: bytes = b""
 
 
+class Held(NamedTuple):
+    """A record as a scan found it."""
+
+    key_name: str
+    sealed: bytes
+    record: Record
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a write did: where, and who tries its command."""
@@ -53,12 +63,19 @@ class Written:
 
 
 class Vault:
-    def __init__(self, redis: Redis, keyspace: Keyspace, envelope: Envelope, retention_days: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        keyspace: Keyspace,
+        envelope: Envelope,
+        retention_days: int,
+        certificates: Certificates | None = None,
+    ) -> None:
         self._redis = redis
         self._keyspace = keyspace
         self._envelope = envelope
         self._retention_ms = retention_days * _DAY_MS
-        self.guard = Guard(redis, keyspace, self._is_ours)
+        self.guard = Guard(redis, Fingerprint(redis, keyspace, self._is_ours), certificates)
         self._commit = redis.register_script(read_script("resolver.vault", "commit"))
         self.unreadable = 0
         """Records that didn't open since this process started."""
@@ -89,8 +106,7 @@ class Vault:
             changed, entry = change(record)
             if changed is record:
                 return Written(key_name)
-            replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""
-            write = _Write("replace", replacement, read=nonce_of(sealed))
+            write = self._replacement(key_name, sealed, changed)
             if written := self._write(key_name, write, entry):
                 return written
         raise Overtaken()
@@ -107,10 +123,26 @@ class Vault:
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
+        for batch in self.batches():
+            yield from (held.record for held in batch)
+
+    def batches(self) -> Iterator[list[Held]]:
+        """The same, some hundred at a time, with what it takes to replace them."""
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
             with self.guard:
                 values = self._mget(texts := [name.decode() for name in names])
-            yield from filter(None, map(self._open, texts, values))
+            opened = zip(texts, values, map(self._open, texts, values), strict=True)
+            yield [Held(name, sealed, record) for name, sealed, record in opened if sealed and record]
+
+    def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
+        """In one round trip, each unless somebody wrote it since; then the caller's to `change`."""
+        with self.guard:
+            pipeline = self._redis.pipeline(transaction=False)
+            for held, (changed, entry) in changes:
+                write = self._replacement(held.key_name, held.sealed, changed)
+                keys, args = self._arguments(held.key_name, write, entry)
+                self._commit(keys=keys, args=args, client=pipeline)
+            return [bool(done) for done, _ in pipeline.execute()]
 
     def ping(self) -> None:
         """Reached, and ours."""
@@ -140,17 +172,25 @@ class Vault:
 
     def _write(self, key_name: str, write: _Write, entry: Entry | None) -> Written | None:
         """Record and command in one step; None when a replacement was overtaken, and nothing is written."""
+        keys, args = self._arguments(key_name, write, entry)
+        with self.guard:
+            done, claimed = self._commit(keys=keys, args=args)
+        if not done:
+            return None
+        return Written(key_name, entry.claim if entry and claimed else "")
+
+    def _replacement(self, key_name: str, sealed: bytes, changed: Record | None) -> _Write:
+        replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""
+        return _Write("replace", replacement, read=nonce_of(sealed))
+
+    def _arguments(
+        self, key_name: str, write: _Write, entry: Entry | None
+    ) -> tuple[list[str], list[bytes | str | int]]:
         line = line_of(key_name)
         command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
         _, place, claim, lease_ms = entry or ("", "", "", 0)
-        with self.guard:
-            done, claimed = self._commit(
-                keys=[key_name, line.commands, line.queue],
-                args=[*write, command, place, claim, lease_ms, line.member, DOORBELL],
-            )
-        if not done:
-            return None
-        return Written(key_name, claim if claimed else "")
+        keys = [key_name, line.commands, line.queue]
+        return keys, [*write, command, place, claim, lease_ms, line.member, DOORBELL]
 
     def _is_ours(self, key_name: str) -> bool:
         """Whether a record that is there was put there with these keys: it opens, and its name is its own."""

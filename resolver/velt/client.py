@@ -5,6 +5,7 @@ Credentials are added here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,9 @@ class Endpoint(StrEnum):
     WORKSPACE_UPDATE = "/v2/workspace/notificationconfig/update"
 
 
+_USER_DATA_DELETE, _USER_DATA_STATUS = "/v2/users/data/delete", "/v2/users/data/delete/status"
+
+
 class VeltClient:
     def __init__(self, url: str, api_key: Secret, auth_token: Secret, connections: int) -> None:
         self._url = url
@@ -70,9 +74,33 @@ class VeltClient:
             raise VeltUnavailable(f"velt: HTTP {status} without a result", retry_after)
         return answer
 
-    def _exchange(self, endpoint: Endpoint, body: bytes, deadline: Deadline) -> Answer:
+    def delete_user_data(self, users: Sequence[str], organizations: Sequence[str], deadline: Deadline) -> str:
+        """Velt's deletion of all it has of people: the job that it gave it. Without organizations, in all."""
+        bounds = {"organizationIds": list(organizations)} if organizations else {}
+        found = self._ask(_USER_DATA_DELETE, {"userIds": list(users), **bounds}, deadline)
+        job = found.get("jobId")
+        if not isinstance(job, str) or not job:
+            raise VeltUnavailable("velt: an answer without a job")
+        return job
+
+    def is_user_data_deleted(self, job: str, deadline: Deadline) -> bool:
+        return self._ask(_USER_DATA_STATUS, {"jobId": job}, deadline).get("isDeleteCompleted") is True
+
+    def _ask(self, path: str, data: JSON, deadline: Deadline) -> JSON:
+        """Of the endpoints that answer without the wrapping `result`; with it, they are understood too."""
+        status, body, headers = self._exchange(path, orjson.dumps({"data": data}), deadline)
+        answer = _parsed(body)
+        if isinstance(error := answer.get("error"), dict):
+            raise _failure(status, error, answer, headers.get("retry-after"))
+        result = answer["result"] if isinstance(answer.get("result"), dict) else answer
+        found = result.get("data")
+        if not 200 <= status < 300 or not isinstance(found, dict):
+            raise VeltUnavailable(f"velt: HTTP {status} without data", headers.get("retry-after"))
+        return found
+
+    def _exchange(self, path: str, body: bytes, deadline: Deadline) -> Answer:
         try:
-            return self._caller.call("POST", self._url + endpoint, self._headers, deadline.remaining(), body)
+            return self._caller.call("POST", self._url + path, self._headers, deadline.remaining(), body)
         except Unanswered as error:
             raise VeltUnavailable(f"velt: {error.reason}") from error
 

@@ -7,9 +7,10 @@ from flask import Blueprint, Response
 
 from resolver import __version__
 from resolver.openapi import mirror, others
+from resolver.openapi import privacy as privacy_paths
 from resolver.openapi.document import document
 from resolver.services import Services
-from resolver.web import callback, metrics, token
+from resolver.web import callback, metrics, privacy, token
 from resolver.web.errors import json_reply
 
 PATH = "/openapi.json"
@@ -23,6 +24,8 @@ def blueprint(_services: Services) -> Blueprint:
             mirror.paths(),
             others.callback(callback.PREFIX, callback.MOST_IDS),
             others.token(token.PATH, token.SCHEMA),
+            privacy_paths.export(privacy.EXPORT, privacy.EXPORT_SCHEMA),
+            privacy_paths.erasure(privacy.ERASE, privacy.ERASE_SCHEMA, privacy.ERASURES),
             others.metrics(metrics.PATH),
             others.ops(),
             others.docs(PATH),

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from flask import Request
 
-from resolver.access.callers import Backend
+from resolver.access.callers import Backend, Officer
 from resolver.access.claims import EndUser
 from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
 from resolver.settings import Settings
 
-Guard = Callable[[Services, Request], Reader | None]
+Guard = Callable[[Services, Request], Reader | Officer | None]
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 
 
@@ -24,6 +24,13 @@ def anyone(_services: Services, _request: Request) -> None:
 
 def backend(services: Services, request: Request) -> Backend:
     return services.callers.authenticate(request.headers.get(_API_KEY), request.headers.get(_AUTH_TOKEN))
+
+
+def privacy(services: Services, request: Request) -> Officer:
+    """Whoever has one of the privacy tokens; without any set, the surface is closed."""
+    if services.officers is None:
+        raise NotFound()
+    return services.officers.authenticate(_bearer(request))
 
 
 def prometheus(services: Services, request: Request) -> None:

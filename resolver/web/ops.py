@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from resolver.errors import Unavailable, VaultForeign
+from resolver.errors import Unavailable, VaultForeign, VaultRestored
 from resolver.services import Services
 from resolver.web.errors import json_reply
 
@@ -35,6 +35,8 @@ def _redis_state(services: Services) -> str:
         services.vault.ping()
     except VaultForeign:
         return "foreign"
+    except VaultRestored:
+        return "restored"
     except Unavailable:
         return "down"
     return "ok"

@@ -9,6 +9,7 @@ import time
 import structlog
 from flask import g, request
 
+from resolver.access.callers import Officer
 from resolver.access.claims import EndUser
 from resolver.audit.attempt import Attempt
 from resolver.audit.event import Actor
@@ -63,19 +64,25 @@ def attempt_if_any() -> Attempt | None:
     return found
 
 
-def admit(reader: Reader | None) -> None:
+def admit(reader: Reader | Officer | None) -> None:
     g.reader = reader
     if g.get("attempt") and reader:
         g.attempt.actor = _actor(reader)
 
 
-def _actor(reader: Reader) -> Actor:
+def _actor(reader: Reader | Officer) -> Actor:
     if isinstance(reader, EndUser):
         return Actor("user", reader.user)
-    return Actor("backend", reader.name)
+    return Actor("ops" if isinstance(reader, Officer) else "backend", reader.name)
 
 
 def reader() -> Reader:
     """Set by the surface's guard; a surface that is open to anyone has none to ask for."""
     found: Reader = g.reader
+    return found
+
+
+def officer() -> Officer:
+    """Of the privacy surface."""
+    found: Officer = g.reader
     return found

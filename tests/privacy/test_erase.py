@@ -32,7 +32,8 @@ def erase(env: Environment, *arguments: str) -> JSON:
     done = run(env, *arguments, "--yes", "--json")
     assert done.exit_code == 0, done.output
     found: JSON = json.loads(done.stdout.splitlines()[-1])
-    return found
+    counts: JSON = found["counts"]
+    return counts
 
 
 def fill(api: Api, count: int) -> dict[str, Record]:
@@ -160,7 +161,7 @@ def test_a_whole_organization_goes_and_no_other(
 ) -> None:
     for organization in ("acme", "zeta"):
         api.add(organizationId=organization)
-    erase(resolver_environment, "--org", "acme", "--whole-organization")
+    erase(resolver_environment, "--organization", "acme")
     assert [record.organization for record in api.services.vault.scan()] == ["zeta"]
     drained(resolver_environment)
     assert [item["organizationId"] for item in velt.sent("/v2/notifications/delete")] == ["acme"]
@@ -168,7 +169,14 @@ def test_a_whole_organization_goes_and_no_other(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--org", "acme"], ["--whole-organization"], ["--whole-organization", "--org", "a", "--user", "b"]],
+    [
+        [],
+        ["--org", "acme"],
+        ["--organization", "a", "--org", "b"],
+        ["--organization", "a", "--user", "b"],
+        ["--email", "a@example.com", "--velt-user-data"],
+        ["--mentioning", "!?"],
+    ],
 )
 def test_it_needs_to_know_whom(resolver_environment: Environment, arguments: list[str]) -> None:
     assert run(resolver_environment, *arguments, "--yes").exit_code == 2

@@ -78,7 +78,9 @@ def run(env: Environment, *arguments: str) -> Result:
 def lines(env: Environment, *arguments: str) -> list[JSON]:
     done = run(env, *arguments)
     assert done.exit_code == 0, done.output
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    *found, end = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (end["type"], end["complete"]) == ("end", True)
+    return found
 
 
 @pytest.mark.parametrize("by", ["--user", "--email"])

@@ -11,11 +11,13 @@ from werkzeug.test import TestResponse
 from tests.support import BACKEND, JSON, signed
 
 METRICS = "metrics-token-for-tests-0123456789abcdef"
+PRIVACY = "privacy-token-for-tests-0123456789abcdef"
 # A night's run must not end with tokens that ended long before.
 END_USER = {"authorization": f"Bearer {signed('ben', 'acme', exp=int(time.time()) + 86_400)}"}
 _CREDENTIALS = {
     "callerToken": BACKEND,
     "endUser": END_USER,
+    "privacyToken": {"authorization": f"Bearer {PRIVACY}"},
     "metricsToken": {"authorization": f"Bearer {METRICS}"},
 }
 

@@ -130,7 +130,12 @@ def test_probes_preflights_and_scrapes_are_not_on_record(api: Api, path: Path) -
     api.client.get("/openapi.json")
     api.client.options("/api/velt/notifications/get")
     assert not path.exists()
-    assert {surface.name for surface in SURFACES if surface.audited} == {"mirror", "callback", "token"}
+    assert {surface.name for surface in SURFACES if surface.audited} == {
+        "mirror",
+        "callback",
+        "token",
+        "privacy",
+    }
 
 
 def test_what_cannot_be_put_on_record_is_not_done(make_api: MakeApi, api: Api, velt: Any) -> None:

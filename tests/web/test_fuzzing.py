@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from structlog.testing import capture_logs
 
 from tests.support import BACKEND, JSON, Api, signed
-from tests.web.described import END_USER, METRICS, conforms, credential, operations
+from tests.web.described import END_USER, METRICS, PRIVACY, conforms, credential, operations
 
 ORIGIN = "https://app.example.com"
 pytestmark = pytest.mark.fuzz
@@ -29,6 +29,7 @@ OTHER_CREDENTIALS: tuple[dict[str, str], ...] = (
     {**END_USER, "origin": ORIGIN},
     {"authorization": f"Bearer {signed('ben', 'acme', secret='x' * 32)}"},
     {"authorization": f"Bearer {METRICS}"},
+    {"authorization": f"Bearer {PRIVACY}"},
     {"authorization": "Bearer nonsense"},
     {**BACKEND, "x-velt-auth-token": "wrong"},
     {},
@@ -43,6 +44,7 @@ def api(
 ) -> Iterator[Api]:
     api = make_api(
         RESOLVER_METRICS_TOKEN=METRICS,
+        RESOLVER_PRIVACY_TOKENS=f"dpo:{PRIVACY}",
         RESOLVER_CORS_ORIGINS=ORIGIN,
         # On a busy machine an answer may take long; whether it is the right one is what is asked here.
         RESOLVER_DEADLINE_MS="30000",

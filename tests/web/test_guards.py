@@ -14,6 +14,7 @@ from tests.support import BACKEND, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, 
 ORIGIN = "https://app.example.com"
 OPEN = {"/livez", "/readyz", "/openapi.json"}
 METRICS = "metrics-token-for-tests-0123456789abcdef"
+PRIVACY = "privacy-token-for-tests-0123456789abcdef"
 
 
 def test_every_surface_declares_its_guard_and_only_two_are_open_to_anyone() -> None:
@@ -28,7 +29,7 @@ def test_every_route_belongs_to_a_guarded_surface() -> None:
 
 
 def test_without_a_credential_nothing_but_the_open_paths_answers(make_api: Callable[..., Api]) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=METRICS)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS, RESOLVER_PRIVACY_TOKENS=f"dpo:{PRIVACY}")
     for rule in api.client.application.url_map.iter_rules():
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             reply = api.client.open(rule.rule, method=method)
@@ -41,6 +42,7 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "callback": {"authorization": f"Bearer {signed('ben', 'acme')}"},
     "cookie": {"cookie": f"session={signed('ben', 'acme')}", "origin": ORIGIN},
     "metrics": {"authorization": f"Bearer {METRICS}"},
+    "privacy": {"authorization": f"Bearer {PRIVACY}"},
     "velt": {**BACKEND, "x-velt-auth-token": VELT_TOKEN},
     "velt as a bearer": {"authorization": f"Bearer {VELT_TOKEN}"},
     "the caller's token as a bearer": {"authorization": f"Bearer {CALLER_TOKEN}"},
@@ -54,6 +56,7 @@ OPENED_BY = {
     "callback": {"callback", "cookie", "mirror"},
     "token": {"mirror"},
     "metrics": {"metrics"},
+    "privacy": {"privacy"},
     "ops": set(CREDENTIALS),
     "docs": set(CREDENTIALS),
 }
@@ -62,7 +65,10 @@ OPENED_BY = {
 @pytest.mark.parametrize("name", CREDENTIALS)
 def test_each_credential_opens_its_own_surface_and_no_other(make_api: Callable[..., Api], name: str) -> None:
     api = make_api(
-        RESOLVER_METRICS_TOKEN=METRICS, RESOLVER_TOKEN_COOKIE="session", RESOLVER_CORS_ORIGINS=ORIGIN
+        RESOLVER_METRICS_TOKEN=METRICS,
+        RESOLVER_PRIVACY_TOKENS=f"dpo:{PRIVACY}",
+        RESOLVER_TOKEN_COOKIE="session",
+        RESOLVER_CORS_ORIGINS=ORIGIN,
     )
     for rule in api.client.application.url_map.iter_rules():
         surface = rule.endpoint.split(".")[0]

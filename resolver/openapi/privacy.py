@@ -1,0 +1,80 @@
+"""The privacy surface: what is held about somebody, and taking them out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema
+
+from resolver.openapi.derive import schema_of
+from resolver.openapi.parts import body, closed, own_errors, reply
+
+JSON = dict[str, Any]
+_SOMEBODY: JSON = {"anyOf": [{"required": ["userIds"]}, {"required": ["emails"]}]}
+_ORGANIZATIONS: JSON = {
+    "required": ["wholeOrganizations", "organizationIds"],
+    "properties": {"wholeOrganizations": {"const": True}, "userIds": False, "emails": False},
+}
+_PERSON: JSON = {
+    **_SOMEBODY,
+    "properties": {"wholeOrganizations": {"const": False}},
+    # Velt knows people by their ids alone.
+    "if": {"required": ["veltUserData"], "properties": {"veltUserData": {"const": True}}},
+    "then": {"required": ["userIds"]},
+}
+_COUNT: JSON = {"type": "integer", "minimum": 0}
+_COUNTS = closed(
+    **dict.fromkeys(("lookedAt", "removed", "cut", "commands", "unreadable"), _COUNT),
+)
+_CERTIFICATE = closed(certificate={"type": "object"}, signature={"type": "string"})
+
+
+def export(path: str, schema: Schema) -> JSON:
+    taken = {**schema_of(schema), "additionalProperties": False, **_SOMEBODY}
+    operation = _operation(
+        "export",
+        "Everything that is held about somebody, with nobody else's data in it",
+        "One JSON object a line. Without a last line of type `end` that says `complete`, it isn't all.",
+    )
+    operation["requestBody"] = body(taken, {"userIds": ["ben"]})
+    operation["responses"] = {
+        "200": reply("What there is.", {"type": "string"}, "application/x-ndjson"),
+        **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
+    }
+    return {path: {"post": operation}}
+
+
+def erasure(path: str, schema: Schema, followed: str) -> JSON:
+    taken = {**schema_of(schema), "additionalProperties": False, "anyOf": [_PERSON, _ORGANIZATIONS]}
+    asked = _operation(
+        "erase",
+        "Take somebody, or whole organizations, out of everything that is held",
+        "The worker carries it out; follow it by the id.",
+    )
+    asked["requestBody"] = body(taken, {"userIds": ["ben"], "organizationIds": ["acme"]})
+    asked["responses"] = {
+        "202": reply("It will be done.", closed(erasureId={"type": "string"})),
+        **own_errors(400, 401, 403, 404, 413, 415, 500, 503),
+    }
+    looked = _operation("erasure", "How far an erasure is; with its certificate when it is done")
+    looked["parameters"] = [
+        {"name": "erasureId", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    ]
+    found = closed(
+        erasureId={"type": "string"},
+        status={"enum": ["waiting", "erasing", "telling", "done"]},
+        counts=_COUNTS,
+        certificate_=_CERTIFICATE,
+    )
+    looked["responses"] = {"200": reply("So far.", found), **own_errors(400, 401, 403, 404, 500, 503)}
+    return {path: {"post": asked}, f"{followed}{{erasureId}}": {"get": looked}}
+
+
+def _operation(name: str, summary: str, description: str = "") -> JSON:
+    return {
+        "tags": ["privacy"],
+        "operationId": f"privacy_{name}",
+        "summary": summary,
+        **({"description": description} if description else {}),
+        "security": [{"privacyToken": []}],
+    }

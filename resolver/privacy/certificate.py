@@ -1,0 +1,95 @@
+"""What is left of an erasure: who asked, what went, what Velt said, and nothing that tells who it was about.
+
+Anybody with the public key can check it, offline. Whoever has the index key can tell whether it is about a
+given person, and nobody can tell whom it is about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from resolver.audit.chain import Link
+from resolver.audit.signing import Signer, is_signed
+from resolver.errors import InvalidArgument
+from resolver.privacy.order import Order, today
+
+JSON = dict[str, Any]
+Blinded = Callable[[str], str]
+_VERSION = 1
+_LONGEST = 1024 * 1024
+NOT_COVERED = (
+    "Free text: a name within a sentence stays, but in records whose text was searched for it on request.",
+    "Backups of Redis made before: after restoring one, this certificate is replayed.",
+    "What was added after the erasure was asked for.",
+    "The audit trail, which names user ids, and never content.",
+    "What Velt holds of the person beyond notifications, unless its deletion was asked for.",
+    "Copies that recipients' devices, mail or chat already had.",
+)
+
+
+class Outcome(NamedTuple):
+    counts: JSON
+    velt: JSON
+
+
+class InvalidCertificate(InvalidArgument):
+    message = "This is not a certificate that was signed with a known key."
+
+
+def certificate(order: Order, outcome: Outcome, head: Link, blinded: Blinded, key: str) -> JSON:
+    """What is signed."""
+    mentioned = [
+        {"words": len(words), "blinded": blinded(" ".join(words))} for words in order.mentions if words
+    ]
+    return {
+        "version": _VERSION,
+        "erasureId": order.id,
+        "askedBy": order.by,
+        "askedAt": order.asked,
+        "finishedAt": today(),
+        "scope": "whole organizations" if order.whole else "person",
+        "subject": {
+            "users": sorted(map(blinded, order.users)),
+            "emails": sorted(blinded(address.lower()) for address in order.emails),
+            "mentioned": mentioned,
+        },
+        "organizations": sorted(map(blinded, order.organizations)),
+        "counts": outcome.counts,
+        "velt": outcome.velt,
+        "audit": head._asdict(),
+        "notCovered": list(NOT_COVERED),
+        "publicKey": key,
+    }
+
+
+def signed(body: JSON, signer: Signer) -> bytes:
+    return json.dumps({"certificate": body, "signature": signer.sign(_text(body))}, indent=2).encode()
+
+
+def verified(text: bytes, public_keys: Collection[str]) -> JSON:
+    """What a certificate says, once it proves to be one. InvalidCertificate else."""
+    try:
+        whole = json.loads(text[:_LONGEST])
+        body, signature = whole["certificate"], whole["signature"]
+        good = body["version"] == _VERSION and any(
+            is_signed(_text(body), str(signature), key) for key in public_keys
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InvalidCertificate() from None
+    if not good:
+        raise InvalidCertificate()
+    found: JSON = body
+    return found
+
+
+def is_about(body: JSON, name: str, blinded: Blinded) -> bool:
+    """Whether this is the person, or the organization, that it is about. For whoever has the index key."""
+    known = {*body["subject"]["users"], *body["organizations"]}
+    return blinded(name) in known or blinded(name.lower()) in body["subject"]["emails"]
+
+
+def _text(body: JSON) -> bytes:
+    """One spelling, however a file was laid out in between."""
+    return b"vnr erasure certificate\n" + json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,206 @@
+"""Carries erasures out: content first, then Velt is told, then the certificate.
+
+What is done is noted before it is done, so whoever goes on after a crash finishes it and counts nothing
+twice. One process at a time works on them; the others look again a second later.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import structlog
+
+from resolver.audit.chain import Link
+from resolver.audit.event import Actor, Event
+from resolver.audit.signing import Signer
+from resolver.audit.trail import Trail
+from resolver.deadline import Deadline
+from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
+from resolver.outbox.queue import Outbox
+from resolver.privacy.certificate import Blinded, Outcome, certificate, signed
+from resolver.privacy.erase import Doomed, Erase, Fate
+from resolver.privacy.erasures import counts
+from resolver.privacy.order import Order, Phase, VeltJob
+from resolver.vault.keyspace import line_of
+from resolver.vault.orders import Orders
+from resolver.vault.restored import Certificates
+from resolver.velt.client import VeltClient
+
+JSON = dict[str, Any]
+_HOLD_SECONDS = 20.0
+_LOOK_SECONDS = 1.0
+_SAVE_SECONDS = 1.0
+# Of its time, this part at most is spent looking whether Velt has been told of everything.
+_LOOKING_SHARE = 10
+# Velt's own words: a deletion may take five minutes to be taken on, and a day to be done.
+_VELT_STARTS_SECONDS = 300.0
+_VELT_ANSWERS_SECONDS = 10.0
+_PEOPLE_PER_JOB = 30
+"""Velt's documented cap; of more it silently leaves out the rest."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Eraser:
+    orders: Orders
+    erase: Erase
+    outbox: Outbox
+    velt: VeltClient
+    trail: Trail
+    signer: Signer
+    blinded: Blinded
+    certificates: Certificates | None
+    me: str = field(default_factory=lambda: secrets.token_hex(8))
+    _look_again: dict[str, float] = field(default_factory=dict)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; what is under way then goes on elsewhere, or later."""
+        while not stop.wait(_LOOK_SECONDS):
+            try:
+                self.round(stop.is_set)
+            except Unavailable as error:
+                _log.warning("erasures_wait", reason=getattr(error, "reason", type(error).__name__))
+            except Exception as error:  # noqa: BLE001 - one erasure's trouble must not end the others
+                _log.error("erasure_failed", type=type(error).__name__)
+
+    def round(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Some work on each that is under way, the oldest first."""
+        for state in sorted(self.orders.under_way().values(), key=lambda state: str(state["asked"])):
+            for _ in self.advance(Order.from_state(state)):
+                if is_over():
+                    self.orders.let_go(self.me)
+                    return
+        self.orders.let_go(self.me)
+
+    def advance(self, order: Order) -> Iterator[Order]:
+        """As far as it goes now, told after each step; nothing while another process is at it."""
+        if not self._held():
+            return
+        if order.phase in (Phase.WAITING, Phase.ERASING):
+            for order in self._erase(order):  # noqa: B020, PLR1704 - the same one, further on
+                yield order
+        if order.phase is Phase.TELLING:
+            yield self._told(order)
+
+    def advance_by_id(self, id_: str) -> Iterator[Order]:
+        if state := self.orders.read(id_):
+            yield from self.advance(Order.from_state(state))
+
+    def again(self, order: Order) -> Iterator[Order]:
+        """What was certified already, after a backup was restored: to its end, or an error."""
+        until = time.monotonic() + _HOLD_SECONDS + _LOOK_SECONDS
+        while not self._held() and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)  # whoever was killed at it holds it still
+        for order in self._erase(order):  # noqa: B020, PLR1704 - the same one, further on
+            yield order
+        self.orders.let_go(self.me)
+        if order.phase is not Phase.TELLING:
+            raise VaultUnavailable("another process is at work on erasures")
+
+    def _erase(self, order: Order) -> Iterator[Order]:
+        order = order.now(phase=Phase.ERASING, looked=0, unreadable=0, of=self.orders.size())
+        unreadable = self.erase.vault.unreadable
+        saved = 0.0
+        for looked in self.erase.records(order, partial(self._announce, order)):
+            order = order.now(looked=order.looked + looked)
+            if time.monotonic() - saved >= _SAVE_SECONDS:
+                self._save(order)
+                saved = time.monotonic()
+            yield order
+            if not self._held():
+                return
+        commands = order.commands + self.erase.commands(order)
+        unreadable = self.erase.vault.unreadable - unreadable
+        jobs = _jobs(order)
+        order = order.now(phase=Phase.TELLING, commands=commands, unreadable=unreadable, jobs=jobs)
+        self._save(order)
+        yield order
+
+    def _announce(self, order: Order, doomed: Sequence[Doomed]) -> None:
+        """On record, and noted, before it is done."""
+        by_organization: dict[str, list[str]] = {}
+        for item in doomed:
+            record = item.held.record
+            by_organization.setdefault(record.organization, []).append(record.notification)
+        for organization, ids in by_organization.items():
+            self._record("erase", order, organization=organization, ids=ids)
+        self.orders.touch(order.id, {item.held.key_name: item.fate.value for item in doomed})
+
+    def _told(self, order: Order) -> Order:
+        order = self._ask_velt(order)
+        if time.monotonic() < self._look_again.get(order.id, 0.0) or not all(j.ended for j in order.jobs):
+            return order
+        started = time.monotonic()
+        touched = self.orders.touched(order.id)
+        told = [name for name, fate in touched.items() if fate != Fate.CUT]
+        if self.orders.waiting(told):
+            cost = time.monotonic() - started
+            self._look_again[order.id] = time.monotonic() + max(_LOOK_SECONDS, cost * _LOOKING_SHARE)
+            return order
+        return self._certify(order, Outcome(counts(order, touched), self._velts_outcome(order, told)))
+
+    def _certify(self, order: Order, outcome: Outcome) -> Order:
+        """Where the restored database would look first, then where it is asked for."""
+        head = self._record("erased", order, counts=outcome.counts)
+        body = certificate(order, outcome, head, self.blinded, self.signer.public_key)
+        text = signed(body, self.signer)
+        if self.certificates:
+            self.certificates.keep(order.id, text)
+        self.orders.close(order.id, text)
+        self._look_again.pop(order.id, None)
+        return order.now(phase=Phase.DONE)
+
+    def _velts_outcome(self, order: Order, told: Sequence[str]) -> JSON:
+        given_up = {dead.name.split(":")[1] for dead in self.outbox.dead()}
+        refused = sum(line_of(name).member in given_up for name in told)
+        asked = [{"people": len(job.users), "job": job.job, "outcome": job.ended} for job in order.jobs]
+        return {"told": len(told) - refused, "refused": refused, "userData": asked or "not asked for"}
+
+    def _ask_velt(self, order: Order) -> Order:
+        """One step on each of Velt's own jobs, when its deletion of people's data was asked for."""
+        for number, job in enumerate(order.jobs):
+            if job.ended or time.monotonic() < self._look_again.get(order.id, 0.0):
+                continue
+            jobs = (*order.jobs[:number], self._further(job, order), *order.jobs[number + 1 :])
+            order = order.now(jobs=jobs)
+            self._save(order)
+        return order
+
+    def _further(self, job: VeltJob, order: Order) -> VeltJob:
+        try:
+            if not job.job:
+                self.orders.hold(self.me, _VELT_STARTS_SECONDS + _HOLD_SECONDS)
+                until = Deadline.after(_VELT_STARTS_SECONDS)
+                return replace(job, job=self.velt.delete_user_data(job.users, order.organizations, until))
+            if self.velt.is_user_data_deleted(job.job, Deadline.after(_VELT_ANSWERS_SECONDS)):
+                return replace(job, ended="completed")
+        except VeltRefused as refusal:
+            return replace(job, ended=refusal.status[:40])
+        finally:
+            self._held()
+        self._look_again[order.id] = time.monotonic() + _LOOK_SECONDS * _LOOKING_SHARE
+        return job
+
+    def _record(self, action: str, order: Order, **more: Any) -> Link:
+        named = {name: more.pop(name) for name in ("organization", "ids") if name in more}
+        told = {"erasure": order.id, **more}
+        return self.trail.record(Event(Actor("ops", order.by), "privacy", action, "ok", more=told, **named))
+
+    def _save(self, order: Order) -> None:
+        self.orders.save(order.id, order.state())
+
+    def _held(self) -> bool:
+        return self.orders.hold(self.me, _HOLD_SECONDS)
+
+
+def _jobs(order: Order) -> tuple[VeltJob, ...]:
+    if not order.velt_user_data:
+        return ()
+    starts = range(0, len(order.users), _PEOPLE_PER_JOB)
+    return tuple(VeltJob(order.users[start : start + _PEOPLE_PER_JOB]) for start in starts)

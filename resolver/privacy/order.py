@@ -1,0 +1,107 @@
+"""An erasure: whom it is about, where, and how far it is. Kept from the asking to the certificate."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from resolver.privacy.mentions import Mention, mention
+from resolver.privacy.people import Subject
+
+JSON = dict[str, Any]
+
+
+class Phase(StrEnum):
+    WAITING = "waiting"
+    ERASING = "erasing"
+    TELLING = "telling"
+    """All is gone here; Velt is being told."""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class VeltJob:
+    """A deletion of people's data that Velt was asked for: at most thirty people each."""
+
+    users: tuple[str, ...]
+    job: str = ""
+    ended: str = ""
+    """`completed`, or the status that Velt refused it with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    id: str
+    by: str
+    asked: str
+    users: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    mentioning: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    """None: everywhere."""
+    whole: bool = False
+    """All that these organizations have, whoever it is about."""
+    velt_user_data: bool = False
+    """Velt is to delete all that it has of these users, not the notifications alone."""
+    until: int = 0
+    """Only what was added before (epoch milliseconds): of a replay, which must not reach further than the
+    erasure did. 0: all."""
+    phase: Phase = Phase.WAITING
+    looked: int = 0
+    of: int = 0
+    commands: int = 0
+    unreadable: int = 0
+    jobs: tuple[VeltJob, ...] = ()
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(frozenset(self.users), frozenset(map(str.lower, self.emails)))
+
+    @property
+    def mentions(self) -> tuple[Mention, ...]:
+        return tuple(map(mention, self.mentioning))
+
+    def covers(self, organization: str, created: int = 0) -> bool:
+        inside = not self.organizations or organization in self.organizations
+        return inside and (not self.until or created <= self.until)
+
+    def names(self) -> list[str]:
+        """Of whom or what it is about."""
+        return [*self.users, *map(str.lower, self.emails), *self.mentioning, *self.organizations]
+
+    def problem(self) -> str | None:
+        """Why it can't be meant so."""
+        somebody = bool(self.users or self.emails or self.mentioning)
+        if self.whole and (somebody or not self.organizations):
+            return "wholeOrganizations takes organizationIds, and no people"
+        if not self.whole and not somebody:
+            return "userIds or emails is required"
+        if self.velt_user_data and not self.users:
+            return "veltUserData takes userIds: Velt knows people by those alone"
+        if not all(self.mentions):
+            return "a name to search texts for needs a word in it"
+        return None
+
+    def now(self, **changes: Any) -> Order:
+        return replace(self, **changes)
+
+    def state(self) -> JSON:
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        lists = {name: tuple(value) for name, value in state.items() if isinstance(value, list)}
+        jobs = tuple(VeltJob(**{**job, "users": tuple(job["users"])}) for job in state["jobs"])
+        return cls(**{**state, **lists, "phase": Phase(state["phase"]), "jobs": jobs})
+
+
+def new_id() -> str:
+    return secrets.token_hex(16)
+
+
+def today() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

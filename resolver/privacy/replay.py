@@ -1,0 +1,101 @@
+"""Erasures done again after a backup was restored.
+
+Certificates name nobody, so the people are found first: whatever stands in a record and blinds to what stands
+in a certificate is who was erased. Whom no record names any more needs no erasing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from resolver.outbox.queue import Outbox
+from resolver.privacy.certificate import Blinded
+from resolver.privacy.mentions import phrases
+from resolver.privacy.order import Order
+from resolver.privacy.people import texts_in
+from resolver.record import Record
+from resolver.vault.store import Vault
+
+JSON = dict[str, Any]
+_REMEMBERED = 1 << 17
+_LONGEST_NAME = 1024
+"""No id or address is longer: what is, is text."""
+
+
+@dataclass
+class Found:
+    """By what they blind to: whose names are still there."""
+
+    names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def people_behind(
+    certificates: Iterable[JSON], vault: Vault, outbox: Outbox, blinded: Blinded
+) -> Iterator[Found | None]:
+    """None for each record looked at; in the end, what was found."""
+    wanted, lengths = _wanted(certificates)
+    blind = lru_cache(_REMEMBERED)(blinded)
+    found = Found()
+
+    def look(names: Iterable[str]) -> None:
+        for name in names:
+            if (digest := blind(name)) in wanted:
+                found.names[digest].add(name)
+
+    for record in vault.scan():
+        look(_names(record, lengths))
+        yield None
+    for _, data in outbox.commands():
+        look(_names(Record(str(data.get("organizationId", "")), "", "", "", private=data), lengths))
+    yield found
+
+
+def order_again(body: JSON, found: Found) -> Order | None:
+    """The same erasure, of those who came back; None when nobody did."""
+    subject = body["subject"]
+    organizations = _back(body["organizations"], found)
+    order = Order(
+        id=body["erasureId"],
+        by=body["askedBy"],
+        asked=body["askedAt"],
+        users=_back(subject["users"], found),
+        emails=_back(subject["emails"], found),
+        mentioning=_back([mentioned["blinded"] for mentioned in subject["mentioned"]], found),
+        organizations=organizations,
+        whole=body["scope"] == "whole organizations",
+        until=int(datetime.fromisoformat(body["finishedAt"]).timestamp() * 1000) + 1000,
+    )
+    # An erasure within organizations of which none is left must not become one in all of them.
+    bounds_are_gone = body["organizations"] and not organizations
+    return None if bounds_are_gone or order.problem() else order
+
+
+def _back(digests: Iterable[str], found: Found) -> tuple[str, ...]:
+    return tuple(sorted(name for digest in digests for name in found.names.get(digest, ())))
+
+
+def _wanted(certificates: Iterable[JSON]) -> tuple[set[str], set[int]]:
+    """What to look for, and of how many words the names in texts are."""
+    digests: set[str] = set()
+    lengths: set[int] = set()
+    for body in certificates:
+        subject = body["subject"]
+        digests.update(subject["users"], subject["emails"], body["organizations"])
+        digests.update(mentioned["blinded"] for mentioned in subject["mentioned"])
+        lengths.update(mentioned["words"] for mentioned in subject["mentioned"])
+    return digests, lengths
+
+
+def _names(record: Record, lengths: set[int]) -> Iterator[str]:
+    yield from (record.organization, record.actor, *record.audience, *record.hidden)
+    for text in texts_in(record):
+        if len(text) <= _LONGEST_NAME:
+            yield text
+            yield text.lower()
+        for length in lengths:
+            yield from (" ".join(phrase) for phrase in phrases(text, length))

@@ -1,0 +1,111 @@
+"""The privacy surface: export and erasure, for data-protection staff and their scripts.
+
+export    {userIds?, emails?, organizationIds?}   -> one JSON object a line; the last one says it is whole
+erase     the same, or whole organizations        -> 202 {erasureId}; the worker carries it out
+erasures  GET by id                               -> how far it is; in the end, the certificate
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response
+from marshmallow import RAISE, Schema
+
+from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
+from resolver.fields import Flag, Identifiers
+from resolver.privacy.order import Order, new_id, today
+from resolver.services import Services
+from resolver.velt.requests import parse
+from resolver.web.body import read_json
+from resolver.web.errors import json_reply
+from resolver.web.request import attempt, officer
+
+JSON = dict[str, Any]
+EXPORT, ERASE, ERASURES = "/privacy/export", "/privacy/erase", "/privacy/erasures/"
+_MOST_NAMES = 1000
+_EXPORTS_AT_ONCE = 1
+"""Of a process: each takes a thread for as long as it lasts."""
+_TRY_AGAIN_SECONDS = 10
+
+
+class _Somebody(Schema):
+    class Meta:
+        # A misspelt bound that was passed over would widen what is done.
+        unknown = RAISE
+
+    # An empty list is more likely a mistake than a wish for everybody.
+    userIds = Identifiers(least=1, most=_MOST_NAMES)
+    emails = Identifiers(least=1, most=_MOST_NAMES)
+    organizationIds = Identifiers(least=1, most=_MOST_NAMES)
+
+
+class _Erasure(_Somebody):
+    wholeOrganizations = Flag()
+    veltUserData = Flag()
+
+
+EXPORT_SCHEMA, ERASE_SCHEMA = _Somebody(), _Erasure()
+
+
+def blueprint(services: Services) -> Blueprint:
+    privacy = Blueprint("privacy", __name__)
+    exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
+
+    @privacy.post(EXPORT, provide_automatic_options=False)
+    def export() -> Response:
+        order = _order(parse(EXPORT_SCHEMA, read_json()))
+        if not (order.users or order.emails):
+            raise InvalidArgument("userIds or emails is required")
+        services.vault.ping()
+        attempt().record(ids=services.blinded(order.names()))
+        if not exports.acquire(blocking=False):
+            raise TooManyCalls(_TRY_AGAIN_SECONDS)
+        reply = Response(_lines(services, order), content_type="application/x-ndjson")
+        reply.call_on_close(exports.release)
+        return reply
+
+    @privacy.post(ERASE, provide_automatic_options=False)
+    def erase() -> Response:
+        order = _order(parse(ERASE_SCHEMA, read_json()))
+        if problem := order.problem():
+            raise InvalidArgument(problem)
+        attempt().record(ids=services.blinded(order.names()), erasure=order.id)
+        services.erasures.file(order)
+        return json_reply({"erasureId": order.id}, 202)
+
+    @privacy.get(f"{ERASURES}<id_>", provide_automatic_options=False)
+    def erasure(id_: str) -> Response:
+        attempt().record(erasure=id_[:64])
+        found = services.erasures.find(id_)
+        if found is None:
+            raise NotFound()
+        return json_reply(found)
+
+    return privacy
+
+
+def _order(asked: JSON) -> Order:
+    return Order(
+        id=new_id(),
+        by=officer().name,
+        asked=today(),
+        users=tuple(asked.get("userIds", ())),
+        emails=tuple(asked.get("emails", ())),
+        organizations=tuple(asked.get("organizationIds", ())),
+        whole=asked.get("wholeOrganizations", False),
+        velt_user_data=asked.get("veltUserData", False),
+    )
+
+
+def _lines(services: Services, order: Order) -> Iterator[bytes]:
+    """Without its last line an export isn't whole: the connection may end at any time, or Redis."""
+    try:
+        for item in services.export(order.subject, frozenset(order.organizations)):
+            if item:
+                yield orjson.dumps(item) + b"\n"
+    except Unavailable:
+        yield orjson.dumps({"type": "end", "complete": False}) + b"\n"

@@ -1,0 +1,259 @@
+"""Certificates: checked offline, silent about whom they are about, and good for doing it all again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from resolver.audit.signing import Signer
+from resolver.cli import main
+from resolver.errors import VaultRestored
+from resolver.privacy.eraser import Eraser
+from resolver.services import build_stores
+from resolver.settings import load
+from resolver.vault.keyspace import CERTIFICATES, ORDERS_KNOWN
+from tests.erasing import done, filed, order
+from tests.support import Api, key, keys_of
+from tests.system.conftest import RESOLVER, plain_environment
+
+JSON = dict[str, Any]
+Environment = dict[str, str]
+MakeApi = Callable[..., Api]
+MakeEraser = Callable[..., Eraser]
+
+
+def run(env: Environment, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["privacy", *arguments], env=env)
+
+
+def public_key(env: Environment) -> str:
+    return Signer(load(env).index_key).public_key
+
+
+@pytest.fixture
+def certificate(api: Api, make_eraser: MakeEraser, resolver_environment: Environment, kept: Path) -> Path:
+    """Of ben's erasure from acme."""
+    api.add()
+    done(
+        make_eraser(), resolver_environment, order("ben", emails=("B@example.com",), organizations=("acme",))
+    )
+    (found,) = kept.iterdir()
+    return found
+
+
+def test_it_is_checked_with_the_public_key_alone(
+    certificate: Path, resolver_environment: Environment
+) -> None:
+    arguments = ["privacy", "verify", str(certificate), "--public-key", public_key(resolver_environment)]
+    # Neither settings nor Redis: whoever was given the file has neither.
+    found = subprocess.run(
+        [*RESOLVER, *arguments], env=plain_environment({}), capture_output=True, check=True
+    )
+    assert b"1 removed, 0 cut" in found.stdout
+    assert run(resolver_environment, "verify", str(certificate.parent)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        lambda text: text.replace('"removed": 1', '"removed": 2'),
+        lambda text: text.replace('"told": 1', '"told": 0'),
+        lambda text: text[:-10],
+        lambda text: "[]",
+        lambda text: '{"certificate": 1, "signature": 2}',
+        lambda text: "[" * 100_000,
+    ],
+)
+def test_a_changed_one_is_none(
+    certificate: Path, resolver_environment: Environment, tampered: Callable[[str], str]
+) -> None:
+    certificate.write_text(changed := tampered(text := certificate.read_text()))
+    assert changed != text
+    assert run(resolver_environment, "verify", str(certificate)).exit_code == 1
+
+
+def test_signed_by_somebody_else_it_is_none(certificate: Path, resolver_environment: Environment) -> None:
+    stranger = {**resolver_environment, "RESOLVER_INDEX_KEY": key(8)}
+    assert run(stranger, "verify", str(certificate)).exit_code == 1
+    done = run(resolver_environment, "verify", str(certificate), "--public-key", public_key(stranger))
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "is_about"),
+    [("ben", True), ("b@EXAMPLE.com", True), ("acme", True), ("ana", False), ("BEN", False)],
+)
+def test_whoever_has_the_index_key_can_tell_whether_it_is_about_somebody(
+    certificate: Path, resolver_environment: Environment, name: str, is_about: bool
+) -> None:
+    told = run(resolver_environment, "verify", str(certificate), "--about", name)
+    assert (told.exit_code == 0) is is_about
+    assert f"{'about' if is_about else 'NOT about'} {name}" in told.output
+
+
+def test_without_settings_or_key_nothing_is_believed(certificate: Path) -> None:
+    found = subprocess.run(
+        [*RESOLVER, "privacy", "verify", str(certificate)],
+        env=plain_environment({}),
+        capture_output=True,
+        check=False,
+    )
+    assert found.returncode == 1
+
+
+def saved(redis: Redis) -> dict[bytes, tuple[bytes, int]]:
+    """A backup of the whole database."""
+    return {name: (redis.dump(name) or b"", max(0, redis.pttl(name))) for name in keys_of(redis, "*")}
+
+
+def restore(redis: Redis, backup: dict[bytes, tuple[bytes, int]]) -> None:
+    redis.flushall()
+    for name, (dump, left) in backup.items():
+        redis.restore(name, left, dump)
+
+
+def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api = make_api()
+    api.add(displayBodyMessage="to ben alone")
+    api.add(notificationId="shared", notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
+    api.add(notificationId="other", notifyUsers=[{"userId": "cleo"}])
+    api.add(notificationId="zeta", organizationId="zeta")
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben", organizations=("acme",)))
+    done(make_eraser(), resolver_environment, order(organizations=("zeta",), whole=True))
+    assert api.read("other", user="cleo")
+
+    restore(redis, backup)
+    served = make_api()
+    for reply in (
+        served.callback("get", {"organizationId": "acme", "notificationIds": ["other"]}, "cleo"),
+        served.callback("delete", {"organizationId": "acme", "notificationId": "other"}, "cleo"),
+        served.add(notificationId="new"),
+        served.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"}),
+    ):
+        assert reply.status_code == 503, reply.data
+    assert served.client.get("/readyz").get_json()["redis"] == "restored"
+    assert run(resolver_environment, "export", "--user", "ben").exit_code == 1
+
+    first = next(iter(sorted(kept.iterdir())))
+    assert run(resolver_environment, "replay", str(first)).exit_code == 0
+    assert make_api().add(notificationId="new").status_code == 503, "one of two is still missing"
+    told = run(resolver_environment, "replay", str(kept), "--json")
+    assert json.loads(told.stdout.splitlines()[-1])["replayed"] == 1
+
+    after = make_api()
+    assert after.read("other", "shared", user="cleo").keys() == {"other", "shared"}
+    assert after.read("n-1", "shared") == {}
+    assert {held.organization for held in after.services.vault.scan()} == {"acme"}
+    assert not [held for held in after.services.vault.scan() if "ben" in held.audience]
+    assert json.loads(run(resolver_environment, "replay", str(kept), "--json").stdout)["replayed"] == 0
+
+
+def test_a_process_that_is_running_notices_within_a_second_or_so(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resolver.vault.restored._TRUSTED_SECONDS", 0.0)
+    api = make_api()
+    api.add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    assert api.add(notificationId="new").status_code == 503
+
+
+def test_names_that_stood_in_texts_are_found_again_too(
+    api: Api, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api.add(notifyUsers=[{"userId": "cleo"}], displayBodyMessage="says Obi-Wan Kenobi")
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order(mentioning=("Wan Kenobi",)))
+    restore(redis, backup)
+    assert run(resolver_environment, "replay", str(kept)).exit_code == 0
+    assert list(api.services.vault.scan()) == []
+
+
+def test_an_erasure_within_organizations_that_are_all_gone_is_not_done_everywhere(
+    api: Api, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api.add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben", organizations=("elsewhere",)))
+    restore(redis, backup)
+    assert run(resolver_environment, "replay", str(kept)).exit_code == 0
+    assert len(list(api.services.vault.scan())) == 1
+
+
+def test_what_is_no_certificate_replays_nothing_at_all(
+    certificate: Path, redis: Redis, resolver_environment: Environment
+) -> None:
+    redis.delete(ORDERS_KNOWN)
+    (certificate.parent / "forged.json").write_text(certificate.read_text().replace("person", "PERSON"))
+    refused = run(resolver_environment, "replay", str(certificate.parent))
+    assert refused.exit_code == 1
+    assert "Nothing was replayed" in refused.output
+    assert redis.scard(ORDERS_KNOWN) == 0
+
+
+def test_a_directory_that_cannot_be_read_closes_the_house(
+    make_api: MakeApi, kept: Path, resolver_environment: Environment
+) -> None:
+    api = make_api()
+    kept.rmdir()
+    assert api.add().status_code == 503
+
+
+def test_killed_after_the_certificate_was_kept_it_is_written_once_more_and_nobody_is_refused(  # noqa: PLR0917 - fixtures
+    api: Api,
+    make_eraser: MakeEraser,
+    make_api: MakeApi,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.add()
+    eraser = make_eraser()
+    with monkeypatch.context() as patch:
+        patch.setattr(eraser.orders, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            done(eraser, resolver_environment, what := order("ben"))
+    assert [path.stem for path in kept.iterdir()] == [what.id]
+    assert redis.hlen(CERTIFICATES) == 0
+    assert make_api().add(notificationId="new").status_code == 200
+    eraser.orders.let_go(eraser.me)
+    assert done(make_eraser(), resolver_environment, what)["certificate"]
+
+
+def test_the_gate_is_for_whoever_was_told_where_to_look(
+    resolver_environment: Environment, kept: Path, redis: Redis
+) -> None:
+    (kept / f"{'0' * 32}.json").write_text("{}")
+    with pytest.raises(VaultRestored):
+        build_stores(load(resolver_environment)).vault.ping()
+    build_stores(load(resolver_environment), replaying=True).vault.ping()
+
+
+def test_status_shows_those_under_way_and_those_done(
+    api: Api, make_eraser: MakeEraser, resolver_environment: Environment
+) -> None:
+    eraser = make_eraser()
+    first = done(eraser, resolver_environment, order("ben"))["erasureId"]
+    filed(eraser, second := order("ana"))
+    told = json.loads(run(resolver_environment, "status", "--json").stdout)
+    assert {item["erasureId"]: item["status"] for item in told} == {first: "done", second.id: "waiting"}
+    assert "certificate" in json.loads(run(resolver_environment, "status", first, "--json").stdout)
+    assert run(resolver_environment, "status", "nonesuch").exit_code == 1

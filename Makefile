@@ -28,8 +28,9 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: $(INSTALLED) ## Measure what a callback costs beside an empty Flask view
-	@$(BIN)/python bench/callback.py
+bench: $(INSTALLED) ## Measure what a callback costs beside an empty view, and how long an erasure takes
+	@$(BIN)/python -m bench.callback
+	@$(BIN)/python -m bench.erasure
 
 lock: ## Renew the hashed lists of dependencies (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml

@@ -41,7 +41,7 @@ from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.orders import Orders
 from resolver.vault.restored import Certificates
-from resolver.vault.store import Vault
+from resolver.vault.store import Keeping, Vault
 from resolver.velt.client import VeltClient
 
 THREADS = 8
@@ -165,7 +165,9 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     redis = connect(settings.redis_url, connections)
     keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
     certificates = Certificates(settings.certificate_dir) if settings.certificate_dir else None
-    vault = Vault(redis, keyspace, envelope, settings.retention_days, None if replaying else certificates)
+    trusted = None if replaying else certificates
+    keeping = Keeping(settings.retention_days, settings.redis_wait)
+    vault = Vault(redis, keyspace, envelope, keeping, trusted)
     outbox, orders = Outbox(redis, vault.guard, envelope), Orders(redis, vault.guard, envelope)
     history = History(redis, vault.guard)
     return Stores(vault, outbox, redis, keyspace, envelope, orders, certificates, history)

@@ -10,16 +10,17 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
-from redis import BlockingConnectionPool, Redis
+from redis import Redis
 
 from resolver.app import create_app
-from resolver.cli.local_redis import LocalRedis
 from resolver.privacy.eraser import Eraser
 from resolver.sandbox import create_app as create_sandbox
 from resolver.sandbox import start
 from resolver.services import Services, build_eraser, build_stores, build_trail
 from resolver.settings import load
+from resolver.vault import connect
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
+from tests.topologies import TOPOLOGIES, RedisServer, close
 
 # Examples of each generated test that doesn't say itself how many: enough to notice, or all night's.
 for name, examples in {"sample": 150, "nightly": 30_000}.items():
@@ -27,6 +28,18 @@ for name, examples in {"sample": 150, "nightly": 30_000}.items():
         name, max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
     )
 hypothesis.settings.load_profile("sample")
+
+
+TOPOLOGY = os.environ.get("REDIS_TOPOLOGY", "single")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Some tests are about one server, whatever the others run against."""
+    if TOPOLOGY == "single":
+        return
+    about_one = [item for item in items if item.get_closest_marker("single_server")]
+    config.hook.pytest_deselected(items=about_one)
+    items[:] = [item for item in items if item not in about_one]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,30 +55,34 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes what a test's resolvers opened: a process keeps its connections for life, but here many come and
     go in one, and a socket that the garbage collector finds open is a warning, which is an error."""
-    pools: list[BlockingConnectionPool] = []
+    clients: list[Redis] = []
 
-    class Listed(BlockingConnectionPool):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
-            pools.append(self)
+    def listed(make: Callable[..., Redis]) -> Callable[..., Redis]:
+        def listing(*args: Any) -> Redis:
+            clients.append(make(*args))
+            return clients[-1]
 
-    monkeypatch.setattr("resolver.vault.connect.BlockingConnectionPool", Listed)
+        return listing
+
+    for kind in ("_single", "_sentinel", "_cluster"):
+        monkeypatch.setattr(connect, kind, listed(getattr(connect, kind)))
     yield
-    for pool in pools:
-        pool.disconnect()
+    for client in clients:
+        close(client)
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
-    server = LocalRedis(tmp_path_factory.mktemp("redis"))
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server, unless REDIS_TOPOLOGY says `cluster` or `sentinel`: what holds on one holds on them."""
+    server = TOPOLOGIES[TOPOLOGY](tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
 
 
 @pytest.fixture
-def redis(redis_server: LocalRedis) -> Iterator[Redis]:
+def redis(redis_server: RedisServer) -> Iterator[Redis]:
     """A client on an empty database."""
-    client = Redis.from_url(redis_server.url)
+    client = redis_server.client()
     client.flushall()
     yield client
     client.close()
@@ -86,7 +103,7 @@ def velt(sandbox_url: str) -> Iterator[Velt]:
 
 
 @pytest.fixture
-def resolver_environment(redis_server: LocalRedis, redis: Redis, velt: Velt) -> dict[str, str]:
+def resolver_environment(redis_server: RedisServer, redis: Redis, velt: Velt) -> dict[str, str]:
     """Of a resolver on an empty Redis and a fresh sandbox."""
     return environment(
         REDIS_URL=redis_server.url,

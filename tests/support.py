@@ -55,7 +55,7 @@ def stored(redis: Redis, name: bytes | str) -> bytes:
 
 def keys_of(redis: Redis, pattern: str = "{p*") -> list[bytes]:
     """The records' keys, unless another pattern is asked for."""
-    return sorted(name for name in redis.keys(pattern) if isinstance(name, bytes))
+    return sorted(name for name in redis.scan_iter(match=pattern, count=1000) if isinstance(name, bytes))
 
 
 def everything_in(redis: Redis) -> bytes:

@@ -10,7 +10,6 @@ import pytest
 
 from resolver.cli import main
 from resolver.environment import Environment
-from resolver.settings.checks import NOT_YET as _NOT_YET
 from resolver.settings.reading import _read
 from resolver.split import split_add
 from resolver.velt import requests
@@ -39,11 +38,6 @@ def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", section("Settings"), re.MULTILINE))
     sources = {name for name in env.known if name.endswith(SOURCES) and name.rpartition("_")[0] in env.known}
     assert documented == env.known - sources
-
-
-def test_what_is_not_there_yet_is_not_documented_as_if_it_were() -> None:
-    rows = section("Settings")
-    assert not [name for name in _NOT_YET if f"| `{name}` |" in rows]
 
 
 def test_every_command_is_documented() -> None:

@@ -218,16 +218,6 @@ def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None
     assert load(environment(RESOLVER_MODE="production", VELT_API_URL="http://127.0.0.1:9000"))
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("RESOLVER_REDIS_WAIT", "1"),
-    ],
-)
-def test_a_promise_that_this_version_cannot_keep_refuses_the_start(name: str, value: str) -> None:
-    assert [p.split(":")[0] for p in problems(environment(**{name: value}))] == [name]
-
-
 def test_a_secret_comes_from_a_file_without_its_trailing_newline(write: Write) -> None:
     variables = environment(VELT_AUTH_TOKEN="", VELT_AUTH_TOKEN_FILE=str(write("token", "from a file\n")))
     assert load(variables).velt_auth_token.reveal() == "from a file"

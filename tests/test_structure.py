@@ -15,6 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 # Which of our own packages and modules each may import. What stands in no list may import plain values alone.
 VALUES = {"errors", "secret", "deadline", "record", "split", "fields", "nesting", "command", "patience"}
+VALUES |= {"redis_address"}
 ALLOWED = {
     "errors": set(),
     "secret": set(),
@@ -24,12 +25,14 @@ ALLOWED = {
     "fields": set(),
     "nesting": set(),
     "patience": set(),
+    "redis_address": set(),
     "command": {"errors"},
     "environment": {"secret"},
-    "settings": {"environment", "errors", "secret"},
+    "settings": {"environment", "errors", "secret", "redis_address"},
     # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
     "outbound": {"errors", "secret"},
     "logs": set(),
+    "draining": set(),
     "vault": VALUES,
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
@@ -43,9 +46,20 @@ ALLOWED = {
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
     | {"privacy"},
-    "serving": {"services"},
+    "serving": {"services", "draining", "settings"},
     "web": VALUES
-    | {"privacy", "audit", "openapi", "services", "settings", "notifications", "outbox", "access", "velt"},
+    | {
+        "draining",
+        "privacy",
+        "audit",
+        "openapi",
+        "services",
+        "settings",
+        "notifications",
+        "outbox",
+        "access",
+        "velt",
+    },
     "app": {"audit", "web", "services", "settings", "logs"},
     "cli": VALUES
     | {
@@ -73,7 +87,7 @@ OWNERS = {
     "jwt": {"access"},
     "cryptography": {"vault", "settings", "access", "audit"},
     "click": {"cli", "sandbox"},
-    "gunicorn": set(),
+    "gunicorn": {"serving"},
     "requests": set(),
     "httpx": set(),
     "socket": {"cli", "audit", "outbound", "sandbox"},

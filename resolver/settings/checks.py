@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import difflib
 from base64 import b64encode
-from collections.abc import Mapping
 
 from resolver.environment import Environment
 from resolver.settings.model import SYMMETRIC, Settings, TokenSettings
-
-# Settings whose capability this version doesn't have yet. Ignoring one would promise something that
-# isn't kept, so any value but the neutral one refuses the start.
-NOT_YET = {
-    "RESOLVER_DRAIN_SECONDS": "",
-    "RESOLVER_REDIS_WAIT": "0",
-}
-
-
-def refuse_what_is_not_there_yet(env: Environment, variables: Mapping[str, str]) -> None:
-    for name, neutral in NOT_YET.items():
-        if variables.get(name, "").strip() not in ("", neutral):
-            env.problem(name, "is not available in this version")
 
 
 def refuse_shared_secrets(env: Environment, settings: Settings) -> None:
@@ -67,7 +53,7 @@ def _unknown_names(env: Environment) -> tuple[str, ...]:
         name
         for prefix in ("RESOLVER_", "VELT_", "REDIS_")
         for name in env.names(prefix)
-        if name not in env.known | NOT_YET.keys()
+        if name not in env.known
     ]
     meant = {name: _closest(name, env.known) for name in unknown}
     return tuple(f"{name} is not a setting; {close} may be meant" for name, close in meant.items() if close)

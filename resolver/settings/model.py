@@ -9,6 +9,7 @@ from typing import Literal
 from resolver.secret import Secret
 from resolver.settings.pem import PublicKey
 
+DRAIN_SECONDS = 3
 SYMMETRIC = "HS256"
 ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
 """Believed by default of keys that an identity provider publishes."""
@@ -65,6 +66,7 @@ class Settings:
     velt_auth_token: Secret
     caller_tokens: Mapping[str, Secret]
     redis_url: Secret
+    redis_wait: int
     master_keys: Mapping[str, Secret]
     index_key: Secret
     token: TokenSettings
@@ -87,6 +89,7 @@ class Settings:
     certificate_dir: str
     trusted_proxies: int
     bind: str
+    drain_seconds: int
     web_concurrency: int
     log_level: str
     log_format: Literal["json", "console"]

@@ -7,19 +7,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
-from urllib.parse import parse_qs, urlsplit
 
+from resolver import redis_address
 from resolver.environment import Environment
 from resolver.errors import SettingsError
 from resolver.secret import Secret
 from resolver.settings import callbacks, checks
 from resolver.settings.callbacks import SMALLEST_SECRET
-from resolver.settings.model import Settings
+from resolver.settings.model import DRAIN_SECONDS, Settings
 
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
-_REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def load(variables: Mapping[str, str] | None = None) -> Settings:
@@ -28,7 +26,6 @@ def load(variables: Mapping[str, str] | None = None) -> Settings:
     env = Environment(variables)
     settings = _read(env)
     checks.refuse_shared_secrets(env, settings)
-    checks.refuse_what_is_not_there_yet(env, variables)
     if env.problems:
         raise SettingsError(env.problems)
     return settings
@@ -48,6 +45,7 @@ def _read(env: Environment) -> Settings:
         velt_auth_token=env.secret("VELT_AUTH_TOKEN", required=True) or Secret(b""),
         caller_tokens=env.named_secrets("RESOLVER_CALLER_TOKENS", required=True, minimum=SMALLEST_SECRET),
         redis_url=_redis_url(env),
+        redis_wait=env.whole("RESOLVER_REDIS_WAIT", 0, 0, 10),
         master_keys=env.named_keys("RESOLVER_MASTER_KEYS"),
         index_key=env.key("RESOLVER_INDEX_KEY"),
         token=token,
@@ -81,6 +79,7 @@ def _read(env: Environment) -> Settings:
         certificate_dir=_directory(env, "RESOLVER_CERTIFICATE_DIR"),
         trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
         bind=_bind(env),
+        drain_seconds=env.whole("RESOLVER_DRAIN_SECONDS", DRAIN_SECONDS, 0, 300),
         web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
         log_level=env.choice("RESOLVER_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         log_format=cast(
@@ -92,25 +91,11 @@ def _read(env: Environment) -> Settings:
 
 def _redis_url(env: Environment) -> Secret:
     url = env.secret("REDIS_URL") or Secret.of("redis://127.0.0.1:6379/0")
-    if problem := _redis_url_problem(url.reveal()):
-        env.problem("REDIS_URL", problem)
-    return url
-
-
-def _redis_url_problem(url: str) -> str | None:
-    """Its query may name a database and certificates, and nothing that loosens how long we wait for it."""
-    if not url.startswith(_REDIS_SCHEMES):
-        return f"must start with {', '.join(_REDIS_SCHEMES)} in this version"
     try:
-        parts = urlsplit(url)
-        port, options = parts.port, parse_qs(parts.query, strict_parsing=bool(parts.query))
-    except ValueError:
-        return "is not a usable Redis URL"
-    if strangers := sorted(options.keys() - _REDIS_OPTIONS):
-        return f"takes no option but {', '.join(sorted(_REDIS_OPTIONS))} (not {', '.join(strangers)[:100]})"
-    if parts.scheme != "unix" and (port == 0 or not re.fullmatch(r"(/[0-9]{0,5})?", parts.path)):
-        return "must end in the number of a database, such as /0"
-    return None
+        redis_address.parse(url.reveal())
+    except ValueError as problem:
+        env.problem("REDIS_URL", str(problem))
+    return url
 
 
 def _directory(env: Environment, name: str) -> str:

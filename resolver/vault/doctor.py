@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis, RedisError
 
+from resolver import redis_address
 from resolver.errors import VaultUnavailable
 from resolver.secret import Secret
+from resolver.vault.cluster import primaries
 from resolver.vault.connect import connect
 from resolver.vault.keyspace import FINGERPRINT_KEY
 
@@ -29,14 +32,15 @@ class RedisFacts:
 def examine(url: Secret) -> RedisFacts:
     client = connect(url, connections=1)
     try:
-        info = client.info()
+        servers = primaries(client)
+        infos = [server.info() for server in servers]
         return RedisFacts(
-            version=str(info.get("redis_version", "unknown")),
-            eviction=str(info.get("maxmemory_policy", "unknown")),
-            append_only=bool(info.get("aof_enabled")),
-            fsync=_fsync(client),
-            encrypted=_is_private(url.reveal()),
-            user=_user(client),
+            version=_all_of(infos, "redis_version"),
+            eviction=_all_of(infos, "maxmemory_policy"),
+            append_only=all(info.get("aof_enabled") for info in infos),
+            fsync=", ".join(sorted({_fsync(server) for server in servers})),
+            encrypted=redis_address.parse(url.reveal()).is_private,
+            user=_user(servers[0]),
             claimed=bool(client.exists(FINGERPRINT_KEY)),
         )
     except RedisError as error:
@@ -45,9 +49,9 @@ def examine(url: Secret) -> RedisFacts:
         client.close()
 
 
-def _is_private(url: str) -> bool:
-    host = url.split("://", 1)[1].rsplit("@", 1)[-1]
-    return url.startswith(("rediss://", "unix://")) or host.startswith(("127.", "localhost", "[::1]"))
+def _all_of(infos: list[dict[str, Any]], name: str) -> str:
+    """What they say, once; of a cluster whose servers differ, everything."""
+    return ", ".join(sorted({str(info.get(name, "unknown")) for info in infos}))
 
 
 def _fsync(client: Redis) -> str:

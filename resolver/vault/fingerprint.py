@@ -14,6 +14,7 @@ from typing import cast
 from redis import Redis
 
 from resolver.errors import VaultForeign
+from resolver.vault.cluster import primaries
 from resolver.vault.keyspace import FINGERPRINT_KEY, RECORD_PATTERN, Keyspace
 
 # Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
@@ -54,13 +55,20 @@ class Fingerprint:
 
     def _claim(self) -> bytes:
         """Only where no record is, or one that is there proves to be ours: a fingerprint can get lost."""
-        _, names = self._redis.scan(0, match=RECORD_PATTERN, count=_LOOK_AT)
-        if names and not self._is_ours(cast(bytes, names[0]).decode()):
+        name = self._some_record()
+        if name and not self._is_ours(name):
             raise VaultForeign("the Redis database holds records made with other keys, and no fingerprint")
         mine = claim_text(self._own).encode()
         self._redis.set(FINGERPRINT_KEY, mine, nx=True)
         # Read again: two processes may have raced here, and only one of them wrote.
         return self._found() or mine
+
+    def _some_record(self) -> str:
+        for server in primaries(self._redis):
+            _, names = server.scan(0, match=RECORD_PATTERN, count=_LOOK_AT)
+            if names:
+                return cast(bytes, names[0]).decode()
+        return ""
 
     def _found(self) -> bytes | None:
         return cast(bytes | None, self._redis.get(FINGERPRINT_KEY))

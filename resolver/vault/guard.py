@@ -13,10 +13,12 @@ from types import TracebackType
 from redis import ConnectionError as RedisConnectionError
 from redis import ReadOnlyError, Redis, RedisError
 from redis import TimeoutError as RedisTimeoutError
+from redis.exceptions import MovedError
 
 from resolver.deadline import CURRENT
 from resolver.errors import VaultUnavailable
 from resolver.patience import Patience
+from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.restored import Certificates
@@ -55,9 +57,9 @@ class Guard:
             self._patience.failed()
         else:
             self._patience.answered()  # if not with good news
-        if isinstance(error, ReadOnlyError):
-            # Failed over under our feet: these connections lead to what is now a replica.
-            self._redis.connection_pool.disconnect(inuse_connections=False)
+        if isinstance(error, ReadOnlyError | MovedError):
+            # Failed over under our feet: these connections lead to what is now a replica, or to another slot.
+            let_go_of_connections(self._redis)
         return VaultUnavailable(f"redis: {type(error).__name__}")
 
 

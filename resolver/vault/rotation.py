@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
-from typing import cast
 
 from redis import Redis
 
 from resolver.errors import Unreadable
+from resolver.vault.cluster import get_all
 from resolver.vault.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import RECORD_PATTERN, line_of
@@ -53,8 +53,9 @@ class Rotation:
         """What became of each batch of records."""
         for names in self._names():
             with self._guard:
-                values = cast(list[bytes | None], self._redis.mget(names))
-                held = [(name.decode(), sealed) for name, sealed in zip(names, values, strict=True) if sealed]
+                texts = [name.decode() for name in names]
+                values = get_all(self._redis, texts)
+                held = [(name, sealed) for name, sealed in zip(texts, values, strict=True) if sealed]
                 outcome = Counter(self._one(name, sealed) for name, sealed in held)
             yield outcome
 

@@ -8,6 +8,7 @@ from typing import cast
 
 from redis import Redis
 
+from resolver.vault.cluster import primaries
 from resolver.vault.guard import Guard
 
 BATCH = 500
@@ -16,11 +17,17 @@ BATCH = 500
 def scan(redis: Redis, guard: Guard | None, pattern: str) -> Iterator[list[bytes]]:
     """What is there from beginning to end is in it at least once; what comes or goes meanwhile may be.
     Without a guard for whoever works while nobody else may."""
-    cursor = 0
-    while True:
-        with guard or nullcontext():
-            cursor, names = cast(tuple[int, list[bytes]], redis.scan(cursor, match=pattern, count=BATCH))
-        if names:
-            yield names
-        if cursor == 0:
-            return
+    for server in _servers(redis, guard):
+        cursor = 0
+        while True:
+            with guard or nullcontext():
+                cursor, names = cast(tuple[int, list[bytes]], server.scan(cursor, match=pattern, count=BATCH))
+            if names:
+                yield names
+            if cursor == 0:
+                break
+
+
+def _servers(redis: Redis, guard: Guard | None) -> list[Redis]:
+    with guard or nullcontext():
+        return primaries(redis)

@@ -16,18 +16,22 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver.command import Entry
-from resolver.errors import Overtaken, Unreadable
+from resolver.errors import Overtaken, Unreadable, VaultUnavailable
 from resolver.record import Record
+from resolver.vault.cluster import Values, get_all, holder
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import DOORBELL, RECORD_PATTERN, Keyspace, line_of
+from resolver.vault.keyspace import DOORBELL, FINGERPRINT_KEY, RECORD_PATTERN, Keyspace, line_of
 from resolver.vault.restored import Certificates
 from resolver.vault.scanning import scan
 
-Values = list[bytes | None]
 _DAY_MS = 86_400_000
 _TRIES = 3
+# Less than a connection waits for an answer.
+_REPLICATION_MS = 400
+Keys = list[str]
+Arguments = list[bytes | str | int]
 _log = structlog.get_logger(__name__)
 
 Changed = tuple[Record | None, Entry | None]
@@ -62,19 +66,29 @@ class Written:
     """The entry's claim, when it was given; empty when the command waits or there is none."""
 
 
+class Keeping(NamedTuple):
+    """How long a record is kept, and how safely before its write counts."""
+
+    days: int = 0
+    """0: for ever."""
+    replicas: int = 0
+    """That must have it too."""
+
+
 class Vault:
     def __init__(
         self,
         redis: Redis,
         keyspace: Keyspace,
         envelope: Envelope,
-        retention_days: int,
+        keeping: Keeping,
         certificates: Certificates | None = None,
     ) -> None:
         self._redis = redis
         self._keyspace = keyspace
         self._envelope = envelope
-        self._retention_ms = retention_days * _DAY_MS
+        self._retention_ms = keeping.days * _DAY_MS
+        self._replicas = keeping.replicas
         self.guard = Guard(redis, Fingerprint(redis, keyspace, self._is_ours), certificates)
         self._commit = redis.register_script(read_script("resolver.vault", "commit"))
         self.unreadable = 0
@@ -135,26 +149,37 @@ class Vault:
             yield [Held(name, sealed, record) for name, sealed, record in opened if sealed and record]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
-        """In one round trip, each unless somebody wrote it since; then the caller's to `change`."""
+        """In one round trip to each server, each unless somebody wrote it since; then the caller's to
+        `change`."""
+        done: dict[str, bool] = {}
         with self.guard:
-            pipeline = self._redis.pipeline(transaction=False)
-            for held, (changed, entry) in changes:
-                write = self._replacement(held.key_name, held.sealed, changed)
-                keys, args = self._arguments(held.key_name, write, entry)
-                self._commit(keys=keys, args=args, client=pipeline)
-            return [bool(done) for done, _ in pipeline.execute()]
+            for server, some in self._by_server(changes).items():
+                pipeline = server.pipeline(transaction=False)
+                for held, (changed, entry) in some:
+                    write = self._replacement(held.key_name, held.sealed, changed)
+                    keys, args = self._arguments(held.key_name, write, entry)
+                    self._commit(keys=keys, args=args, client=pipeline)
+                written = zip(some, pipeline.execute(), strict=True)
+                done |= {held.key_name: bool(is_done) for (held, _), (is_done, _) in written}
+        return [done[held.key_name] for held, _ in changes]
+
+    def _by_server(self, changes: Sequence[tuple[Held, Changed]]) -> dict[Redis, list[tuple[Held, Changed]]]:
+        found: dict[Redis, list[tuple[Held, Changed]]] = {}
+        for change in changes:
+            found.setdefault(holder(self._redis, change[0].key_name), []).append(change)
+        return found
 
     def ping(self) -> None:
         """Reached, and ours."""
         with self.guard:
-            self._redis.ping()
+            self._redis.exists(FINGERPRINT_KEY)
 
     def _mget(self, names: list[str]) -> Values:
         try:
-            return cast(Values, self._redis.mget(names))
+            return get_all(self._redis, names)
         except RedisConnectionError:
             # A pooled connection that the server closed meanwhile; reading twice is harmless.
-            return cast(Values, self._redis.mget(names))
+            return get_all(self._redis, names)
 
     def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
         if sealed is None:
@@ -174,18 +199,29 @@ class Vault:
         """Record and command in one step; None when a replacement was overtaken, and nothing is written."""
         keys, args = self._arguments(key_name, write, entry)
         with self.guard:
-            done, claimed = self._commit(keys=keys, args=args)
+            done, claimed = self._committed(keys, args, waits=write.mode == "put")
         if not done:
             return None
         return Written(key_name, entry.claim if entry and claimed else "")
+
+    def _committed(self, keys: Keys, args: Arguments, *, waits: bool) -> tuple[int, int]:
+        """WAIT counts what its own connection wrote, so both go over one."""
+        if not (waits and self._replicas):
+            return cast(tuple[int, int], self._commit(keys=keys, args=args))
+        pipeline = holder(self._redis, keys[0]).pipeline(transaction=False)
+        self._commit(keys=keys, args=args, client=pipeline)
+        pipeline.wait(self._replicas, _REPLICATION_MS)
+        written, replicas = pipeline.execute()
+        if replicas < self._replicas:
+            # Written, and not safe: whoever asked hears that it may not be, and asks again.
+            raise VaultUnavailable(f"redis: {replicas} of {self._replicas} replicas have it")
+        return cast(tuple[int, int], written)
 
     def _replacement(self, key_name: str, sealed: bytes, changed: Record | None) -> _Write:
         replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""
         return _Write("replace", replacement, read=nonce_of(sealed))
 
-    def _arguments(
-        self, key_name: str, write: _Write, entry: Entry | None
-    ) -> tuple[list[str], list[bytes | str | int]]:
+    def _arguments(self, key_name: str, write: _Write, entry: Entry | None) -> tuple[Keys, Arguments]:
         line = line_of(key_name)
         command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
         _, place, claim, lease_ms = entry or ("", "", "", 0)

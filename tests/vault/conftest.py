@@ -12,7 +12,7 @@ from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
-from resolver.vault.store import Vault
+from resolver.vault.store import Keeping, Vault
 
 MakeVault = Callable[..., Vault]
 INDEX = Secret(bytes(range(32)))
@@ -31,7 +31,9 @@ def record(notification: str = "n-1", organization: str = "acme", **changes: obj
 def make_vault(redis_server: LocalRedis, redis: Redis) -> MakeVault:
     def make(*key_ids: str, retention_days: int = 90, index: Secret = INDEX) -> Vault:
         client = connect(Secret.of(redis_server.url), connections=4)
-        return Vault(client, Keyspace(index), Envelope(keyring(*(key_ids or ("k1",)))), retention_days)
+        return Vault(
+            client, Keyspace(index), Envelope(keyring(*(key_ids or ("k1",)))), Keeping(retention_days)
+        )
 
     return make
 

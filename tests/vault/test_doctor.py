@@ -9,6 +9,7 @@ from resolver.secret import Secret
 from resolver.vault.doctor import examine
 
 
+@pytest.mark.single_server
 def test_it_reports_what_the_server_says_of_itself(redis_server: LocalRedis, redis: Redis) -> None:
     facts = examine(Secret.of(redis_server.url))
     assert (facts.eviction, facts.append_only, facts.encrypted, facts.user) == (

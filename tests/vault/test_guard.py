@@ -48,6 +48,7 @@ def test_an_error_that_redis_answers_is_no_silence(vault: Vault, redis: Redis) -
     assert vault.read("acme", ["n-1"]) == {}
 
 
+@pytest.mark.single_server
 def test_a_replica_under_our_feet_drops_the_connections(vault: Vault) -> None:
     vault.ping()
     pool = vault._redis.connection_pool

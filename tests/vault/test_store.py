@@ -16,7 +16,7 @@ from resolver.secret import Secret
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
-from resolver.vault.store import Changed, Vault
+from resolver.vault.store import Changed, Keeping, Vault
 from tests.support import keys_of, stored
 from tests.vault.conftest import INDEX, MakeVault, keyring, record
 
@@ -116,6 +116,7 @@ def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
     assert set(vault.read("acme", ["n-1"])["n-1"].hidden) == {f"user-{n}" for n in range(4)}
 
 
+@pytest.mark.single_server
 def test_a_thousand_ids_are_read_with_one_mget(vault: Vault, redis: Redis) -> None:
     ids = [f"n-{n}" for n in range(1000)]
     for id_ in ids[::10]:
@@ -155,7 +156,7 @@ def test_a_scan_finds_every_record(vault: Vault) -> None:
 
 def test_an_unreachable_redis_is_unavailable_within_a_second_and_never_not_found() -> None:
     client = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
-    vault = Vault(client, Keyspace(INDEX), Envelope(keyring("k1")), 90)
+    vault = Vault(client, Keyspace(INDEX), Envelope(keyring("k1")), Keeping())
     started = time.monotonic()
     with pytest.raises(VaultUnavailable):
         vault.read("acme", ["n-1"])
@@ -173,6 +174,7 @@ def test_a_request_out_of_time_asks_redis_nothing(vault: Vault) -> None:
     assert vault.read("acme", ["n-1"])
 
 
+@pytest.mark.single_server
 def test_a_full_redis_refuses_adds_and_goes_on_reading(vault: Vault, redis: Redis) -> None:
     vault.put(record())
     try:

@@ -84,6 +84,7 @@ def test_the_same_id_under_two_organizations_never_meets(api: Api) -> None:
     assert api.read("n-1", organization="zeta")
 
 
+@pytest.mark.single_server
 def test_a_thousand_ids_are_one_mget_and_more_are_refused(api: Api, redis: Redis) -> None:
     api.add()
     headers = bearer(api)

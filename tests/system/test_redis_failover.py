@@ -1,0 +1,130 @@
+"""Sentinel and Cluster that lose a master under load: writes come back by themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.connection
+from redis import Redis
+
+from resolver.errors import VaultUnavailable
+from resolver.services import build_stores
+from resolver.settings import load
+from tests.support import Velt, environment
+from tests.system.conftest import Served, serving
+from tests.system.load import Adding, add, read, until
+from tests.topologies import LocalCluster, LocalSentinel
+from tests.vault.conftest import record
+
+pytestmark = [pytest.mark.system, pytest.mark.single_server]
+
+RECOVERED_SECONDS = 15
+
+
+def settings(url: str, velt: Velt, **changes: str) -> dict[str, str]:
+    return environment(
+        REDIS_URL=url,
+        VELT_API_URL=velt.url,
+        RESOLVER_DURABILITY="none",
+        RESOLVER_LOG_LEVEL="error",
+        **changes,
+    )
+
+
+def adds_work_everywhere(served: Served) -> bool:
+    """In all partitions, so on every master."""
+    return all(add(served.url, f"after-{number}")[0] == 200 for number in range(60))
+
+
+def lost(served: Served, acknowledged: list[str]) -> int:
+    return len(set(acknowledged) - read(served.url, acknowledged))
+
+
+def test_sentinel_fails_over_and_writes_resume(velt: Velt, tmp_path: Path) -> None:
+    servers = LocalSentinel(tmp_path / "redis")
+    try:
+        with serving(settings(servers.url, velt), tmp_path / "log") as served:
+            with Adding(served.url, clients=2) as adding:
+                until(lambda: len(adding.acknowledged) > 50, 20)
+                servers.kill(servers.master)
+                until(lambda: adds_work_everywhere(served), RECOVERED_SECONDS)
+            assert set(adding.statuses) <= {200, 503}, "an outage is never another answer"
+            assert adding.slowest < 3
+            # Replication doesn't wait: what it cost here is measured in `bench/`, and may be anything small.
+            assert lost(served, adding.acknowledged) <= len(adding.acknowledged) / 10
+    finally:
+        servers.stop()
+
+
+def test_a_cluster_loses_a_master_and_writes_resume(velt: Velt, tmp_path: Path) -> None:
+    # Two, so that the one that takes over has one left that can confirm what it writes.
+    servers = LocalCluster(tmp_path / "redis", replicas=2)
+    try:
+        with serving(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"), tmp_path / "log") as served:
+            with Adding(served.url, clients=2) as adding:
+                until(lambda: len(adding.acknowledged) > 50, 20)
+                servers.kill(servers.ports[0])
+                until(lambda: adding.statuses.count(503) > 0, 5)
+                until(lambda: adds_work_everywhere(served), RECOVERED_SECONDS)
+            assert set(adding.statuses) <= {200, 503}
+            assert lost(served, adding.acknowledged) == 0
+    finally:
+        servers.stop()
+
+
+def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tmp_path: Path) -> None:
+    servers = LocalSentinel(tmp_path / "redis")
+    try:
+        vault = build_stores(load(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"))).vault
+        vault.put(record())
+        servers.kill(servers.replica)
+        with pytest.raises(VaultUnavailable):
+            vault.put(record("n-2"))
+    finally:
+        servers.stop()
+
+
+def test_three_hundred_ids_take_one_trip_to_each_node(
+    velt: Velt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = LocalCluster(tmp_path / "redis")
+    trips: Counter[int] = Counter()
+    send: Callable[..., Any] = redis.connection.AbstractConnection.send_packed_command
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        trips[self.port] += 1
+        return send(self, *args, **kwargs)
+
+    try:
+        vault = build_stores(load(settings(servers.url, velt))).vault
+        for number in range(300):
+            vault.put(record(f"n-{number}"))
+        wanted = [f"n-{number}" for number in range(300)]
+        assert len(vault.read("acme", wanted)) == 300
+        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        assert len(vault.read("acme", wanted)) == 300
+        assert set(trips) <= set(servers.ports)
+        # And whose database it is, when a second has passed since that was last looked at.
+        assert sum(trips.values()) <= 3 + 1
+    finally:
+        monkeypatch.undo()
+        servers.stop()
+
+
+def test_a_cluster_that_is_away_does_not_stop_the_start(velt: Velt) -> None:
+    vault = build_stores(load(settings("redis+cluster://127.0.0.1:1,127.0.0.1:2", velt))).vault
+    with pytest.raises(VaultUnavailable):
+        vault.read("acme", ["n-1"])
+
+
+def test_the_fixture_is_a_real_cluster(tmp_path: Path) -> None:
+    servers = LocalCluster(tmp_path)
+    try:
+        with Redis(port=servers.ports[0]) as client:
+            assert client.info("cluster")["cluster_enabled"] == 1
+    finally:
+        servers.stop()

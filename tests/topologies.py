@@ -1,0 +1,165 @@
+"""Redis as Sentinel's service and as a cluster: real servers on loopback, as the one of `local_redis`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from redis import Redis, RedisError
+from redis.cluster import RedisCluster
+
+from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis, find_server
+from resolver.vault.cluster import Cluster
+from tests.system.conftest import free_ports
+
+_NODE_TIMEOUT_MS = 1500
+_AT_ONCE = ("--repl-diskless-sync-delay", "0")
+
+
+class RedisServer(Protocol):
+    url: str
+
+    def client(self) -> Redis: ...
+
+    def stop(self) -> None: ...
+
+
+class Single(LocalRedis):
+    def client(self) -> Redis:
+        return Redis.from_url(self.url)
+
+
+class _Servers:
+    """Redis processes on ports of their own."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, port: int, *options: str, mode: str = "") -> None:
+        folder = self.data / str(port)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "redis.conf"
+        config.touch()
+        command = [find_server(), str(config), *("--port", str(port), "--bind", "127.0.0.1")]
+        command += ["--dir", str(folder), "--logfile", str(folder / "log"), "--save", "", *options]
+        self.processes[port] = start_child([*command, *([mode] if mode else [])])
+        until(lambda: bool(Redis(port=port, socket_timeout=1).ping()), f"port {port}")
+
+    def kill(self, port: int) -> None:
+        self.processes[port].kill()
+        self.processes[port].wait()
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            stop_child(process)
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> float:
+    """How long it took."""
+    began = time.monotonic()
+    while True:
+        try:
+            if condition():
+                return time.monotonic() - began
+        except RedisError:
+            pass
+        assert time.monotonic() - began < seconds, f"it never came to this: {what}"
+        time.sleep(0.05)
+
+
+class LocalCluster(_Servers):
+    """Three masters, each with as many replicas as asked for."""
+
+    def __init__(self, data: Path, replicas: int = 0) -> None:
+        super().__init__(data)
+        count = 3 * (1 + replicas)
+        ports, buses = free_ports(2 * count)[:count], free_ports(3 * count)[-count:]
+        for port, bus in zip(ports, buses, strict=True):
+            cluster = ("--cluster-enabled", "yes", "--cluster-port", str(bus))
+            timing = (
+                "--cluster-node-timeout",
+                str(_NODE_TIMEOUT_MS),
+                "--cluster-require-full-coverage",
+                "no",
+            )
+            self.start(port, *cluster, *timing, *_AT_ONCE, "--appendonly", "yes")
+        self.ports = ports
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        self._create(replicas)
+
+    def _create(self, replicas: int) -> None:
+        cli = shutil.which("redis-cli") or pytest.skip("needs redis-cli")
+        hosts = [f"127.0.0.1:{port}" for port in self.ports]
+        create = [cli, "--cluster", "create", *hosts, "--cluster-replicas", str(replicas), "--cluster-yes"]
+        subprocess.run(create, check=True, capture_output=True, timeout=60)
+        for port in self.ports:
+            until(partial(_is_whole, port), "a cluster")
+
+    def client(self) -> Redis:
+        return RedisCluster(host="127.0.0.1", port=self.ports[0])  # type: ignore[return-value]
+
+
+def _is_whole(port: int) -> bool:
+    with Redis(port=port) as client:
+        state = client.execute_command("CLUSTER INFO")
+    return bool(state["cluster_state"] == "ok" and state["cluster_slots_ok"] == "16384")
+
+
+class LocalSentinel(_Servers):
+    """A master with a replica, and three Sentinels that watch it."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self.master, self.replica, *self.sentinels = free_ports(5)
+        self.start(self.master, "--appendonly", "yes", *_AT_ONCE)
+        self.start(self.replica, "--appendonly", "yes", "--replicaof", f"127.0.0.1 {self.master}")
+        for port in self.sentinels:
+            folder = data / str(port)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "redis.conf").write_text(
+                f"sentinel monitor vault 127.0.0.1 {self.master} 2\n"
+                f"sentinel down-after-milliseconds vault {_NODE_TIMEOUT_MS}\n"
+                "sentinel failover-timeout vault 10000\n"
+            )
+            self.start(port, mode="--sentinel")
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
+        self.url = f"redis+sentinel://{hosts}/vault/0"
+        until(self._watched, "three Sentinels that know each other and the replica")
+
+    def _watched(self) -> bool:
+        with Redis(port=self.sentinels[0]) as sentinel:
+            (state,) = sentinel.sentinel_masters().values()
+            known = state["num-other-sentinels"] == 2 and state["num-slaves"] == 1
+        with Redis(port=self.master) as master:
+            # Before its first copy is whole, a replica loses more than the last moment.
+            replica = master.info("replication").get("slave0", {})
+        return bool(known and replica.get("state") == "online")
+
+    def client(self) -> Redis:
+        return Redis(port=self.master)
+
+
+def close(client: Redis) -> None:
+    """With all that it opened for itself."""
+    if isinstance(client, Cluster):
+        client.close()
+        return
+    client.connection_pool.disconnect()
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager else ():
+        sentinel.close()
+
+
+TOPOLOGIES: dict[str, Callable[[Path], RedisServer]] = {
+    "single": Single,
+    "cluster": LocalCluster,
+    "sentinel": LocalSentinel,
+}

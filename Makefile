@@ -5,16 +5,20 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly lint format bench lock clean
+.PHONY: help run test topologies nightly lint format bench lock clean
 
 help: ## This list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 run: $(INSTALLED) ## Run everything here: a Redis, a Velt sandbox, the resolver (Ctrl-C ends it all)
 	@exec $(BIN)/resolver dev
 
 test: $(INSTALLED) ## Run the tests
 	@$(BIN)/pytest
+
+topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
+	@REDIS_TOPOLOGY=cluster $(BIN)/pytest tests/vault tests/outbox tests/notifications tests/limits tests/privacy
+	@REDIS_TOPOLOGY=sentinel $(BIN)/pytest tests/vault tests/outbox tests/notifications tests/limits tests/privacy
 
 nightly: $(INSTALLED) ## Run the generated tests with tens of thousands of examples
 	@$(BIN)/pytest -m fuzz --hypothesis-profile=nightly --hypothesis-show-statistics --timeout=7200

@@ -1,19 +1,27 @@
 """gunicorn's settings: `resolver serve`, `resolver dev` and `deploy/gunicorn.conf.py` all read this module.
 
 Threads, because a request mostly waits for Redis or Velt. Keep-alive outlasts a balancer's idle timeout
-(60 s usually): the other way round, the balancer reuses a connection that is just being closed.
+(60 s usually): the other way round, the balancer reuses a connection that is just being closed. TERM drains
+first; INT stops at once.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+from gunicorn.workers.gthread import ThreadWorker
+
+from resolver import draining
 from resolver.services import THREADS
+from resolver.settings import DRAIN_SECONDS
 
 bind = os.environ.get("RESOLVER_BIND", "").strip() or "127.0.0.1:8080"
 workers = int(os.environ.get("WEB_CONCURRENCY", "").strip() or os.cpu_count() or 1)
-worker_class = "gthread"
+worker_class = "resolver.serving.PoliteWorker"
 threads = THREADS
 keepalive = 75
 timeout = 30
@@ -32,3 +40,54 @@ limit_request_field_size = 12 * 1024
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+class PoliteWorker(ThreadWorker):  # type: ignore[misc]
+    """gthread, but what stops accepting stops listening too. Otherwise the kernel goes on taking connections
+    for as long as the last request lasts, and resets them all in the end."""
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if self.alive or enabled:
+            return
+        for listener in self.sockets:
+            while self._accepts(listener):
+                pass  # who is in the queue already is served
+            listener.close()
+
+    def _accepts(self, listener: Any) -> bool:
+        before = self.nr_conns
+        self.accept(listener)
+        return bool(self.nr_conns > before)
+
+
+def _drain_seconds() -> float:
+    try:
+        return float(os.environ.get("RESOLVER_DRAIN_SECONDS", "").strip() or DRAIN_SECONDS)
+    except ValueError:
+        return float(DRAIN_SECONDS)  # the processes refuse to start, and say why
+
+
+def when_ready(_server: Any) -> None:
+    """In the master, once it listens: the first TERM begins to drain, and stops when that is over; a second
+    one stops now."""
+    stop = signal.getsignal(signal.SIGTERM)
+    seconds = _drain_seconds()
+
+    def asked(_number: int, frame: FrameType | None) -> None:
+        if not callable(stop):
+            return
+        if draining.is_under_way() or not seconds:
+            stop(signal.SIGTERM, frame)
+            return
+        draining.begin()
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGALRM, asked)
+
+
+def pre_request(_worker: Any, request: Any) -> None:
+    """As if the client had asked for it: the reply says that its connection ends."""
+    if draining.is_under_way():
+        request.headers.append(("CONNECTION", "close"))

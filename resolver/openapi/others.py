@@ -98,8 +98,8 @@ def ops() -> JSON:
     alive = _get("livez", "Is this process alive?", closed(status={"const": "ok"}))
     states: JSON = {"enum": ["ok", "down", "foreign", "restored"]}
     ready = _get("readyz", "May it get traffic?", closed(status={"const": "ok"}, redis=states))
-    starting = closed(status={"const": "starting"}, redis=states)
-    ready["responses"]["503"] = reply("Redis wasn't reached yet.", starting)
+    not_now = closed(status={"enum": ["starting", "draining"]}, redis=states)
+    ready["responses"]["503"] = reply("Redis wasn't reached yet, or it is about to stop.", not_now)
     return {"/livez": {"get": alive}, "/readyz": {"get": ready}}
 
 

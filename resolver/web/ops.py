@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from resolver import draining
 from resolver.errors import Unavailable, VaultForeign, VaultRestored
 from resolver.services import Services
 from resolver.web.errors import json_reply
@@ -19,12 +20,16 @@ def blueprint(services: Services) -> Blueprint:
 
     @ops.get("/readyz", provide_automatic_options=False)
     def readyz() -> Response:
-        """Red only until Redis was reached once: an outage that every instance shares must not make an
-        orchestrator pull them all, since a balancer's own 503 has neither CORS headers nor our shape."""
+        """Red only until Redis was reached once, and while it drains: an outage that every instance shares
+        must not make an orchestrator pull them all, since a balancer's own 503 has neither CORS headers nor
+        our shape."""
         nonlocal reached
         redis = _redis_state(services)
         reached = reached or redis == "ok"
-        status, http = ("ok", 200) if reached else ("starting", 503)
+        if draining.is_under_way():
+            status, http = "draining", 503
+        else:
+            status, http = ("ok", 200) if reached else ("starting", 503)
         return json_reply({"status": status, "redis": redis}, http)
 
     return ops

@@ -1,0 +1,210 @@
+"""The balancers of `deploy/`, as they are shipped, in front of two real instances on loopback."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import urllib3
+
+from resolver.cli.children import start_child, stop_child
+from tests.servers import authority
+from tests.support import BACKEND, notification
+from tests.system.conftest import RESOLVER, free_ports, plain_environment, wait_until_ready
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TOKEN_PATH = "/api/velt/token"
+GET = "/api/velt/notifications/get"
+
+
+class Instance:
+    """One `resolver serve` on a port of its own, which can be stopped and started again."""
+
+    def __init__(self, environment: Mapping[str, str], port: int, log: Path) -> None:
+        self._env = plain_environment({**environment, "RESOLVER_BIND": f"127.0.0.1:{port}"})
+        self.url, self._log = f"http://127.0.0.1:{port}", log
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self.process = start_child([*RESOLVER, "serve"], env=self._env, stdout=output, stderr=output)
+        wait_until_ready(f"{self.url}/readyz", self.process, self._log)
+
+    def restart(self) -> None:
+        """As a rolling update does it: TERM, the end, a new one."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(30) == 0
+        self.start()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+
+@dataclass
+class Balanced:
+    inside: str
+    """Where backends call."""
+    internet: str
+    ca: Path
+    instances: list[Instance]
+    log: Path
+
+    def pool(self) -> urllib3.PoolManager:
+        context = ssl.create_default_context(cafile=str(self.ca))
+        # Nothing is tried again: whatever fails is counted.
+        return urllib3.PoolManager(retries=False, timeout=15, maxsize=4, ssl_context=context)
+
+
+def nginx(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) -> list[str]:
+    """The shipped file, with this machine's ports and paths."""
+    changes = {
+        "server 127.0.0.1:8081": f"server 127.0.0.1:{ports['one']}",
+        "server 127.0.0.1:8082": f"server 127.0.0.1:{ports['two']}",
+        "listen 443 ssl": f"listen 127.0.0.1:{ports['internet']} ssl",
+        "listen 8443 ssl": f"listen 127.0.0.1:{ports['inside']} ssl",
+        "/etc/nginx/tls/resolver.crt": str(certificate),
+        "/etc/nginx/tls/resolver.key": str(key),
+        "/run/nginx.pid": str(folder / "nginx.pid"),
+        "/dev/stdout": str(folder / "access.log"),
+    }
+    config = changed((DEPLOY / "nginx/nginx.conf").read_text(), changes)
+    (folder / "nginx.conf").write_text(config)
+    return [_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+
+
+def haproxy(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) -> list[str]:
+    (folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+    changes = {
+        "127.0.0.1:8081": f"127.0.0.1:{ports['one']}",
+        "127.0.0.1:8082": f"127.0.0.1:{ports['two']}",
+        "bind :443 ssl": f"bind 127.0.0.1:{ports['internet']} ssl",
+        "bind :8443 ssl": f"bind 127.0.0.1:{ports['inside']} ssl",
+        "/etc/haproxy/tls/resolver.pem": str(folder / "both.pem"),
+        "/etc/haproxy/errors": str(DEPLOY / "haproxy/errors"),
+    }
+    config = changed((DEPLOY / "haproxy/haproxy.cfg").read_text(), changes)
+    (folder / "haproxy.cfg").write_text(config)
+    return [_program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def changed(text: str, changes: Mapping[str, str]) -> str:
+    for shipped, here in changes.items():
+        assert shipped in text, f"{shipped} is not in the shipped file any more"
+        text = text.replace(shipped, here)
+    return text
+
+
+def _program(name: str) -> str:
+    if found := shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin"):
+        return found
+    pytest.skip(f"needs {name}")
+
+
+Balancer = Callable[[Path, Mapping[str, int], Path, Path], list[str]]
+
+
+@contextmanager
+def balanced(balancer: Balancer, environment: Mapping[str, str], folder: Path) -> Iterator[Balanced]:
+    """Two instances, and this balancer in front of them."""
+    numbers = free_ports(4)
+    ports = dict(zip(("one", "two", "internet", "inside"), numbers, strict=True))
+    certified = authority(folder)
+    command = balancer(folder, ports, certified.certificate, certified.key)
+    settings = {"WEB_CONCURRENCY": "1", "RESOLVER_TRUSTED_PROXIES": "1", **environment}
+    with ExitStack() as stack:
+        instances = []
+        for name in ("one", "two"):
+            instances.append(Instance(settings, ports[name], folder / f"{name}.log"))
+            stack.callback(lambda instance: stop_child(instance.process), instances[-1])
+        log = folder / "balancer.log"
+        with log.open("wb") as output:
+            process = start_child(command, stdout=output, stderr=output)
+        stack.callback(stop_child, process)
+        inside, internet = (f"https://127.0.0.1:{ports[door]}" for door in ("inside", "internet"))
+        found = Balanced(inside, internet, certified.ca, instances, log)
+        _wait(found, process)
+        yield found
+
+
+def _wait(found: Balanced, process: subprocess.Popen[bytes]) -> None:
+    pool, give_up = found.pool(), time.monotonic() + 20
+    while time.monotonic() < give_up:
+        assert process.poll() is None, found.log.read_text()
+        try:
+            if pool.request("GET", f"{found.inside}/readyz").status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError(found.log.read_text())
+
+
+@dataclass
+class Traffic:
+    """Backends that add and browsers that read, on connections that are used again and on idle ones."""
+
+    balanced: Balanced
+    clients: int = 3
+    outcomes: Counter[str] = field(default_factory=Counter)
+    added: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Traffic:
+        self._stop, self._ids = threading.Event(), count()
+        work = [self._adds, self._reads, self._idles][: self.clients]
+        self._threads = [threading.Thread(target=each) for each in work]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def failures(self) -> dict[str, int]:
+        return {what: number for what, number in self.outcomes.items() if not what.startswith("200")}
+
+    def _adds(self) -> None:
+        pool = self.balanced.pool()
+        while not self._stop.is_set():
+            id_ = f"n-{next(self._ids)}"
+            data = {"data": notification(notificationId=id_)}
+            if self.send(pool, self.balanced.inside, "/v2/notifications/add", data) == 200:
+                self.added.append(id_)
+
+    def _reads(self) -> None:
+        self._read_every(0.0)
+
+    def _idles(self) -> None:
+        """Often enough idle for an instance to have gone in between."""
+        self._read_every(0.7)
+
+    def _read_every(self, seconds: float) -> None:
+        pool = self.balanced.pool()
+        body = {"organizationId": "acme", "notificationIds": ["n-0"]}
+        while not self._stop.wait(seconds):
+            self.send(pool, self.balanced.internet, GET, body)
+
+    def send(self, pool: urllib3.PoolManager, url: str, path: str, body: Any) -> int:
+        headers = {"content-type": "application/json", **BACKEND}
+        try:
+            reply = pool.request("POST", url + path, body=orjson.dumps(body), headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            self.outcomes[f"{path} {type(error).__name__}"] += 1
+            return 0
+        text = "" if reply.status == 200 else f" {path} {reply.data[:80]!r}"
+        self.outcomes[f"{reply.status}{text}"] += 1
+        return reply.status

@@ -1,0 +1,207 @@
+"""nginx and HAProxy as `deploy/` ships them: restarts that nobody notices, and two doors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+import urllib3
+
+from tests.support import BACKEND, Velt, notification
+from tests.system.balancers import GET, Balanced, Balancer, Traffic, balanced, haproxy, nginx
+from tests.system.load import assert_nothing_is_lost, until
+
+pytestmark = pytest.mark.system
+
+Environment = dict[str, str]
+BALANCERS = pytest.mark.parametrize("balancer", [nginx, haproxy])
+
+
+@pytest.fixture
+def environment(resolver_environment: Environment) -> Environment:
+    return {**resolver_environment, "RESOLVER_DRAIN_SECONDS": "2", "RESOLVER_LOG_LEVEL": "info"}
+
+
+def children(process: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def web_processes(found: Balanced, number: int) -> list[int]:
+    """The gunicorn workers of an instance: those that serve."""
+    masters = [
+        pid
+        for pid in children(found.instances[number].process.pid)
+        if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return [pid for master in masters for pid in children(master)]
+
+
+def restart_in_turn(found: Balanced, times: int) -> None:
+    for number in range(times):
+        found.instances[number % 2].restart()
+        time.sleep(1.2)  # until whoever looks at readiness has seen that it is back
+
+
+def reload_in_turn(found: Balanced, times: int) -> None:
+    for number in range(times):
+        before = web_processes(found, number % 2)
+        found.instances[number % 2].process.send_signal(signal.SIGHUP)
+        until(lambda n=number, old=before: set(web_processes(found, n % 2)).isdisjoint(old), 15)  # type: ignore[misc]
+
+
+def kill_one(found: Balanced) -> None:
+    (victim,) = web_processes(found, 0)
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: web_processes(found, 0) not in ([], [victim]), 10)
+
+
+@BALANCERS
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=[pytest.mark.heavy, pytest.mark.timeout(400)])])
+def test_restarts_and_reloads_are_noticed_by_nobody(
+    balancer: Balancer, times: int, environment: Environment, velt: Velt, tmp_path: Path
+) -> None:
+    with balanced(balancer, environment, tmp_path) as found:
+        with Traffic(found) as traffic:
+            restart_in_turn(found, times)
+            reload_in_turn(found, times)
+            time.sleep(1)
+        assert traffic.failures() == {}
+        assert sum(traffic.outcomes.values()) > 100
+        until(lambda: set(traffic.added) <= {item["id"] for item in velt.inbox("ben")}, 20)
+        assert_nothing_is_lost(found.instances[0].url, velt, traffic.added)
+
+
+@BALANCERS
+def test_a_killed_process_costs_at_most_what_it_had_in_its_hands(
+    balancer: Balancer, environment: Environment, velt: Velt, tmp_path: Path
+) -> None:
+    with balanced(balancer, environment, tmp_path) as found:
+        with Traffic(found) as traffic:
+            time.sleep(2)
+            kill_one(found)
+            time.sleep(2)
+        assert sum(traffic.failures().values()) <= traffic.clients, traffic.failures()
+        until(lambda: set(traffic.added) <= {item["id"] for item in velt.inbox("ben")}, 20)
+        assert_nothing_is_lost(found.instances[1].url, velt, traffic.added)
+
+
+@BALANCERS
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_after_a_minute_of_silence_no_connection_turns_out_to_be_dead(
+    balancer: Balancer, environment: Environment, tmp_path: Path
+) -> None:
+    with balanced(balancer, {**environment, "RESOLVER_LOG_LEVEL": "error"}, tmp_path) as found:
+        traffic, pool = Traffic(found), found.pool()
+        body = {"organizationId": "acme", "notificationIds": ["n-0"]}
+        for _ in range(50):
+            traffic.send(pool, found.internet, GET, body)
+        time.sleep(60)
+        for _ in range(10_000):
+            traffic.send(pool, found.internet, GET, body)
+        assert traffic.failures() == {}
+
+
+def call(
+    found: Balanced, url: str, path: str, body: object = None, **headers: str
+) -> urllib3.BaseHTTPResponse:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body or {})
+    wanted = {"content-type": "application/json", **BACKEND, **headers}
+    return found.pool().request("POST", url + path, body=raw, headers=wanted)
+
+
+def refuses_a_body_that_is_too_large(found: Balanced) -> bool:
+    """By 413, or by closing while it is still being sent, which a caller sees instead."""
+    try:
+        return call(found, found.internet, GET, b'{"x":"' + b"x" * 2**20 + b'"}').status == 413
+    except urllib3.exceptions.HTTPError:
+        return True
+
+
+@BALANCERS
+def test_the_internet_gets_the_callbacks_and_nothing_else(
+    balancer: Balancer, environment: Environment, tmp_path: Path
+) -> None:
+    privacy = "privacy-token-for-tests-0123456789abcdef"
+    settings = {**environment, "RESOLVER_PRIVACY_TOKENS": f"dpo:{privacy}", "RESOLVER_RATE_LIMIT": "5/hour"}
+    with balanced(balancer, settings, tmp_path) as found:
+        added = call(found, found.inside, "/v2/notifications/add", {"data": notification()})
+        assert added.status == 200
+        read = call(found, found.internet, GET, {"organizationId": "acme", "notificationIds": ["n-1"]})
+        assert (read.status, "n-1" in read.json()["data"]) == (200, True)
+        for path in (
+            "/v2/notifications/add",
+            "/api/velt/token",
+            "/privacy/export",
+            "/privacy/erase",
+            "/metrics",
+            "/readyz",
+            "/livez",
+            "/openapi.json",
+            "/api/velt/notifications/get/",
+            "/api/velt/notifications/../token",
+            "//v2/notifications/add",
+            "/api/velt/notifications/get%2f..%2f..%2ftoken",
+        ):
+            assert call(found, found.internet, path, {"data": notification()}).status in (400, 404), path
+        assert refuses_a_body_that_is_too_large(found)
+        exported = call(
+            found, found.inside, "/privacy/export", {"userIds": ["ben"]}, authorization=f"Bearer {privacy}"
+        )
+        assert b'"complete":true' in exported.data
+
+
+@BALANCERS
+def test_what_a_caller_says_of_its_own_address_counts_for_nothing(
+    balancer: Balancer, environment: Environment, tmp_path: Path
+) -> None:
+    trail = tmp_path / "audit.log"
+    settings = {**environment, "RESOLVER_RATE_LIMIT": "5/hour", "RESOLVER_AUDIT_LOG": str(trail)}
+    with balanced(balancer, settings, tmp_path) as found:
+        statuses = [
+            call(
+                found,
+                found.internet,
+                GET,
+                **{
+                    "x-velt-auth-token": "wrong",
+                    "x-forwarded-for": f"203.0.113.{number}",
+                    "forwarded": f"for=203.0.113.{number}",
+                },
+            ).status
+            for number in range(14)
+        ]
+        # Each of two processes counts for itself.
+        assert 429 in statuses, "a new address each time would never be counted"
+        lines = [orjson.loads(line) for line in trail.read_bytes().splitlines()]
+        addresses = {line["who"]["id"] for line in lines if line.get("who", {}).get("kind") == "unknown"}
+        assert addresses == {"127.0.0.1"}
+        assert "203.0.113" not in found.instances[0].log + found.instances[1].log + trail.read_text()
+
+
+@BALANCERS
+def test_a_well_formed_request_id_goes_all_the_way_and_another_is_replaced(
+    balancer: Balancer, environment: Environment, tmp_path: Path
+) -> None:
+    with balanced(balancer, environment, tmp_path) as found:
+        good = call(found, found.inside, GET, {}, **{"x-request-id": "abcdefgh-1234"})
+        assert good.headers["x-request-id"] == "abcdefgh-1234"
+        bad = call(found, found.inside, GET, {}, **{"x-request-id": "bad id; drop"})
+        assert len(bad.headers["x-request-id"]) >= 8
+        assert "drop" not in bad.headers["x-request-id"]
+
+
+@BALANCERS
+def test_with_no_instance_left_the_answer_has_the_surfaces_shape(
+    balancer: Balancer, environment: Environment, tmp_path: Path
+) -> None:
+    with balanced(balancer, {**environment, "RESOLVER_DRAIN_SECONDS": "0"}, tmp_path) as found:
+        for instance in found.instances:
+            instance.process.send_signal(signal.SIGTERM)
+            assert instance.process.wait(30) == 0
+        reply = call(found, found.internet, GET, {})
+        assert (reply.status, reply.json()["success"]) == (503, False)

@@ -24,8 +24,9 @@ from resolver.settings import Settings, load
 
 JSON = dict[str, Any]
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
-_VELT_SECONDS = 20.0
 _LOOK_SECONDS = 0.2
+_PATIENT_SECONDS = 20.0
+"""With Velt, or another process at work on it, when nothing changes."""
 
 
 @click.group()
@@ -107,19 +108,22 @@ def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
     """By this process, or by a worker that was quicker; then Velt is waited for, not for ever."""
     with trail_of(settings, stores) as trail:
         eraser = build_eraser(settings, stores, trail)
-        erasures, until = Erasures(stores.orders), 0.0
+        erasures, changed = Erasures(stores.orders), time.monotonic()
+        before: JSON = {}
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
             bar = progress.add_task("Erasing", total=None)
             while True:
-                for at in eraser.advance_by_id(order.id):
+                for at in eraser.advance(order.id):
                     progress.update(bar, total=at.of, completed=at.looked, description=_doing(at))
                 found = erasures.find(order.id)
                 if found is None or found["status"] == Phase.DONE:
                     break
-                if found["status"] == Phase.TELLING:
-                    until = until or time.monotonic() + _VELT_SECONDS
-                    if time.monotonic() > until or not stores.outbox.is_worked():
-                        break
+                if found["status"] == Phase.TELLING and not stores.outbox.is_worked():
+                    break
+                if found != before:
+                    before, changed = found, time.monotonic()
+                if time.monotonic() - changed > _PATIENT_SECONDS:
+                    break
                 time.sleep(_LOOK_SECONDS)
         stores.orders.let_go(eraser.me)
     if found is None:
@@ -163,6 +167,8 @@ def _tell(found: JSON) -> None:
             "certificate.",
             err=True,
         )
+    else:
+        click.echo("It is not done yet: a worker goes on with it.", err=True)
 
 
 @privacy.command("export")

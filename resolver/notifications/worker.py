@@ -22,6 +22,7 @@ from resolver.notifications.telling import CREDENTIALS, Telling, Unreached
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import Claimed, Outbox
 from resolver.vault.keyspace import Line
+from resolver.velt.client import FINAL
 
 SWEEP_SECONDS = 2.0
 VELT_SECONDS = 5.0
@@ -29,8 +30,6 @@ MOST_UNFINISHED = 5
 """Claims in a row that came to no outcome: whatever the command does to its workers, it is given up."""
 SUSPICIOUS = 2
 """After so many it runs alone, so that it takes nobody with it."""
-# Velt's words that trying again doesn't change. Any other may come from something between us and Velt.
-FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "ALREADY_EXISTS"})
 _PAUSE_SECONDS = 0.5
 _BEAT_SECONDS = 3.0
 _UNREACHED_DELAY_MS = 500

@@ -31,6 +31,8 @@ class Fate(StrEnum):
     """The person was cut out of it."""
     CUT_AND_TOLD = "cut and told"
     """Out of its audience too, which Velt is to hear."""
+    TOLD = "told"
+    """No record any more, but a command was waiting."""
 
 
 class Doomed(NamedTuple):
@@ -56,9 +58,26 @@ class Erase:
                 self._write(doomed, order)
             yield len(batch)
 
-    def commands(self, order: Order) -> int:
-        """Those that wait, and those that were given up: how many told of the person."""
-        return self.rewriting(lambda command: _command_without(command, order))
+    def commands(self, order: Order, announce: Callable[[Command], None], told: Callable[[str], None]) -> int:
+        """Those that wait, and those that were given up: how many told of the person. `told` hears of which
+        records, there or not, Velt must still hear that they are gone."""
+
+        def changed(command: Command) -> Command:
+            instead = _command_without(command, order)
+            if instead is not command:
+                announce(command)
+                if instead.kind is not command.kind:
+                    told(self._removed_behind(command))
+            return instead
+
+        return self.rewriting(changed)
+
+    def _removed_behind(self, command: Command) -> str:
+        """Somebody may be telling Velt of it this very moment, and takes out of the line whatever stands
+        there then: so the removal waits behind it, too."""
+        organization = str(command.data.get("organizationId", ""))
+        removal = Entry(_removal(organization, command.notification))
+        return self.vault.line_up(organization, command.notification, removal).key_name
 
     def _write(self, doomed: Sequence[Doomed], order: Order) -> None:
         done = self.vault.replace_all([(item.held, item.changed) for item in doomed])

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from resolver.audit.chain import Link
 from resolver.audit.event import Actor, Event
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
+from resolver.command import Command
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
 from resolver.outbox.queue import Outbox
@@ -30,7 +32,7 @@ from resolver.privacy.order import Order, Phase, VeltJob
 from resolver.vault.keyspace import line_of
 from resolver.vault.orders import Orders
 from resolver.vault.restored import Certificates
-from resolver.velt.client import VeltClient
+from resolver.velt.client import FINAL, VeltClient
 
 JSON = dict[str, Any]
 _HOLD_SECONDS = 20.0
@@ -62,35 +64,32 @@ class Eraser:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; what is under way then goes on elsewhere, or later."""
         while not stop.wait(_LOOK_SECONDS):
-            try:
+            with _only_logged():
                 self.round(stop.is_set)
-            except Unavailable as error:
-                _log.warning("erasures_wait", reason=getattr(error, "reason", type(error).__name__))
-            except Exception as error:  # noqa: BLE001 - one erasure's trouble must not end the others
-                _log.error("erasure_failed", type=type(error).__name__)
 
     def round(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Some work on each that is under way, the oldest first."""
-        for state in sorted(self.orders.under_way().values(), key=lambda state: str(state["asked"])):
-            for _ in self.advance(Order.from_state(state)):
-                if is_over():
-                    self.orders.let_go(self.me)
-                    return
-        self.orders.let_go(self.me)
+        """Some work on each that is under way, the oldest first. One's trouble is not the others'."""
+        under_way = self.orders.under_way()
+        try:
+            for id_ in sorted(under_way, key=lambda name: str(under_way[name]["asked"])):
+                with _only_logged():
+                    for _ in self.advance(id_):
+                        if is_over():
+                            return
+        finally:
+            self.orders.let_go(self.me)
 
-    def advance(self, order: Order) -> Iterator[Order]:
+    def advance(self, id_: str) -> Iterator[Order]:
         """As far as it goes now, told after each step; nothing while another process is at it."""
-        if not self._held():
+        # Read once it is ours: what was read before that may have been done by somebody else since.
+        if not self._held() or (state := self.orders.read(id_)) is None:
             return
+        order = Order.from_state(state)
         if order.phase in (Phase.WAITING, Phase.ERASING):
-            for order in self._erase(order):  # noqa: B020, PLR1704 - the same one, further on
+            for order in self._erase(order):  # noqa: B020 - the same one, further on
                 yield order
         if order.phase is Phase.TELLING:
             yield self._told(order)
-
-    def advance_by_id(self, id_: str) -> Iterator[Order]:
-        if state := self.orders.read(id_):
-            yield from self.advance(Order.from_state(state))
 
     def again(self, order: Order) -> Iterator[Order]:
         """What was certified already, after a backup was restored: to its end, or an error."""
@@ -115,10 +114,9 @@ class Eraser:
             yield order
             if not self._held():
                 return
-        commands = order.commands + self.erase.commands(order)
+        order = self._out_of_commands(order)
         unreadable = self.erase.vault.unreadable - unreadable
-        jobs = _jobs(order)
-        order = order.now(phase=Phase.TELLING, commands=commands, unreadable=unreadable, jobs=jobs)
+        order = order.now(phase=Phase.TELLING, unreadable=unreadable, jobs=_jobs(order))
         self._save(order)
         yield order
 
@@ -132,6 +130,17 @@ class Eraser:
             self._record("erase", order, organization=organization, ids=ids)
         self.orders.touch(order.id, {item.held.key_name: item.fate.value for item in doomed})
 
+    def _out_of_commands(self, order: Order) -> Order:
+        def announce(command: Command) -> None:
+            organization = str(command.data.get("organizationId", ""))
+            self._record("erase", order, organization=organization, ids=[command.notification])
+            self._held()
+
+        def told(name: str) -> None:
+            self.orders.touch_if_new(order.id, name, Fate.TOLD.value)
+
+        return order.now(commands=order.commands + self.erase.commands(order, announce, told))
+
     def _told(self, order: Order) -> Order:
         order = self._ask_velt(order)
         if time.monotonic() < self._look_again.get(order.id, 0.0) or not all(j.ended for j in order.jobs):
@@ -143,15 +152,23 @@ class Eraser:
             cost = time.monotonic() - started
             self._look_again[order.id] = time.monotonic() + max(_LOOK_SECONDS, cost * _LOOKING_SHARE)
             return order
+        # Whoever was at work on a command while the others were changed may have put it back since.
+        swept = self._out_of_commands(order)
+        if swept.commands != order.commands:
+            self._save(swept)
+            return swept
         return self._certify(order, Outcome(counts(order, touched), self._velts_outcome(order, told)))
 
     def _certify(self, order: Order, outcome: Outcome) -> Order:
         """Where the restored database would look first, then where it is asked for."""
+        if not self._held() or self.orders.read(order.id) is None:
+            return order  # it took so long that somebody else went on with it
         head = self._record("erased", order, counts=outcome.counts)
         body = certificate(order, outcome, head, self.blinded, self.signer.public_key)
         text = signed(body, self.signer)
+        self.orders.know(order.id)
         if self.certificates:
-            self.certificates.keep(order.id, text)
+            text = self.certificates.keep(order.id, text)
         self.orders.close(order.id, text)
         self._look_again.pop(order.id, None)
         return order.now(phase=Phase.DONE)
@@ -173,18 +190,28 @@ class Eraser:
         return order
 
     def _further(self, job: VeltJob, order: Order) -> VeltJob:
+        self._look_again[order.id] = time.monotonic() + _LOOK_SECONDS * _LOOKING_SHARE
         try:
-            if not job.job:
-                self.orders.hold(self.me, _VELT_STARTS_SECONDS + _HOLD_SECONDS)
-                until = Deadline.after(_VELT_STARTS_SECONDS)
-                return replace(job, job=self.velt.delete_user_data(job.users, order.organizations, until))
-            if self.velt.is_user_data_deleted(job.job, Deadline.after(_VELT_ANSWERS_SECONDS)):
-                return replace(job, ended="completed")
+            further = self._asked(job, order)
         except VeltRefused as refusal:
-            return replace(job, ended=refusal.status[:40])
+            # Too many requests, or a credential that is mended in an hour, is no answer to what was asked.
+            if refusal.status not in FINAL:
+                _log.error("velt_refuses_an_erasure", status=refusal.status[:40])
+                return job
+            further = replace(job, ended=refusal.status[:40])
         finally:
             self._held()
-        self._look_again[order.id] = time.monotonic() + _LOOK_SECONDS * _LOOKING_SHARE
+        if further is not job:
+            del self._look_again[order.id]
+        return further
+
+    def _asked(self, job: VeltJob, order: Order) -> VeltJob:
+        if not job.job:
+            self.orders.hold(self.me, _VELT_STARTS_SECONDS + _HOLD_SECONDS)
+            until = Deadline.after(_VELT_STARTS_SECONDS)
+            return replace(job, job=self.velt.delete_user_data(job.users, order.organizations, until))
+        if self.velt.is_user_data_deleted(job.job, Deadline.after(_VELT_ANSWERS_SECONDS)):
+            return replace(job, ended="completed")
         return job
 
     def _record(self, action: str, order: Order, **more: Any) -> Link:
@@ -193,10 +220,20 @@ class Eraser:
         return self.trail.record(Event(Actor("ops", order.by), "privacy", action, "ok", more=told, **named))
 
     def _save(self, order: Order) -> None:
-        self.orders.save(order.id, order.state())
+        self.orders.save(order.id, order.state(), self.me)
 
     def _held(self) -> bool:
         return self.orders.hold(self.me, _HOLD_SECONDS)
+
+
+@contextmanager
+def _only_logged() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        _log.warning("erasures_wait", reason=getattr(error, "reason", type(error).__name__))
+    except Exception as error:  # noqa: BLE001 - one erasure's trouble must not end the others
+        _log.error("erasure_failed", type=type(error).__name__)
 
 
 def _jobs(order: Order) -> tuple[VeltJob, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
-from redis import ConnectionError, Redis  # noqa: A004 - Redis's own
+from redis import ConnectionError, Redis, RedisError  # noqa: A004 - Redis's own
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 
@@ -83,6 +84,7 @@ def holder(redis: Redis, name: str) -> Redis:
 def let_go_of_connections(redis: Redis) -> None:
     """Those that nobody uses now: they lead to what is no master any more."""
     if isinstance(redis, Cluster):
-        redis.connected().nodes_manager.initialize()
+        with suppress(RedisError, RedisClusterException):  # looked for again at the next use
+            redis.connected().nodes_manager.initialize()
     else:
         redis.connection_pool.disconnect(inuse_connections=False)

@@ -13,7 +13,7 @@ from types import TracebackType
 from redis import ConnectionError as RedisConnectionError
 from redis import ReadOnlyError, Redis, RedisError
 from redis import TimeoutError as RedisTimeoutError
-from redis.exceptions import MovedError
+from redis.exceptions import MovedError, RedisClusterException
 
 from resolver.deadline import CURRENT
 from resolver.errors import VaultUnavailable
@@ -22,6 +22,9 @@ from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.restored import Certificates
+
+# What a cluster's client raises for a part that nobody serves is no relative of the others.
+_FAILURES = (RedisError, RedisClusterException)
 
 
 class Guard:
@@ -41,18 +44,18 @@ class Guard:
             self._fingerprint.check()
             if self._certificates:
                 self._certificates.check(self._redis)
-        except RedisError as error:
+        except _FAILURES as error:
             raise self._judged(error) from error
 
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if isinstance(error, RedisError):
+        if isinstance(error, _FAILURES):
             raise self._judged(error) from error
         if error is None:
             self._patience.answered()
 
-    def _judged(self, error: RedisError) -> VaultUnavailable:
+    def _judged(self, error: Exception) -> VaultUnavailable:
         if isinstance(error, RedisTimeoutError | RedisConnectionError):
             self._patience.failed()
         else:

@@ -12,9 +12,9 @@ import orjson
 import structlog
 from redis import Redis
 
-from resolver.errors import Unreadable
+from resolver.errors import Unreadable, VaultUnavailable
 from resolver.vault.envelope import Envelope, key_id_of
-from resolver.vault.guard import Guard
+from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import CERTIFICATES, ORDERS, ORDERS_HELD, ORDERS_KNOWN, line_of, touched_by
 
 JSON = dict[str, Any]
@@ -25,40 +25,47 @@ _AT_ONCE = 1000
 class Orders:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
         self._redis, self._guard, self._envelope = redis, guard, envelope
+        self._hold, self._let_go, self._save, self._reseal, self._close = (
+            redis.register_script(read_script("resolver.vault", name))
+            for name in ("hold", "let_go", "save_order", "reseal_order", "close_order")
+        )
 
     def file(self, order: str, state: JSON) -> None:
-        """From here on it is known: a database that doesn't know it is an older one."""
         with self._guard:
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.hset(ORDERS, order, self._sealed(order, state))
-            pipeline.sadd(ORDERS_KNOWN, order)
-            pipeline.execute()
+            self._redis.hset(ORDERS, order, self._sealed(order, state))
 
-    def save(self, order: str, state: JSON) -> None:
-        """Unless it was closed meanwhile."""
+    def know(self, order: str) -> None:
+        """Its people are gone here: a database that doesn't know it is older than that. Not said sooner, or a
+        backup that was taken while they were still here would say it too."""
         with self._guard:
-            if self._redis.hexists(ORDERS, order):
-                self._redis.hset(ORDERS, order, self._sealed(order, state))
+            self._redis.sadd(ORDERS_KNOWN, order)
+
+    def save(self, order: str, state: JSON, who: str) -> None:
+        """Unless it was closed meanwhile. Only for whoever holds the right to work on it."""
+        with self._guard:
+            saved = self._save(keys=[ORDERS, ORDERS_HELD], args=[order, self._sealed(order, state), who])
+        if saved < 0:
+            raise VaultUnavailable("another process is at work on erasures")
 
     def under_way(self) -> dict[str, JSON]:
-        with self._guard:
-            found = cast(dict[bytes, bytes], self._redis.hgetall(ORDERS))
-        opened = ((name.decode(), self._opened(name.decode(), sealed)) for name, sealed in found.items())
+        """Those that open. One that doesn't must not end the others; `read` says so."""
+        opened = ((name, self._opened(name, sealed)) for name, sealed in self._all().items())
         return {name: state for name, state in opened if state is not None}
 
     def read(self, order: str) -> JSON | None:
         with self._guard:
             sealed = cast(bytes | None, self._redis.hget(ORDERS, order))
-        return self._opened(order, sealed) if sealed else None
+        if not sealed:
+            return None
+        if (state := self._opened(order, sealed)) is None:
+            # Somebody asked for it, and it isn't done: that must not look like "never heard of".
+            raise VaultUnavailable("an erasure does not open with these keys")
+        return state
 
     def close(self, order: str, certificate: bytes) -> None:
+        names = [CERTIFICATES, ORDERS_KNOWN, ORDERS, touched_by(order)]
         with self._guard:
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.hset(CERTIFICATES, order, certificate)
-            pipeline.sadd(ORDERS_KNOWN, order)
-            pipeline.hdel(ORDERS, order)
-            pipeline.delete(touched_by(order))
-            pipeline.execute()
+            self._close(keys=names, args=[order, certificate])
 
     def certificate(self, order: str) -> bytes | None:
         with self._guard:
@@ -78,16 +85,12 @@ class Orders:
 
     def hold(self, who: str, seconds: float) -> bool:
         """The right to work on orders, one process at a time. Two would do no harm, but everything twice."""
-        milliseconds = int(seconds * 1000)
         with self._guard:
-            if self._redis.get(ORDERS_HELD) == who.encode():
-                return bool(self._redis.pexpire(ORDERS_HELD, milliseconds))
-            return bool(self._redis.set(ORDERS_HELD, who, nx=True, px=milliseconds))
+            return bool(self._hold(keys=[ORDERS_HELD], args=[who, int(seconds * 1000)]))
 
     def let_go(self, who: str) -> None:
         with self._guard:
-            if self._redis.get(ORDERS_HELD) == who.encode():
-                self._redis.delete(ORDERS_HELD)
+            self._let_go(keys=[ORDERS_HELD], args=[who])
 
     def touch(self, order: str, fates: Mapping[str, str]) -> None:
         """Which records it is about to change, and how: so that whoever goes on after a crash counts none
@@ -96,10 +99,21 @@ class Orders:
             with self._guard:
                 self._redis.hset(touched_by(order), items=[part for pair in fates.items() for part in pair])
 
-    def touched(self, order: str) -> dict[str, str]:
+    def touch_if_new(self, order: str, name: str, fate: str) -> None:
         with self._guard:
-            found = cast(dict[bytes, bytes], self._redis.hgetall(touched_by(order)))
-        return {name.decode(): fate.decode() for name, fate in found.items()}
+            self._redis.hsetnx(touched_by(order), name, fate)
+
+    def touched(self, order: str) -> dict[str, str]:
+        """In steps: an organization may have had more than fits into one answer in time."""
+        touched: dict[str, str] = {}
+        cursor = 0
+        while True:
+            with self._guard:
+                answer = self._redis.hscan(touched_by(order), cursor, count=_AT_ONCE)
+            cursor, found = cast(tuple[int, dict[bytes, bytes]], answer)
+            touched.update((name.decode(), fate.decode()) for name, fate in found.items())
+            if not cursor:
+                return touched
 
     def waiting(self, records: list[str]) -> list[str]:
         """Those of which Velt hasn't been told all."""
@@ -124,9 +138,16 @@ class Orders:
             return Counter(key_id_of(sealed) for sealed in cast(list[bytes], self._redis.hvals(ORDERS)))
 
     def reseal(self) -> None:
-        """Under the key that seals now. Whoever works on one writes it anew anyway."""
-        for order, state in self.under_way().items():
-            self.save(order, state)
+        """Under the key that seals now, unless whoever works on one was quicker."""
+        for order, sealed in self._all().items():
+            if state := self._opened(order, sealed):
+                with self._guard:
+                    self._reseal(keys=[ORDERS], args=[order, sealed, self._sealed(order, state)])
+
+    def _all(self) -> dict[str, bytes]:
+        with self._guard:
+            found = cast(dict[bytes, bytes], self._redis.hgetall(ORDERS))
+        return {name.decode(): sealed for name, sealed in found.items()}
 
     def _sealed(self, order: str, state: JSON) -> bytes:
         return self._envelope.seal(touched_by(order), orjson.dumps(state))

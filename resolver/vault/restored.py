@@ -43,9 +43,12 @@ class Certificates:
         known = cast(list[int], redis.smismember(ORDERS_KNOWN, names))
         return [name for name, is_known in zip(names, known, strict=True) if not is_known]
 
-    def keep(self, order: str, certificate: bytes) -> None:
-        """There whole or not at all, and on the disk before anybody is told that it is done."""
+    def keep(self, order: str, certificate: bytes) -> bytes:
+        """There whole or not at all, and on the disk before anybody is told that it is done. The one that
+        counts: a process that was killed after it kept one may have been first."""
         path = self._directory / f"{order}{SUFFIX}"
+        if path.exists():
+            return path.read_bytes()
         beside = path.with_suffix(".part")
         with beside.open("wb") as file:
             file.write(certificate)
@@ -57,6 +60,7 @@ class Certificates:
             os.fsync(directory)
         finally:
             os.close(directory)
+        return certificate
 
     def _names(self) -> list[str]:
         """A directory that can't be read tells nothing, and might hide what it ought to tell."""

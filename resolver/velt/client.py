@@ -34,6 +34,10 @@ _REFUSALS = {
 }
 
 
+# Those that trying again doesn't change. Any other may come from something between us and Velt.
+FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "ALREADY_EXISTS"})
+
+
 class Endpoint(StrEnum):
     ADD = "/v2/notifications/add"
     UPDATE = "/v2/notifications/update"

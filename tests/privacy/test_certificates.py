@@ -19,6 +19,7 @@ from resolver.privacy.eraser import Eraser
 from resolver.services import build_stores
 from resolver.settings import load
 from resolver.vault.keyspace import CERTIFICATES, ORDERS_KNOWN
+from resolver.vault.restored import Certificates
 from tests.erasing import done, filed, order
 from tests.support import Api, key, keys_of
 from tests.system.conftest import RESOLVER, plain_environment
@@ -117,6 +118,25 @@ def restore(redis: Redis, backup: dict[bytes, tuple[bytes, int]]) -> None:
     redis.flushall()
     for name, (dump, left) in backup.items():
         redis.restore(name, left, dump)
+
+
+def test_a_backup_taken_while_it_was_asked_for_is_as_old_as_any_other(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    make_api().add()
+    eraser = make_eraser()
+    filed(eraser, what := order("ben"))
+    backup = saved(redis)
+    done(eraser, resolver_environment, what)
+    restore(redis, backup)
+    served = make_api()
+    assert served.add(notificationId="new").status_code == 503
+
+
+def test_a_certificate_that_is_kept_is_never_overwritten(kept: Path) -> None:
+    certificates = Certificates(str(kept))
+    assert certificates.keep("a" * 32, b"first") == b"first"
+    assert certificates.keep("a" * 32, b"second") == b"first"
 
 
 def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone(

@@ -17,8 +17,10 @@ test: $(INSTALLED) ## Run the tests
 	@$(BIN)/pytest
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
-	@REDIS_TOPOLOGY=cluster $(BIN)/pytest tests/vault tests/outbox tests/notifications tests/limits tests/privacy
-	@REDIS_TOPOLOGY=sentinel $(BIN)/pytest tests/vault tests/outbox tests/notifications tests/limits tests/privacy
+	@for topology in cluster sentinel restricted; do \
+	    REDIS_TOPOLOGY=$$topology $(BIN)/pytest tests/vault tests/outbox tests/notifications tests/limits \
+	        tests/privacy tests/web || exit 1; \
+	done
 
 nightly: $(INSTALLED) ## Run the generated tests with tens of thousands of examples
 	@$(BIN)/pytest -m fuzz --hypothesis-profile=nightly --hypothesis-show-statistics --timeout=7200

@@ -19,7 +19,10 @@ from resolver.cli.local_redis import LocalRedis, find_server
 from resolver.vault.cluster import Cluster
 from tests.system.conftest import free_ports
 
+DEPLOY = Path(__file__).parent.parent / "deploy"
 _NODE_TIMEOUT_MS = 1500
+# So that it is the user's rights that refuse it.
+_DEBUG = ("--enable-debug-command", "yes")
 _AT_ONCE = ("--repl-diskless-sync-delay", "0")
 
 
@@ -158,8 +161,27 @@ def close(client: Redis) -> None:
         sentinel.close()
 
 
+class Restricted(_Servers):
+    """One server, and the user that `deploy/redis/users.acl` lets in."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        (self.port,) = free_ports(1)
+        data.mkdir(parents=True, exist_ok=True)
+        shipped = (DEPLOY / "redis" / "users.acl").read_text()
+        # The tests' own user empties the database between them.
+        users = shipped.replace("user default off", "user default on nopass ~* &* +@all")
+        (data / "users.acl").write_text(users.replace("user resolver on", "user resolver on >test-password"))
+        self.start(self.port, "--appendonly", "yes", "--aclfile", str(data / "users.acl"), *_DEBUG)
+        self.url = f"redis://resolver:test-password@127.0.0.1:{self.port}/0"
+
+    def client(self) -> Redis:
+        return Redis(port=self.port)
+
+
 TOPOLOGIES: dict[str, Callable[[Path], RedisServer]] = {
     "single": Single,
     "cluster": LocalCluster,
     "sentinel": LocalSentinel,
+    "restricted": Restricted,
 }

@@ -19,6 +19,11 @@ def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
 
 
+def is_sound(text: str) -> bool:
+    """Whether it can be encoded: half a character, which JSON and a terminal can spell, can't be."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 # What `str.isspace` takes for a space; the `\s` of regular expressions differs from language to language.
 _SPACES = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 IDENTIFIER: JSON = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": f"[^{_SPACES}]"}

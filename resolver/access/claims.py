@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolver.errors import Unauthenticated
-from resolver.fields import is_identifier
+from resolver.fields import is_identifier, is_sound
 
 JSON = dict[str, Any]
 
@@ -58,7 +58,7 @@ def _several(value: Any) -> frozenset[str]:
 
 def _is_name(value: Any) -> bool:
     """Half a character, which a token's JSON can spell, is in no id, and would break whoever encodes it."""
-    return is_identifier(value) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return is_identifier(value) and is_sound(value)
 
 
 def _value(claims: JSON, path: str) -> Any:

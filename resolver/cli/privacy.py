@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from resolver.cli.on_record import on_record, operator, trail_of
+from resolver.fields import is_sound
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export, audit_entries
 from resolver.privacy.mentions import is_mentioned
@@ -52,8 +53,7 @@ def erase(**asked: Any) -> None:
     of the rest they are cut. Velt is told by the worker, and then there is a certificate. Stopped half-way, a
     worker finishes it. Free text is searched with --mentioning alone."""
     order = _order(**{name: value for name, value in asked.items() if name not in ("yes", "as_json")})
-    if problem := order.problem():
-        raise click.UsageError(f"{problem} (see --help)")
+    _ensure_meant(order)
     settings = load()
     stores = build_stores(settings)
     if order.mentioning:
@@ -95,6 +95,11 @@ def _order(  # noqa: PLR0913 - a command's options
         whole=bool(wholes),
         velt_user_data=velt_user_data,
     )
+
+
+def _ensure_meant(order: Order) -> None:
+    if problem := order.problem():
+        raise click.UsageError(f"{problem} (see --help)")
 
 
 def _list_mentions(stores: Stores, order: Order) -> None:
@@ -140,6 +145,8 @@ def _doing(order: Order) -> str:
 @click.option("--json", "as_json", is_flag=True, help="For scripts; with the certificate of what is done.")
 def status(erasure: str | None, as_json: bool) -> None:
     """How far ERASURE is, or all of them, whoever asked for them."""
+    if erasure and not is_sound(erasure):
+        raise click.UsageError("That is no erasure's id.")
     stores = build_stores(load())
     erasures = Erasures(stores.orders)
     ids = [erasure] if erasure else [*stores.orders.under_way(), *stores.orders.certificates()]
@@ -184,19 +191,17 @@ def export(
     """Print everything that is held about somebody, one JSON object a line (redirect it to a file). Other
     people's ids, names and addresses are cut out; free text is shown as it is. The last line says whether it
     is all; exit status 1 when records don't open."""
-    if not users and not emails:
-        raise click.UsageError("Name somebody, by --user or --email.")
+    order = Order(new_id(), operator(), today(), users, emails, organizations=organizations)
+    _ensure_meant(order)
     settings = load()
     stores = build_stores(settings)
-    subject = Subject(frozenset(users), frozenset(map(str.lower, emails)))
-    named = [*users, *map(str.lower, emails), *organizations]
-    on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.blinded, named)))
-    for item in _audit(trails, subject):
+    on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.blinded, order.names())))
+    for item in _audit(trails, order.subject):
         click.echo(json.dumps(item, ensure_ascii=False))
     last: JSON = {}
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("Looking", total=2 * stores.orders.size())
-        for found in Export(stores.vault, stores.outbox)(subject, frozenset(organizations)):
+        for found in Export(stores.vault, stores.outbox)(order.subject, frozenset(organizations)):
             progress.advance(bar)
             if found:
                 last = found

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from resolver.fields import LONGEST_ID, is_identifier, is_sound
 from resolver.privacy.mentions import Mention, mention
 from resolver.privacy.people import Subject
 
@@ -74,7 +75,10 @@ class Order:
         return [*self.users, *map(str.lower, self.emails), *self.mentioning, *self.organizations]
 
     def problem(self) -> str | None:
-        """Why it can't be meant so."""
+        """Why it can't be meant so. An empty name would stand for everybody who has none."""
+        names = (*self.users, *self.emails, *self.organizations)
+        if not all(is_identifier(name) and is_sound(name) for name in names):
+            return f"user ids, addresses and organizations are strings of 1 to {LONGEST_ID} characters"
         somebody = bool(self.users or self.emails or self.mentioning)
         if self.whole and (somebody or not self.organizations):
             return "wholeOrganizations takes organizationIds, and no people"
@@ -82,7 +86,7 @@ class Order:
             return "userIds or emails is required"
         if self.velt_user_data and not self.users:
             return "veltUserData takes userIds: Velt knows people by those alone"
-        if not all(self.mentions):
+        if not (all(self.mentions) and all(map(is_sound, self.mentioning))):
             return "a name to search texts for needs a word in it"
         return None
 

@@ -58,8 +58,7 @@ def blueprint(services: Services) -> Blueprint:
     @privacy.post(EXPORT, provide_automatic_options=False)
     def export() -> Response:
         order = _order(parse(EXPORT_SCHEMA, read_json()))
-        if not (order.users or order.emails):
-            raise InvalidArgument("userIds or emails is required")
+        _ensure_meant(order)
         services.vault.ping()
         attempt().record(ids=services.blinded(order.names()))
         if not exports.acquire(blocking=False):
@@ -71,8 +70,7 @@ def blueprint(services: Services) -> Blueprint:
     @privacy.post(ERASE, provide_automatic_options=False)
     def erase() -> Response:
         order = _order(parse(ERASE_SCHEMA, read_json()))
-        if problem := order.problem():
-            raise InvalidArgument(problem)
+        _ensure_meant(order)
         attempt().record(ids=services.blinded(order.names()), erasure=order.id)
         services.erasures.file(order)
         return json_reply({"erasureId": order.id}, 202)
@@ -99,6 +97,11 @@ def _order(asked: JSON) -> Order:
         whole=asked.get("wholeOrganizations", False),
         velt_user_data=asked.get("veltUserData", False),
     )
+
+
+def _ensure_meant(order: Order) -> None:
+    if problem := order.problem():
+        raise InvalidArgument(problem)
 
 
 def _lines(services: Services, order: Order) -> Iterator[bytes]:

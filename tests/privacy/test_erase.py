@@ -176,10 +176,22 @@ def test_a_whole_organization_goes_and_no_other(
         ["--organization", "a", "--user", "b"],
         ["--email", "a@example.com", "--velt-user-data"],
         ["--mentioning", "!?"],
+        ["--email", ""],
+        ["--user", ""],
+        ["--user", " "],
+        ["--user", "ben", "--email", ""],
+        ["--user", "ben", "--org", ""],
+        ["--organization", ""],
+        ["--user", "x" * 513],
+        ["--user", "half-a-character-\udcff"],
+        ["--mentioning", "half-a-character-\udcff"],
     ],
 )
-def test_it_needs_to_know_whom(resolver_environment: Environment, arguments: list[str]) -> None:
+def test_it_needs_to_know_whom(api: Api, resolver_environment: Environment, arguments: list[str]) -> None:
+    api.add(displayHeadlineMessageTemplateData={"a": "", "recipientUser": {"userId": "cleo", "photoUrl": ""}})
+    before = list(api.services.vault.scan())
     assert run(resolver_environment, *arguments, "--yes").exit_code == 2
+    assert list(api.services.vault.scan()) == before
 
 
 def test_it_asks_before_it_erases(api: Api, resolver_environment: Environment) -> None:

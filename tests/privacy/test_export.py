@@ -145,8 +145,27 @@ def test_audit_entries_about_them_are_in_it_when_the_trail_is_given(
     assert [item["who"]["id"] for item in found] == ["ben"]
 
 
-def test_it_needs_somebody(resolver_environment: Environment) -> None:
-    assert run(resolver_environment).exit_code == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--org", "acme"],
+        ["--email", ""],
+        ["--user", ""],
+        ["--user", "nobody", "--email", ""],
+        ["--user", "nobody", "--org", " "],
+        ["--user", "half-a-character-\udcff"],
+    ],
+)
+def test_it_needs_somebody(api: Api, resolver_environment: Environment, arguments: list[str]) -> None:
+    api.add()
+    done = run(resolver_environment, *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_half_a_character_is_no_erasure(resolver_environment: Environment) -> None:
+    arguments = ["privacy", "status", "half-a-character-\udcff"]
+    assert CliRunner(catch_exceptions=False).invoke(main, arguments, env=resolver_environment).exit_code == 2
 
 
 def test_it_says_when_it_may_not_be_all(api: Api, resolver_environment: Environment) -> None:

@@ -1,8 +1,9 @@
 """Erase: a person out of everything that is held, or an organization with all it has.
 
-A record goes when the person is its actor or its only recipient, or when its text names them and that was
-asked for; otherwise they are cut out of it. Velt is told of each through the outbox. What is under way or
-given up there is seen to as well. Each step is safe to repeat: a run that was stopped, the next finishes.
+A record goes when the person is its actor or its only recipient, when they are in what narrows who reads it,
+or when its text names them and that was asked for; otherwise they are cut out of it. Velt is told of each
+through the outbox. What is under way or given up there is seen to as well. Each step is safe to repeat: a run
+that was stopped, the next finishes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import orjson
 
 from resolver.command import Command, Entry, Kind, Place
 from resolver.outbox.rewriting import Rewriting
+from resolver.privacy.commands import command_without, is_filtered, people_fields, removal
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.order import Order
-from resolver.privacy.people import People, people_in, roles, texts_in, without
+from resolver.privacy.people import STRUCTURE, People, narrows, people_in, prose_in, roles, without
 from resolver.record import Record
 from resolver.vault.store import Changed, Held, Vault
 
@@ -58,26 +60,32 @@ class Erase:
                 self._write(doomed, order)
             yield len(batch)
 
-    def commands(self, order: Order, announce: Callable[[Command], None], told: Callable[[str], None]) -> int:
+    def commands(self, order: Order, announce: AnnounceOne, told: Callable[[str], None]) -> int:
         """Those that wait, and those that were given up: how many told of the person. `told` hears of which
         records, there or not, Velt must still hear that they are gone."""
 
         def changed(command: Command) -> Command:
-            instead = _command_without(command, order)
+            instead = _command_without(command, order, self.vault)
             if instead is not command:
-                announce(command)
-                if instead.kind is not command.kind:
+                announce(str(command.data.get("organizationId", "")), command.notification)
+                if instead.kind is Kind.REMOVE and command.kind is not Kind.REMOVE:
                     told(self._removed_behind(command))
             return instead
 
-        return self.rewriting(changed)
+        def previous(record: Record) -> Record | None:
+            instead, _ = erased(record, order)
+            if instead is not record:
+                announce(record.organization, record.notification)
+            return instead
+
+        return self.rewriting(changed, previous)
 
     def _removed_behind(self, command: Command) -> str:
         """Somebody may be telling Velt of it this very moment, and takes out of the line whatever stands
         there then: so the removal waits behind it, too."""
         organization = str(command.data.get("organizationId", ""))
-        removal = Entry(_removal(organization, command.notification))
-        return self.vault.line_up(organization, command.notification, removal).key_name
+        entry = Entry(removal(organization, command.notification))
+        return self.vault.line_up(organization, command.notification, entry).key_name
 
     def _write(self, doomed: Sequence[Doomed], order: Order) -> None:
         done = self.vault.replace_all([(item.held, item.changed) for item in doomed])
@@ -100,37 +108,37 @@ def erased(record: Record, order: Order) -> Changed:
     """What becomes of it, and what Velt is to hear."""
     if not order.covers(record.organization, record.created):
         return record, None
-    gone = None, Entry(_removal(record.organization, record.notification), Place.INSTEAD)
+    gone = None, Entry(removal(record.organization, record.notification), Place.INSTEAD)
     if order.whole:
         return gone
     people = people_in(record, order.subject, frozenset())
     found = roles(record, people)
-    if "actor" in found or ("recipient" in found and _alone(record, people)):
+    if narrows(record, people) or "actor" in found or ("recipient" in found and _alone(record, people)):
         return gone
-    if order.mentioning and is_mentioned(texts_in(record), order.mentions):
+    if order.mentioning and is_mentioned(prose_in(record), order.mentions):
         return gone
     return _cut(record, people) if found else (record, None)
 
 
 def _alone(record: Record, people: People) -> bool:
-    return not record.everyone and record.addressees() <= people.theirs
+    return not record.everyone and all(map(people.has, record.addressees()))
 
 
 def _cut(record: Record, people: People) -> Changed:
-    audience = tuple(user for user in record.audience if user not in people.theirs)
+    """What isn't about them keeps its very bytes."""
+    audience = tuple(user for user in record.audience if not people.has(user))
+    content = record.parsed_content()
+    rest = without(content, people)
     cut = replace(
         record,
         audience=audience,
-        hidden=tuple(user for user in record.hidden if user not in people.theirs),
-        private=without(dict(record.private), people),
-        content=orjson.dumps(without(record.parsed_content(), people)),
+        hidden=tuple(user for user in record.hidden if not people.has(user)),
+        private=without(dict(record.private), people, STRUCTURE),
+        content=record.content if rest == content else orjson.dumps(rest),
     )
+    if cut == record:
+        return record, None
     return cut, _new_audience(record, audience) if audience != record.audience else None
-
-
-def _removal(organization: str, notification: str) -> Command:
-    data = {"organizationId": organization, "notificationIds": [notification]}
-    return Command(Kind.REMOVE, notification, data)
 
 
 def _new_audience(record: Record, audience: tuple[str, ...]) -> Entry:
@@ -139,21 +147,16 @@ def _new_audience(record: Record, audience: tuple[str, ...]) -> Entry:
     return Entry(Command(Kind.CHANGE, record.notification, data))
 
 
-def _command_without(command: Command, order: Order) -> Command:
-    """Of what goes, nothing but the removal is left to tell, whoever has begun to tell more."""
+def _command_without(command: Command, order: Order, vault: Vault) -> Command:
     organization = command.data.get("organizationId", "")
-    if not order.covers(organization) or command.kind is Kind.REMOVE:
+    if not order.covers(organization):
         return command
     if order.whole:
-        return _removal(organization, command.notification)
-    held = Record("", "", "", "", private=command.data)
+        is_plain = command.kind is Kind.REMOVE and not is_filtered(command)
+        return command if is_plain else removal(organization, command.notification)
+    held = people_fields(command.data)
     people = people_in(held, order.subject, frozenset())
     if not roles(held, people):
         return command
-    if command.kind is Kind.REGISTER and _actor(command) in people.theirs:
-        return _removal(organization, command.notification)
-    return replace(command, data=without(command.data, people))
-
-
-def _actor(command: Command) -> str:
-    return str(command.data.get("actionUser", {}).get("userId", ""))
+    is_held = command.kind is Kind.REMOVE and bool(vault.read(organization, [command.notification]))
+    return command_without(command, people, is_held=is_held)

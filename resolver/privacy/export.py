@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolver.outbox.queue import Outbox
-from resolver.privacy.people import Subject, as_theirs, names_in, people_in, roles
+from resolver.privacy.people import Subject, fields_as_theirs, names_in, people_in, roles
 from resolver.record import Record
 from resolver.vault.store import Vault
 
@@ -61,8 +61,8 @@ def _notification(record: Record, subject: Subject, known: Set[str]) -> JSON | N
         "created": record.created,
         "roles": found,
         "toEveryone": record.everyone,
-        "content": as_theirs(record.parsed_content(), people),
-        "backendOnly": as_theirs(dict(record.private), people),
+        "content": fields_as_theirs(record.parsed_content(), people),
+        "backendOnly": fields_as_theirs(dict(record.private), people),
     }
 
 
@@ -72,7 +72,7 @@ def _command(kind: str, data: JSON, subject: Subject, known: Set[str]) -> JSON |
     people = people_in(held, subject, known | names_in(held))
     if not roles(held, people):
         return None
-    return {"type": "command", "kind": kind, "data": as_theirs(data, people)}
+    return {"type": "command", "kind": kind, "data": fields_as_theirs(data, people)}
 
 
 def audit_entries(lines: Iterable[bytes], users: frozenset[str]) -> Iterator[JSON]:

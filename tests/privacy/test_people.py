@@ -1,0 +1,222 @@
+"""Who is found, and who isn't: only the person, whatever their name looks like, and never anybody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from resolver.privacy.eraser import Eraser
+from resolver.record import Record
+from tests.erasing import done, filed, order
+from tests.privacy.test_export import lines
+from tests.support import Api, Velt
+
+JSON = dict[str, Any]
+Environment = dict[str, str]
+MakeApi = Callable[..., Api]
+
+
+def put(api: Api, content: JSON | None = None, **more: Any) -> None:
+    """A notification from ana to cleo."""
+    fields = {"notification": "n-1", "actor": "ana", "audience": ("cleo",), "everyone": False, **more}
+    api.services.vault.put(Record("acme", document="d", content=orjson.dumps(content or {}), **fields))
+
+
+def only(api: Api) -> Record:
+    (held,) = api.services.vault.scan()
+    return held
+
+
+def commands(api: Api) -> list[tuple[str, JSON]]:
+    return list(api.services.outbox.commands())
+
+
+# Who is the person
+
+
+def test_ids_differ_by_case_and_addresses_do_not(
+    api: Api, eraser: Eraser, resolver_environment: Environment
+) -> None:
+    content = {"other": {"userId": "BEN", "name": "Benita"}, "text": "BEN", "mail": "Ben@Example.com"}
+    put(api, content)
+    done(eraser, resolver_environment, order("ben", emails=("bEN@example.com",)))
+    assert only(api).parsed_content() == {"other": {"userId": "BEN", "name": "Benita"}, "text": "BEN"}
+
+
+@pytest.mark.parametrize("address", ["-", "team@example.com"])
+def test_an_address_that_others_have_too_does_not_pull_them_in(
+    api: Api, eraser: Eraser, resolver_environment: Environment, address: str
+) -> None:
+    zoe = {"userId": "zoe", "name": "Zoe", "email": address}
+    put(api, {"a": zoe, "b": {"userId": "ben", "email": address}, "c": address}, audience=("zoe", "cleo"))
+    (found,) = lines(resolver_environment, "--user", "ben")
+    assert "Zoe" not in json.dumps(found)
+    done(eraser, resolver_environment, order("ben"))
+    assert only(api).parsed_content() == {"a": zoe, "c": address}
+    assert only(api).audience == ("zoe", "cleo")
+
+
+def test_an_address_of_their_own_goes_with_their_id(
+    api: Api, eraser: Eraser, resolver_environment: Environment
+) -> None:
+    put(api, {"b": {"userId": "ben", "email": "ben@example.com"}, "c": "Ben@example.com", "d": 1})
+    done(eraser, resolver_environment, order("ben"))
+    assert only(api).parsed_content() == {"d": 1}
+
+
+def test_fields_of_the_content_itself_are_nobody(
+    api: Api, eraser: Eraser, resolver_environment: Environment
+) -> None:
+    put(api, {"userId": "cleo", "email": "Ben@example.com", "text": "t"})
+    done(eraser, resolver_environment, order(emails=("ben@example.com",)))
+    assert only(api).parsed_content() == {"userId": "cleo", "text": "t"}
+    assert only(api).audience == ("cleo",)
+
+
+def test_ids_that_are_addresses_are_found_whatever_their_case(
+    api: Api, eraser: Eraser, resolver_environment: Environment
+) -> None:
+    put(api, notification="n-1", audience=("Ben@Example.com", "cleo"), hidden=("BEN@example.com",))
+    put(api, notification="n-2", actor="Ben@Example.com")
+    put(api, notification="n-3", audience=("Ben@Example.com",))
+    found = lines(resolver_environment, "--email", "ben@EXAMPLE.com")
+    assert {item["notificationId"]: item["roles"] for item in found} == {
+        "n-1": ["recipient", "left"],
+        "n-2": ["actor"],
+        "n-3": ["recipient"],
+    }
+    done(eraser, resolver_environment, order(emails=("ben@example.com",)))
+    assert (only(api).notification, only(api).audience, only(api).hidden) == ("n-1", ("cleo",), ())
+
+
+def test_an_id_that_is_a_number_is_found(api: Api, eraser: Eraser, resolver_environment: Environment) -> None:
+    put(api, {"a": {"userId": 17, "name": "Ben"}, "b": {"userId": 17.0}, "c": {"userId": True}, "count": 17})
+    assert lines(resolver_environment, "--user", "17")[0]["content"]["a"]["name"] == "Ben"
+    done(eraser, resolver_environment, order("17"))
+    assert only(api).parsed_content() == {"c": {"userId": True}, "count": 17}
+
+
+@pytest.mark.parametrize("id_", [["a"], {"a": 1}, None, True, 1.5, 1e300, ""])
+def test_an_id_of_any_type_stops_nobody(
+    api: Api, eraser: Eraser, resolver_environment: Environment, id_: Any
+) -> None:
+    odd = {"userId": id_, "email": "x@example.com"}
+    api.add(notificationId="odd", metadata={"g": odd}, displayHeadlineMessageTemplateData={"g": odd})
+    put(api, {"b": {"userId": "ben", "email": id_}})
+    assert len(lines(resolver_environment, "--user", "ben")) == 2
+    assert done(eraser, resolver_environment, order("ben"))["counts"]["cut"] == 1
+
+
+# What decides who reads, and where
+
+
+ACCESS = {"notifyAll": True, "notifyUsers": [{"userId": "zoe"}], "displayHeadlineMessageTemplateData": {}}
+
+
+@pytest.mark.parametrize("access", [{"owner": "ben"}, {"ben": 1}, {"owner": "ben", "team": "red"}])
+def test_where_they_are_in_what_narrows_who_reads_all_of_it_goes(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment, access: JSON
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(**ACCESS, context={"access": access})
+    done(eraser, resolver_environment, order("ben"))
+    assert list(api.services.vault.scan()) == []
+    assert velt.sent("/v2/notifications/add") == []
+    assert velt.sent("/v2/notifications/delete") == [{"organizationId": "acme", "notificationIds": ["n-1"]}]
+
+
+@pytest.mark.parametrize("user", ["access", "context", "location", "id", "version", "locationId"])
+def test_an_id_that_is_a_word_of_the_schema_takes_nothing_of_it_away(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment, user: str
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    place = {"id": user, "version": {"id": user}}
+    about = {"context": {"access": {"team": "red"}}, "location": place, "locationId": user}
+    api.add(**ACCESS, **about, documentId=user, metadata={user: "x", "name": "y"})
+    assert not api.read("n-1", user="cleo")
+    done(eraser, resolver_environment, order(user))
+    assert only(api).private == {**about, "metadata": {"name": "y"}}
+    assert not api.read("n-1", user="cleo")
+    (sent,) = velt.sent("/v2/notifications/add")
+    assert {name: sent[name] for name in about} == about
+
+
+def test_what_only_looks_like_them_is_not_written_anew(
+    api: Api, eraser: Eraser, resolver_environment: Environment
+) -> None:
+    put(api, private={"locationId": "ben"})
+    assert done(eraser, resolver_environment, order("ben"))["counts"]["cut"] == 0
+
+
+# Commands
+
+
+def test_commands_keep_what_is_not_about_people(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    names = {"organizationId": "ben", "documentId": "ben", "notificationId": "ben", "locationId": "ben"}
+    people = {"notifyUsers": [{"userId": "cleo"}, {"userId": "ben"}]}
+    api.add(**names, **people, displayHeadlineMessageTemplateData={}, location={"id": "ben"})
+    filed(eraser, order("ben"))
+    eraser.round()
+    sent = dict(commands(api))["register"]
+    assert {name: sent[name] for name in names} == names
+    assert (sent["notifyUsers"], sent["location"]) == ([{"userId": "cleo"}], {"id": "ben"})
+
+
+def test_a_change_keeps_its_id_and_loses_its_people(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    put(api, notification="ben", audience=("cleo", "ben"))
+    entry: JSON = {"id": "ben", "readByUserIds": ["cleo", "ben"], "notifyUsers": [{"userId": "zoe"}]}
+    entry |= {"actionUser": {"userId": "ben"}}
+    api.velt("notifications/update", {"organizationId": "acme", "userId": "ben", "notifications": [entry]})
+    line = api.services.outbox.due()[0]
+    assert api.services.outbox.claim(line)  # it may have been told: it is changed, not replaced
+    filed(eraser, order("ben"))
+    eraser.round()
+    changed = {"id": "ben", "readByUserIds": ["cleo"], "notifyUsers": [{"userId": "zoe"}]}
+    assert dict(commands(api))["change"] == {"organizationId": "acme", "notifications": [changed]}
+
+
+def test_a_registration_for_them_alone_becomes_a_removal(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(notifyAll=False)
+    assert api.services.outbox.claim(api.services.outbox.due()[0])
+    filed(eraser, order("ben"))
+    eraser.round()
+    assert {kind for kind, _ in commands(api)} == {"remove"}
+
+
+def test_a_removal_within_their_notifications_names_them_no_more_and_removes_no_more(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    put(api, notification="theirs", audience=("ben", "cleo"))
+    put(api, notification="spared", audience=("cleo",))
+    theirs = {"organizationId": "acme", "documentId": "d", "userId": "ben"}
+    api.velt("notifications/delete", {**theirs, "notificationIds": ["theirs", "spared"]})
+    done(eraser, resolver_environment, order("ben"))
+    sent = velt.sent("/v2/notifications/delete")
+    assert sent == [{"organizationId": "acme", "documentId": "d", "notificationIds": ["theirs"]}]
+    assert "ben" not in json.dumps(velt.sent("/v2/notifications/update"))
+    assert only(api).notification == "spared"
+
+
+def test_what_somebody_else_removes_stays_as_it_is(
+    make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    put(api, audience=("zoe", "cleo"))
+    asked = {"organizationId": "acme", "userId": "zoe", "notificationIds": ["n-1"]}
+    api.velt("notifications/delete", asked)
+    done(eraser, resolver_environment, order("ben"))
+    assert velt.sent("/v2/notifications/delete") == [asked]

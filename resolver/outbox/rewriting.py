@@ -1,5 +1,5 @@
 """Changing what commands say after they were put in line: a person is taken out of those that wait and those
-that were given up."""
+that were given up, and of the records that would come back should Velt refuse what was put in their place."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from redis import Redis
 from resolver.command import Command
 from resolver.errors import Unreadable
 from resolver.outbox.queue import Dead, Fields, Outbox
+from resolver.record import Record
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import COMMANDS_PATTERN
+from resolver.vault.keyspace import COMMANDS_PATTERN, line_of
 from resolver.vault.scanning import scan
 
 Change = Callable[[Command], Command]
 """Gives back the very command that it got, or another one for the same notification."""
+ChangePrevious = Callable[[Record], Record | None]
+"""Gives back the very record that it got, or what may come back in its place: None for nothing."""
+_PREVIOUS = b"p"
 
 
 class Rewriting:
@@ -24,24 +28,43 @@ class Rewriting:
         self._redis, self._guard, self._envelope, self._outbox = redis, guard, envelope, outbox
         self._swap = redis.register_script(read_script("resolver.outbox", "swap"))
 
-    def __call__(self, change: Change) -> int:
+    def __call__(self, change: Change, change_previous: ChangePrevious) -> int:
         """How many were changed."""
         changed = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
             lines = self._outbox.lines([name.decode() for name in names])
-            changed += sum(self._line(name, fields, change) for name, fields in lines)
+            for name, fields in lines:
+                swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
+                changed += self._swapped(name, swaps)
         for dead in self._outbox.dead():
             if dead.command and change(dead.command) is not dead.command:
                 self._dead(dead, change(dead.command))
                 changed += 1
         return changed
 
-    def _line(self, name: str, fields: Fields, change: Change) -> int:
-        """Each where it stands, unless it is out of the line by now."""
+    def _swaps(self, name: str, fields: Fields, change: Change) -> list[bytes]:
         swaps: list[bytes] = []
         for field, sealed in fields.items():
             if field.isdigit() and (changed := self._changed(name, sealed, change)):
                 swaps += [field, sealed, changed]
+        return swaps
+
+    def _previous(self, name: str, fields: Fields, change: ChangePrevious) -> list[bytes]:
+        """What stood there before a put that nobody was answered for yet. Empty: nothing did."""
+        if not (sealed := fields.get(_PREVIOUS)):
+            return []
+        record_name = line_of(name).record
+        try:
+            record = Record.from_bytes(self._envelope.open(record_name, sealed))
+        except Unreadable:
+            return []
+        changed = change(record)
+        if changed is record:
+            return []
+        return [_PREVIOUS, sealed, self._envelope.seal(record_name, changed.to_bytes()) if changed else b""]
+
+    def _swapped(self, name: str, swaps: list[bytes]) -> int:
+        """Each where it stands, unless it is out of the line by now."""
         if not swaps:
             return 0
         with self._guard:

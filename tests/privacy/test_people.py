@@ -8,7 +8,10 @@ from typing import Any
 
 import orjson
 import pytest
+from redis import Redis
 
+from resolver.command import Command, Entry, Kind, Place
+from resolver.outbox.queue import Claimed, claimed_by, new_claim
 from resolver.privacy.eraser import Eraser
 from resolver.record import Record
 from tests.erasing import done, filed, order
@@ -220,3 +223,36 @@ def test_what_somebody_else_removes_stays_as_it_is(
     api.velt("notifications/delete", asked)
     done(eraser, resolver_environment, order("ben"))
     assert velt.sent("/v2/notifications/delete") == [asked]
+
+
+# What would come back, should Velt refuse
+
+
+def test_what_stood_there_before_does_not_come_back_with_them(
+    api: Api, eraser: Eraser, redis: Redis, resolver_environment: Environment
+) -> None:
+    put(api, notification="went", audience=("ben",))
+    put(api, {"who": "ben", "text": "t"}, notification="cut", audience=("ben", "cleo"))
+    put(api, {"text": "t"}, notification="kept")
+    put(api, notification="new", audience=("zoe",))
+    redis.delete(api.services.keyspace.record("acme", "new"))
+    names = ("went", "cut", "kept", "new")
+    claims = [being_told(api, name) for name in names]
+    filed(eraser, order("ben"))
+    eraser.round()
+    for claimed in claims:
+        assert api.services.outbox.take_back(claimed)
+    held = {record.notification: record for record in api.services.vault.scan()}
+    assert held.keys() == {"cut", "kept"}
+    assert (held["cut"].audience, held["cut"].parsed_content()) == (("cleo",), {"text": "t"})
+    assert (held["kept"].audience, held["kept"].parsed_content()) == (("cleo",), {"text": "t"})
+
+
+def being_told(api: Api, name: str) -> Claimed:
+    """A request wrote it anew, about others, and Velt hasn't answered yet."""
+    named = {"actionUser": {"userId": "ana"}, "notifyUsers": [{"userId": "zoe"}]}
+    command = Command(Kind.REGISTER, name, {"organizationId": "acme", "documentId": "d", **named})
+    record = Record("acme", name, "d", "ana", ("zoe",), False)
+    written = api.services.vault.put(record, Entry(command, Place.BEHIND, new_claim(), 15_000))
+    assert written.claim
+    return claimed_by(written, command)

@@ -19,7 +19,7 @@ from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export, audit_entries
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.order import Order, Phase, new_id, today
-from resolver.privacy.people import Subject, texts_in
+from resolver.privacy.people import Subject, prose_in
 from resolver.services import Stores, build_eraser, build_stores
 from resolver.settings import Settings, load
 
@@ -105,7 +105,7 @@ def _ensure_meant(order: Order) -> None:
 def _list_mentions(stores: Stores, order: Order) -> None:
     click.echo("Their text names them, so these go whole:", err=True)
     for record in stores.vault.scan():
-        if order.covers(record.organization) and is_mentioned(texts_in(record), order.mentions):
+        if order.covers(record.organization) and is_mentioned(prose_in(record), order.mentions):
             click.echo(f"  {record.organization} {record.notification}", err=True)
 
 

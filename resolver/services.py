@@ -119,7 +119,7 @@ def build(settings: Settings) -> Services:
         trail=build_trail(settings, stores),
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
-        export=Export(vault, outbox),
+        export=Export(vault, outbox, stores.orders),
         erasures=Erasures(stores.orders),
         keyspace=stores.keyspace,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,18 +189,19 @@ def export(
 ) -> None:
     """Print everything that is held about somebody, one JSON object a line (redirect it to a file). Other
     people's ids, names and addresses are cut out; free text is shown as it is. The last line says whether it
-    is all; exit status 1 when records don't open."""
+    is all; exit status 1 when records don't open, or lines of the trail don't read."""
     order = Order(new_id(), operator(), today(), users, emails, organizations=organizations)
     _ensure_meant(order)
     settings = load()
     stores = build_stores(settings)
     on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.blinded, order.names())))
-    for item in _audit(trails, order.subject):
-        click.echo(json.dumps(item, ensure_ascii=False))
+    odd = _show_audit(trails, order.subject)
     last: JSON = {}
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("Looking", total=2 * stores.orders.size())
-        for found in Export(stores.vault, stores.outbox)(order.subject, frozenset(organizations)):
+        for found in Export(stores.vault, stores.outbox, stores.orders)(
+            order.subject, frozenset(organizations)
+        ):
             progress.advance(bar)
             if found:
                 last = found
@@ -209,9 +209,19 @@ def export(
     click.echo(f"{last['found']} things are held.", err=True)
     if not last["complete"]:
         raise click.ClickException(f"{last['unreadable']} records do not open: this may not be all.")
+    if odd:
+        raise click.ClickException(f"{odd} lines of the audit trail do not read: this may not be all.")
 
 
-def _audit(trails: tuple[Path, ...], subject: Subject) -> Iterator[JSON]:
+def _show_audit(trails: tuple[Path, ...], subject: Subject) -> int:
+    """What the trail says of them; how many of its lines don't read."""
+    odd = 0
     for path in trails:
         with path.open("rb") as lines:
-            yield from audit_entries(lines, subject.users)
+            for found in audit_entries(lines, subject):
+                if isinstance(found, int):
+                    odd += 1
+                    click.echo(f"line {found} of {path.name} does not read.", err=True)
+                else:
+                    click.echo(json.dumps(found))
+    return odd

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolver.outbox.queue import Outbox
-from resolver.privacy.people import Subject, fields_as_theirs, names_in, people_in, roles
+from resolver.privacy.commands import people_fields
+from resolver.privacy.order import Order
+from resolver.privacy.people import Subject, fields_as_theirs, folded, names_in, people_in, roles
 from resolver.record import Record
+from resolver.vault.orders import Orders
 from resolver.vault.store import Vault
 
 JSON = dict[str, Any]
@@ -19,6 +22,7 @@ JSON = dict[str, Any]
 class Export:
     vault: Vault
     outbox: Outbox
+    orders: Orders
 
     def __call__(self, subject: Subject, organizations: frozenset[str]) -> Iterator[JSON | None]:
         """None for each record that was only looked at: whoever shows how far it is wants to count those too.
@@ -46,6 +50,9 @@ class Export:
             inside = not organizations or data.get("organizationId") in organizations
             if inside and (found := _command(name, data, subject, known)):
                 yield found
+        for state in self.orders.under_way().values():
+            if found := _erasure(Order.from_state(state), subject, organizations):
+                yield found
 
 
 def _notification(record: Record, subject: Subject, known: Set[str]) -> JSON | None:
@@ -67,23 +74,56 @@ def _notification(record: Record, subject: Subject, known: Set[str]) -> JSON | N
 
 
 def _command(kind: str, data: JSON, subject: Subject, known: Set[str]) -> JSON | None:
-    """What Velt hasn't been told yet, or never was: ids alone. As a record, so that the same rules apply."""
-    held = Record("", "", "", "", private=data)
+    """What Velt hasn't been told yet, or never was: ids alone."""
+    held = people_fields(data)
     people = people_in(held, subject, known | names_in(held))
     if not roles(held, people):
         return None
     return {"type": "command", "kind": kind, "data": fields_as_theirs(data, people)}
 
 
-def audit_entries(lines: Iterable[bytes], users: frozenset[str]) -> Iterator[JSON]:
-    """What somebody did, and tokens that were minted for them, out of the audit trail."""
-    for line in lines:
+def _erasure(order: Order, subject: Subject, organizations: frozenset[str]) -> JSON | None:
+    """One that was asked for, and is kept until it is done: with whom it names, who may be others as well."""
+    users = [user for user in order.users if folded(user) in subject.ids()]
+    emails = [email for email in order.emails if email.lower() in subject.ids()]
+    bounds = frozenset(order.organizations)
+    elsewhere = organizations and bounds and organizations.isdisjoint(bounds)
+    if elsewhere or not (users or emails):
+        return None
+    return {
+        "type": "erasure",
+        "erasureId": order.id,
+        "askedAt": order.asked,
+        "status": order.phase,
+        "organizationIds": sorted(bounds & organizations if organizations else bounds),
+        "userIds": users,
+        "emails": emails,
+    }
+
+
+def audit_entries(lines: Iterable[bytes], subject: Subject) -> Iterator[JSON | int]:
+    """What somebody did, and tokens that were minted for them, out of the audit trail; and the numbers of the
+    lines that should be entries and don't read. Other lines may be there: a log shares the file, perhaps."""
+    for number, line in enumerate(lines, 1):
+        if b'"audit"' not in line:
+            continue
         try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if not isinstance(entry, dict) or "audit" not in entry:
-            continue
-        who = entry.get("who", {})
-        if (who.get("kind") == "user" and who.get("id") in users) or entry.get("user") in users:
-            yield {"type": "audit", **entry}
+            if entry := _entry_about(line, subject.ids()):
+                yield {"type": "audit", **entry}
+        except (ValueError, TypeError, RecursionError):
+            yield number
+
+
+def _entry_about(line: bytes, ids: frozenset[str]) -> JSON | None:
+    """ValueError or TypeError when it is no entry."""
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or "audit" not in entry:
+        return None
+    who = entry.get("who", {})
+    if not isinstance(who, dict):
+        raise TypeError
+    actor = who.get("id", "") if who.get("kind") == "user" else ""
+    names = (actor, entry.get("user", ""))
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError
+    return entry if any(folded(name) in ids for name in names) else None

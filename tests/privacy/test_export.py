@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from click.testing import CliRunner, Result
 from resolver.audit.event import Actor
 from resolver.audit.trail import Trail
 from resolver.cli import main
+from resolver.privacy.eraser import Eraser
 from resolver.record import Record
 from tests.audit.test_trail import SIGNER, event
+from tests.erasing import filed, order
 from tests.support import Api, Velt, key
 
 JSON = dict[str, Any]
@@ -143,6 +146,90 @@ def test_audit_entries_about_them_are_in_it_when_the_trail_is_given(
     trail.close()
     found = lines(resolver_environment, "--user", "ben", "--audit", str(tmp_path / "audit.log"))
     assert [item["who"]["id"] for item in found] == ["ben"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"audit":1,"who":"x"}',
+        '{"audit":1,"who":["x"]}',
+        '{"audit":1,"user":["ben"]}',
+        '{"audit":1,"who":{"kind":"user","id":{}}}',
+        '{"audit":1,"who":',
+        "[" * 100_000 + '"audit":',
+        '\xff{"audit"',
+    ],
+)
+def test_a_line_of_the_trail_that_does_not_read_is_told_and_the_others_are_looked_into(
+    resolver_environment: Environment, tmp_path: Path, odd: str
+) -> None:
+    file = tmp_path / "audit.log"
+    trail = Trail(str(file), SIGNER)
+    trail.record(event())
+    trail.close()
+    entry = file.read_bytes()
+    other = b'some other log\n{"event":"x"}\n[]\n7\n\n'
+    file.write_bytes(other + odd.encode("latin-1") + b"\n" + entry)
+    done = run(resolver_environment, "--user", "ben", "--audit", str(file))
+    *found, end = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [item["who"]["id"] for item in found if item["type"] == "audit"] == ["ben"]
+    assert end["type"] == "end"
+    assert done.exit_code == 1
+    assert "line 6 of audit.log does not read" in done.stderr
+
+
+def test_an_address_or_an_id_of_the_content_itself_hides_nothing_else(
+    api: Api, resolver_environment: Environment
+) -> None:
+    named = {"userId": "cleo", "email": "support@example.com"}
+    api.add(**named, displayBodyMessage="hello Ben, your data", metadata={**named, "text": "own"})
+    (found,) = lines(resolver_environment, "--user", "ben")
+    assert found["content"]["displayBodyMessage"] == "hello Ben, your data"
+    assert found["content"]["userId"] == found["content"]["email"] == "[another person]"
+
+
+def test_a_command_shows_no_other_readers_and_hides_no_more_than_them(
+    make_api: Callable[..., Api], resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(notifyUsers=[{"userId": "ben"}, {"userId": "zoe"}])
+    entry = {"id": "n-1", "readByUserIds": ["ben", "a-reader"], "notifyUsers": [{"userId": "ben"}]}
+    api.velt("notifications/update", {"organizationId": "acme", "userId": "zoe", "notifications": [entry]})
+    found = lines(resolver_environment, "--user", "ben")
+    (told,) = [item["data"] for item in found if item.get("kind") == "change"]
+    assert told["organizationId"] == "acme"
+    assert told["userId"] == "[another person]"
+    (shown,) = told["notifications"]
+    assert shown["readByUserIds"] == ["ben", "[another person]"]
+    assert shown["notifyUsers"] == [{"userId": "ben"}]
+
+
+def test_an_organization_that_is_called_like_them_makes_no_command_theirs(
+    make_api: Callable[..., Api], resolver_environment: Environment
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(organizationId="ben", notifyUsers=[{"userId": "zoe"}], displayHeadlineMessageTemplateData={})
+    assert lines(resolver_environment, "--user", "ben") == []
+
+
+def test_an_erasure_of_theirs_that_is_under_way_is_in_it(
+    api: Api, eraser: Eraser, resolver_environment: Environment
+) -> None:
+    filed(eraser, what := order("ben", "zoe", emails=("Ben@example.com",), organizations=("acme",)))
+    filed(eraser, order("zoe"))
+    filed(eraser, order(organizations=("acme",), whole=True))
+    (found,) = lines(resolver_environment, "--user", "ben")
+    assert found == {
+        "type": "erasure",
+        "erasureId": what.id,
+        "askedAt": what.asked,
+        "status": "waiting",
+        "organizationIds": ["acme"],
+        "userIds": ["ben"],
+        "emails": [],
+    }
+    assert lines(resolver_environment, "--email", "BEN@example.com")[0]["emails"] == ["Ben@example.com"]
+    assert lines(resolver_environment, "--user", "ben", "--org", "zeta") == []
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,6 @@ def texts_in(record: Record) -> Iterator[str]:
     """Every text in it, short or long, what its keys are called, and ids that are numbers."""
     for value in _parts(record):
         yield from (leaf for leaf in _leaves(value) if isinstance(leaf, str))
-    for person in _everybody(record):
-        if not isinstance(person.get("userId"), str):
-            yield _id(person)
 
 
 def prose_in(record: Record) -> Iterator[str]:
@@ -167,7 +164,7 @@ def without(value: Any, people: People, kept: Kept = _NOTHING) -> Any:
     return {
         name: inner if _stays(name, kept) else without(inner, people, kept.get(name, _NOTHING))
         for name, inner in value.items()
-        if name in kept or not (people.is_named_by(name) or _is_theirs(inner, people))
+        if name in kept or not (people.is_named_by(name) or _is_theirs(inner, people, name))
     }
 
 
@@ -175,14 +172,14 @@ def _stays(name: str, kept: Kept) -> bool:
     return name in kept and kept[name] is None
 
 
-def _is_theirs(value: Any, people: People) -> bool:
+def _is_theirs(value: Any, people: People, name: str = "") -> bool:
+    if name == "userId" and people.has(value):
+        return True
     return people.is_person(value) if isinstance(value, dict) else people.is_named_by(value)
 
 
 def _is_mentioned(record: Record, people: People) -> bool:
-    if any(map(people.is_person, _everybody(record))):
-        return True
-    return any(people.is_named_by(leaf) for part in _parts(record) for leaf in _leaves(part))
+    return any(_is(leaf, people.theirs) for part in _parts(record) for leaf in _leaves(part))
 
 
 def _parts(record: Record) -> tuple[JSON, JSON]:
@@ -200,6 +197,8 @@ def _leaves(value: Any, *, keys: bool = True) -> Iterator[Any]:
     if isinstance(value, dict):
         if keys:
             yield from value
+            if isinstance(number := value.get("userId"), int | float):
+                yield _as_id(number)
         for inner in value.values():
             yield from _leaves(inner, keys=keys)
     elif isinstance(value, list):
@@ -250,6 +249,8 @@ def _id(person: Mapping[str, Any]) -> str:
 
 def _as_id(value: Any) -> str:
     """As ids are compared; empty when it is none. JSON has anything there, numbers among it."""
+    if value is None:
+        return ""
     if isinstance(value, str):
         return folded(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
@@ -263,4 +264,4 @@ def _email(person: Mapping[str, Any]) -> str:
 
 
 def _is(value: Any, names: Set[str]) -> bool:
-    return isinstance(value, str) and folded(value) in names
+    return isinstance(value, str) and (value in names or ("@" in value and value.lower() in names))

@@ -97,7 +97,16 @@ def test_ids_that_are_addresses_are_found_whatever_their_case(
 
 
 def test_an_id_that_is_a_number_is_found(api: Api, eraser: Eraser, resolver_environment: Environment) -> None:
-    put(api, {"a": {"userId": 17, "name": "Ben"}, "b": {"userId": 17.0}, "c": {"userId": True}, "count": 17})
+    put(
+        api,
+        {
+            "a": {"userId": 17, "name": "Ben"},
+            "b": {"userId": 17.0},
+            "c": {"userId": True},
+            "count": 17,
+            "userId": 17,
+        },
+    )
     assert lines(resolver_environment, "--user", "17")[0]["content"]["a"]["name"] == "Ben"
     done(eraser, resolver_environment, order("17"))
     assert only(api).parsed_content() == {"c": {"userId": True}, "count": 17}

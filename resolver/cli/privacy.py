@@ -221,7 +221,9 @@ def _show_audit(trails: tuple[Path, ...], subject: Subject) -> int:
             for found in audit_entries(lines, subject):
                 if isinstance(found, int):
                     odd += 1
-                    click.echo(f"line {found} of {path.name} does not read.", err=True)
+                    name = click.format_filename(path, shorten=True)
+                    click.echo(f"line {found} of {name} does not read.", err=True)
                 else:
+                    # In ASCII: half a character, which JSON can spell, could not be written otherwise.
                     click.echo(json.dumps(found))
     return odd

@@ -40,7 +40,7 @@ class Subject:
 
     def ids(self) -> frozenset[str]:
         """An id may be an address."""
-        return (frozenset(map(folded, self.users)) | self.addresses()) - {""}
+        return _ids_of(self)
 
     def addresses(self) -> frozenset[str]:
         return frozenset(map(str.lower, self.emails)) - {""}
@@ -69,6 +69,12 @@ class People:
         """Whether an object is about them. Whoever has another id is somebody else, with whatever address."""
         id_ = _id(value)
         return id_ in self.ids if id_ else _email(value) in self.theirs
+
+
+@lru_cache(maxsize=4)
+def _ids_of(subject: Subject) -> frozenset[str]:
+    """A thousand may be asked for, of every record."""
+    return (frozenset(map(folded, subject.users)) | subject.addresses()) - {""}
 
 
 def folded(name: str) -> str:

@@ -167,12 +167,12 @@ def test_a_line_of_the_trail_that_does_not_read_is_told_and_the_others_are_looke
     trail = Trail(str(file), SIGNER)
     trail.record(event())
     trail.close()
-    entry = file.read_bytes()
+    entry = file.read_bytes() + b'{"audit":1,"user":"ben","who":{},"ids":["\\ud800"]}\n'
     other = b'some other log\n{"event":"x"}\n[]\n7\n\n'
     file.write_bytes(other + odd.encode("latin-1") + b"\n" + entry)
     done = run(resolver_environment, "--user", "ben", "--audit", str(file))
     *found, end = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [item["who"]["id"] for item in found if item["type"] == "audit"] == ["ben"]
+    assert [item["who"].get("id") for item in found if item["type"] == "audit"] == ["ben", None]
     assert end["type"] == "end"
     assert done.exit_code == 1
     assert "line 6 of audit.log does not read" in done.stderr

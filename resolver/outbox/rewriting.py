@@ -37,8 +37,8 @@ class Rewriting:
                 swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
                 changed += self._swapped(name, swaps)
         for dead in self._outbox.dead():
-            if dead.command and change(dead.command) is not dead.command:
-                self._dead(dead, change(dead.command))
+            if dead.command and (instead := change(dead.command)) is not dead.command:
+                self._dead(dead, instead)
                 changed += 1
         return changed
 

@@ -45,6 +45,8 @@ class Doomed(NamedTuple):
 
 Announce = Callable[[Sequence[Doomed]], None]
 """Hears what is about to happen; when it raises, it doesn't."""
+AnnounceOne = Callable[[str, str], None]
+"""The same, of an organization's notification."""
 
 
 @dataclass(frozen=True, slots=True)

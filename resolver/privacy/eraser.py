@@ -21,7 +21,6 @@ from resolver.audit.chain import Link
 from resolver.audit.event import Actor, Event
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
-from resolver.command import Command
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
 from resolver.outbox.queue import Outbox
@@ -131,9 +130,8 @@ class Eraser:
         self.orders.touch(order.id, {item.held.key_name: item.fate.value for item in doomed})
 
     def _out_of_commands(self, order: Order) -> Order:
-        def announce(command: Command) -> None:
-            organization = str(command.data.get("organizationId", ""))
-            self._record("erase", order, organization=organization, ids=[command.notification])
+        def announce(organization: str, notification: str) -> None:
+            self._record("erase", order, organization=organization, ids=[notification])
             self._held()
 
         def told(name: str) -> None:

@@ -17,12 +17,18 @@ from resolver.cli.on_record import on_record
 from resolver.environment import Environment
 from resolver.secret import Secret
 from resolver.services import Stores, build_stores
-from resolver.settings import Settings, load
+from resolver.settings import load
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.reindex import Reindex, Renamed
 
 _NOTICED_SECONDS = 1.5
 """Until the last process has looked at the fingerprint again."""
+_NAMED = 20
+_HOW_TO_GO_ON = (
+    "{} records do not open, so nobody can tell their new names; nobody is served until that is mended. Put "
+    "the master keys that sealed them into RESOLVER_MASTER_KEYS, and run it again. What no key opens, "
+    "remove from Redis: {}"
+)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -43,13 +49,18 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
         return
     if not yes:
         click.confirm("Nobody is served until this is done. Begin?", abort=True)
-    former = _begin(settings, stores, work, Signer(fresh))
+    if stores.certificates:
+        stores.certificates.check(stores.redis)  # replayed under another key, no certificate finds anybody
+    on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
+    _begin(work)
     outcome = _run(stores, work, quiet=as_json)
-    work.finish(former)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}
     click.echo(json.dumps(said) if as_json else "; ".join(f"{outcome[k]} {k.value}" for k in Renamed))
+    if work.unreadable:
+        some = ", ".join(work.unreadable[:_NAMED]) + (" …" if len(work.unreadable) > _NAMED else "")
+        raise click.ClickException(_HOW_TO_GO_ON.format(len(work.unreadable), some))
+    work.finish(_vouched_for(work, Signer(settings.index_key), Signer(fresh)))
     click.echo("Now set RESOLVER_INDEX_KEY to the new key, and start every process again.", err=True)
-    raise SystemExit(bool(outcome[Renamed.UNREADABLE]))
 
 
 def _new_key(path: Path) -> Secret:
@@ -60,19 +71,24 @@ def _new_key(path: Path) -> Secret:
     return fresh
 
 
-def _begin(settings: Settings, stores: Stores, work: Reindex, signer: Signer) -> dict[str, str]:
+def _begin(work: Reindex) -> None:
     """What is on its way to Velt, or being erased, has such names in it: it must be over before."""
-    on_record(settings, stores, "keys reindex", "", [signer.public_key])
-    work.begin()
+    if not work.begin():
+        return  # it was, when the first record was renamed, and nobody was served since
     time.sleep(_NOTICED_SECONDS)
-    if left := work.under_way():
-        work.give_up()
+    if (left := work.under_way()) and work.give_up():
         raise click.ClickException(
             f"{left}. Let the worker finish, and see `resolver outbox dead` and `resolver privacy status`. "
             f"Nothing was changed."
         )
-    former = trusted(Signer(settings.index_key), work.former_signers())
-    return {key: signer.sign(succession(key)) for key in former}
+    work.go()
+
+
+def _vouched_for(work: Reindex, old: Signer, new: Signer) -> dict[str, str]:
+    """Whom the old key trusted; whom the new one does already, when a run was stopped at its very end."""
+    found = work.former_signers()
+    former = {*trusted(old, found), *trusted(new, found)} - {new.public_key}
+    return {key: new.sign(succession(key)) for key in former}
 
 
 def _run(stores: Stores, work: Reindex, *, quiet: bool) -> Counter[Renamed]:

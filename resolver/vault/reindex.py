@@ -2,6 +2,11 @@
 
 Offline: from the first step to the last no other process is served, since the fingerprint is neither key's.
 Stopped half-way, the same step is done again: what has its new name already is passed over.
+
+    before            the old key's own
+    before?after      closed, and nothing renamed yet: the only one that goes back
+    before>after      being renamed, until every record is
+    after             the new key's own
 """
 
 from __future__ import annotations
@@ -9,12 +14,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
-from typing import cast
+from typing import NamedTuple, cast
 
 from redis import Redis
-from redis.client import Pipeline
 
-from resolver.errors import Unreadable, VaultForeign
+from resolver.errors import Unreadable, VaultForeign, VaultUnavailable
 from resolver.record import Record
 from resolver.vault.envelope import Envelope
 from resolver.vault.fingerprint import claim_text
@@ -32,6 +36,7 @@ from resolver.vault.scanning import scan
 
 _GONE = (0, -2)
 """What PTTL says of a key that expires this moment, or did."""
+_SWAP = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('SET', KEYS[1], ARGV[2]) and 1 or 0"
 
 
 class Renamed(Enum):
@@ -41,21 +46,33 @@ class Renamed(Enum):
     UNREADABLE = "does not open with these keys"
 
 
+class _Move(NamedTuple):
+    old: str
+    new: str
+    sealed: bytes
+    px: int | None
+
+
 class Reindex:
     def __init__(self, redis: Redis, old: Keyspace, new: Keyspace, envelope: Envelope) -> None:
         self._redis, self._old, self._new, self._envelope = redis, old, new, envelope
         self._before, self._after = (claim_text(keyspace.fingerprint()) for keyspace in (old, new))
-        self._between = f"{self._before}>{self._after}".encode()
+        self._closed, self._renaming = f"{self._before}?{self._after}", f"{self._before}>{self._after}"
+        self._swap = redis.register_script(_SWAP)
+        self.unreadable: list[str] = []
+        """The names of records that didn't open."""
 
     def is_done(self) -> bool:
-        return self._found() == self._after.encode()
+        return self._found() == self._after
 
-    def begin(self) -> None:
-        """From here on nobody else is served. Within a second those who looked a moment ago notice."""
-        found = self._found()
-        if found not in (self._before.encode(), self._between):
+    def begin(self) -> bool:
+        """From here on nobody else is served. Within a second those who looked a moment ago notice. False
+        when records were renamed before: there is no way back then."""
+        if self._moved(self._before, self._closed) or self._found() == self._closed:
+            return True
+        if self._found() != self._renaming:
             raise VaultForeign("the Redis database belongs to neither of these index keys")
-        self._redis.set(FINGERPRINT_KEY, self._between)
+        return False
 
     def under_way(self) -> str:
         """What has names in it that are not a record's own; empty when there is nothing of it."""
@@ -74,9 +91,14 @@ class Reindex:
         found = cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS))
         return {key.decode(): proof.decode() for key, proof in found.items()}
 
-    def give_up(self) -> None:
-        """Nothing was renamed yet: as it was."""
-        self._redis.set(FINGERPRINT_KEY, self._before)
+    def give_up(self) -> bool:
+        """As it was, unless something was renamed."""
+        return self._moved(self._closed, self._before)
+
+    def go(self) -> None:
+        """From here on there is no way but to the end."""
+        if not self._moved(self._closed, self._renaming) and self._found() != self._renaming:
+            raise VaultForeign("another re-index was given up or finished meanwhile")
 
     def run(self) -> Iterator[Counter[Renamed]]:
         """What became of each batch of records."""
@@ -86,35 +108,56 @@ class Reindex:
                 reads.get(name)
                 reads.pttl(name)
             found = reads.execute()
-            writes = self._redis.pipeline(transaction=False)
             triples = zip(map(bytes.decode, names), found[::2], found[1::2], strict=True)
-            outcome = Counter(self._one(writes, *triple) for triple in triples)
-            writes.execute()
-            yield outcome
+            looked = [self._one(*triple) for triple in triples]
+            self._rename([move for _, move in looked if move])
+            yield Counter(kind for kind, _ in looked)
 
     def finish(self, former: dict[str, str]) -> None:
-        """`former`: public keys that signed before, each with what proves that it was ours."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """`former`: public keys that signed before, each with what proves that it was ours. Two steps, since
+        they are two slots of a cluster: stopped in between, the next run finds them vouched for already."""
+        pipeline = self._redis.pipeline(transaction=True)
         pipeline.delete(FORMER_SIGNERS)
         pipeline.hset(FORMER_SIGNERS, items=[part for pair in former.items() for part in pair])
-        pipeline.set(FINGERPRINT_KEY, self._after)
         pipeline.execute()
+        if not self._moved(self._renaming, self._after) and not self.is_done():
+            raise VaultForeign("the Redis database isn't the one that was being renamed")
 
-    def _one(self, writes: Pipeline, name: str, sealed: bytes | None, left: int) -> Renamed:
+    def _one(self, name: str, sealed: bytes | None, left: int) -> tuple[Renamed, _Move | None]:
         if sealed is None or left in _GONE:
-            return Renamed.GONE
+            return Renamed.GONE, None
         try:
             plaintext = self._envelope.open(name, sealed)
             record = Record.from_bytes(plaintext)
         except Unreadable:
-            return Renamed.UNREADABLE
+            self.unreadable.append(name)
+            return Renamed.UNREADABLE, None
         new_name = self._new.record(record.organization, record.notification)
         if new_name == name:
-            return Renamed.FRESH
-        # The new one first: stopped in between there are two, and the old one is found again.
-        writes.set(new_name, self._envelope.seal(new_name, plaintext), px=left if left > 0 else None)
-        writes.delete(name)
-        return Renamed.DONE
+            return Renamed.FRESH, None
+        sealed = self._envelope.seal(new_name, plaintext)
+        return Renamed.DONE, _Move(name, new_name, sealed, left if left > 0 else None)
 
-    def _found(self) -> bytes | None:
-        return cast(bytes | None, self._redis.get(FINGERPRINT_KEY))
+    def _rename(self, moves: list[_Move]) -> None:
+        """The new ones first, and of the old ones those alone whose new one is there: a Redis that is full
+        refuses what adds to it, and goes on to remove. Stopped in between there are two, and the old one is
+        found again."""
+        writes = self._redis.pipeline(transaction=False)
+        for move in moves:
+            writes.set(move.new, move.sealed, px=move.px)
+        said = writes.execute(raise_on_error=False)
+        removals = self._redis.pipeline(transaction=False)
+        for move, answer in zip(moves, said, strict=True):
+            if answer is True:
+                removals.delete(move.old)
+        removals.execute()
+        if refused := [answer for answer in said if answer is not True]:
+            what = f"{len(refused)} records could not be written ({type(refused[0]).__name__})"
+            raise VaultUnavailable(f"redis: {what}; nothing is lost, make room and run it again")
+
+    def _moved(self, from_: str, to: str) -> bool:
+        """Unless another re-index was quicker."""
+        return bool(self._swap(keys=[FINGERPRINT_KEY], args=[from_, to]))
+
+    def _found(self) -> str:
+        return (cast(bytes | None, self._redis.get(FINGERPRINT_KEY)) or b"").decode("ascii", "replace")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,7 +15,8 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.record import Record
-from resolver.vault.keyspace import FINGERPRINT_KEY, FORMER_SIGNERS
+from resolver.vault.keyspace import FINGERPRINT_KEY, FORMER_SIGNERS, ORDERS_KNOWN
+from resolver.vault.reindex import Reindex
 from tests.cli.test_rotation import drained
 from tests.erasing import done, order
 from tests.support import Api, Velt, key, keys_of
@@ -124,3 +126,133 @@ def test_what_the_old_key_signed_goes_on_to_count_and_nobody_else_is_let_in(  # 
     redis.hset(FORMER_SIGNERS, "c3RyYW5nZXI=", "c2lnbmVk")
     status = json.loads(run({**resolver_environment, **NEW}, "keys", "status", "--json").stdout)
     assert status["formerPublicKeys"] == [old]
+
+
+@pytest.mark.single_server
+def test_a_redis_that_is_full_loses_nothing_and_the_next_run_finishes(
+    make_api: MakeApi,
+    resolver_environment: Environment,
+    redis: Redis,
+    new_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(make_api(), 20)
+    run_as_it_is = Reindex.run
+
+    def full(work: Reindex) -> Iterator[Any]:
+        redis.config_set("maxmemory", "1mb")
+        yield from run_as_it_is(work)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Reindex, "run", full)
+            told = reindex(resolver_environment, new_key)
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert told.exit_code == 1
+    assert "nothing is lost" in told.output
+    assert len(keys_of(redis)) == 20
+    assert make_api().add().status_code == 503
+    assert reindex(resolver_environment, new_key).exit_code == 0
+    assert len(list(make_api(**NEW).services.vault.scan())) == 20
+
+
+def killed_after_a_batch(env: Environment, new_key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_as_it_is = Reindex.run
+
+    def killed(work: Reindex) -> Iterator[Any]:
+        yield next(run_as_it_is(work))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reindex, "run", killed)
+        assert reindex(env, new_key).exit_code == 1
+
+
+def test_once_records_are_renamed_a_latecomer_does_not_bring_the_old_key_back(
+    make_api: MakeApi,
+    resolver_environment: Environment,
+    redis: Redis,
+    new_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(make_api(), 1200)
+    killed_after_a_batch(resolver_environment, new_key, monkeypatch)
+    redis.zadd("{p00}q", {"latecomer": 1})
+    assert reindex(resolver_environment, new_key).exit_code == 0
+    assert len(list(make_api(**NEW).services.vault.scan())) == 1200
+
+
+def test_killed_before_the_first_record_was_renamed_it_can_still_be_given_up(
+    make_api: MakeApi,
+    resolver_environment: Environment,
+    velt: Velt,
+    new_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    velt.break_with(status=503)
+    make_api().add()
+    with monkeypatch.context() as patch:
+        patch.setattr(Reindex, "under_way", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert reindex(resolver_environment, new_key).exit_code == 1
+    assert make_api().add().status_code == 503
+    assert "Nothing was changed" in reindex(resolver_environment, new_key).output
+    assert make_api().read("n-1").keys() == {"n-1"}
+
+
+def test_it_does_not_finish_while_records_do_not_open(
+    make_api: MakeApi, resolver_environment: Environment, new_key: Path
+) -> None:
+    both = {"RESOLVER_MASTER_KEYS": f"k1:{key(1)},k2:{key(2)}"}
+    make_api().add()
+    make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").add(notificationId="n-2")
+    told = reindex(resolver_environment, new_key)
+    assert told.exit_code == 1
+    assert "1 records do not open" in told.output
+    assert "RESOLVER_MASTER_KEYS" in told.output
+    assert make_api(**NEW).add().status_code == 503
+    assert reindex({**resolver_environment, **both}, new_key).exit_code == 0
+    assert make_api(**NEW, **both).read("n-1", "n-2").keys() == {"n-1", "n-2"}
+
+
+def test_a_database_that_was_restored_is_replayed_first(
+    make_api: MakeApi, resolver_environment: Environment, kept: Path, redis: Redis, new_key: Path
+) -> None:
+    make_api().add()
+    (kept / f"{'0' * 32}.json").write_text("{}")
+    before = redis.get(FINGERPRINT_KEY)
+    told = reindex(resolver_environment, new_key)
+    assert told.exit_code == 1
+    assert "replay" in told.output
+    assert redis.get(FINGERPRINT_KEY) == before
+    redis.sadd(ORDERS_KNOWN, "0" * 32)
+    assert reindex(resolver_environment, new_key).exit_code == 0
+
+
+def test_killed_while_it_finishes_every_former_key_goes_on_to_count(
+    make_api: MakeApi,
+    resolver_environment: Environment,
+    new_key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_api().add()
+    first = json.loads(run(resolver_environment, "keys", "status", "--json").stdout)["publicKey"]
+    assert reindex(resolver_environment, new_key).exit_code == 0
+    second = {**resolver_environment, **NEW}
+    (third_key := tmp_path / "third.key").write_text(key(78))
+    moved = Reindex._moved
+
+    def killed(work: Reindex, from_: str, to: str) -> bool:
+        if to == work._after:
+            raise KeyboardInterrupt
+        return moved(work, from_, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reindex, "_moved", killed)
+        assert reindex(second, third_key).exit_code == 1
+    assert reindex(second, third_key).exit_code == 0
+    third = {**resolver_environment, "RESOLVER_INDEX_KEY": key(78)}
+    status = json.loads(run(third, "keys", "status", "--json").stdout)
+    assert len(status["formerPublicKeys"]) == 2
+    assert first in status["formerPublicKeys"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from resolver.audit.signing import Signer, trusted
+from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record, trail_of
 from resolver.errors import SettingsError, Unavailable
-from resolver.privacy.certificate import InvalidCertificate, is_about, verified
+from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
 from resolver.privacy.replay import Found, order_again, people_behind
 from resolver.services import Stores, build_eraser, build_stores
 from resolver.settings import Settings, load
 from resolver.vault.keyspace import Keyspace
+from resolver.vault.restored import SUFFIX, certificates_in
 
 JSON = dict[str, Any]
+_HOW_TO_GO_ON = (
+    "Nothing was replayed. What is no certificate, take out of the directory. One that was made with an "
+    "older index key is replayed with that key, before the re-index."
+)
 _PATHS = click.Path(exists=True, path_type=Path)
 
 
@@ -38,14 +44,14 @@ def verify(
     settings = _settings(needed=not keys or bool(names))
     counting = keys or (_own_keys(settings) if settings else ())
     bad = 0
-    for path, text in _texts(certificates):
+    for path in _files(certificates):
         try:
-            body = verified(text, counting)
+            body = verified(_read(path), counting)
         except InvalidCertificate as invalid:
             bad += 1
-            told: JSON = {"file": path.name, "valid": False, "why": invalid.message}
+            told: JSON = {"file": _name(path), "valid": False, "why": invalid.message}
         else:
-            told = {"file": path.name, "valid": True, "certificate": body}
+            told = {"file": _name(path), "valid": True, "certificate": body}
             if names and settings:
                 told["about"] = {
                     name: is_about(body, name, Keyspace(settings.index_key).blinded) for name in names
@@ -81,32 +87,62 @@ def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
     those in RESOLVER_CERTIFICATE_DIR are replayed, nothing is served. Stopped half-way, run it again."""
     settings = load()
     stores = build_stores(settings, replaying=True)
-    bodies = _to_replay(settings, stores, certificates, again=again)
+    files = _files(certificates)
+    bodies = _to_replay(settings, stores, files, again=again)
+    if bodies:
+        _require_keys(settings, stores)
     on_record(settings, stores, "privacy replay", "", [body["erasureId"] for _, body in bodies])
     changed = _replayed(settings, stores, bodies)
     told = {"replayed": len(bodies), "records": changed}
     click.echo(
         json.dumps(told) if as_json else f"{len(bodies)} erasures replayed; {changed} records changed."
     )
+    if misnamed := _misnamed(stores, files):
+        raise click.ClickException("\n".join([*misnamed, "Until then nothing is served."]))
 
 
 def _to_replay(
-    settings: Settings, stores: Stores, paths: tuple[Path, ...], *, again: bool
+    settings: Settings, stores: Stores, files: list[Path], *, again: bool
 ) -> list[tuple[bytes, JSON]]:
-    """All of them good, or none is touched; the oldest first."""
+    """All of them good, or none is touched; the oldest first. What is known already needs no proof: it may
+    have been signed with a key that is long gone."""
     mine = (Signer(settings.index_key).public_key,)
-    found = []
-    for path, text in _texts(paths):
+    found, bad = [], []
+    for path in files:
         try:
+            text = _read(path)
+            if not again and stores.orders.known([claimed_id(text)]):
+                continue
             found.append((text, verified(text, mine)))
         except InvalidCertificate as invalid:
-            raise click.ClickException(
-                f"{path.name}: {invalid.message} Nothing was replayed. One that was made with an older index "
-                f"key is replayed with that key, before the re-index."
-            ) from None
-    known = set() if again else stores.orders.known([body["erasureId"] for _, body in found])
-    left = [(text, body) for text, body in found if body["erasureId"] not in known]
-    return sorted(left, key=lambda pair: str(pair[1]["finishedAt"]))
+            bad.append(f"{_name(path)}: {invalid.message}")
+    if bad:
+        raise click.ClickException("\n".join([*bad, _HOW_TO_GO_ON]))
+    return sorted(found, key=lambda pair: str(pair[1]["finishedAt"]))
+
+
+def _require_keys(settings: Settings, stores: Stores) -> None:
+    """Who is in what doesn't open can't be told; called known all the same, they would be served again."""
+    usage = key_usage(settings, stores)
+    missing = [name for name, use in usage.items() if name not in settings.master_keys and _is_used(use)]
+    if missing:
+        raise click.ClickException(
+            f"What Redis holds was sealed with other master keys too ({', '.join(map(repr, missing))}): put "
+            f"them into RESOLVER_MASTER_KEYS. Nothing was replayed."
+        )
+
+
+def _is_used(use: Mapping[str, str | int]) -> bool:
+    return bool(use["records"] or use["commands"])
+
+
+def _misnamed(stores: Stores, files: list[Path]) -> list[str]:
+    """All of them are known now, and their names aren't: the gate looks at names."""
+    if stores.certificates is None:
+        return []
+    unknown = set(stores.certificates.unknown_to(stores.redis))
+    wrong = [path for path in files if path.stem in unknown and stores.certificates.is_kept(path)]
+    return [f"{_name(path)}: its name must be {claimed_id(_read(path))}{SUFFIX}" for path in wrong]
 
 
 def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON]]) -> int:
@@ -123,13 +159,25 @@ def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON
         ):
             progress.advance(bar)
             found = step or found
+        _require_opened(stores.vault.unreadable)
         for text, body in bodies:
             if order := order_again(body, found):
-                for _ in eraser.again(order):
+                for at in eraser.again(order):
                     progress.advance(bar)
+                    _require_opened(at.unreadable)
                 changed += len(stores.orders.touched(order.id))
             stores.orders.close(body["erasureId"], text)
     return changed
+
+
+def _require_opened(unreadable: int) -> None:
+    """Before anything is called known."""
+    if unreadable:
+        raise click.ClickException(
+            f"{unreadable} records do not open, and whoever is in them may be served again. Put their master "
+            f"keys into RESOLVER_MASTER_KEYS and run it again; what no key opens, remove from Redis: lines "
+            f"`record_unreadable` above name it."
+        )
 
 
 def _own_keys(settings: Settings) -> tuple[str, ...]:
@@ -150,7 +198,18 @@ def _settings(*, needed: bool) -> Settings | None:
         return None
 
 
-def _texts(paths: tuple[Path, ...]) -> Iterator[tuple[Path, bytes]]:
-    for path in paths:
-        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
-            yield file, file.read_bytes()
+def _files(paths: tuple[Path, ...]) -> list[Path]:
+    return [file for path in paths for file in (certificates_in(path) if path.is_dir() else [path])]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST + 1)
+    except OSError as error:
+        raise InvalidCertificate(f"This can't be read ({type(error).__name__}).") from None
+
+
+def _name(path: Path) -> str:
+    """Whatever bytes it is made of."""
+    return click.format_filename(path.name)

@@ -18,7 +18,7 @@ from resolver.privacy.order import Order, today
 JSON = dict[str, Any]
 Blinded = Callable[[str], str]
 _VERSION = 1
-_LONGEST = 1024 * 1024
+LONGEST = 1024 * 1024
 NOT_COVERED = (
     "Free text: a name within a sentence stays, but in records whose text was searched for it on request.",
     "Backups of Redis made before: after restoring one, this certificate is replayed.",
@@ -71,7 +71,7 @@ def signed(body: JSON, signer: Signer) -> bytes:
 def verified(text: bytes, public_keys: Collection[str]) -> JSON:
     """What a certificate says, once it proves to be one. InvalidCertificate else."""
     try:
-        whole = json.loads(text[:_LONGEST])
+        whole = json.loads(text[:LONGEST])
         body, signature = whole["certificate"], whole["signature"]
         good = body["version"] == _VERSION and any(
             is_signed(_text(body), str(signature), key) for key in public_keys
@@ -82,6 +82,15 @@ def verified(text: bytes, public_keys: Collection[str]) -> JSON:
         raise InvalidCertificate()
     found: JSON = body
     return found
+
+
+def claimed_id(text: bytes) -> str:
+    """Which erasure it says that it is of, whether it is a certificate or not. Empty when it says none."""
+    try:
+        id_ = json.loads(text[:LONGEST])["certificate"]["erasureId"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return id_ if isinstance(id_, str) and id_.isascii() else ""
 
 
 def is_about(body: JSON, name: str, blinded: Blinded) -> bool:

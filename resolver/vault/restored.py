@@ -37,10 +37,10 @@ class Certificates:
         self._trusted_until = now + _TRUSTED_SECONDS
 
     def unknown_to(self, redis: Redis) -> list[str]:
-        names = self._names()
+        names = [path.name.removesuffix(SUFFIX) for path in certificates_in(self._directory)]
         if not names:
             return []
-        known = cast(list[int], redis.smismember(ORDERS_KNOWN, names))
+        known = cast(list[int], redis.smismember(ORDERS_KNOWN, [os.fsencode(name) for name in names]))
         return [name for name, is_known in zip(names, known, strict=True) if not is_known]
 
     def keep(self, order: str, certificate: bytes) -> bytes:
@@ -62,10 +62,25 @@ class Certificates:
             os.close(directory)
         return certificate
 
-    def _names(self) -> list[str]:
-        """A directory that can't be read tells nothing, and might hide what it ought to tell."""
-        try:
-            found = os.listdir(self._directory)
-        except OSError as error:
-            raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
-        return sorted(name.removesuffix(SUFFIX) for name in found if name.endswith(SUFFIX))
+    def is_kept(self, path: Path) -> bool:
+        """Whether this file is one that the gate looks at."""
+        return path.parent.resolve() == self._directory.resolve()
+
+
+def certificates_in(directory: Path) -> list[Path]:
+    """By their names: none is opened. A directory that can't be read tells nothing, and might hide what it
+    ought to tell."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(Path(entry.path) for entry in found if _may_be_one(entry))
+    except OSError as error:
+        raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
+
+
+def _may_be_one(entry: os.DirEntry[str]) -> bool:
+    """What is no file never was one. A link that leads nowhere may have led to one."""
+    if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
+        return False
+    if entry.is_symlink():
+        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return entry.is_file(follow_symlinks=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -277,3 +278,135 @@ def test_status_shows_those_under_way_and_those_done(
     assert {item["erasureId"]: item["status"] for item in told} == {first: "done", second.id: "waiting"}
     assert "certificate" in json.loads(run(resolver_environment, "status", first, "--json").stdout)
     assert run(resolver_environment, "status", "nonesuch").exit_code == 1
+
+
+@pytest.mark.parametrize("keys", [f"k2:{key(2)}", f"k1:{key(3)}"], ids=["withdrawn", "another"])
+def test_while_anything_does_not_open_nothing_is_replayed_and_nobody_is_served(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    keys: str,
+) -> None:
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    told = run({**resolver_environment, "RESOLVER_MASTER_KEYS": keys}, "replay", str(kept))
+    assert told.exit_code == 1
+    assert "RESOLVER_MASTER_KEYS" in told.output
+    assert redis.scard(ORDERS_KNOWN) == 0
+    assert make_api().add(notificationId="new").status_code == 503
+    assert run(resolver_environment, "replay", str(kept)).exit_code == 0
+    assert make_api().read("n-1") == {}
+
+
+def test_commands_that_do_not_open_are_waited_for_too(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    make_api(RESOLVER_REGISTRATION="deferred").add()
+    for name in keys_of(redis, "{p*n:*"):
+        redis.delete(name)
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    withdrawn = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
+    assert run(withdrawn, "replay", str(kept)).exit_code == 1
+    assert redis.scard(ORDERS_KNOWN) == 0
+
+
+def test_what_stops_opening_while_it_is_replayed_leaves_the_gate_shut(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    again = Eraser.again
+    with monkeypatch.context() as patch:
+        patch.setattr(Eraser, "again", lambda *args: (at.now(unreadable=1) for at in again(*args)))
+        assert run(resolver_environment, "replay", str(kept)).exit_code == 1
+    assert redis.scard(ORDERS_KNOWN) == 0
+
+
+def test_those_of_a_former_key_that_are_known_already_are_passed_over(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    tmp_path: Path,
+) -> None:
+    make_api().add()
+    done(make_eraser(), resolver_environment, order("ben"))
+    (new_key := tmp_path / "new.key").write_text(key(77))
+    told = CliRunner().invoke(main, ["keys", "reindex", str(new_key), "--yes"], env=resolver_environment)
+    assert told.exit_code == 0, told.output
+    resolver_environment["RESOLVER_INDEX_KEY"] = key(77)
+    make_api().add(notificationId="n-2")
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    told = run(resolver_environment, "replay", str(kept), "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout.splitlines()[-1])["replayed"] == 1
+    assert make_api().read("n-2") == {}
+
+
+def test_a_certificate_under_another_name_is_replayed_and_said_to_keep_the_gate_shut(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, what := order("ben"))
+    restore(redis, backup)
+    (found,) = kept.iterdir()
+    renamed = found.rename(kept / "of-ben.json")
+    told = run(resolver_environment, "replay", str(kept))
+    assert told.exit_code == 1
+    assert f"of-ben.json: its name must be {what.id}.json" in told.output
+    assert make_api().add(notificationId="new").status_code == 503
+    renamed.rename(found)
+    assert make_api().read("n-1") == {}
+
+
+def test_what_is_no_file_at_all_neither_shuts_the_gate_nor_stops_a_replay(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    (kept / "directory.json").mkdir()
+    os.mkfifo(kept / "fifo.json")
+    (kept / "link.json").symlink_to(kept / "fifo.json")
+    (kept / ".hidden.json").write_text("")
+    (kept / "half.part").write_text("")
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    assert make_api().read() == {}
+    restore(redis, backup)
+    assert make_api().add(notificationId="new").status_code == 503
+    assert run(resolver_environment, "verify", str(kept)).exit_code == 0
+    told = run(resolver_environment, "replay", str(kept))
+    assert told.exit_code == 0, told.output
+    assert make_api().read("n-1") == {}
+
+
+@pytest.mark.parametrize("name", ["junk.json", "nowhere.json", "endless.json", os.fsdecode(b"caf\xe9.json")])
+def test_a_file_that_is_no_certificate_shuts_the_gate_and_is_named(
+    make_api: MakeApi, redis: Redis, resolver_environment: Environment, kept: Path, name: str
+) -> None:
+    if (target := {"nowhere.json": "nowhere.json", "endless.json": "/dev/zero"}.get(name)) is not None:
+        (kept / name).symlink_to(target)
+    else:
+        (kept / name).write_text("junk")
+    is_device = name == "endless.json"
+    assert make_api().add().status_code == (200 if is_device else 503)
+    told = run(resolver_environment, "replay", str(kept))
+    assert told.exit_code == (0 if is_device else 1), told.output
+    assert is_device or name.encode(errors="replace").decode()[:3] in told.output
+    assert isinstance(told.exception, SystemExit | None)

@@ -92,6 +92,8 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
             action = (request.endpoint or "").partition(".")[2]
             current.attempts(Attempt(services.trail, surface.name, action, current.request_id(), unknown))
         current.admit(surface.guard(services, request))
+        if surface.audited and request.method in ("POST", "GET"):
+            services.vault.guard.require_replayed()
 
     blueprint.before_request(admit)
     return blueprint

@@ -21,6 +21,7 @@ from resolver.patience import Patience
 from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.fingerprint import Fingerprint
+from resolver.vault.keyspace import FINGERPRINT_KEY
 from resolver.vault.restored import Certificates
 
 # What a cluster's client raises for a part that nobody serves is no relative of the others.
@@ -46,6 +47,19 @@ class Guard:
                 self._certificates.check(self._redis)
         except _FAILURES as error:
             raise self._judged(error) from error
+
+    def require_replayed(self) -> None:
+        """For what needs nothing of Redis: it is refused as well while erasures must be replayed. A Redis
+        that doesn't answer is no reason."""
+        if self._certificates is None or self._certificates.are_trusted() or self._patience.is_out():
+            return
+        try:
+            # Asked in any case: a probe that found nothing out would be another caller's, lost.
+            self._redis.exists(FINGERPRINT_KEY)
+            self._patience.answered()
+            self._certificates.check(self._redis)
+        except RedisError as error:
+            self._judged(error)
 
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None

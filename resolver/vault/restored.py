@@ -29,12 +29,15 @@ class Certificates:
 
     def check(self, redis: Redis) -> None:
         now = time.monotonic()
-        if now < self._trusted_until:
+        if self.are_trusted():
             return
         if missing := self.unknown_to(redis):
             what = f"{len(missing)} erasures must be replayed first (resolver privacy replay)"
             raise VaultRestored(f"redis: restored from a backup: {what}")
         self._trusted_until = now + _TRUSTED_SECONDS
+
+    def are_trusted(self) -> bool:
+        return time.monotonic() < self._trusted_until
 
     def unknown_to(self, redis: Redis) -> list[str]:
         names = [path.name.removesuffix(SUFFIX) for path in certificates_in(self._directory)]

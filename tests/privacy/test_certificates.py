@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from resolver.settings import load
 from resolver.vault.keyspace import CERTIFICATES, ORDERS_KNOWN
 from resolver.vault.restored import Certificates
 from tests.erasing import done, filed, order
-from tests.support import Api, key, keys_of
+from tests.support import Api, Velt, key, keys_of, signed
 from tests.system.conftest import RESOLVER, plain_environment
 
 JSON = dict[str, Any]
 Environment = dict[str, str]
+CALLBACKS = "/api/velt/notifications"
 MakeApi = Callable[..., Api]
 MakeEraser = Callable[..., Eraser]
 
@@ -154,10 +156,10 @@ def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone
     assert api.read("other", user="cleo")
 
     restore(redis, backup)
-    served = make_api()
+    served, cleo = make_api(), {"authorization": f"Bearer {signed('cleo', 'acme')}"}
     for reply in (
-        served.callback("get", {"organizationId": "acme", "notificationIds": ["other"]}, "cleo"),
-        served.callback("delete", {"organizationId": "acme", "notificationId": "other"}, "cleo"),
+        served.post(f"{CALLBACKS}/get", {"organizationId": "acme", "notificationIds": ["other"]}, cleo),
+        served.post(f"{CALLBACKS}/delete", {"organizationId": "acme", "notificationId": "other"}, cleo),
         served.add(notificationId="new"),
         served.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"}),
     ):
@@ -410,3 +412,32 @@ def test_a_file_that_is_no_certificate_shuts_the_gate_and_is_named(
     assert told.exit_code == (0 if is_device else 1), told.output
     assert is_device or name.encode(errors="replace").decode()[:3] in told.output
     assert isinstance(told.exception, SystemExit | None)
+
+
+def test_until_it_is_replayed_what_needs_nothing_of_redis_is_refused_as_well(
+    make_api: MakeApi, kept: Path, velt: Velt
+) -> None:
+    api, cleo = make_api(), {"authorization": f"Bearer {signed('cleo', 'acme')}"}
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: api.post("/api/velt/token", {"userId": "cleo", "organizationIds": ["acme"]}),
+        lambda: api.post(f"{CALLBACKS}/get", {"organizationId": "zeta", "notificationIds": ["n"]}, cleo),
+        lambda: api.post(f"{CALLBACKS}/get", {"organizationId": "acme", "notificationIds": []}, cleo),
+        lambda: api.velt("notifications/delete", {"organizationId": "acme", "documentIds": ["doc-1"]}),
+        lambda: api.velt("notifications/config/get", {"organizationId": "acme", "userId": "ben"}),
+    )
+    assert [call().status_code // 100 for call in calls] != [5] * len(calls)
+    (kept / f"{'0' * 32}.json").write_text("{}")
+    time.sleep(1.0)
+    velt.control("POST", "reset")
+    assert [call().status_code for call in calls] == [503] * len(calls)
+    assert velt.sent() == []
+    assert api.post(f"{CALLBACKS}/get", {}, {"authorization": "Bearer nonsense"}).status_code == 401
+    assert api.client.options(f"{CALLBACKS}/get").status_code < 300
+    assert api.client.get("/livez").status_code == 200
+
+
+def test_a_redis_that_is_away_is_no_reason_to_refuse_what_needs_none(make_api: MakeApi, kept: Path) -> None:
+    assert kept.is_dir()
+    away = make_api(REDIS_URL="redis://127.0.0.1:1/0")
+    wanted = {"userId": "cleo", "organizationIds": ["acme"]}
+    assert [away.post("/api/velt/token", wanted).status_code for _ in range(5)] == [200] * 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from redis import ConnectionError as RedisConnectionError
@@ -10,8 +11,13 @@ from redis import ReadOnlyError, Redis, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from resolver.errors import VaultUnavailable
+from resolver.secret import Secret
+from resolver.vault.connect import connect
+from resolver.vault.envelope import Envelope
+from resolver.vault.keyspace import Keyspace
+from resolver.vault.restored import Certificates
 from resolver.vault.store import Vault
-from tests.vault.conftest import record
+from tests.vault.conftest import INDEX, keyring, record
 
 
 def fail(vault: Vault, error: Exception) -> None:
@@ -56,3 +62,23 @@ def test_a_replica_under_our_feet_drops_the_connections(vault: Vault) -> None:
     pool.release(before)
     fail(vault, ReadOnlyError("You can't write against a read only replica."))
     assert before._sock is None
+
+
+def test_a_look_for_what_must_be_replayed_leaves_the_probe_to_whoever_needs_redis(
+    vault: Vault, tmp_path: Path
+) -> None:
+    vault.guard._certificates = Certificates(str(tmp_path))
+    for _ in range(3):
+        fail(vault, RedisTimeoutError("x"))
+    vault.guard.require_replayed()
+    vault.ping()
+
+
+def test_a_look_for_what_must_be_replayed_counts_an_outage_and_passes(tmp_path: Path) -> None:
+    away = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
+    certificates = Certificates(str(tmp_path))
+    vault = Vault(away, Keyspace(INDEX), Envelope(keyring("k1")), 90, certificates)
+    started = time.monotonic()
+    for _ in range(50):
+        vault.guard.require_replayed()
+    assert time.monotonic() - started < 2

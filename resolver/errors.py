@@ -10,7 +10,8 @@ ResolverError
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
-│   │   └── VaultRestored    … Redis: it came back from a backup, and people with it who were erased
+│   │   ├── VaultRestored    … Redis: it came back from a backup, and people with it who were erased
+│   │   └── VaultTampered    … Redis: it holds what this service never wrote
 │   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
 │   ├── Unanswered           … another service gave no usable answer
 │   ├── VeltUnavailable      … Velt: down, slow, or not making sense
@@ -93,6 +94,10 @@ class VaultForeign(VaultUnavailable):
 
 
 class VaultRestored(VaultUnavailable):
+    pass
+
+
+class VaultTampered(VaultUnavailable):
     pass
 
 

@@ -13,7 +13,7 @@ from resolver.access.documents import Documents
 from resolver.access.permissions import PermissionProvider
 from resolver.access.tokens import Tokens
 from resolver.audit.chain import Link
-from resolver.audit.signing import Signer
+from resolver.audit.signing import Signer, trusted
 from resolver.audit.trail import Trail
 from resolver.limits.calls import Calls
 from resolver.limits.failures import Failures
@@ -120,7 +120,7 @@ def build(settings: Settings) -> Services:
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
         export=Export(vault, outbox, stores.orders),
-        erasures=Erasures(stores.orders),
+        erasures=build_erasures(settings, stores),
         keyspace=stores.keyspace,
     )
 
@@ -144,6 +144,11 @@ def build_worker(settings: Settings) -> Worker:
     velt = build_velt(settings, connections=WORKER_THREADS)
     telling = Telling(stores.vault, stores.outbox, velt, Breaker(), LEASE_MS, Rarely(SAY_SO_SECONDS), None)
     return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
+
+
+def build_erasures(settings: Settings, stores: Stores) -> Erasures:
+    signer = Signer(settings.index_key)
+    return Erasures(stores.orders, lambda: trusted(signer, stores.history.former_signers()))
 
 
 def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+from redis import Redis
+
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.order import Order, new_id, today
+from resolver.vault.keyspace import CERTIFICATES
 from tests.cli.test_rotation import drained
 
 JSON = dict[str, Any]
@@ -17,15 +21,19 @@ def order(*users: str, **more: Any) -> Order:
     return Order(new_id(), "dpo", today(), users=users, **more)
 
 
+def erasures_of(eraser: Eraser) -> Erasures:
+    return Erasures(eraser.orders, lambda: (eraser.signer.public_key,))
+
+
 def filed(eraser: Eraser, what: Order) -> Erasures:
-    erasures = Erasures(eraser.orders)
+    erasures = erasures_of(eraser)
     erasures.file(what)
     return erasures
 
 
 def done(eraser: Eraser, env: Environment, what: Order) -> JSON:
     """Filed, carried out, told to Velt, certified."""
-    erasures = Erasures(eraser.orders)
+    erasures = erasures_of(eraser)
     if erasures.find(what.id) is None:
         erasures.file(what)
     eraser.round()
@@ -37,3 +45,12 @@ def done(eraser: Eraser, env: Environment, what: Order) -> JSON:
     assert found is not None
     assert found["status"] == "done", found
     return found
+
+
+def forge(redis: Redis, id_: str) -> None:
+    """As whoever can write to Redis would: another count, under the signature that is there."""
+    kept = redis.hget(CERTIFICATES, id_)
+    assert isinstance(kept, bytes)
+    whole = orjson.loads(kept)
+    whole["certificate"]["counts"]["removed"] = 999
+    redis.hset(CERTIFICATES, id_, orjson.dumps(whole))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -24,12 +25,14 @@ from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record
 from resolver.privacy.erasures import Erasures
 from resolver.secret import Secret
-from resolver.services import Stores, build_stores
+from resolver.services import Stores, build_erasures, build_stores
 from resolver.settings import Settings, load
 from resolver.vault.anchors import Anchors
 
 JSON = dict[str, Any]
 _SPAN = {"d": 1, "w": 7, "y": 365}
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_LONGEST_DAYS = 36_500
 
 
 class _Since(click.ParamType[timedelta]):
@@ -39,9 +42,12 @@ class _Since(click.ParamType[timedelta]):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> timedelta:
         number, unit = str(value)[:-1], str(value)[-1:]
-        if not number.isdecimal() or unit not in _SPAN:
+        if not _NUMBER.fullmatch(number) or unit not in _SPAN:
             self.fail(f"{value!r} is not a span such as 90d, 12w or 1y", parameter, context)
-        return timedelta(days=int(number) * _SPAN[unit])
+        days = int(number) * _SPAN[unit]
+        if days > _LONGEST_DAYS:
+            self.fail(f"{value!r} is longer than a hundred years", parameter, context)
+        return timedelta(days=days)
 
 
 @click.command()
@@ -79,7 +85,7 @@ def _parts(
             "formerPublicKeys": former,
         },
     )
-    erasures = list(_erasures(stores, began))
+    erasures = list(_erasures(build_erasures(settings, stores), began))
     yield "erasures.json", erasures
     yield "records.json", _records(settings, stores)
     yield "check.json", [asdict(finding) for finding in findings()]
@@ -106,10 +112,8 @@ def _settings(settings: Settings, stores: Stores) -> JSON:
     return found
 
 
-def _erasures(stores: Stores, began: datetime) -> Iterator[JSON]:
-    erasures = Erasures(stores.orders)
-    for id_ in [*stores.orders.under_way(), *stores.orders.certificates()]:
-        found = erasures.find(id_) or {}
+def _erasures(erasures: Erasures, began: datetime) -> Iterator[JSON]:
+    for found in erasures.all():
         finished = found.get("certificate", {}).get("certificate", {}).get("finishedAt")
         if finished is None or datetime.fromisoformat(finished) >= began:
             yield found

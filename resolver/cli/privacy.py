@@ -14,12 +14,12 @@ from rich.progress import Progress
 
 from resolver.cli.on_record import on_record, operator, trail_of
 from resolver.fields import is_sound
-from resolver.privacy.erasures import Erasures
+from resolver.privacy.erasures import TAMPERED
 from resolver.privacy.export import Export, audit_entries
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.order import Order, Phase, new_id, today
 from resolver.privacy.people import Subject, prose_in
-from resolver.services import Stores, build_eraser, build_stores
+from resolver.services import Stores, build_eraser, build_erasures, build_stores
 from resolver.settings import Settings, load
 
 JSON = dict[str, Any]
@@ -60,7 +60,7 @@ def erase(**asked: Any) -> None:
     if not asked["yes"]:
         click.confirm(f"Erase {', '.join(order.names())}?", abort=True)
     on_record(settings, stores, "privacy erase", "", [order.id, *map(stores.keyspace.blinded, order.names())])
-    Erasures(stores.orders).file(order)
+    build_erasures(settings, stores).file(order)
     found = _carried_out(settings, stores, order)
     if asked["as_json"]:
         click.echo(json.dumps(found))
@@ -112,7 +112,7 @@ def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
     """By this process, or by a worker that was quicker; then Velt is waited for, not for ever."""
     with trail_of(settings, stores) as trail:
         eraser = build_eraser(settings, stores, trail)
-        erasures, changed = Erasures(stores.orders), time.monotonic()
+        erasures, changed = build_erasures(settings, stores), time.monotonic()
         before: JSON = {}
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
             bar = progress.add_task("Erasing", total=None)
@@ -146,20 +146,26 @@ def status(erasure: str | None, as_json: bool) -> None:
     """How far ERASURE is, or all of them, whoever asked for them."""
     if erasure and not is_sound(erasure):
         raise click.UsageError("That is no erasure's id.")
-    stores = build_stores(load())
-    erasures = Erasures(stores.orders)
-    ids = [erasure] if erasure else [*stores.orders.under_way(), *stores.orders.certificates()]
-    found = [told for id_ in ids if (told := erasures.find(id_))]
-    if erasure and not found:
+    settings = load()
+    erasures = build_erasures(settings, build_stores(settings))
+    if erasure is None:
+        found = list(erasures.all())
+    elif one := erasures.find(erasure):
+        found = [one]
+    else:
         raise click.ClickException("No such erasure is known.")
     if as_json:
         click.echo(json.dumps(found[0] if erasure else found))
-        return
-    for told in found:
-        _tell(told)
+    else:
+        for told in found:
+            _tell(told)
+    raise SystemExit(any(told["status"] == TAMPERED for told in found))
 
 
 def _tell(found: JSON) -> None:
+    if found["status"] == TAMPERED:
+        click.echo(f"{found['erasureId']}: tampered with; Redis holds what was never signed here")
+        return
     told = found["counts"]
     click.echo(
         f"{found['erasureId']}: {found['status']}; {told['removed']} removed, {told['cut']} cut, "

@@ -70,8 +70,14 @@ def signed(body: JSON, signer: Signer) -> bytes:
 
 def verified(text: bytes, public_keys: Collection[str]) -> JSON:
     """What a certificate says, once it proves to be one. InvalidCertificate else."""
+    body: JSON = proven(text, public_keys)["certificate"]
+    return body
+
+
+def proven(text: bytes, public_keys: Collection[str]) -> JSON:
+    """The same with its signature."""
     try:
-        whole = json.loads(text[:LONGEST])
+        whole: JSON = json.loads(text[:LONGEST])
         body, signature = whole["certificate"], whole["signature"]
         good = body["version"] == _VERSION and any(
             is_signed(_text(body), str(signature), key) for key in public_keys
@@ -80,8 +86,7 @@ def verified(text: bytes, public_keys: Collection[str]) -> JSON:
         raise InvalidCertificate() from None
     if not good:
         raise InvalidCertificate()
-    found: JSON = body
-    return found
+    return whole
 
 
 def claimed_id(text: bytes) -> str:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from resolver.errors import VaultTampered
+from resolver.privacy.certificate import InvalidCertificate, proven
 from resolver.privacy.erase import Fate
 from resolver.privacy.order import Order, Phase
 from resolver.vault.orders import Orders
 
 JSON = dict[str, Any]
+TAMPERED = "tampered"
 
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
     orders: Orders
+    keys: Callable[[], Collection[str]]
+    """Public keys whose signatures count."""
 
     def file(self, order: Order) -> None:
         """From here on it will be done, whatever dies in between."""
         self.orders.file(order.id, order.state())
 
     def find(self, id_: str) -> JSON | None:
-        """How far it is; with the certificate when it is done. None when nobody asked for such a one."""
+        """How far it is; with the certificate when it is done. None when nobody asked for such a one.
+        VaultTampered when Redis gives out a certificate that was never signed here, or another one's."""
         if (state := self.orders.read(id_)) is not None:
             order = Order.from_state(state)
             return {
@@ -34,9 +39,29 @@ class Erasures:
             }
         if (kept := self.orders.certificate(id_)) is None:
             return None
-        whole = orjson.loads(kept)
+        whole = self._proven(id_, kept)
         found = whole["certificate"]["counts"]
         return {"erasureId": id_, "status": Phase.DONE, "counts": found, "certificate": whole}
+
+    def all(self) -> Iterator[JSON]:
+        """Those under way and those done, each as `find` has it; of what was tampered with, that it was."""
+        for id_ in [*self.orders.under_way(), *self.orders.certificates()]:
+            try:
+                found = self.find(id_)
+            except VaultTampered:
+                found = {"erasureId": id_, "status": TAMPERED}
+            if found:
+                yield found
+
+    def _proven(self, id_: str, kept: bytes) -> JSON:
+        """Redis is no place to be believed: whoever can write to it could call anything done."""
+        try:
+            whole = proven(kept, self.keys())
+        except InvalidCertificate:
+            whole = None
+        if whole is None or whole["certificate"]["erasureId"] != id_:
+            raise VaultTampered(f"redis: the certificate of erasure {id_} isn't the one that was signed")
+        return whole
 
 
 def counts(order: Order, touched: dict[str, str]) -> JSON:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from redis import Redis
 
 from resolver.audit.signing import Signer, is_signed
 from resolver.cli import main
 from resolver.settings import load
-from tests.erasing import done, order
+from tests.erasing import done, forge, order
 from tests.support import API_KEY, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, key
 
 Environment = dict[str, str]
@@ -80,7 +81,29 @@ def test_no_secret_and_no_content_is_in_it(evidence: zipfile.ZipFile) -> None:
         assert secret not in everything
 
 
-@pytest.mark.parametrize("span", ["", "90", "d", "-1d", "9 d", "3m"])
+@pytest.mark.parametrize(
+    "span", ["", "90", "d", "-1d", "9 d", "3m", "999999999999d", "101y", "3000y", f"{'9' * 5000}w", "٣d"]
+)
 def test_a_span_that_is_none_is_refused(span: str, resolver_environment: Environment) -> None:
     told = CliRunner().invoke(main, ["evidence", "--since", span, "-o", "x.zip"], env=resolver_environment)
     assert told.exit_code == 2
+    assert "a span such as" in told.output or "a hundred years" in told.output
+
+
+def test_a_certificate_that_was_never_signed_here_is_no_evidence_but_of_tampering(
+    make_api: Callable[..., Api],
+    make_eraser: Callable[..., Any],
+    resolver_environment: Environment,
+    redis: Redis,
+    tmp_path: Path,
+) -> None:
+    make_api().add()
+    done(make_eraser(), resolver_environment, what := order("ben"))
+    forge(redis, what.id)
+    path = tmp_path / "evidence.zip"
+    arguments = ["evidence", "--since", "100y", "-o", str(path)]
+    told = CliRunner().invoke(main, arguments, env=resolver_environment)
+    assert told.exit_code == 0, told.output
+    with zipfile.ZipFile(path) as found:
+        (erasure,) = part(found, "erasures.json")
+    assert erasure == {"erasureId": what.id, "status": "tampered"}

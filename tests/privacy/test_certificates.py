@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from resolver.services import build_stores
 from resolver.settings import load
 from resolver.vault.keyspace import CERTIFICATES, ORDERS_KNOWN
 from resolver.vault.restored import Certificates
-from tests.erasing import done, filed, order
+from tests.erasing import done, filed, forge, order
 from tests.support import Api, Velt, key, keys_of, signed
 from tests.system.conftest import RESOLVER, plain_environment
 
@@ -441,3 +442,40 @@ def test_a_redis_that_is_away_is_no_reason_to_refuse_what_needs_none(make_api: M
     away = make_api(REDIS_URL="redis://127.0.0.1:1/0")
     wanted = {"userId": "cleo", "organizationIds": ["acme"]}
     assert [away.post("/api/velt/token", wanted).status_code for _ in range(5)] == [200] * 5
+
+
+def test_what_redis_calls_a_certificate_and_was_never_signed_is_said_and_not_believed(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment
+) -> None:
+    make_api().add()
+    done(make_eraser(), resolver_environment, what := order("ben"))
+    done(make_eraser(), resolver_environment, other := order("zoe"))
+    token = {"authorization": f"Bearer {(secret := secrets.token_urlsafe(40))}"}
+    api = make_api(RESOLVER_PRIVACY_TOKENS=f"dpo:{secret}")
+    redis.hset(CERTIFICATES, "swapped", redis.hget(CERTIFICATES, other.id) or b"")
+    redis.hset(CERTIFICATES, "junk", b"junk")
+    forge(redis, what.id)
+    for id_ in (what.id, "swapped", "junk"):
+        reply = api.client.get(f"/privacy/erasures/{id_}", headers=token)
+        assert (reply.status_code, b"999" in reply.data) == (503, False)
+        told = run(resolver_environment, "status", id_)
+        assert told.exit_code == 1
+        assert "isn't the one that was signed" in told.output
+    assert api.client.get(f"/privacy/erasures/{other.id}", headers=token).get_json()["status"] == "done"
+    told = run(resolver_environment, "status", "--json")
+    assert told.exit_code == 1
+    states = {item["erasureId"]: item["status"] for item in json.loads(told.stdout)}
+    assert states == {what.id: "tampered", "swapped": "tampered", "junk": "tampered", other.id: "done"}
+    assert "tampered with" in run(resolver_environment, "status").output
+
+
+def test_after_a_re_index_what_the_former_key_signed_is_still_shown(
+    make_api: MakeApi, make_eraser: MakeEraser, resolver_environment: Environment, tmp_path: Path
+) -> None:
+    make_api().add()
+    done(make_eraser(), resolver_environment, what := order("ben"))
+    (new_key := tmp_path / "new.key").write_text(key(77))
+    told = CliRunner().invoke(main, ["keys", "reindex", str(new_key), "--yes"], env=resolver_environment)
+    assert told.exit_code == 0, told.output
+    resolver_environment["RESOLVER_INDEX_KEY"] = key(77)
+    assert json.loads(run(resolver_environment, "status", what.id, "--json").stdout)["status"] == "done"

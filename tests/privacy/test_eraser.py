@@ -13,12 +13,11 @@ from redis import Redis
 from resolver.deadline import Deadline
 from resolver.errors import AuditUnavailable, VaultUnavailable
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.erasures import Erasures
 from resolver.privacy.order import Order
 from resolver.record import Record
 from resolver.vault.keyspace import ORDERS
 from resolver.velt.client import Endpoint
-from tests.erasing import done, filed, order
+from tests.erasing import done, erasures_of, filed, order
 from tests.support import Api, Velt, everything_in, key, keys_of
 
 JSON = dict[str, Any]
@@ -303,4 +302,4 @@ def test_a_name_in_a_text_counts_when_that_was_asked_for(  # noqa: PLR0917
 
 
 def test_an_order_that_is_not_known_is_not_found(eraser: Eraser) -> None:
-    assert Erasures(eraser.orders).find("0" * 32) is None
+    assert erasures_of(eraser).find("0" * 32) is None

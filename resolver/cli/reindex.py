@@ -15,6 +15,7 @@ from rich.progress import Progress
 from resolver.audit.signing import Signer, succession, trusted
 from resolver.cli.on_record import on_record
 from resolver.environment import Environment
+from resolver.errors import VaultRestored
 from resolver.secret import Secret
 from resolver.services import Stores, build_stores
 from resolver.settings import load
@@ -49,8 +50,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
         return
     if not yes:
         click.confirm("Nobody is served until this is done. Begin?", abort=True)
-    if stores.certificates:
-        stores.certificates.check(stores.redis)  # replayed under another key, no certificate finds anybody
+    _require_replayed(stores, work)
     on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
     _begin(work)
     outcome = _run(stores, work, quiet=as_json)
@@ -69,6 +69,16 @@ def _new_key(path: Path) -> Secret:
     if env.problems:
         raise click.ClickException(env.problems[0])
     return fresh
+
+
+def _require_replayed(stores: Stores, work: Reindex) -> None:
+    """Under another key no certificate finds anybody."""
+    try:
+        if stores.certificates:
+            stores.certificates.check(stores.redis)
+    except VaultRestored:
+        work.give_up()  # begun in the backup already, it would keep the replay out
+        raise
 
 
 def _begin(work: Reindex) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -15,7 +16,9 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.record import Record
-from resolver.vault.keyspace import FINGERPRINT_KEY, FORMER_SIGNERS, ORDERS_KNOWN
+from resolver.secret import Secret
+from resolver.vault.fingerprint import claim_text
+from resolver.vault.keyspace import FINGERPRINT_KEY, FORMER_SIGNERS, ORDERS_KNOWN, Keyspace
 from resolver.vault.reindex import Reindex
 from tests.cli.test_rotation import drained
 from tests.erasing import done, order
@@ -40,6 +43,12 @@ def run(env: Environment, *arguments: str) -> Result:
 
 def reindex(env: Environment, new_key: Path) -> Result:
     return run(env, "keys", "reindex", str(new_key), "--yes", "--json")
+
+
+def closed_for_it() -> str:
+    """The fingerprint of a database on which it has begun, and renamed nothing."""
+    old, new = (Keyspace(Secret(base64.b64decode(key(byte)))) for byte in (9, 77))
+    return f"{claim_text(old.fingerprint())}?{claim_text(new.fingerprint())}"
 
 
 def fill(api: Api, count: int) -> None:
@@ -225,6 +234,9 @@ def test_a_database_that_was_restored_is_replayed_first(
     assert told.exit_code == 1
     assert "replay" in told.output
     assert redis.get(FINGERPRINT_KEY) == before
+    redis.set(FINGERPRINT_KEY, closed_for_it())
+    assert reindex(resolver_environment, new_key).exit_code == 1
+    assert redis.get(FINGERPRINT_KEY) == before, "else no replay were possible"
     redis.sadd(ORDERS_KNOWN, "0" * 32)
     assert reindex(resolver_environment, new_key).exit_code == 0
 

@@ -97,7 +97,7 @@ def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
     click.echo(
         json.dumps(told) if as_json else f"{len(bodies)} erasures replayed; {changed} records changed."
     )
-    if misnamed := _misnamed(stores, files):
+    if misnamed := _misnamed(settings, stores, files):
         raise click.ClickException("\n".join([*misnamed, "Until then nothing is served."]))
 
 
@@ -136,13 +136,21 @@ def _is_used(use: Mapping[str, str | int]) -> bool:
     return bool(use["records"] or use["commands"])
 
 
-def _misnamed(stores: Stores, files: list[Path]) -> list[str]:
-    """All of them are known now, and their names aren't: the gate looks at names."""
+def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str]:
+    """What they say they are is known now, and their names aren't: the gate looks at names."""
     if stores.certificates is None:
         return []
     unknown = set(stores.certificates.unknown_to(stores.redis))
     wrong = [path for path in files if path.stem in unknown and stores.certificates.is_kept(path)]
-    return [f"{_name(path)}: its name must be {claimed_id(_read(path))}{SUFFIX}" for path in wrong]
+    return [f"{_name(path)}: {_wrong_with(path, _own_keys(settings))}" for path in wrong]
+
+
+def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
+    """One that was tampered with may say that it is another, which is known."""
+    try:
+        return f"its name must be {verified(_read(path), keys)['erasureId']}{SUFFIX}"
+    except InvalidCertificate as invalid:
+        return invalid.message
 
 
 def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON]]) -> int:

@@ -58,7 +58,7 @@ class Guard:
             self._redis.exists(FINGERPRINT_KEY)
             self._patience.answered()
             self._certificates.check(self._redis)
-        except RedisError as error:
+        except _FAILURES as error:
             self._judged(error)
 
     def __exit__(

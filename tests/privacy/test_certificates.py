@@ -379,6 +379,16 @@ def test_a_certificate_under_another_name_is_replayed_and_said_to_keep_the_gate_
     assert make_api().read("n-1") == {}
 
 
+def test_a_certificate_that_says_it_is_another_one_opens_no_gate(
+    certificate: Path, make_api: MakeApi, resolver_environment: Environment
+) -> None:
+    (certificate.parent / f"{'0' * 32}.json").write_text(certificate.read_text().replace("person", "PERSON"))
+    told = run(resolver_environment, "replay", str(certificate.parent))
+    assert told.exit_code == 1
+    assert f"{'0' * 32}.json: This is not a certificate" in told.output
+    assert make_api().add(notificationId="new").status_code == 503
+
+
 def test_what_is_no_file_at_all_neither_shuts_the_gate_nor_stops_a_replay(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:

@@ -205,7 +205,7 @@ def test_whoever_lost_the_right_to_it_says_nothing_about_it_any_more(
 def test_one_that_does_not_open_is_no_stranger(make_eraser: MakeEraser) -> None:
     filed(make_eraser(RESOLVER_MASTER_KEYS=f"k2:{key(2)}"), what := order("ben"))
     with pytest.raises(VaultUnavailable):
-        Erasures(make_eraser().orders).find(what.id)
+        erasures_of(make_eraser()).find(what.id)
 
 
 def test_what_somebody_writes_meanwhile_is_erased_as_it_is_by_then(

@@ -81,6 +81,8 @@ class Outbox:
         self._claim = redis.register_script(read_script("resolver.outbox", "claim"))
         self._release = redis.register_script(read_script("resolver.outbox", "release"))
         self._finish = redis.register_script(read_script("resolver.outbox", "finish"))
+        self.unreadable = 0
+        """Commands that didn't open since this process started."""
 
     def due(self) -> list[Line]:
         """What could be claimed now: one round trip of plain reads, whatever the number of partitions."""
@@ -104,7 +106,7 @@ class Outbox:
         if not found:
             return None
         sealed, unfinished = found
-        return Claimed(line, claim, self._opened(line.commands, sealed), sealed, unfinished)
+        return Claimed(line, claim, self.opened(line.commands, sealed), sealed, unfinished)
 
     def finish(self, claimed: Claimed) -> bool:
         """Done; False when the claim was lost meanwhile."""
@@ -162,7 +164,7 @@ class Outbox:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
             for name, fields in self.lines([name.decode() for name in names]):
-                waiting = (self._opened(name, value) for field, value in fields.items() if field.isdigit())
+                waiting = (self.opened(name, value) for field, value in fields.items() if field.isdigit())
                 yield from ((command.kind, command.data) for command in waiting if command)
         for dead in self.dead():
             if dead.command:
@@ -215,15 +217,17 @@ class Outbox:
         try:
             entry = orjson.loads(self._envelope.open(dead_of(partition), sealed))
         except Unreadable:
+            self.unreadable += 1
             return Dead(full, None, "cannot be opened with these keys", 0)
         line = line_in(partition, name.partition(":")[0])
-        command = self._opened(line.commands, bytes.fromhex(entry["command"]))
+        command = self.opened(line.commands, bytes.fromhex(entry["command"]))
         return Dead(full, command, entry["reason"], entry["at"])
 
-    def _opened(self, name: str, sealed: bytes) -> Command | None:
+    def opened(self, name: str, sealed: bytes) -> Command | None:
         try:
             return Command.from_bytes(self._envelope.open(name, sealed))
         except Unreadable:
+            self.unreadable += 1
             return None
 
     def _now(self) -> int:

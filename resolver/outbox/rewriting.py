@@ -71,9 +71,7 @@ class Rewriting:
             return int(self._swap(keys=[name], args=swaps))
 
     def _changed(self, name: str, sealed: bytes, change: Change) -> bytes | None:
-        try:
-            command = Command.from_bytes(self._envelope.open(name, sealed))
-        except Unreadable:
+        if (command := self._outbox.opened(name, sealed)) is None:
             return None
         changed = change(command)
         return None if changed is command else self._envelope.seal(name, changed.to_bytes())

@@ -14,6 +14,7 @@ from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, is_signed
 from resolver.errors import InvalidArgument
 from resolver.privacy.order import Order, today
+from resolver.privacy.people import folded
 
 JSON = dict[str, Any]
 Blinded = Callable[[str], str]
@@ -51,7 +52,7 @@ def certificate(order: Order, outcome: Outcome, head: Link, blinded: Blinded, ke
         "finishedAt": today(),
         "scope": "whole organizations" if order.whole else "person",
         "subject": {
-            "users": sorted(map(blinded, order.users)),
+            "users": sorted(blinded(folded(user)) for user in order.users),
             "emails": sorted(blinded(address.lower()) for address in order.emails),
             "mentioned": mentioned,
         },
@@ -101,7 +102,8 @@ def claimed_id(text: bytes) -> str:
 def is_about(body: JSON, name: str, blinded: Blinded) -> bool:
     """Whether this is the person, or the organization, that it is about. For whoever has the index key."""
     known = {*body["subject"]["users"], *body["organizations"]}
-    return blinded(name) in known or blinded(name.lower()) in body["subject"]["emails"]
+    is_user_or_organization = not known.isdisjoint({blinded(name), blinded(folded(name))})
+    return is_user_or_organization or blinded(name.lower()) in body["subject"]["emails"]
 
 
 def _text(body: JSON) -> bytes:

@@ -103,7 +103,7 @@ class Eraser:
 
     def _erase(self, order: Order) -> Iterator[Order]:
         order = order.now(phase=Phase.ERASING, looked=0, unreadable=0, of=self.orders.size())
-        unreadable = self.erase.vault.unreadable
+        unreadable = self._unreadable()
         saved = 0.0
         for looked in self.erase.records(order, partial(self._announce, order)):
             order = order.now(looked=order.looked + looked)
@@ -114,10 +114,13 @@ class Eraser:
             if not self._held():
                 return
         order = self._out_of_commands(order)
-        unreadable = self.erase.vault.unreadable - unreadable
+        unreadable = self._unreadable() - unreadable
         order = order.now(phase=Phase.TELLING, unreadable=unreadable, jobs=_jobs(order))
         self._save(order)
         yield order
+
+    def _unreadable(self) -> int:
+        return self.erase.vault.unreadable + self.outbox.unreadable
 
     def _announce(self, order: Order, doomed: Sequence[Doomed]) -> None:
         """On record, and noted, before it is done."""

@@ -33,11 +33,14 @@ class Export:
         for record in self.vault.scan():
             known |= names_in(record)
             yield None
+        # Of records by the first pass, which saw each once; of commands by the second, the only one.
         unreadable = self.vault.unreadable - unreadable
+        commands = self.outbox.unreadable
         found = 0
         for item in self._found(subject, organizations, known):
             found += item is not None
             yield item
+        unreadable += self.outbox.unreadable - commands
         yield {"type": "end", "complete": not unreadable, "found": found, "unreadable": unreadable}
 
     def _found(

@@ -17,7 +17,7 @@ from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import Blinded
 from resolver.privacy.mentions import phrases
 from resolver.privacy.order import Order
-from resolver.privacy.people import texts_in
+from resolver.privacy.people import folded, texts_in
 from resolver.record import Record
 from resolver.vault.store import Vault
 
@@ -44,8 +44,9 @@ def people_behind(
 
     def look(names: Iterable[str]) -> None:
         for name in names:
-            if (digest := blind(name)) in wanted:
-                found.names[digest].add(name)
+            for form in {name, folded(name)}:
+                if (digest := blind(form)) in wanted:
+                    found.names[digest].add(name)
 
     for record in vault.scan():
         look(_names(record, lengths))

@@ -137,6 +137,19 @@ def test_a_backup_taken_while_it_was_asked_for_is_as_old_as_any_other(
     assert served.add(notificationId="new").status_code == 503
 
 
+def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api = make_api()
+    api.add(notifyUsers=[{"userId": "Ben@Example.com"}])
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben@EXAMPLE.com"))
+    restore(redis, backup)
+    replayed = CliRunner().invoke(main, ["privacy", "replay", str(kept)], env=resolver_environment)
+    assert replayed.exit_code == 0, replayed.output
+    assert list(make_api().services.vault.scan()) == []
+
+
 def test_a_certificate_that_is_kept_is_never_overwritten(kept: Path) -> None:
     certificates = Certificates(str(kept))
     assert certificates.keep("a" * 32, b"first") == b"first"

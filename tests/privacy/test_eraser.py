@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from resolver.command import Command, Entry, Kind
 from resolver.deadline import Deadline
 from resolver.errors import AuditUnavailable, VaultUnavailable
 from resolver.privacy.eraser import Eraser
@@ -200,6 +201,16 @@ def test_whoever_lost_the_right_to_it_says_nothing_about_it_any_more(
         slow.orders.save(what.id, what.state(), slow.me)
     slow.orders.reseal()
     assert erasures.find(what.id) == found
+
+
+def test_commands_that_do_not_open_are_counted(
+    make_api: Callable[..., Api], eraser: Eraser, resolver_environment: Environment
+) -> None:
+    other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.vault
+    other.line_up("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
+    filed(eraser, what := order("ben"))
+    *_, last = eraser.advance(what.id)
+    assert last.unreadable == 1
 
 
 def test_one_that_does_not_open_is_no_stranger(make_eraser: MakeEraser) -> None:

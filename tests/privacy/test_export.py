@@ -15,7 +15,9 @@ from click.testing import CliRunner, Result
 from resolver.audit.event import Actor
 from resolver.audit.trail import Trail
 from resolver.cli import main
+from resolver.command import Command, Entry, Kind
 from resolver.privacy.eraser import Eraser
+from resolver.privacy.people import Subject
 from resolver.record import Record
 from tests.audit.test_trail import SIGNER, event
 from tests.erasing import filed, order
@@ -260,3 +262,10 @@ def test_it_says_when_it_may_not_be_all(api: Api, resolver_environment: Environm
     other = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
     done = run(other, "--user", "ben")
     assert done.exit_code == 1
+
+
+def test_commands_that_do_not_open_are_no_complete_export(make_api: Callable[..., Api]) -> None:
+    other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.vault
+    other.line_up("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
+    *_, last = make_api().services.export(Subject(frozenset({"ben"})), frozenset())
+    assert last == {"type": "end", "complete": False, "found": 0, "unreadable": 1}

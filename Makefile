@@ -22,7 +22,8 @@ topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Se
 	        tests/privacy tests/web || exit 1; \
 	done
 
-nightly: $(INSTALLED) ## Run the generated tests with tens of thousands of examples
+nightly: $(INSTALLED) ## Run the long profiles, and the generated tests with tens of thousands of examples
+	@$(BIN)/pytest -m heavy
 	@$(BIN)/pytest -m fuzz --hypothesis-profile=nightly --hypothesis-show-statistics --timeout=7200
 
 lint: $(INSTALLED) ## Check style and types

@@ -151,6 +151,7 @@ class Verifier:
     def _look_for_missing_chains(self) -> None:
         """Of the time that these files cover: other files may hold the rest."""
         if not self.chains:
+            self._problem("files", "empty: no line of a trail is in them")
             return
         since = min(chain.began for chain in self.chains.values())
         until = max(chain.last for chain in self.chains.values())

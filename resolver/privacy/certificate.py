@@ -79,6 +79,8 @@ def proven(text: bytes, public_keys: Collection[str]) -> JSON:
     """The same with its signature."""
     try:
         whole: JSON = json.loads(text[:LONGEST])
+        if "signature" not in whole:
+            whole = whole["certificate"]  # as it stands in the answer that tells how far an erasure is
         body, signature = whole["certificate"], whole["signature"]
         good = body["version"] == _VERSION and any(
             is_signed(_text(body), str(signature), key) for key in public_keys

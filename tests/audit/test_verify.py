@@ -138,6 +138,10 @@ def test_a_chain_that_is_missing_whole_is_detected(tmp_path: Path) -> None:
     assert found([*before, *after], anchored, chain_of(lost[0])) == {"deleted"}
 
 
+def test_a_trail_that_was_emptied_is_not_whole() -> None:
+    assert found([]) == {"empty"}
+
+
 def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, Anchored], tmp_path: Path) -> None:
     other, _ = written(tmp_path / "other")
     lines = [*whole[0][:5], other[7], *whole[0][5:]]

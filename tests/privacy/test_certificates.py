@@ -150,6 +150,18 @@ def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
     assert list(make_api().services.vault.scan()) == []
 
 
+def test_what_the_status_answers_verifies_as_it_is(
+    make_eraser: MakeEraser, resolver_environment: Environment, tmp_path: Path
+) -> None:
+    what = order("ben")
+    done(make_eraser(), resolver_environment, what)
+    status = CliRunner().invoke(main, ["privacy", "status", what.id, "--json"], env=resolver_environment)
+    (tmp_path / "status.json").write_text(status.stdout)
+    verified = ["privacy", "verify", str(tmp_path / "status.json"), "--about", "ben"]
+    checked = CliRunner().invoke(main, verified, env=resolver_environment)
+    assert checked.exit_code == 0, checked.output
+
+
 def test_a_certificate_that_is_kept_is_never_overwritten(kept: Path) -> None:
     certificates = Certificates(str(kept))
     assert certificates.keep("a" * 32, b"first") == b"first"

@@ -87,12 +87,13 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
     blueprint = surface.blueprint(services)
 
     def admit() -> None:
-        if surface.audited and request.method in ("POST", "GET"):
+        is_audited = surface.audited and request.method in ("POST", "GET")
+        if is_audited:
             unknown = Actor("unknown", request.remote_addr or "")
             action = (request.endpoint or "").partition(".")[2]
             current.attempts(Attempt(services.trail, surface.name, action, current.request_id(), unknown))
         current.admit(surface.guard(services, request))
-        if surface.audited and request.method in ("POST", "GET"):
+        if is_audited:
             services.vault.guard.require_replayed()
 
     blueprint.before_request(admit)

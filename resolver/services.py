@@ -146,9 +146,13 @@ def build_worker(settings: Settings) -> Worker:
     return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
 
 
+def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
+    """Whose signatures count: our own first, then those of former index keys."""
+    return trusted(Signer(settings.index_key), stores.history.former_signers())
+
+
 def build_erasures(settings: Settings, stores: Stores) -> Erasures:
-    signer = Signer(settings.index_key)
-    return Erasures(stores.orders, lambda: trusted(signer, stores.history.former_signers()))
+    return Erasures(stores.orders, lambda: public_keys(settings, stores))
 
 
 def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:

@@ -13,10 +13,10 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from resolver.audit.signing import Signer, trusted
+from resolver.audit.signing import Signer
 from resolver.audit.verify import Anchored, Problem, Verifier, first_time
 from resolver.errors import SettingsError, Unavailable
-from resolver.services import Stores, build_stores
+from resolver.services import Stores, build_stores, public_keys
 from resolver.settings import load
 from resolver.vault.anchors import Anchors
 
@@ -52,7 +52,7 @@ def verify(files: tuple[Path, ...], keys: tuple[str, ...], as_json: bool) -> Non
     ends are there; with --public-key neither is needed."""
     verifier, seen = _verifier(keys)
     for path in track(
-        _in_order(files),
+        in_order(files),
         "Verifying",
         console=Console(stderr=True),
         disable=as_json or not sys.stderr.isatty(),
@@ -77,20 +77,21 @@ def _verifier(keys: tuple[str, ...]) -> tuple[Verifier, bool]:
         if not keys:
             raise click.ClickException("Needs the resolver's settings, or --public-key.") from None
         return Verifier(keys), False
-    signer = Signer(settings.index_key)
     try:
         stores = build_stores(settings)
-        return Verifier(keys or trusted(signer, stores.history.former_signers()), _anchors(stores)), True
+        return Verifier(keys or public_keys(settings, stores), anchors_in(stores)), True
     except Unavailable:
-        return Verifier(keys or (signer.public_key,)), False
+        return Verifier(keys or (Signer(settings.index_key).public_key,)), False
 
 
-def _anchors(stores: Stores) -> dict[str, Anchored]:
+def anchors_in(stores: Stores) -> dict[str, Anchored]:
     kept = Anchors(stores.redis, stores.vault.guard).all()
     return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
 
 
-def _in_order(files: tuple[Path, ...]) -> list[Path]:
+def in_order(files: tuple[Path, ...]) -> list[Path]:
+    """As their processes began."""
+
     def began(path: Path) -> str:
         with path.open("rb") as lines:
             return first_time(lines)

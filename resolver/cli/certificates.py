@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from resolver.audit.signing import Signer, trusted
+from resolver.audit.signing import Signer
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record, trail_of
+from resolver.cli.progress import progress_bar
 from resolver.errors import SettingsError, Unavailable
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
 from resolver.privacy.replay import Found, order_again, people_behind
-from resolver.services import Stores, build_eraser, build_stores
+from resolver.services import Stores, build_eraser, build_stores, public_keys
 from resolver.settings import Settings, load
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.restored import SUFFIX, certificates_in
@@ -155,10 +153,7 @@ def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
 
 def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON]]) -> int:
     changed = 0
-    with (
-        trail_of(settings, stores) as trail,
-        Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
-    ):
+    with trail_of(settings, stores) as trail, progress_bar() as progress:
         eraser = build_eraser(settings, stores, trail)
         bar = progress.add_task("Replaying", total=stores.orders.size() * (1 + len(bodies)))
         found = Found()
@@ -190,11 +185,10 @@ def _require_opened(unreadable: int) -> None:
 
 def _own_keys(settings: Settings) -> tuple[str, ...]:
     """Those of former index keys too, where Redis can be asked for them."""
-    signer = Signer(settings.index_key)
     try:
-        return trusted(signer, build_stores(settings, replaying=True).history.former_signers())
+        return public_keys(settings, build_stores(settings, replaying=True))
     except Unavailable:
-        return (signer.public_key,)
+        return (Signer(settings.index_key).public_key,)
 
 
 def _settings(*, needed: bool) -> Settings | None:

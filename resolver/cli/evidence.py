@@ -17,17 +17,16 @@ from typing import Any
 import click
 
 from resolver import __version__
-from resolver.audit.signing import Signer, trusted
-from resolver.audit.verify import Anchored, Verifier, first_time
-from resolver.cli.audit import FILES, summary
+from resolver.audit.signing import Signer
+from resolver.audit.verify import Verifier
+from resolver.cli.audit import FILES, anchors_in, in_order, summary
 from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record
 from resolver.privacy.erasures import Erasures
 from resolver.secret import Secret
-from resolver.services import Stores, build_erasures, build_stores
+from resolver.services import Stores, build_erasures, build_stores, public_keys
 from resolver.settings import Settings, load
-from resolver.vault.anchors import Anchors
 
 JSON = dict[str, Any]
 _SPAN = {"d": 1, "w": 7, "y": 365}
@@ -74,9 +73,8 @@ def evidence(since: timedelta, trails: tuple[Path, ...], output: Path) -> None:
 def _parts(
     settings: Settings, stores: Stores, trails: tuple[Path, ...], began: datetime
 ) -> Iterator[tuple[str, Any]]:
-    signer = Signer(settings.index_key)
     yield "settings.json", _settings(settings, stores)
-    own, *former = trusted(signer, stores.history.former_signers())
+    own, *former = public_keys(settings, stores)
     yield (
         "keys.json",
         {
@@ -143,20 +141,13 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
     files = trails or ((configured,) if configured.is_file() else ())
     if not files:
         return {"verified": False, "why": "no file of the audit trail was given (--audit)"}
-    kept = Anchors(stores.redis, stores.vault.guard).all()
-    anchors = {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
-    verifier = Verifier(trusted(Signer(settings.index_key), stores.history.former_signers()), anchors)
+    verifier = Verifier(public_keys(settings, stores), anchors_in(stores))
     outcomes: Counter[str] = Counter()
-    for path in sorted(files, key=_began):
+    for path in in_order(files):
         with path.open("rb") as lines:
             verifier.read(path.name, _counted(lines, outcomes, began))
     verifier.finish()
     return {"verified": True, "files": [p.name for p in files], "events": outcomes, **summary(verifier)}
-
-
-def _began(path: Path) -> str:
-    with path.open("rb") as lines:
-        return first_time(lines)
 
 
 def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) -> Iterator[bytes]:

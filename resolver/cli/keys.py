@@ -5,20 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from resolver.audit.signing import Signer, trusted
 from resolver.cli.on_record import on_record
+from resolver.cli.progress import progress_bar
 from resolver.outbox.rotation import CommandRotation
-from resolver.services import Stores, build_stores
+from resolver.services import Stores, build_stores, public_keys
 from resolver.settings import Settings, load
 from resolver.vault.rotation import Resealed, Rotation
 
@@ -45,7 +42,7 @@ def status(as_json: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     found = key_usage(settings, stores)
-    own, *former = trusted(Signer(settings.index_key), stores.history.former_signers())
+    own, *former = public_keys(settings, stores)
     if as_json:
         click.echo(json.dumps({"keys": found, "publicKey": own, "formerPublicKeys": former}))
         return
@@ -83,7 +80,7 @@ def rotate(rate: int, as_json: bool) -> None:
 def _pass(stores: Stores, rate: int, *, quiet: bool) -> Counter[Resealed]:
     rotation, commands = _rotations(stores)
     total: Counter[Resealed] = Counter()
-    with Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+    with progress_bar(quiet=quiet) as progress:
         bar = progress.add_task("Resealing", total=rotation.size())
         for batch in _throttled(rotation.run(), rate):
             total += batch

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from resolver.cli.on_record import on_record, operator, trail_of
+from resolver.cli.progress import progress_bar
 from resolver.fields import is_sound
 from resolver.privacy.erasures import TAMPERED
 from resolver.privacy.export import Export, audit_entries
@@ -114,7 +112,7 @@ def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
         eraser = build_eraser(settings, stores, trail)
         erasures, changed = build_erasures(settings, stores), time.monotonic()
         before: JSON = {}
-        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        with progress_bar() as progress:
             bar = progress.add_task("Erasing", total=None)
             while True:
                 for at in eraser.advance(order.id):
@@ -203,7 +201,7 @@ def export(
     on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.blinded, order.names())))
     odd = _show_audit(trails, order.subject)
     last: JSON = {}
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("Looking", total=2 * stores.orders.size())
         for found in Export(stores.vault, stores.outbox, stores.orders)(
             order.subject, frozenset(organizations)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from resolver.audit.signing import Signer, succession, trusted
 from resolver.cli.on_record import on_record
+from resolver.cli.progress import progress_bar
 from resolver.environment import Environment
 from resolver.errors import VaultRestored
 from resolver.secret import Secret
@@ -103,7 +101,7 @@ def _vouched_for(work: Reindex, old: Signer, new: Signer) -> dict[str, str]:
 
 def _run(stores: Stores, work: Reindex, *, quiet: bool) -> Counter[Renamed]:
     total: Counter[Renamed] = Counter()
-    with Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+    with progress_bar(quiet=quiet) as progress:
         bar = progress.add_task("Renaming", total=int(stores.redis.dbsize()))
         for batch in work.run():
             total += batch

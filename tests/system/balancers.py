@@ -6,13 +6,11 @@ import shutil
 import signal
 import ssl
 import subprocess
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from resolver.cli.children import start_child, stop_child
 from tests.servers import authority
 from tests.support import BACKEND, notification
 from tests.system.conftest import RESOLVER, free_ports, plain_environment, wait_until_ready
+from tests.system.load import Load
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TOKEN_PATH = "/api/velt/token"
@@ -153,7 +152,7 @@ def _wait(found: Balanced, process: subprocess.Popen[bytes]) -> None:
 
 
 @dataclass
-class Traffic:
+class Traffic(Load):
     """Backends that add and browsers that read, on connections that are used again and on idle ones."""
 
     balanced: Balanced
@@ -161,18 +160,8 @@ class Traffic:
     outcomes: Counter[str] = field(default_factory=Counter)
     added: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Traffic:
-        self._stop, self._ids = threading.Event(), count()
-        work = [self._adds, self._reads, self._idles][: self.clients]
-        self._threads = [threading.Thread(target=each) for each in work]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def work(self) -> Sequence[Callable[[], None]]:
+        return [self._adds, self._reads, self._idles][: self.clients]
 
     def failures(self) -> dict[str, int]:
         return {what: number for what, number in self.outcomes.items() if not what.startswith("200")}

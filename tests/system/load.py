@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import urllib3
@@ -45,19 +47,18 @@ def read(url: str, ids: list[str]) -> set[str]:
 
 
 @dataclass
-class Adding:
-    """Clients that add until told to stop, and remember what was acknowledged."""
+class Load(ABC):
+    """Work in threads of its own, until told to stop."""
 
-    url: str
-    clients: int = 4
-    acknowledged: list[str] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    slowest: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _ids: Iterator[int] = field(default_factory=count, init=False)
 
-    def __enter__(self) -> Adding:
-        self._stop = threading.Event()
-        self._ids = count()
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(self.clients)]
+    @abstractmethod
+    def work(self) -> Sequence[Callable[[], None]]:
+        """For a thread each."""
+
+    def __enter__(self) -> Self:
+        self._threads = [threading.Thread(target=each) for each in self.work()]
         for thread in self._threads:
             thread.start()
         return self
@@ -66,6 +67,20 @@ class Adding:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+
+@dataclass
+class Adding(Load):
+    """Clients that add until told to stop, and remember what was acknowledged."""
+
+    url: str
+    clients: int = 4
+    acknowledged: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def work(self) -> Sequence[Callable[[], None]]:
+        return [partial(self._run, number) for number in range(self.clients)]
 
     def _run(self, client: int) -> None:
         while not self._stop.is_set():

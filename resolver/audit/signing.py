@@ -23,6 +23,13 @@ class Signer:
         return base64.b64encode(self._key.sign(text)).decode()
 
 
+def is_public_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 32
+    except ValueError:
+        return False
+
+
 def is_signed(text: bytes, signature: str, public_key: str) -> bool:
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))

@@ -58,8 +58,12 @@ class Verifier:
         self.notes: list[Problem] = []
 
     def read(self, name: str, lines: Iterable[bytes]) -> None:
+        """What holds no line of a trail is said to be none, and not once for each of its lines."""
+        problems, seen = len(self.problems), 0
         for number, line in enumerate(lines, start=1):
-            self._line(f"{name}:{number}", line)
+            seen += self._line(f"{name}:{number}", line)
+        if not seen and self.problems[problems:]:
+            self.problems[problems:] = [Problem(name, "no audit trail: no line of one is in it")]
 
     def finish(self) -> None:
         """What only shows at the end: what is missing there, and chains that are missing whole."""
@@ -72,17 +76,19 @@ class Verifier:
                 self._note(f"chain {name}", f"its last {rest} lines are not covered by an anchor")
         self._look_for_missing_chains()
 
-    def _line(self, where: str, line: bytes) -> None:
+    def _line(self, where: str, line: bytes) -> bool:
+        """Whether it is one of a trail."""
         if not line.strip():
-            return
+            return False
         parsed = _parsed(line)
         if parsed is None:
             self._stranger(where, line)
-            return
+            return False
         chain = self.chains.get(parsed["chain"])
         if chain is None:
             chain = self._began(where, parsed)
         self._follows(where, line, parsed, chain)
+        return True
 
     def _stranger(self, where: str, line: bytes) -> None:
         if line.startswith(_PREFIX) and _json(line) is None:
@@ -151,13 +157,18 @@ class Verifier:
     def _look_for_missing_chains(self) -> None:
         """Of the time that these files cover: other files may hold the rest."""
         if not self.chains:
-            self._problem("files", "empty: no line of a trail is in them")
+            if not self.problems:
+                self._problem("files", "empty: no line of a trail is in them")
             return
         since = min(chain.began for chain in self.chains.values())
         until = max(chain.last for chain in self.chains.values())
         for name, kept in self._anchors.items():
             if name not in self.chains and since <= kept.at <= until:
-                self._problem(f"chain {name}", f"deleted: {kept.seq + 1} lines are not in these files")
+                self._problem(
+                    f"chain {name}",
+                    f"deleted: {kept.seq + 1} lines are not in these files. Kept in another one? Name all, "
+                    f"also those that operators' commands wrote",
+                )
 
     def _problem(self, where: str, what: str) -> None:
         self.problems.append(Problem(where, what))

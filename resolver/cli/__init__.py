@@ -6,6 +6,7 @@ import click
 
 from resolver import __version__
 from resolver.cli.audit import audit
+from resolver.cli.audit_verify import verify as verify_trail
 from resolver.cli.certificates import replay, verify
 from resolver.cli.check import check
 from resolver.cli.dev import dev
@@ -57,4 +58,5 @@ for command in (
     main.add_command(command)
 for command in (verify, replay):
     privacy.add_command(command)
+audit.add_command(verify_trail)
 keys.add_command(reindex)

@@ -13,10 +13,11 @@ from resolver.audit.signing import Signer
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record, trail_of
 from resolver.cli.progress import progress_bar
-from resolver.errors import SettingsError, Unavailable
+from resolver.cli.signers import counting, own_keys, public_key_option
+from resolver.cli.words import counted
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
 from resolver.privacy.replay import Found, order_again, people_behind
-from resolver.services import Stores, build_eraser, build_stores, public_keys
+from resolver.services import Stores, build_eraser, build_stores
 from resolver.settings import Settings, load
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.restored import SUFFIX, certificates_in
@@ -31,7 +32,7 @@ _PATHS = click.Path(exists=True, path_type=Path)
 
 @click.command("verify")
 @click.argument("certificates", nargs=-1, required=True, type=_PATHS)
-@click.option("--public-key", "keys", multiple=True, help="Whose signatures count; see `keys status`.")
+@public_key_option
 @click.option("--about", "names", multiple=True, help="A user id, address or organization: is it about them?")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def verify(
@@ -39,21 +40,21 @@ def verify(
 ) -> None:
     """Check certificates of erasures, offline: files, or directories of them. With the resolver's settings
     its own key counts; with --public-key they aren't needed, but for --about, which takes the index key."""
-    settings = _settings(needed=not keys or bool(names))
-    counting = keys or (_own_keys(settings) if settings else ())
+    index_key = load().index_key if names else None
+    believed = counting(keys)
+    if not (files := _files(certificates)):
+        raise click.ClickException(f"There is no certificate (*{SUFFIX}) in {_named(certificates)}.")
     bad = 0
-    for path in _files(certificates):
+    for path in files:
         try:
-            body = verified(_read(path), counting)
+            body = verified(_read(path), believed)
         except InvalidCertificate as invalid:
             bad += 1
             told: JSON = {"file": _name(path), "valid": False, "why": invalid.message}
         else:
             told = {"file": _name(path), "valid": True, "certificate": body}
-            if names and settings:
-                told["about"] = {
-                    name: is_about(body, name, Keyspace(settings.index_key).blinded) for name in names
-                }
+            if index_key:
+                told["about"] = {name: is_about(body, name, Keyspace(index_key).blinded) for name in names}
         click.echo(json.dumps(told) if as_json else _spoken(told))
         bad += not all(told.get("about", {}).values())
     raise SystemExit(bool(bad))
@@ -92,9 +93,8 @@ def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
     on_record(settings, stores, "privacy replay", "", [body["erasureId"] for _, body in bodies])
     changed = _replayed(settings, stores, bodies)
     told = {"replayed": len(bodies), "records": changed}
-    click.echo(
-        json.dumps(told) if as_json else f"{len(bodies)} erasures replayed; {changed} records changed."
-    )
+    erasures, records = counted(len(bodies), "erasure"), counted(changed, "record")
+    click.echo(json.dumps(told) if as_json else f"{erasures} replayed; {records} changed.")
     if misnamed := _misnamed(settings, stores, files):
         raise click.ClickException("\n".join([*misnamed, "Until then nothing is served."]))
 
@@ -140,7 +140,7 @@ def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str
         return []
     unknown = set(stores.certificates.unknown_to(stores.redis))
     wrong = [path for path in files if path.stem in unknown and stores.certificates.is_kept(path)]
-    return [f"{_name(path)}: {_wrong_with(path, _own_keys(settings))}" for path in wrong]
+    return [f"{_name(path)}: {_wrong_with(path, own_keys(settings))}" for path in wrong]
 
 
 def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
@@ -176,28 +176,12 @@ def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON
 def _require_opened(unreadable: int) -> None:
     """Before anything is called known."""
     if unreadable:
+        records = counted(unreadable, "record does", "records do")
         raise click.ClickException(
-            f"{unreadable} records do not open, and whoever is in them may be served again. Put their master "
+            f"{records} not open, and whoever is in them may be served again. Put their master "
             f"keys into RESOLVER_MASTER_KEYS and run it again; what no key opens, remove from Redis: lines "
             f"`record_unreadable` above name it."
         )
-
-
-def _own_keys(settings: Settings) -> tuple[str, ...]:
-    """Those of former index keys too, where Redis can be asked for them."""
-    try:
-        return public_keys(settings, build_stores(settings, replaying=True))
-    except Unavailable:
-        return (Signer(settings.index_key).public_key,)
-
-
-def _settings(*, needed: bool) -> Settings | None:
-    try:
-        return load()
-    except SettingsError:
-        if needed:
-            raise
-        return None
 
 
 def _files(paths: tuple[Path, ...]) -> list[Path]:
@@ -210,6 +194,10 @@ def _read(path: Path) -> bytes:
             return file.read(LONGEST + 1)
     except OSError as error:
         raise InvalidCertificate(f"This can't be read ({type(error).__name__}).") from None
+
+
+def _named(paths: tuple[Path, ...]) -> str:
+    return ", ".join(map(click.format_filename, paths))
 
 
 def _name(path: Path) -> str:

@@ -6,12 +6,18 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import click
 
 from resolver.access.jwks import fetch
+from resolver.audit.outlet import STANDARD
+from resolver.cli.audit_verify import anchors_in
 from resolver.cli.keys import key_usage
+from resolver.cli.trail_files import chains_in
+from resolver.cli.words import counted
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
 from resolver.record import Record
@@ -136,10 +142,15 @@ def _vault(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("ok", "vault", f"fingerprint matches; {len(sample)} records looked at")
     if vault.unreadable:
-        yield Finding("fail", "vault", f"{vault.unreadable} records do not open with these keys")
+        yield Finding(
+            "fail",
+            "vault",
+            f"{counted(vault.unreadable, 'record does', 'records do')} not open with these keys",
+        )
     yield from _keys(settings)
     yield from _addresses(sample)
     yield from _erasures(settings)
+    yield from _trail(settings)
     yield from _outbox(settings)
 
 
@@ -154,6 +165,32 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", "keys", f"{name} still opens {total} (resolver keys rotate)")
         else:
             yield Finding("ok", "keys", f"{name} opens nothing any more and can be withdrawn")
+
+
+def _trail(settings: Settings) -> Iterator[Finding]:
+    """Lines that a command with other settings keeps elsewhere are missed by `audit verify`."""
+    if settings.audit_log == STANDARD:
+        yield Finding("ok", "audit", "goes to standard output, and of commands to standard error: keep both")
+        return
+    recent = {name for name, kept in anchors_in(build_stores(settings)).items() if kept.at >= _yesterday()}
+    try:
+        elsewhere = recent - chains_in(Path(settings.audit_log))
+    except OSError as error:
+        yield Finding("warn", "audit", f"goes to {settings.audit_log}: {error.strerror}")
+        return
+    yield Finding("ok", "audit", f"goes to {settings.audit_log}")
+    if elsewhere:
+        processes = counted(len(elsewhere), "process", "processes")
+        where = "a rotated file, another host's, or another RESOLVER_AUDIT_LOG"
+        yield Finding(
+            "ok",
+            "audit",
+            f"{processes} wrote elsewhere since yesterday: {where}. `audit verify` needs that too",
+        )
+
+
+def _yesterday() -> str:
+    return (datetime.now(UTC) - timedelta(days=1)).isoformat()
 
 
 def _outbox(settings: Settings) -> Iterator[Finding]:

@@ -12,23 +12,28 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from resolver import __version__
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
-from resolver.cli.audit import FILES, anchors_in, in_order, summary
+from resolver.cli import manifest as manifests
+from resolver.cli.audit_verify import Ends, anchors_in, summary
 from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record
-from resolver.privacy.erasures import Erasures
+from resolver.cli.signers import counting, public_key_option
+from resolver.cli.trail_files import FILES, in_order
+from resolver.privacy.erasures import TAMPERED, Erasures
 from resolver.secret import Secret
 from resolver.services import Stores, build_erasures, build_stores, public_keys
 from resolver.settings import Settings, load
 
 JSON = dict[str, Any]
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_TRAIL, _ERASURES = "audit.json", "erasures.json"
 _SPAN = {"d": 1, "w": 7, "y": 365}
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _LONGEST_DAYS = 36_500
@@ -49,25 +54,82 @@ class _Since(click.ParamType[timedelta]):
         return timedelta(days=days)
 
 
+class _Against(NamedTuple):
+    text: str
+    is_grave: bool = True
+
+
 @click.command()
 @click.option("--since", default="90d", show_default=True, type=_Since(), help="How far back: 90d, 12w, 1y.")
 @click.option("--audit", "trails", multiple=True, type=FILES, help="Files of the audit trail to verify.")
-@click.option("-o", "output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="FILE.zip")
-def evidence(since: timedelta, trails: tuple[Path, ...], output: Path) -> None:
+@click.option("-o", "output", type=_FILE, help="FILE.zip")
+@click.option("--verify", "given", type=FILES, help="Check a FILE.zip instead, offline.")
+@public_key_option
+def evidence(
+    since: timedelta, trails: tuple[Path, ...], output: Path | None, given: Path | None, keys: tuple[str, ...]
+) -> None:
     """Write what an auditor asks for: settings (secrets as digests), keys and their ages, erasures with their
     certificates, the oldest record, what `check` finds, whether the audit trail is whole, what this is made
-    of. `manifest.json` lists every part's digest, and is signed."""
+    of. `manifest.json` lists every part's digest, and is signed. Exit status 1 when the trail isn't whole, or
+    a certificate isn't what was signed: the file is written all the same, and says so."""
+    if (output is None) is (given is None):
+        raise click.UsageError("Say either -o FILE.zip, to write one, or --verify FILE.zip.")
+    if given:
+        _verify(given, counting(keys))
+    elif output:
+        _write(output, since, trails)
+
+
+def _verify(path: Path, keys: tuple[str, ...]) -> None:
+    """That it is what was signed, and what stands in it against whoever signed it."""
+    manifest, problems = manifests.checked(path, keys)
+    for problem in problems:
+        click.secho(f"FAIL  {problem}", fg="red")
+    if problems:
+        raise SystemExit(1)
+    click.secho(
+        f"ok    {len(manifest['parts'])} parts, as they were signed at {manifest['made']}", fg="green"
+    )
+    with zipfile.ZipFile(path) as archive:
+        _say(_against(json.loads(archive.read(_TRAIL)), json.loads(archive.read(_ERASURES))))
+
+
+def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
+    if not output.parent.is_dir():
+        raise click.ClickException(f"There is no directory {output.parent} to write {output.name} into.")
     settings = load()
-    stores = build_stores(settings)
+    stores, signer, began = build_stores(settings), Signer(settings.index_key), datetime.now(UTC) - since
     on_record(settings, stores, "evidence")
-    began = datetime.now(UTC) - since
-    parts = {name: _bytes(part) for name, part in _parts(settings, stores, trails, began)}
-    manifest = _bytes(_manifest(parts, began))
-    signature = Signer(settings.index_key).sign(_signed_text(manifest)).encode()
-    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, part in {**parts, "manifest.json": manifest, "manifest.json.sig": signature}.items():
-            archive.writestr(name, part)
-    click.echo(f"{output}: {len(parts)} parts, signed by {Signer(settings.index_key).public_key}")
+    parts = dict(_parts(settings, stores, trails, began))
+    try:
+        manifests.write(output, {name: _bytes(part) for name, part in parts.items()}, _about(began), signer)
+    except OSError as error:
+        raise click.ClickException(f"{output} can't be written: {error.strerror}.") from None
+    click.echo(f"{output}: {len(parts)} parts, signed by {signer.public_key}")
+    _say(_against(parts[_TRAIL], parts[_ERASURES]))
+
+
+def _say(against: list[_Against]) -> None:
+    """And the exit status."""
+    for found in against:
+        click.secho(f"{'FAIL' if found.is_grave else 'note'}  {found.text}", fg="red", err=True)
+    raise SystemExit(any(found.is_grave for found in against))
+
+
+def _against(trail: JSON, erasures: list[JSON]) -> list[_Against]:
+    """What an auditor will ask about."""
+    found = []
+    if trail["whole"] is None:
+        found.append(_Against(f"the audit trail: {trail['why']}", is_grave=False))
+    elif not trail["whole"]:
+        found.append(
+            _Against(
+                f"the audit trail is not whole: {len(trail['problems'])} problems, in {_TRAIL}; "
+                f"`resolver audit verify` names them"
+            )
+        )
+    tampered = [erasure["erasureId"] for erasure in erasures if erasure["status"] == TAMPERED]
+    return found + [_Against(f"the certificate of erasure {id_} isn't what was signed") for id_ in tampered]
 
 
 def _parts(
@@ -84,10 +146,10 @@ def _parts(
         },
     )
     erasures = list(_erasures(build_erasures(settings, stores), began))
-    yield "erasures.json", erasures
+    yield _ERASURES, erasures
     yield "records.json", _records(settings, stores)
     yield "check.json", [asdict(finding) for finding in findings()]
-    yield "audit.json", _audit(settings, stores, trails, began)
+    yield _TRAIL, _audit(settings, stores, trails, began)
     yield "made-of.json", {found.name: found.version for found in distributions()}
 
 
@@ -140,14 +202,15 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
     configured = Path(settings.audit_log)
     files = trails or ((configured,) if configured.is_file() else ())
     if not files:
-        return {"verified": False, "why": "no file of the audit trail was given (--audit)"}
-    verifier = Verifier(public_keys(settings, stores), anchors_in(stores))
+        return {"whole": None, "why": "not looked at, as no file of it was given (--audit)"}
+    ends = Ends(anchors_in(stores))
+    verifier = Verifier(public_keys(settings, stores), ends.anchors)
     outcomes: Counter[str] = Counter()
     for path in in_order(files):
         with path.open("rb") as lines:
             verifier.read(path.name, _counted(lines, outcomes, began))
     verifier.finish()
-    return {"verified": True, "files": [p.name for p in files], "events": outcomes, **summary(verifier)}
+    return {"files": [p.name for p in files], "events": outcomes, **summary(verifier, ends)}
 
 
 def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) -> Iterator[bytes]:
@@ -162,17 +225,12 @@ def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) ->
             continue  # the verifier names it
 
 
-def _manifest(parts: dict[str, bytes], began: datetime) -> JSON:
+def _about(began: datetime) -> JSON:
     return {
         "made": _time(datetime.now(UTC).timestamp() * 1000),
         "since": _time(began.timestamp() * 1000),
         "version": __version__,
-        "parts": {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()},
     }
-
-
-def _signed_text(manifest: bytes) -> bytes:
-    return b"vnr evidence\n" + manifest
 
 
 def _time(milliseconds: float) -> str:

@@ -36,7 +36,13 @@ class Outcome(NamedTuple):
 
 
 class InvalidCertificate(InvalidArgument):
-    message = "This is not a certificate that was signed with a known key."
+    message = "There is no certificate in it."
+
+
+class NotSigned(InvalidCertificate):
+    message = (
+        "Its signature doesn't hold: it was changed, or signed with a key that isn't among those that count."
+    )
 
 
 def certificate(order: Order, outcome: Outcome, head: Link, blinded: Blinded, key: str) -> JSON:
@@ -82,13 +88,13 @@ def proven(text: bytes, public_keys: Collection[str]) -> JSON:
         if "signature" not in whole:
             whole = whole["certificate"]  # as it stands in the answer that tells how far an erasure is
         body, signature = whole["certificate"], whole["signature"]
-        good = body["version"] == _VERSION and any(
-            is_signed(_text(body), str(signature), key) for key in public_keys
-        )
+        if body["version"] != _VERSION:
+            raise InvalidCertificate()
+        good = any(is_signed(_text(body), str(signature), key) for key in public_keys)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidCertificate() from None
     if not good:
-        raise InvalidCertificate()
+        raise NotSigned()
     return whole
 
 

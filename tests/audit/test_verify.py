@@ -198,18 +198,76 @@ def test_verify_says_that_a_trail_is_whole_and_what_is_wrong_with_one_that_is_no
     assert run("verify", str(path), env=env).exit_code == 1
 
 
-def test_verify_needs_no_settings_with_a_public_key_and_no_redis(
+def nothing(env: dict[str, str]) -> dict[str, Any]:
+    return dict.fromkeys(env, "")
+
+
+def test_verify_needs_no_settings_with_a_public_key_and_says_what_it_could_not_check(
     used: tuple[Path, dict[str, str]],
 ) -> None:
     path, env = used
     key = json.loads(path.read_bytes().splitlines()[0])["key"]
-    nothing: dict[str, Any] = dict.fromkeys(env, "")
-    done = run("verify", str(path), "--public-key", key, env=nothing)
-    assert (done.exit_code, "not asked" in done.output) == (0, True)
-    assert run("verify", str(path), "--public-key", SIGNER.public_key, env=nothing).exit_code == 1
-    assert run("verify", str(path), env=nothing).exit_code == 1
+    done = run("verify", str(path), "--public-key", key, env=nothing(env))
+    assert (done.exit_code, "Not checked: whether lines are missing" in done.output) == (0, True)
+    assert "Whole" not in done.output
+    assert run("verify", str(path), "--public-key", SIGNER.public_key, env=nothing(env)).exit_code == 1
+    assert "--public-key" in run("verify", str(path), env=nothing(env)).output
+
+
+def test_a_key_that_is_none_is_said_to_be_none(used: tuple[Path, dict[str, str]]) -> None:
+    told = run("verify", str(used[0]), "--public-key", "junk", env=used[1])
+    assert (told.exit_code, "'junk' is no public key" in told.output) == (2, True)
+
+
+def test_while_redis_is_away_nothing_is_called_whole_unless_offline_is_what_was_meant(
+    used: tuple[Path, dict[str, str]],
+) -> None:
+    path, env = used
     down = {**env, "REDIS_URL": "redis://127.0.0.1:1/0"}
-    assert "not asked" in run("verify", str(path), env=down).output
+    told = run("verify", str(path), env=down)
+    assert (told.exit_code, "Whole" in told.output, "--offline" in told.output) == (1, False, True)
+    meant = run("verify", str(path), "--offline", env=down)
+    assert (meant.exit_code, "Whole" in meant.output, "Not checked" in meant.output) == (0, False, True)
+    scripts = json.loads(run("verify", "--offline", "--json", env=down).output)
+    assert (scripts["whole"], len(scripts["notChecked"]), scripts["problems"]) == (None, 1, [])
+
+
+def test_verify_looks_at_the_configured_trail_when_no_file_is_named(
+    used: tuple[Path, dict[str, str]],
+) -> None:
+    path, env = used
+    assert run("verify", env=env).exit_code == 0
+    assert "names no file" in run("verify", env={**env, "RESOLVER_AUDIT_LOG": "-"}).output
+    path.write_bytes(path.read_bytes().replace(b'"backend"', b'"backens"', 1))
+    assert run("verify", env=env).exit_code == 1
+
+
+def test_lines_that_a_command_wrote_elsewhere_are_missed_and_the_way_out_is_named(
+    used: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    path, env = used
+    elsewhere = tmp_path / "elsewhere.log"
+    stray = {**env, "RESOLVER_AUDIT_LOG": str(elsewhere)}
+    assert CliRunner().invoke(main, ["privacy", "export", "--user", "ben"], env=stray).exit_code == 0
+    more = [*path.read_bytes().splitlines(keepends=True), *written(tmp_path / "later")[0]]
+    (later := tmp_path / "more.log").write_bytes(b"".join(more))
+    own = json.loads(more[0])["key"]
+    keys = ("--public-key", own, "--public-key", SIGNER.public_key)
+    told = run("verify", str(later), *keys, env=env)
+    assert (told.exit_code, "Kept in another one? Name all" in told.output) == (1, True)
+    assert run("verify", str(later), str(elsewhere), *keys, env=env).exit_code == 0
+
+
+def test_a_file_that_is_no_trail_is_said_to_be_none_in_one_sentence(
+    used: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    path, env = used
+    (page := tmp_path / "page.md").write_text("# Page\n\nwith\nlines\n")
+    told = run("verify", str(page), env=env)
+    assert (told.exit_code, told.output.count("FAIL")) == (1, 1)
+    assert "page.md: no audit trail" in told.output
+    both = run("verify", str(page), str(path), env=env)
+    assert (both.exit_code, both.output.count("FAIL")) == (1, 1)
 
 
 def test_tail_shows_events_to_people_and_lines_to_scripts(used: tuple[Path, dict[str, str]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,7 +113,25 @@ def test_records_that_do_not_open_fail(api: Api, resolver_environment: dict[str,
     api.add()
     redis.set(keys_of(redis)[0], b"damaged")
     status, found = check(resolver_environment)
-    assert (status, found["fail vault"]) == (1, ["1 records do not open with these keys"])
+    assert (status, found["fail vault"]) == (1, ["1 record does not open with these keys"])
+
+
+def test_it_says_where_the_trail_goes_and_that_some_of_it_went_elsewhere(
+    make_api: Callable[..., Api], resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    served, mine = tmp_path / "served.log", tmp_path / "mine.log"
+    api = make_api(RESOLVER_AUDIT_LOG=str(served))
+    api.add()
+    api.services.trail.close()
+    streamed = check({**resolver_environment, "RESOLVER_AUDIT_LOG": "-"})[1]
+    assert "keep both" in streamed["ok audit"][0]
+    whole = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(served)})[1]
+    assert whole["ok audit"] == [f"goes to {served}"]
+    missing = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})
+    assert (missing[0], missing[1]["warn audit"]) == (0, [f"goes to {mine}: No such file or directory"])
+    mine.write_text("")
+    (_, elsewhere) = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})[1]["ok audit"]
+    assert "1 process wrote elsewhere since yesterday" in elsewhere
 
 
 @pytest.mark.parametrize("broken", [{"VELT_AUTH_TOKEN": "wrong-one"}, {"VELT_API_URL": "http://127.0.0.1:1"}])

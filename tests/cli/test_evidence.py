@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.audit.signing import Signer, is_signed
 from resolver.cli import main
+from resolver.secret import Secret
 from resolver.settings import load
 from tests.erasing import done, forge, order
 from tests.support import API_KEY, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, key
@@ -36,11 +40,13 @@ def evidence(
     done(make_eraser(), resolver_environment, order("ben"))
     api.services.trail.close()
     path = tmp_path / "evidence.zip"
-    told = CliRunner(catch_exceptions=False).invoke(
-        main, ["evidence", "--since", "1d", "-o", str(path)], env=resolver_environment
-    )
+    told = run(resolver_environment, "--since", "1d", "-o", str(path))
     assert told.exit_code == 0, told.output
     return zipfile.ZipFile(path)
+
+
+def run(env: Environment, *arguments: str) -> Result:
+    return CliRunner(catch_exceptions=False).invoke(main, ["evidence", *arguments], env=env)
 
 
 def part(evidence: zipfile.ZipFile, name: str) -> Any:
@@ -55,7 +61,7 @@ def test_it_holds_what_is_asked_for(evidence: zipfile.ZipFile) -> None:
         assert (records["records"], records["withinRetention"]) == (1, True)
         assert part(evidence, "keys.json")["masterKeys"]["k1"]["records"] == 1
         audit = part(evidence, "audit.json")
-        assert (audit["verified"], audit["whole"]) == (True, True)
+        assert (audit["whole"], audit["notChecked"]) == (True, [])
         assert audit["events"]["mirror add ok"] == 2
         assert {finding["about"] for finding in part(evidence, "check.json")} >= {"settings", "redis", "keys"}
         assert "flask" in {name.lower() for name in part(evidence, "made-of.json")}
@@ -101,9 +107,123 @@ def test_a_certificate_that_was_never_signed_here_is_no_evidence_but_of_tamperin
     done(make_eraser(), resolver_environment, what := order("ben"))
     forge(redis, what.id)
     path = tmp_path / "evidence.zip"
-    arguments = ["evidence", "--since", "100y", "-o", str(path)]
-    told = CliRunner().invoke(main, arguments, env=resolver_environment)
-    assert told.exit_code == 0, told.output
+    told = run(resolver_environment, "--since", "100y", "-o", str(path))
+    assert (told.exit_code, f"{what.id} isn't what was signed" in told.stderr) == (1, True)
     with zipfile.ZipFile(path) as found:
         (erasure,) = part(found, "erasures.json")
-    assert erasure == {"erasureId": what.id, "status": "tampered"}
+    assert (erasure["erasureId"], erasure["status"]) == (what.id, "tampered")
+    assert "certificate" not in erasure
+
+
+def test_a_trail_that_is_not_whole_is_said_by_words_and_exit_status_and_written_all_the_same(
+    make_api: Callable[..., Api], resolver_environment: Environment, tmp_path: Path
+) -> None:
+    trail, path = tmp_path / "audit.log", tmp_path / "evidence.zip"
+    resolver_environment["RESOLVER_AUDIT_LOG"] = str(trail)
+    api = make_api()
+    api.add()
+    api.services.trail.close()
+    trail.write_bytes(trail.read_bytes().replace(b'"backend"', b'"backens"', 1))
+    told = run(resolver_environment, "-o", str(path))
+    assert (told.exit_code, "the audit trail is not whole" in told.stderr) == (1, True)
+    with zipfile.ZipFile(path) as found:
+        assert part(found, "audit.json")["whole"] is False
+    assert "verified" not in zipfile.ZipFile(path).read("audit.json").decode()
+    assert run(resolver_environment, "--verify", str(path)).exit_code == 1
+
+
+def test_a_trail_that_was_not_given_is_said_not_to_be_looked_at(
+    resolver_environment: Environment, tmp_path: Path
+) -> None:
+    path = tmp_path / "evidence.zip"
+    told = run(resolver_environment, "-o", str(path))
+    assert (told.exit_code, "no file of it was given" in told.stderr) == (0, True)
+    with zipfile.ZipFile(path) as found:
+        assert part(found, "audit.json")["whole"] is None
+
+
+def test_whoever_has_the_public_key_checks_it_without_settings_or_redis(
+    evidence: zipfile.ZipFile, resolver_environment: Environment
+) -> None:
+    evidence.close()
+    own = Signer(load(resolver_environment).index_key).public_key
+    nothing: Any = dict.fromkeys(resolver_environment, "")
+    checked = run(nothing, "--verify", str(evidence.filename), "--public-key", own)
+    assert (checked.exit_code, "7 parts, as they were signed" in checked.output) == (0, True)
+    stranger = Signer(Secret(b"s" * 31 + b"t")).public_key
+    refused = run(nothing, "--verify", str(evidence.filename), "--public-key", stranger)
+    assert (refused.exit_code, "none of the keys that count" in refused.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"records.json": b"{}"}, "records.json: changed since it was signed"),
+        ({"records.json": None}, "records.json: missing"),
+        ({"more.json": b"{}"}, "more.json: not in the manifest"),
+        ({"manifest.json": b"{}"}, "manifest.json: signed with none"),
+        ({"manifest.json.sig": "é".encode()}, "no evidence"),
+        ({"manifest.json": None}, "no evidence"),
+    ],
+)
+def test_what_was_changed_in_it_afterwards_is_named(
+    evidence: zipfile.ZipFile,
+    resolver_environment: Environment,
+    tmp_path: Path,
+    changed: dict[str, bytes | None],
+    named: str,
+) -> None:
+    with evidence, zipfile.ZipFile(tmp_path / "changed.zip", "w") as copy:
+        parts: dict[str, bytes | None] = {name: evidence.read(name) for name in evidence.namelist()}
+        for name, text in {**parts, **changed}.items():
+            if text is not None:
+                copy.writestr(name, text)
+    told = run(resolver_environment, "--verify", str(tmp_path / "changed.zip"))
+    assert (told.exit_code, named in told.output) == (1, True), told.output
+
+
+def test_what_is_no_zip_is_no_evidence(resolver_environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_text("junk")
+    told = run(resolver_environment, "--verify", str(tmp_path / "x.zip"))
+    assert (told.exit_code, "no evidence" in told.output) == (1, True)
+
+
+def test_the_manifests_signature_holds_by_the_commands_of_the_documentation(
+    evidence: zipfile.ZipFile, resolver_environment: Environment, tmp_path: Path
+) -> None:
+    """Who doesn't trust the tool of whom they look at needs none of it."""
+    evidence.close()
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    page = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"```bash\n(KEY=.*?)```", page, re.DOTALL)
+    own = Signer(load(resolver_environment).index_key).public_key
+    script = re.sub(r"^KEY=.*$", f"KEY={own}", commands, count=1, flags=re.MULTILINE)
+
+    def by_hand() -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-ec", script]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = by_hand()
+    assert (done.returncode, "Verified Successfully" in done.stdout) == (0, True), done.stderr
+    assert done.stdout.count(": OK") == 7
+    script = script.replace(own, Signer(Secret(b"s" * 31 + b"t")).public_key)
+    assert by_hand().returncode != 0
+
+
+def test_a_place_that_cannot_be_written_to_is_said_in_a_sentence(
+    resolver_environment: Environment, tmp_path: Path
+) -> None:
+    told = run(resolver_environment, "-o", str(tmp_path / "nosuch" / "x.zip"))
+    assert (told.exit_code, "There is no directory" in told.output) == (1, True)
+    told = run(resolver_environment, "-o", "/dev/full")
+    assert (told.exit_code, "/dev/full can't be written" in told.output) == (1, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["-o", "x.zip", "--verify", "{file}"]])
+def test_it_writes_or_verifies_and_not_both(
+    resolver_environment: Environment, arguments: list[str], tmp_path: Path
+) -> None:
+    (file := tmp_path / "y.zip").write_text("")
+    told = run(resolver_environment, *(word.format(file=file) for word in arguments))
+    assert (told.exit_code, "Say either" in told.output) == (2, True)

@@ -410,7 +410,7 @@ def test_a_certificate_that_says_it_is_another_one_opens_no_gate(
     (certificate.parent / f"{'0' * 32}.json").write_text(certificate.read_text().replace("person", "PERSON"))
     told = run(resolver_environment, "replay", str(certificate.parent))
     assert told.exit_code == 1
-    assert f"{'0' * 32}.json: This is not a certificate" in told.output
+    assert f"{'0' * 32}.json: Its signature doesn't hold" in told.output
     assert make_api().add(notificationId="new").status_code == 503
 
 

@@ -1,0 +1,121 @@
+"""`resolver audit verify`: is the trail whole, and what of that couldn't be looked at."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from resolver.audit.verify import Anchored, Verifier
+from resolver.cli.signers import counting, public_key_option
+from resolver.cli.trail_files import FILES, configured, in_order
+from resolver.errors import SettingsError, Unavailable
+from resolver.services import Stores, build_stores
+from resolver.settings import load
+from resolver.vault.anchors import Anchors
+
+JSON = dict[str, Any]
+_ENDS = "whether lines are missing at the very end of a chain, or chains as a whole"
+
+
+class Ends(NamedTuple):
+    """What Redis remembers of how long the chains are; when it wasn't asked, why."""
+
+    anchors: Mapping[str, Anchored] = {}
+    unasked: str = ""
+    as_meant: bool = True
+
+
+@click.command("verify")
+@click.argument("files", nargs=-1, type=FILES)
+@public_key_option
+@click.option("--offline", is_flag=True, help="Don't ask Redis: what is missing at the end isn't looked for.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def verify(files: tuple[Path, ...], keys: tuple[str, ...], offline: bool, as_json: bool) -> None:
+    """Check that nothing was changed, removed, put in or moved. Give all FILES that a process wrote, rotated
+    ones and those of operators' commands too, in any order; without any, it is the one that
+    RESOLVER_AUDIT_LOG names. With the resolver's settings, its own key alone counts, and Redis says whether
+    the ends are there; with --public-key neither is needed."""
+    believed = counting(keys)
+    ends = Ends(unasked="--offline was given") if offline else _ends()
+    verifier = Verifier(believed, ends.anchors)
+    for path in track(
+        in_order(files or (configured(),)),
+        "Verifying",
+        console=Console(stderr=True),
+        disable=as_json or not sys.stderr.isatty(),
+    ):
+        with path.open("rb") as lines:
+            verifier.read(path.name, lines)
+    verifier.finish()
+    _tell(verifier, ends, as_json)
+    raise SystemExit(bool(verifier.problems) or not ends.as_meant)
+
+
+def _ends() -> Ends:
+    """Whoever has a key and no settings has no Redis to ask, and knows it."""
+    try:
+        return Ends(anchors_in(build_stores(load())))
+    except SettingsError:
+        return Ends(unasked="there are no settings that name it")
+    except Unavailable as error:
+        return Ends(unasked=getattr(error, "reason", str(error)), as_meant=False)
+
+
+def anchors_in(stores: Stores) -> dict[str, Anchored]:
+    kept = Anchors(stores.redis, stores.vault.guard).all()
+    return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
+
+
+def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(summary(verifier, ends)))
+        return
+    for name, chain in verifier.chains.items():
+        click.echo(
+            f"chain {name}: {chain.events} events in {chain.lines} lines, {chain.began} to {chain.last}, "
+            f"anchored up to line {chain.anchored}"
+        )
+    for where, what in verifier.notes:
+        click.secho(f"note  {where}: {what}", fg="yellow")
+    for where, what in verifier.problems:
+        click.secho(f"FAIL  {where}: {what}", fg="red")
+    if ends.unasked:
+        click.secho(
+            f"Not checked: {_ENDS}. Redis remembers that, and wasn't asked: {ends.unasked}.", fg="yellow"
+        )
+    if not ends.as_meant:
+        click.secho("Run it again when Redis answers, or with --offline to do without.", fg="yellow")
+    if not verifier.problems:
+        whole = "What is in these files is as it was written." if ends.unasked else _WHOLE
+        click.secho(whole, fg="green")
+
+
+_WHOLE = "Whole: nothing was changed, removed, put in or moved."
+
+
+def summary(verifier: Verifier, ends: Ends) -> JSON:
+    """`whole` is null when nothing was found and not all was looked at."""
+    chains = {
+        name: {
+            "events": chain.events,
+            "lines": chain.lines,
+            "from": chain.began,
+            "to": chain.last,
+            "anchoredUpTo": chain.anchored,
+        }
+        for name, chain in verifier.chains.items()
+    }
+    return {
+        "whole": False if verifier.problems else None if ends.unasked else True,
+        "notChecked": [f"{_ENDS} ({ends.unasked})"] if ends.unasked else [],
+        "chains": chains,
+        "problems": [{"where": where, "what": what} for where, what in verifier.problems],
+        "notes": [{"where": where, "what": what} for where, what in verifier.notes],
+    }

@@ -14,7 +14,7 @@ from resolver.access.permissions import PermissionProvider
 from resolver.access.tokens import Tokens
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, trusted
-from resolver.audit.trail import Trail
+from resolver.audit.trail import Trail, Unanchored, log_it
 from resolver.limits.calls import Calls
 from resolver.limits.failures import Failures
 from resolver.notifications.add import AddNotification
@@ -130,13 +130,16 @@ def build_delivery(settings: Settings, vault: Vault) -> Delivery:
     return Delivery(vault, settings.read_policy, settings.delete_policy, Documents(provider))
 
 
-def build_trail(settings: Settings, stores: Stores, *, standard: int = 1) -> Trail:
+def build_trail(
+    settings: Settings, stores: Stores, *, standard: int = 1, unanchored: Unanchored = log_it
+) -> Trail:
     anchors = Anchors(stores.redis, stores.vault.guard)
 
     def keep(head: Link, at: str) -> None:
         anchors.keep(Anchor(*head, at))
 
-    return Trail(settings.audit_log, Signer(settings.index_key), keep, standard=standard)
+    signer = Signer(settings.index_key)
+    return Trail(settings.audit_log, signer, keep, standard=standard, unanchored=unanchored)
 
 
 def build_worker(settings: Settings) -> Worker:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from click.testing import CliRunner, Result
 from redis import Redis
 
+from resolver.cli import main
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.order import Order, new_id, today
@@ -54,3 +56,7 @@ def forge(redis: Redis, id_: str) -> None:
     whole = orjson.loads(kept)
     whole["certificate"]["counts"]["removed"] = 999
     redis.hset(CERTIFICATES, id_, orjson.dumps(whole))
+
+
+def run(env: Environment, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["privacy", *arguments], env=env)

@@ -29,15 +29,28 @@ PATIENCE_SECONDS: Final = 0.5
 ANCHOR_SECONDS: Final = 1.0
 KeepAnchor = Callable[[Link, str], None]
 """Remembers elsewhere how long a chain is; may raise Unavailable."""
+Unanchored = Callable[[str], None]
+"""Hears why an anchor couldn't be made."""
 _log = structlog.get_logger(__name__)
+
+
+def log_it(reason: str) -> None:
+    _log.warning("audit_anchor_failed", reason=reason)
 
 
 class Trail:
     """Nothing is opened or begun before the first event. Build it after fork: a chain is one process's."""
 
     def __init__(
-        self, path: str, signer: Signer, keep_anchor: KeepAnchor | None = None, *, standard: int = 1
+        self,
+        path: str,
+        signer: Signer,
+        keep_anchor: KeepAnchor | None = None,
+        *,
+        standard: int = 1,
+        unanchored: Unanchored = log_it,
     ) -> None:
+        self._unanchored = unanchored
         self._outlet = Outlet(path, standard)
         self._signer = signer
         self._keep_anchor = keep_anchor
@@ -102,7 +115,7 @@ class Trail:
             if self._keep_anchor:
                 self._keep_anchor(anchored, now())
         except Unavailable as error:
-            _log.warning("audit_anchor_failed", reason=getattr(error, "reason", type(error).__name__))
+            self._unanchored(getattr(error, "reason", type(error).__name__))
 
     def _signed(self, head: Link) -> list[JSON]:
         signature = self._signer.sign(signed_text(head))

@@ -10,6 +10,8 @@ from resolver.cli.audit_verify import verify as verify_trail
 from resolver.cli.certificates import replay, verify
 from resolver.cli.check import check
 from resolver.cli.dev import dev
+from resolver.cli.erase import erase
+from resolver.cli.erasure_status import status as erasure_status
 from resolver.cli.evidence import evidence
 from resolver.cli.keys import keys
 from resolver.cli.notifications import explain, inspect, split, token
@@ -56,7 +58,7 @@ for command in (
     workspace,
 ):
     main.add_command(command)
-for command in (verify, replay):
+for command in (erase, erasure_status, verify, replay):
     privacy.add_command(command)
 audit.add_command(verify_trail)
 keys.add_command(reindex)

@@ -6,6 +6,8 @@ import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+import click
+
 from resolver.audit.event import Actor, Event
 from resolver.audit.trail import Trail
 from resolver.services import Stores, build_trail
@@ -26,8 +28,15 @@ def on_record(
 @contextmanager
 def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
     """A command's own."""
-    with closing(build_trail(settings, stores, standard=_STDERR)) as trail:
+    with closing(build_trail(settings, stores, standard=_STDERR, unanchored=_say_so)) as trail:
         yield trail
+
+
+def _say_so(reason: str) -> None:
+    click.echo(
+        f"This is in the audit trail, but Redis couldn't be told how long that is by now ({reason}).",
+        err=True,
+    )
 
 
 def operator() -> str:

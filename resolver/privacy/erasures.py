@@ -44,14 +44,23 @@ class Erasures:
         return {"erasureId": id_, "status": Phase.DONE, "counts": found, "certificate": whole}
 
     def all(self) -> Iterator[JSON]:
-        """Those under way and those done, each as `find` has it; of what was tampered with, that it was."""
-        for id_ in [*self.orders.under_way(), *self.orders.certificates()]:
-            try:
-                found = self.find(id_)
-            except VaultTampered:
-                found = {"erasureId": id_, "status": TAMPERED}
-            if found:
-                yield found
+        """Those under way and those done, each as `find` has it and with when it was asked for, the oldest
+        first; of what was tampered with, that it was."""
+        ids = {*self.orders.under_way(), *self.orders.certificates()}
+        listed = filter(None, map(self._listed, sorted(ids)))
+        yield from sorted(listed, key=lambda found: str(found.get("askedAt", "")))
+
+    def _listed(self, id_: str) -> JSON | None:
+        state = self.orders.read(id_)
+        try:
+            found = self.find(id_)
+        except VaultTampered:
+            return {"erasureId": id_, "status": TAMPERED}
+        if found is None:
+            return None
+        certificate = found.get("certificate", {}).get("certificate")
+        asked = certificate["askedAt"] if certificate else (state or {}).get("asked", "")
+        return {**found, "askedAt": asked}
 
     def _proven(self, id_: str, kept: bytes) -> JSON:
         """Redis is no place to be believed: whoever can write to it could call anything done."""

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any, Self
 
-from resolver.fields import LONGEST_ID, is_identifier, is_sound
+from resolver.fields import is_identifier, is_sound
 from resolver.privacy.mentions import Mention, mention
 from resolver.privacy.people import Subject
 
@@ -22,6 +22,16 @@ class Phase(StrEnum):
     TELLING = "telling"
     """All is gone here; Velt is being told."""
     DONE = "done"
+
+
+class Odd(Enum):
+    """Why an order can't be meant so. What the caller wrote has other names over HTTP than at a terminal."""
+
+    NAMES = auto()
+    WHOLE = auto()
+    NOBODY = auto()
+    VELT_NEEDS_USERS = auto()
+    NO_WORD = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +84,20 @@ class Order:
         """Of whom or what it is about."""
         return [*self.users, *map(str.lower, self.emails), *self.mentioning, *self.organizations]
 
-    def problem(self) -> str | None:
+    def problem(self) -> Odd | None:
         """Why it can't be meant so. An empty name would stand for everybody who has none."""
         names = (*self.users, *self.emails, *self.organizations)
         if not all(is_identifier(name) and is_sound(name) for name in names):
-            return f"user ids, addresses and organizations are strings of 1 to {LONGEST_ID} characters"
+            return Odd.NAMES
         somebody = bool(self.users or self.emails or self.mentioning)
         if self.whole and (somebody or not self.organizations):
-            return "wholeOrganizations takes organizationIds, and no people"
+            return Odd.WHOLE
         if not self.whole and not somebody:
-            return "userIds or emails is required"
+            return Odd.NOBODY
         if self.velt_user_data and not self.users:
-            return "veltUserData takes userIds: Velt knows people by those alone"
+            return Odd.VELT_NEEDS_USERS
         if not (all(self.mentions) and all(map(is_sound, self.mentioning))):
-            return "a name to search texts for needs a word in it"
+            return Odd.NO_WORD
         return None
 
     def now(self, **changes: Any) -> Order:

@@ -32,7 +32,7 @@ class Certificates:
         if self.are_trusted():
             return
         if missing := self.unknown_to(redis):
-            what = f"{len(missing)} erasures must be replayed first (resolver privacy replay)"
+            what = f"{len(missing)} of the erasures must be replayed first (resolver privacy replay)"
             raise VaultRestored(f"redis: restored from a backup: {what}")
         self._trusted_until = now + _TRUSTED_SECONDS
 

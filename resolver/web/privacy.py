@@ -16,8 +16,8 @@ from flask import Blueprint, Response
 from marshmallow import RAISE, Schema
 
 from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
-from resolver.fields import Flag, Identifiers
-from resolver.privacy.order import Order, new_id, today
+from resolver.fields import LONGEST_ID, Flag, Identifiers
+from resolver.privacy.order import Odd, Order, new_id, today
 from resolver.services import Services
 from resolver.velt.requests import parse
 from resolver.web.body import read_json
@@ -30,6 +30,13 @@ _MOST_NAMES = 1000
 _EXPORTS_AT_ONCE = 1
 """Of a process: each takes a thread for as long as it lasts."""
 _TRY_AGAIN_SECONDS = 10
+_ODD = {
+    Odd.NAMES: f"user ids, addresses and organizations are strings of 1 to {LONGEST_ID} characters",
+    Odd.WHOLE: "wholeOrganizations takes organizationIds, and no people",
+    Odd.NOBODY: "userIds or emails is required",
+    Odd.VELT_NEEDS_USERS: "veltUserData takes userIds: Velt knows people by those alone",
+    Odd.NO_WORD: "a name to search texts for needs a word in it",
+}
 
 
 class _Somebody(Schema):
@@ -101,7 +108,7 @@ def _order(asked: JSON) -> Order:
 
 def _ensure_meant(order: Order) -> None:
     if problem := order.problem():
-        raise InvalidArgument(problem)
+        raise InvalidArgument(_ODD[problem])
 
 
 def _lines(services: Services, order: Order) -> Iterator[bytes]:

@@ -1,0 +1,161 @@
+"""`resolver privacy erase`: take somebody out of everything, followed to its certificate."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from resolver.cli.erasure_status import tell
+from resolver.cli.meant import ensure_meant
+from resolver.cli.on_record import on_record, operator, trail_of
+from resolver.cli.progress import progress_bar
+from resolver.cli.words import counted
+from resolver.privacy.mentions import is_mentioned
+from resolver.privacy.order import Order, Phase, new_id, today
+from resolver.privacy.people import prose_in
+from resolver.services import Stores, build_eraser, build_erasures, build_stores
+from resolver.settings import Settings, load
+
+JSON = dict[str, Any]
+_LOOK_SECONDS = 0.2
+_PATIENT_SECONDS = 20.0
+"""With Velt, or another process at work on it, when nothing changes."""
+
+
+@click.command("erase")
+@click.option("--user", "users", multiple=True, help="Their user id. Repeat for several.")
+@click.option("--email", "emails", multiple=True, help="Their address. Repeat for several.")
+@click.option("--org", "organizations", multiple=True, help="In these alone; else in all.")
+@click.option(
+    "--organization", "wholes", multiple=True, help="All that this organization has: it is leaving."
+)
+@click.option("--mentioning", "names", multiple=True, help="Also what names them in its text. Listed first.")
+@click.option("--velt-user-data", is_flag=True, help="Have Velt delete all that it has of these users.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="For scripts: the outcome as `privacy status` prints it."
+)
+def erase(**asked: Any) -> None:
+    """Take somebody out of everything that is held. What they did, or what was sent to them alone, goes; out
+    of the rest they are cut. Velt is told by the worker, and then there is a certificate. Stopped half-way, a
+    worker finishes it. Free text is searched with --mentioning alone."""
+    order = _order(**{name: value for name, value in asked.items() if name not in ("yes", "as_json")})
+    ensure_meant(order, "Whom? --user, --email, --mentioning or --organization is required.")
+    settings = load()
+    stores = build_stores(settings)
+    if order.mentioning:
+        _list_mentions(stores, order)
+    if not asked["yes"]:
+        click.confirm(f"Erase {_spoken(order)}?", abort=True, err=True)
+    on_record(settings, stores, "privacy erase", "", [order.id, *map(stores.keyspace.blinded, order.names())])
+    build_erasures(settings, stores).file(order)
+    found = _carried_out(settings, stores, order)
+    if asked["as_json"]:
+        click.echo(json.dumps(found))
+    else:
+        tell(found)
+    _say_what_is_odd(found["counts"])
+
+
+def _say_what_is_odd(counts: JSON) -> None:
+    """An id that was misspelt finds nobody, and its certificate looks like any other."""
+    if not (counts["removed"] or counts["cut"] or counts["commands"]):
+        click.secho(
+            "NOBODY WAS FOUND: nothing was removed or cut. Is it spelt as in your notifications? An id "
+            "counts to the letter, and an address where it stands: see `resolver privacy export`.",
+            fg="yellow",
+            bold=True,
+            err=True,
+        )
+    if counts["unreadable"]:
+        records = counted(counts["unreadable"], "record does", "records do")
+        raise click.ClickException(f"{records} not open, and weren't looked into.")
+
+
+def _spoken(order: Order) -> str:
+    """Each name as what it was taken for: the wrong option finds nobody."""
+    if order.whole:
+        return f"all that is held of {_listed('organization', order.organizations)}"
+    named = (
+        _listed("user id", order.users),
+        _listed("address", order.emails, "es"),
+        _listed("all whose text has the words", order.mentioning, ""),
+    )
+    where = f", in {_listed('organization', order.organizations)} alone" if order.organizations else ""
+    velt = "; and at Velt all that it has of these users" if order.velt_user_data else ""
+    return " and ".join(filter(None, named)) + where + velt
+
+
+def _listed(what: str, names: tuple[str, ...], several: str = "s") -> str:
+    shown = ", ".join(map(repr, names))
+    return f"{what}{several if len(names) > 1 else ''} {shown}" if names else ""
+
+
+def _order(  # noqa: PLR0913 - a command's options
+    *,
+    users: tuple[str, ...],
+    emails: tuple[str, ...],
+    organizations: tuple[str, ...],
+    wholes: tuple[str, ...],
+    names: tuple[str, ...],
+    velt_user_data: bool,
+) -> Order:
+    if wholes and organizations:
+        raise click.UsageError("--org bounds what is done for a person; --organization takes all. Not both.")
+    return Order(
+        id=new_id(),
+        by=operator(),
+        asked=today(),
+        users=users,
+        emails=emails,
+        mentioning=names,
+        organizations=organizations or wholes,
+        whole=bool(wholes),
+        velt_user_data=velt_user_data,
+    )
+
+
+def _list_mentions(stores: Stores, order: Order) -> None:
+    named = False
+    for record in stores.vault.scan():
+        if order.covers(record.organization) and is_mentioned(prose_in(record), order.mentions):
+            if not named:
+                click.echo("Their text names them, so these go whole:", err=True)
+            named = True
+            click.echo(f"  {record.organization} {record.notification}", err=True)
+    if not named:
+        click.echo("No text names them.", err=True)
+
+
+def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
+    """By this process, or by a worker that was quicker; then Velt is waited for, not for ever."""
+    with trail_of(settings, stores) as trail:
+        eraser = build_eraser(settings, stores, trail)
+        erasures, changed = build_erasures(settings, stores), time.monotonic()
+        before: JSON = {}
+        with progress_bar() as progress:
+            bar = progress.add_task("Erasing", total=None)
+            while True:
+                for at in eraser.advance(order.id):
+                    progress.update(bar, total=at.of, completed=at.looked, description=_doing(at))
+                found = erasures.find(order.id)
+                if found is None or found["status"] == Phase.DONE:
+                    break
+                if found["status"] == Phase.TELLING and not stores.outbox.is_worked():
+                    break
+                if found != before:
+                    before, changed = found, time.monotonic()
+                if time.monotonic() - changed > _PATIENT_SECONDS:
+                    break
+                time.sleep(_LOOK_SECONDS)
+        stores.orders.let_go(eraser.me)
+    if found is None:
+        raise click.ClickException("It is gone from Redis before it was done: was a backup restored?")
+    return found
+
+
+def _doing(order: Order) -> str:
+    return "Telling Velt" if order.phase is Phase.TELLING else "Erasing"

@@ -1,0 +1,73 @@
+"""`resolver privacy status`: how far erasures are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from resolver.fields import is_sound
+from resolver.privacy.erasures import TAMPERED
+from resolver.privacy.order import Phase
+from resolver.services import build_erasures, build_stores
+from resolver.settings import load
+
+JSON = dict[str, Any]
+
+
+@click.command("status")
+@click.argument("erasure", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For scripts; with the certificates of what is done.")
+def status(erasure: str | None, as_json: bool) -> None:
+    """How far ERASURE is, with its certificate when it is done; or a line for each of them, whoever asked for
+    it, the oldest first."""
+    if erasure and not is_sound(erasure):
+        raise click.UsageError("That is no erasure's id.")
+    settings = load()
+    erasures = build_erasures(settings, build_stores(settings))
+    if erasure is None:
+        found = list(erasures.all())
+    elif one := erasures.find(erasure):
+        found = [one]
+    else:
+        raise click.ClickException("No such erasure is known.")
+    if as_json:
+        click.echo(json.dumps(found[0] if erasure else found))
+    elif erasure:
+        tell(found[0])
+    else:
+        _list(found)
+    raise SystemExit(any(told["status"] == TAMPERED for told in found))
+
+
+def _list(found: list[JSON]) -> None:
+    for told in found:
+        click.echo(f"{told.get('askedAt', '')}  {_in_a_line(told)}".lstrip())
+    if not found:
+        click.echo("No erasure was asked for.")
+
+
+def tell(found: JSON) -> None:
+    """All there is to know of one."""
+    click.echo(_in_a_line(found))
+    if certificate := found.get("certificate"):
+        click.echo(json.dumps(certificate, indent=2))
+    elif found["status"] == Phase.TELLING:
+        click.echo(
+            "All is gone here. Velt is told by the worker; then `resolver privacy status` has the "
+            "certificate.",
+            err=True,
+        )
+    else:
+        click.echo("It is not done yet: a worker goes on with it.", err=True)
+
+
+def _in_a_line(found: JSON) -> str:
+    if found["status"] == TAMPERED:
+        return f"{found['erasureId']}: tampered with; Redis holds what was never signed here"
+    told = found["counts"]
+    return (
+        f"{found['erasureId']}: {found['status']}; {told['removed']} removed, {told['cut']} cut, "
+        f"{told['commands']} commands, {told['lookedAt']} looked at"
+    )

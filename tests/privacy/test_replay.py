@@ -1,0 +1,187 @@
+"""Erasures done again by what their certificates say, on whatever came back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from redis import Redis
+
+from resolver.cli import main
+from resolver.privacy.eraser import Eraser
+from resolver.vault.keyspace import ORDERS_KNOWN
+from tests.backups import restore, saved
+from tests.erasing import done, order, run
+from tests.support import Api, key, keys_of, signed
+
+Environment = dict[str, str]
+CALLBACKS = "/api/velt/notifications"
+MakeApi = Callable[..., Api]
+MakeEraser = Callable[..., Eraser]
+
+
+def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api = make_api()
+    api.add(notifyUsers=[{"userId": "Ben@Example.com"}])
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben@EXAMPLE.com"))
+    restore(redis, backup)
+    replayed = CliRunner().invoke(main, ["privacy", "replay", str(kept)], env=resolver_environment)
+    assert replayed.exit_code == 0, replayed.output
+    assert list(make_api().services.vault.scan()) == []
+
+
+def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api = make_api()
+    api.add(displayBodyMessage="to ben alone")
+    api.add(notificationId="shared", notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
+    api.add(notificationId="other", notifyUsers=[{"userId": "cleo"}])
+    api.add(notificationId="zeta", organizationId="zeta")
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben", organizations=("acme",)))
+    done(make_eraser(), resolver_environment, order(organizations=("zeta",), whole=True))
+    assert api.read("other", user="cleo")
+
+    restore(redis, backup)
+    served, cleo = make_api(), {"authorization": f"Bearer {signed('cleo', 'acme')}"}
+    for reply in (
+        served.post(f"{CALLBACKS}/get", {"organizationId": "acme", "notificationIds": ["other"]}, cleo),
+        served.post(f"{CALLBACKS}/delete", {"organizationId": "acme", "notificationId": "other"}, cleo),
+        served.add(notificationId="new"),
+        served.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"}),
+    ):
+        assert reply.status_code == 503, reply.data
+    assert served.client.get("/readyz").get_json()["redis"] == "restored"
+    assert run(resolver_environment, "export", "--user", "ben").exit_code == 1
+
+    first = next(iter(sorted(kept.iterdir())))
+    assert run(resolver_environment, "replay", str(first)).exit_code == 0
+    assert make_api().add(notificationId="new").status_code == 503, "one of two is still missing"
+    told = run(resolver_environment, "replay", str(kept), "--json")
+    assert json.loads(told.stdout.splitlines()[-1])["replayed"] == 1
+
+    after = make_api()
+    assert after.read("other", "shared", user="cleo").keys() == {"other", "shared"}
+    assert after.read("n-1", "shared") == {}
+    assert {held.organization for held in after.services.vault.scan()} == {"acme"}
+    assert not [held for held in after.services.vault.scan() if "ben" in held.audience]
+    assert json.loads(run(resolver_environment, "replay", str(kept), "--json").stdout)["replayed"] == 0
+
+
+def test_names_that_stood_in_texts_are_found_again_too(
+    api: Api, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api.add(notifyUsers=[{"userId": "cleo"}], displayBodyMessage="says Obi-Wan Kenobi")
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order(mentioning=("Wan Kenobi",)))
+    restore(redis, backup)
+    assert run(resolver_environment, "replay", str(kept)).exit_code == 0
+    assert list(api.services.vault.scan()) == []
+
+
+def test_an_erasure_within_organizations_that_are_all_gone_is_not_done_everywhere(
+    api: Api, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    api.add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben", organizations=("elsewhere",)))
+    restore(redis, backup)
+    assert run(resolver_environment, "replay", str(kept)).exit_code == 0
+    assert len(list(api.services.vault.scan())) == 1
+
+
+def test_what_is_no_certificate_replays_nothing_at_all(
+    certificate: Path, redis: Redis, resolver_environment: Environment
+) -> None:
+    redis.delete(ORDERS_KNOWN)
+    (certificate.parent / "forged.json").write_text(certificate.read_text().replace("person", "PERSON"))
+    refused = run(resolver_environment, "replay", str(certificate.parent))
+    assert refused.exit_code == 1
+    assert "Nothing was replayed" in refused.output
+    assert redis.scard(ORDERS_KNOWN) == 0
+
+
+@pytest.mark.parametrize("keys", [f"k2:{key(2)}", f"k1:{key(3)}"], ids=["withdrawn", "another"])
+def test_while_anything_does_not_open_nothing_is_replayed_and_nobody_is_served(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    keys: str,
+) -> None:
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    told = run({**resolver_environment, "RESOLVER_MASTER_KEYS": keys}, "replay", str(kept))
+    assert told.exit_code == 1
+    assert "RESOLVER_MASTER_KEYS" in told.output
+    assert redis.scard(ORDERS_KNOWN) == 0
+    assert make_api().add(notificationId="new").status_code == 503
+    assert run(resolver_environment, "replay", str(kept)).exit_code == 0
+    assert make_api().read("n-1") == {}
+
+
+def test_commands_that_do_not_open_are_waited_for_too(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    make_api(RESOLVER_REGISTRATION="deferred").add()
+    for name in keys_of(redis, "{p*n:*"):
+        redis.delete(name)
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    withdrawn = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
+    assert run(withdrawn, "replay", str(kept)).exit_code == 1
+    assert redis.scard(ORDERS_KNOWN) == 0
+
+
+def test_what_stops_opening_while_it_is_replayed_leaves_the_gate_shut(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    again = Eraser.again
+    with monkeypatch.context() as patch:
+        patch.setattr(Eraser, "again", lambda *args: (at.now(unreadable=1) for at in again(*args)))
+        assert run(resolver_environment, "replay", str(kept)).exit_code == 1
+    assert redis.scard(ORDERS_KNOWN) == 0
+
+
+def test_those_of_a_former_key_that_are_known_already_are_passed_over(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    tmp_path: Path,
+) -> None:
+    make_api().add()
+    done(make_eraser(), resolver_environment, order("ben"))
+    (new_key := tmp_path / "new.key").write_text(key(77))
+    told = CliRunner().invoke(main, ["keys", "reindex", str(new_key), "--yes"], env=resolver_environment)
+    assert told.exit_code == 0, told.output
+    resolver_environment["RESOLVER_INDEX_KEY"] = key(77)
+    make_api().add(notificationId="n-2")
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    told = run(resolver_environment, "replay", str(kept), "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout.splitlines()[-1])["replayed"] == 1
+    assert make_api().read("n-2") == {}

@@ -1,0 +1,199 @@
+"""A database that came back from a backup gives out nothing until erasures were done again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from resolver.errors import VaultRestored
+from resolver.privacy.eraser import Eraser
+from resolver.services import build_stores
+from resolver.settings import load
+from resolver.vault.keyspace import CERTIFICATES
+from tests.backups import restore, saved
+from tests.erasing import done, filed, order, run
+from tests.support import Api, Velt, signed
+
+Environment = dict[str, str]
+CALLBACKS = "/api/velt/notifications"
+MakeApi = Callable[..., Api]
+MakeEraser = Callable[..., Eraser]
+
+
+def test_a_backup_taken_while_it_was_asked_for_is_as_old_as_any_other(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    make_api().add()
+    eraser = make_eraser()
+    filed(eraser, what := order("ben"))
+    backup = saved(redis)
+    done(eraser, resolver_environment, what)
+    restore(redis, backup)
+    served = make_api()
+    assert served.add(notificationId="new").status_code == 503
+
+
+def test_a_process_that_is_running_notices_within_a_second_or_so(  # noqa: PLR0917 - fixtures
+    make_api: MakeApi,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resolver.vault.restored._TRUSTED_SECONDS", 0.0)
+    api = make_api()
+    api.add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    restore(redis, backup)
+    assert api.add(notificationId="new").status_code == 503
+
+
+def test_a_directory_that_cannot_be_read_closes_the_house(
+    make_api: MakeApi, kept: Path, resolver_environment: Environment
+) -> None:
+    api = make_api()
+    kept.rmdir()
+    assert api.add().status_code == 503
+
+
+def test_killed_after_the_certificate_was_kept_it_is_written_once_more_and_nobody_is_refused(  # noqa: PLR0917 - fixtures
+    api: Api,
+    make_eraser: MakeEraser,
+    make_api: MakeApi,
+    redis: Redis,
+    resolver_environment: Environment,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.add()
+    eraser = make_eraser()
+    with monkeypatch.context() as patch:
+        patch.setattr(eraser.orders, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            done(eraser, resolver_environment, what := order("ben"))
+    assert [path.stem for path in kept.iterdir()] == [what.id]
+    assert redis.hlen(CERTIFICATES) == 0
+    assert make_api().add(notificationId="new").status_code == 200
+    eraser.orders.let_go(eraser.me)
+    assert done(make_eraser(), resolver_environment, what)["certificate"]
+
+
+def test_the_gate_is_for_whoever_was_told_where_to_look(
+    resolver_environment: Environment, kept: Path, redis: Redis
+) -> None:
+    (kept / f"{'0' * 32}.json").write_text("{}")
+    with pytest.raises(VaultRestored):
+        build_stores(load(resolver_environment)).vault.ping()
+    build_stores(load(resolver_environment), replaying=True).vault.ping()
+
+
+def test_a_certificate_under_another_name_is_replayed_and_said_to_keep_the_gate_shut(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, what := order("ben"))
+    restore(redis, backup)
+    (found,) = kept.iterdir()
+    renamed = found.rename(kept / "of-ben.json")
+    told = run(resolver_environment, "replay", str(kept))
+    assert told.exit_code == 1
+    assert f"of-ben.json: its name must be {what.id}.json" in told.output
+    assert make_api().add(notificationId="new").status_code == 503
+    renamed.rename(found)
+    assert make_api().read("n-1") == {}
+
+
+def test_a_certificate_that_says_it_is_another_one_opens_no_gate(
+    certificate: Path, make_api: MakeApi, resolver_environment: Environment
+) -> None:
+    (certificate.parent / f"{'0' * 32}.json").write_text(certificate.read_text().replace("person", "PERSON"))
+    told = run(resolver_environment, "replay", str(certificate.parent))
+    assert told.exit_code == 1
+    assert f"{'0' * 32}.json: Its signature doesn't hold" in told.output
+    assert make_api().add(notificationId="new").status_code == 503
+
+
+def test_what_is_no_file_at_all_neither_shuts_the_gate_nor_stops_a_replay(
+    make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
+) -> None:
+    (kept / "directory.json").mkdir()
+    os.mkfifo(kept / "fifo.json")
+    (kept / "link.json").symlink_to(kept / "fifo.json")
+    (kept / ".hidden.json").write_text("")
+    (kept / "half.part").write_text("")
+    make_api().add()
+    backup = saved(redis)
+    done(make_eraser(), resolver_environment, order("ben"))
+    assert make_api().read() == {}
+    restore(redis, backup)
+    assert make_api().add(notificationId="new").status_code == 503
+    assert run(resolver_environment, "verify", str(kept)).exit_code == 0
+    told = run(resolver_environment, "replay", str(kept))
+    assert told.exit_code == 0, told.output
+    assert make_api().read("n-1") == {}
+
+
+@pytest.mark.parametrize("name", ["junk.json", "nowhere.json", "endless.json", os.fsdecode(b"caf\xe9.json")])
+def test_a_file_that_is_no_certificate_shuts_the_gate_and_is_named(
+    make_api: MakeApi, redis: Redis, resolver_environment: Environment, kept: Path, name: str
+) -> None:
+    if (target := {"nowhere.json": "nowhere.json", "endless.json": "/dev/zero"}.get(name)) is not None:
+        (kept / name).symlink_to(target)
+    else:
+        (kept / name).write_text("junk")
+    is_device = name == "endless.json"
+    assert make_api().add().status_code == (200 if is_device else 503)
+    told = run(resolver_environment, "replay", str(kept))
+    assert told.exit_code == (0 if is_device else 1), told.output
+    assert is_device or name.encode(errors="replace").decode()[:3] in told.output
+    assert isinstance(told.exception, SystemExit | None)
+
+
+def test_until_it_is_replayed_what_needs_nothing_of_redis_is_refused_as_well(
+    make_api: MakeApi, kept: Path, velt: Velt
+) -> None:
+    api, cleo = make_api(), {"authorization": f"Bearer {signed('cleo', 'acme')}"}
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: api.post("/api/velt/token", {"userId": "cleo", "organizationIds": ["acme"]}),
+        lambda: api.post(f"{CALLBACKS}/get", {"organizationId": "zeta", "notificationIds": ["n"]}, cleo),
+        lambda: api.post(f"{CALLBACKS}/get", {"organizationId": "acme", "notificationIds": []}, cleo),
+        lambda: api.velt("notifications/delete", {"organizationId": "acme", "documentIds": ["doc-1"]}),
+        lambda: api.velt("notifications/config/get", {"organizationId": "acme", "userId": "ben"}),
+    )
+    assert [call().status_code // 100 for call in calls] != [5] * len(calls)
+    (kept / f"{'0' * 32}.json").write_text("{}")
+    time.sleep(1.0)
+    velt.control("POST", "reset")
+    assert [call().status_code for call in calls] == [503] * len(calls)
+    assert velt.sent() == []
+    assert api.post(f"{CALLBACKS}/get", {}, {"authorization": "Bearer nonsense"}).status_code == 401
+    assert api.client.options(f"{CALLBACKS}/get").status_code < 300
+    assert api.client.get("/livez").status_code == 200
+
+
+def test_a_redis_that_is_away_is_no_reason_to_refuse_what_needs_none(make_api: MakeApi, kept: Path) -> None:
+    assert kept.is_dir()
+    away = make_api(REDIS_URL="redis://127.0.0.1:1/0")
+    wanted = {"userId": "cleo", "organizationIds": ["acme"]}
+    assert [away.post("/api/velt/token", wanted).status_code for _ in range(5)] == [200] * 5
+
+
+def test_an_operator_on_a_restored_database_is_told_in_sentences(
+    resolver_environment: Environment, kept: Path
+) -> None:
+    (kept / f"{'0' * 32}.json").write_text("{}")
+    told = run(resolver_environment, "export", "--user", "ben")
+    assert told.exit_code == 1
+    assert "This is in the audit trail, but Redis couldn't be told" in told.stderr
+    assert "1 of the erasures must be replayed first (resolver privacy replay)" in told.stderr
+    assert "audit_anchor_failed" not in told.output
+    assert told.stdout == ""

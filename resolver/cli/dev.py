@@ -11,10 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -23,12 +22,13 @@ import click
 
 from resolver.access.tokens import LONGEST_SECONDS, Tokens
 from resolver.cli.children import start_child, stop_child
+from resolver.cli.commands_file import commands_file
 from resolver.cli.keys import fresh_secrets
 from resolver.cli.local_redis import LocalRedis, NoServer
+from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command, worker_command
 from resolver.settings import Settings, load
 
-_START_SECONDS = 30
 # Where the usual frontend tools serve their pages.
 _ORIGINS = ",".join(f"http://localhost:{port}" for port in (3000, 4200, 5173, 8081))
 _EXAMPLE = {
@@ -76,14 +76,15 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     if not variables.get("REDIS_URL"):
         variables["REDIS_URL"] = _start_redis(state, stack)
     settings = load(variables)
+    commands = stack.enter_context(commands_file(state / "commands.sh", variables))
     children = [
         stack.enter_context(_child(_sandbox_command(sandbox_port), variables)),
         stack.enter_context(_child(gunicorn_command(settings.bind, 1), variables)),
         stack.enter_context(_child(worker_command(), variables)),
     ]
     url = f"http://{settings.bind}"
-    _wait_until_ready(f"{url}/readyz", children)
-    click.echo(_welcome(settings, state, url, sandbox_url))
+    wait_until_ready(f"{url}/readyz", children, partial(_ask_for_replay, settings, commands))
+    click.echo(_welcome(settings, state, url, sandbox_url, commands))
     _watch(children)
 
 
@@ -132,33 +133,24 @@ def _child(command: list[str], variables: dict[str, str]) -> Iterator[subprocess
         stop_child(process)
 
 
-def _wait_until_ready(url: str, children: list[subprocess.Popen[bytes]]) -> None:
-    give_up = time.monotonic() + _START_SECONDS
-    while not _is_up(url):
-        _raise_if_ended(children)
-        if time.monotonic() > give_up:
-            raise click.ClickException(
-                f"{url} did not become ready. Is the Redis of REDIS_URL there, and ours?"
-            )
-        time.sleep(0.05)
-
-
-def _is_up(url: str) -> bool:
-    with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 - our own address
-        return bool(reply.status == 200)
-    return False
+def _ask_for_replay(settings: Settings, commands: str) -> None:
+    lines = (
+        "",
+        "This Redis came back from a backup: erasures that it doesn't know of must be done again, and",
+        "nothing is served until they are. In another terminal, in this folder:",
+        "",
+        commands,
+        f"resolver privacy replay {quote(settings.certificate_dir or '')}",
+        "",
+        f"Redis is {_redis_shown(settings)}. Waiting.",
+    )
+    click.echo("\n".join(lines))
 
 
 def _watch(children: list[subprocess.Popen[bytes]]) -> None:
     while True:
-        _raise_if_ended(children)
+        raise_if_ended(children)
         time.sleep(0.5)
-
-
-def _raise_if_ended(children: list[subprocess.Popen[bytes]]) -> None:
-    for child in children:
-        if child.poll() is not None:
-            raise click.ClickException(f"A part has ended (exit status {child.returncode}); see above.")
 
 
 def _free_port(wanted: int) -> int:
@@ -176,7 +168,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str) -> str:
+def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str, commands: str) -> str:
     caller = next(iter(settings.caller_tokens.values())).reveal()
     backend = [f"x-velt-api-key: {settings.velt_api_key.reveal()}", f"x-velt-auth-token: {caller}"]
     ben = Tokens(settings.token).mint("ben", ["acme"], LONGEST_SECONDS).token
@@ -195,6 +187,10 @@ def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str) -> str
             "3. All that Velt was sent:",
             "",
             f"curl -s -w '\\n' {sandbox_url}/_sandbox/ledger",
+            "",
+            "Any other `resolver` command works in another terminal, in this folder, after this line:",
+            "",
+            commands,
             "",
             f"Redis is {_redis_shown(settings)}; keys and data stay in {state}.",
             f"Ready: resolver on {url}, Velt sandbox on {sandbox_url}. "

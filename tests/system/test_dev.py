@@ -33,19 +33,29 @@ pytestmark = [
 class Dev:
     """A running `resolver dev`, and what it printed until it was ready."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], until: str) -> None:
         self.process = process
-        self.printed = self._until_ready()
+        self.printed = self.until(until)
         self.curls = [line for line in self.printed.splitlines() if line.startswith("curl ")]
 
-    def _until_ready(self) -> str:
+    def until(self, start: str) -> str:
+        """What it prints up to a line that starts so."""
         assert self.process.stdout
         printed = ""
         for line in self.process.stdout:
             printed += line.decode()
-            if line.startswith(b"Ready:"):
+            if line.startswith(start.encode()):
                 return printed
-        raise AssertionError(f"never ready: {printed}")
+        raise AssertionError(f"never {start!r}: {printed}")
+
+    def operate(self, *commands: str) -> subprocess.CompletedProcess[str]:
+        """As in another terminal, with nothing but what it prints."""
+        (line,) = [line for line in self.printed.splitlines() if line.startswith(". ")]
+        # The code that is tested, whatever is installed; and a PATH that hasn't got it.
+        this = 'resolver() { python -m resolver "$@"; }'
+        script, env = " && ".join((line, this, *commands)), {"PATH": "/usr/bin:/bin"}
+        command = ["sh", "-c", script]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
     def paste(self, number: int) -> Any:
         done = subprocess.run(shlex.split(self.curls[number]), capture_output=True, timeout=20, check=True)
@@ -58,14 +68,16 @@ class Dev:
 
 
 @contextmanager
-def running(state: Path | None, *options: str, cwd: Path | None = None, **env: str) -> Iterator[Dev]:
+def running(
+    state: Path | None, *options: str, cwd: Path | None = None, until: str = "Ready:", **env: str
+) -> Iterator[Dev]:
     variables = {**plain_environment({}), "PYTHONUNBUFFERED": "1", **env}
     where = ("--state", str(state)) if state else ()
     process = start_child(
         [*RESOLVER, "dev", *where, *options], env=variables, stdout=subprocess.PIPE, cwd=cwd
     )
     try:
-        yield Dev(process)
+        yield Dev(process, until)
     finally:
         stop_child(process)
 
@@ -165,3 +177,35 @@ def test_taken_ports_are_stepped_around(tmp_path: Path) -> None:
     with running(tmp_path / "one") as first, running(tmp_path / "two") as second:
         assert not set(first.ports()) & set(second.ports())
         assert second.paste(0)["result"]["status"] == "success"
+
+
+def test_operators_commands_work_beside_it_after_the_line_that_it_prints(tmp_path: Path) -> None:
+    file = tmp_path / "commands.sh"
+    with running(tmp_path) as dev:
+        dev.paste(0)
+        done = dev.operate("resolver inspect acme hello-1", "resolver audit verify")
+        assert (done.returncode, "merger" in done.stdout, "Whole" in done.stdout) == (0, True, True), done
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not file.exists()
+
+
+def test_on_a_redis_that_came_back_from_a_backup_it_says_what_to_type_and_goes_on_from_there(
+    tmp_path: Path,
+) -> None:
+    state, backup, kept = tmp_path / "state", tmp_path / "backup", tmp_path / "the certificates"
+    kept.mkdir()
+    with running(state, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
+        dev.paste(0)
+    shutil.copytree(state / "redis", backup)
+    with running(state, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
+        erased = dev.operate("resolver privacy erase --user ben --yes")
+        assert erased.returncode == 0, erased
+    shutil.rmtree(state / "redis")
+    shutil.copytree(backup, state / "redis")
+    waiting = "Redis is unix://"
+    with running(state, until=waiting, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
+        assert "came back from a backup" in dev.printed
+        (replay,) = [line for line in dev.printed.splitlines() if line.startswith("resolver privacy replay")]
+        assert "1 erasure replayed" in dev.operate(replay).stdout
+        dev.curls = [line for line in dev.until("Ready:").splitlines() if line.startswith("curl ")]
+        assert dev.paste(1)["data"] == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import orjson
@@ -15,7 +16,14 @@ pytestmark = pytest.mark.system
 MEBIBYTE = 2**20
 
 
-def send(served: Served, path: str, body: bytes, *, chunked: bool = True) -> tuple[int, bytes]:
+def send(
+    served: Served,
+    path: str,
+    body: bytes,
+    *,
+    chunked: bool = True,
+    credentials: Mapping[str, str] = BACKEND,
+) -> tuple[int, bytes]:
     """Status and body of the answer to a request written by hand."""
     target = urlsplit(served.url)
     lines = [
@@ -24,7 +32,7 @@ def send(served: Served, path: str, body: bytes, *, chunked: bool = True) -> tup
         "content-type: application/json",
         "connection: close",
     ]
-    lines += [f"{name}: {value}" for name, value in BACKEND.items()]
+    lines += [f"{name}: {value}" for name, value in credentials.items()]
     lines += ["transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"]
     with socket.create_connection((target.hostname or "", target.port or 0), timeout=10) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -76,3 +84,12 @@ def test_a_body_of_just_a_mebibyte_is_taken(served: Served) -> None:
     body = orjson.dumps({"data": notification()})
     status, _ = send(served, "/v2/notifications/add", in_chunks(body + b" " * (MEBIBYTE - len(body))))
     assert status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/velt/notifications/get", "/privacy/export"])
+def test_an_empty_bearer_reaches_the_surface_and_gets_its_shape(served: Served, path: str) -> None:
+    status, answer = send(served, path, b"{}", chunked=False, credentials={"Authorization": "Bearer "})
+    assert (status, orjson.loads(answer).keys() & {"success", "error"} != set()) == (
+        401 if "velt" in path else 404,
+        True,
+    )

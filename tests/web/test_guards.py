@@ -81,3 +81,15 @@ def test_each_credential_opens_its_own_surface_and_no_other(make_api: Callable[.
             )
             refused = reply.status_code in (401, 403)
             assert refused is (name not in OPENED_BY[surface]), (name, rule, reply.status_code)
+
+
+@pytest.mark.parametrize("empty", ["Bearer ", "Bearer", "Bearer\t", "", " "])
+def test_an_empty_bearer_is_a_missing_credential_in_the_surfaces_own_shape(
+    make_api: Callable[..., Api], empty: str
+) -> None:
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS, RESOLVER_PRIVACY_TOKENS=f"dpo:{PRIVACY}")
+    for path in ("/api/velt/notifications/get", "/privacy/export", "/v2/notifications/get", "/metrics"):
+        method = "GET" if path == "/metrics" else "POST"
+        reply = api.client.open(path, method=method, json={}, headers={"authorization": empty})
+        body = reply.get_json()
+        assert (reply.status_code, "success" in body or "error" in body) == (401, True), path

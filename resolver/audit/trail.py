@@ -56,6 +56,8 @@ class Trail:
         self._keep_anchor = keep_anchor
         self._lock = threading.Lock()
         self._head: Link | None = None
+        self._anchored: Link | None = None
+        self._told: Link | None = None
         self._anchor_due: threading.Timer | None = None
 
     def record(self, event: Event) -> Link:
@@ -69,11 +71,15 @@ class Trail:
         return head
 
     def close(self) -> None:
-        """With a last anchor, so that the end is covered too."""
+        """With a last anchor, so that the end is covered too. One that is just being made is waited for: with
+        the process, its thread would end."""
         if self._anchor_due:
             self._anchor_due.cancel()
+        if self._head:
             self._anchor()
-        self._outlet.close()
+        if self._lock.acquire(timeout=PATIENCE_SECONDS):
+            self._outlet.close()
+            self._lock.release()
 
     def _append(self, bodies: Callable[[Link], list[JSON]]) -> Link:
         until = time.monotonic() + PATIENCE_SECONDS
@@ -94,6 +100,8 @@ class Trail:
         link, line = linked(head, now(), body)
         self._outlet.write(line, until)
         self._head = link
+        if body.get("action") == "anchor":
+            self._anchored = link
         return link
 
     def _begin(self, until: float) -> Link:
@@ -112,12 +120,21 @@ class Trail:
         self._anchor_due = None
         try:
             anchored = self._append(self._signed)
-            if self._keep_anchor:
-                self._keep_anchor(anchored, now())
+            if self._keep_anchor and anchored != self._told:
+                self._tell(self._keep_anchor, anchored)
         except Unavailable as error:
             self._unanchored(getattr(error, "reason", type(error).__name__))
 
+    def _tell(self, keep_anchor: KeepAnchor, anchored: Link) -> None:
+        """Told once it was tried: whoever closes while another thread is at it does it once more."""
+        try:
+            keep_anchor(anchored, now())
+        finally:
+            self._told = anchored
+
     def _signed(self, head: Link) -> list[JSON]:
+        if head == self._anchored:
+            return []
         signature = self._signer.sign(signed_text(head))
         return [{"action": "anchor", "signs": head.seq, "signature": signature}]
 

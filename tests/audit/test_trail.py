@@ -91,6 +91,30 @@ def test_the_end_is_anchored_within_a_second_or_so_and_when_it_is_closed(trail: 
     assert (verifier.problems, verifier.notes) == ([], [])
 
 
+def test_closed_while_its_anchor_is_being_made_it_waits_for_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ended just then left an end that nothing covered."""
+    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 0.01)
+    signing, kept = threading.Event(), []
+
+    class Slow(Signer):
+        def sign(self, text: bytes) -> str:
+            signing.set()
+            time.sleep(0.2)
+            return super().sign(text)
+
+    trail = Trail(str(path), Slow(Secret(b"i" * 31 + b"x")), lambda head, at: kept.append(head.seq))
+    trail.record(event())
+    assert signing.wait(5)
+    trail.close()
+    whole = path.read_bytes()
+    trail.close()
+    verifier = verified(path)
+    assert (verifier.problems, verifier.notes, set(kept)) == ([], [], {2})
+    assert path.read_bytes() == whole
+
+
 def test_events_of_many_threads_and_processes_are_all_there_once(path: Path) -> None:
     script = """
 import sys, threading

@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from resolver import logs
 from resolver.audit.attempt import Attempt
 from resolver.audit.event import Actor
+from resolver.metrics import meters, sharing
 from resolver.services import Services, build
 from resolver.settings import Settings, load
 from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, privacy, token
@@ -56,6 +57,7 @@ _log = structlog.get_logger(__name__)
 def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load()
     logs.configure(settings.log_level, settings.log_format)
+    sharing.join()
     services = build(settings)
     app = Flask("resolver", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off here, and must not pass for whole.
@@ -105,12 +107,26 @@ def _finish(cors: Cors, response: Response) -> Response:
     response.headers.update(_SECURITY_HEADERS)
     if request.path.startswith(callback.PREFIX):
         cors.add_headers(response, request.headers.get("origin"))
+    surface, seconds = request.blueprint or "none", current.seconds_so_far()
+    meters.REQUESTS.labels(surface, _outcome(response.status_code)).observe(seconds)
     _log.info(
         "request",
-        surface=request.blueprint or "none",
+        surface=surface,
         method=request.method,
         route=request.url_rule.rule if request.url_rule else None,
         status=response.status_code,
-        ms=round(current.seconds_so_far() * 1000, 2),
+        ms=round(seconds * 1000, 2),
     )
     return response
+
+
+def _outcome(status: int) -> str:
+    match status:
+        case 401 | 403:
+            return "denied"
+        case 429:
+            return "limited"
+        case 503:
+            return "unavailable"
+        case _:
+            return "ok" if status < 400 else "invalid" if status < 500 else "failed"

@@ -84,17 +84,19 @@ class TooManyCalls(ResolverError):
 class VaultUnavailable(Unavailable):
     """`reason` is for the operator's log; the caller sees the general message."""
 
+    state: ClassVar[str] = "down"
+
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
 
 
 class VaultForeign(VaultUnavailable):
-    pass
+    state = "foreign"
 
 
 class VaultRestored(VaultUnavailable):
-    pass
+    state = "restored"
 
 
 class VaultTampered(VaultUnavailable):

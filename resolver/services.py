@@ -98,7 +98,7 @@ def build(settings: Settings) -> Services:
     velt = build_velt(settings, connections=THREADS)
     slots = threading.Semaphore(INLINE_THREADS) if settings.registration == "inline" else None
     telling = Telling(
-        vault, outbox, velt, Breaker(), settings.deadline_ms + GRACE_MS, Rarely(SAY_SO_SECONDS), slots
+        vault, outbox, velt, Breaker("velt"), settings.deadline_ms + GRACE_MS, Rarely(SAY_SO_SECONDS), slots
     )
     tokens = Tokens(settings.token)
     tokens.start()
@@ -145,7 +145,8 @@ def build_trail(
 def build_worker(settings: Settings) -> Worker:
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    telling = Telling(stores.vault, stores.outbox, velt, Breaker(), LEASE_MS, Rarely(SAY_SO_SECONDS), None)
+    breaker, said = Breaker("velt"), Rarely(SAY_SO_SECONDS)
+    telling = Telling(stores.vault, stores.outbox, velt, breaker, LEASE_MS, said, None)
     return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
 
 

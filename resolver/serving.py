@@ -16,6 +16,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from resolver import draining
+from resolver.metrics import sharing
 from resolver.services import THREADS
 from resolver.settings import DRAIN_SECONDS
 
@@ -66,6 +67,14 @@ def _drain_seconds() -> float:
         return float(os.environ.get("RESOLVER_DRAIN_SECONDS", "").strip() or DRAIN_SECONDS)
     except ValueError:
         return float(DRAIN_SECONDS)  # the processes refuse to start, and say why
+
+
+def on_starting(_server: Any) -> None:
+    sharing.provide()
+
+
+def on_exit(_server: Any) -> None:
+    sharing.withdraw()
 
 
 def when_ready(_server: Any) -> None:

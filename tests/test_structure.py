@@ -15,7 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 # Which of our own packages and modules each may import. What stands in no list may import plain values alone.
 VALUES = {"errors", "secret", "deadline", "record", "split", "fields", "nesting", "command", "patience"}
-VALUES |= {"redis_address"}
+VALUES |= {"redis_address", "metrics"}
 ALLOWED = {
     "errors": set(),
     "secret": set(),
@@ -30,9 +30,11 @@ ALLOWED = {
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret", "redis_address"},
     # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
-    "outbound": {"errors", "secret"},
+    "outbound": {"errors", "secret", "metrics"},
     "logs": set(),
     "draining": set(),
+    # What is counted: anybody may count.
+    "metrics": set(),
     "vault": VALUES,
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
@@ -46,7 +48,7 @@ ALLOWED = {
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
     | {"privacy"},
-    "serving": {"services", "draining", "settings"},
+    "serving": {"services", "draining", "settings", "metrics"},
     "web": VALUES
     | {
         "draining",
@@ -60,9 +62,11 @@ ALLOWED = {
         "access",
         "velt",
     },
-    "app": {"audit", "web", "services", "settings", "logs"},
+    "app": {"audit", "web", "services", "settings", "logs", "metrics"},
     "cli": VALUES
     | {
+        # A worker that is asked how it is answers with the application's own ops and metrics.
+        "app",
         "environment",
         "privacy",
         "audit",
@@ -81,6 +85,7 @@ ALLOWED = {
 OWNERS = {
     "flask": {"web", "app", "sandbox"},
     "werkzeug": {"web", "app", "sandbox"},
+    "prometheus_client": {"metrics", "web"},
     "redis": {"vault", "outbox", "limits", "services"},
     "urllib3": {"outbound"},
     "http": {"outbound", "sandbox"},

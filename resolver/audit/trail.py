@@ -23,6 +23,7 @@ from resolver.audit.event import Event
 from resolver.audit.outlet import Outlet
 from resolver.audit.signing import Signer
 from resolver.errors import AuditUnavailable, Unavailable
+from resolver.metrics import meters
 
 JSON = dict[str, Any]
 PATIENCE_SECONDS: Final = 0.5
@@ -63,7 +64,11 @@ class Trail:
     def record(self, event: Event) -> Link:
         """Where it stands. AuditUnavailable when it can't be written within half a second."""
         bodies = event.bodies()
-        head = self._append(lambda _head: bodies)
+        try:
+            head = self._append(lambda _head: bodies)
+        except AuditUnavailable:
+            meters.AUDIT_FAILURES.labels("line").inc()
+            raise
         if self._anchor_due is None:
             self._anchor_due = threading.Timer(ANCHOR_SECONDS, self._anchor)
             self._anchor_due.daemon = True
@@ -123,6 +128,7 @@ class Trail:
             if self._keep_anchor and anchored != self._told:
                 self._tell(self._keep_anchor, anchored)
         except Unavailable as error:
+            meters.AUDIT_FAILURES.labels("anchor").inc()
             self._unanchored(getattr(error, "reason", type(error).__name__))
 
     def _tell(self, keep_anchor: KeepAnchor, anchored: Link) -> None:

@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from resolver.cli.children import start_child, stop_child
+from resolver.metrics import sharing
 from resolver.settings import load
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -32,7 +33,11 @@ def serve(bind: str | None, workers: int | None) -> None:
         sys.stderr.flush()
         # In place of this process, so that a supervisor's signals reach gunicorn itself.
         os.execv(command[0], command)  # noqa: S606
-    raise SystemExit(_supervise(command))
+    sharing.provide()
+    try:
+        raise SystemExit(_supervise(command))
+    finally:
+        sharing.withdraw()
 
 
 def gunicorn_command(bind: str, workers: int) -> list[str]:

@@ -4,45 +4,63 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import click
 
 from resolver import logs
+from resolver.app import create_app
+from resolver.cli.listening import listening
 from resolver.errors import Unavailable
+from resolver.metrics import sharing
 from resolver.services import build_eraser, build_stores, build_trail, build_worker
-from resolver.settings import load
+from resolver.settings import Settings, load
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _LOOK_SECONDS = 0.5
 
 
 @click.command()
-def worker() -> None:
+@click.option("--bind", metavar="HOST:PORT", help="Answer /metrics, /livez and /readyz there.")
+def worker(bind: str | None) -> None:
     """Drain the outbox and carry out erasures until SIGTERM. `resolver serve` runs one beside the web unless
     RESOLVER_WORKER is `separate`; any number may run side by side."""
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
+    sharing.join()
     # Blocked here and in every thread to come: sigwait gets them, whichever thread they were delivered to.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    stop = threading.Event()
+    with ExitStack() as stack:
+        if bind:
+            asked = create_app(replace(settings, surfaces=frozenset({"metrics"})))
+            stack.enter_context(listening(bind, asked))
+        ended_well = _work(settings)
+    raise SystemExit(int(not ended_well))
+
+
+def _work(settings: Settings) -> bool:
+    """Until a signal asks to stop, which is well, or one of the threads ends by itself, which isn't."""
     working = build_worker(settings)
     stores = build_stores(settings)
     with suppress(Unavailable):  # the next start, or `keys rotate`, notes it
         stores.history.note_key(next(iter(settings.master_keys)))
     erasing = build_eraser(settings, stores, build_trail(settings, stores))
-    threads = [
-        threading.Thread(target=working.run, args=(stop,), name="worker"),
-        threading.Thread(target=erasing.run, args=(stop,), name="eraser"),
-    ]
-    for thread in threads:
-        thread.start()
+    stop = threading.Event()
+    threads = [_thread(working.run, stop), _thread(erasing.run, stop)]
     while all(thread.is_alive() for thread in threads) and not stop.is_set():
         if signal.sigtimedwait(_STOPPING, _LOOK_SECONDS):
             stop.set()
-    failed = not stop.is_set()
+    ended_well = stop.is_set()
     stop.set()
     working.wake()
     for thread in threads:
         thread.join()
-    raise SystemExit(int(failed))
+    return ended_well
+
+
+def _thread(run: Callable[[threading.Event], None], stop: threading.Event) -> threading.Thread:
+    thread = threading.Thread(target=run, args=(stop,))
+    thread.start()
+    return thread

@@ -22,7 +22,7 @@ from resolver.errors import Unavailable, VeltRefused, VeltUnavailable
 from resolver.outbound.breaker import Breaker
 from resolver.outbox.queue import Claimed, Outbox, new_claim
 from resolver.vault.store import Vault
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
 
 JSON = dict[str, Any]
 SAY_SO_SECONDS = 30.0
@@ -33,8 +33,6 @@ GRACE_MS = 3_000
 RESERVE_SECONDS = 0.3
 _ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.REMOVE: Endpoint.DELETE}
 _DONE_BEFORE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
-# Ours to mend, not the command's fault: a token that was reset refuses everything.
-CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
 class Rarely:
@@ -88,7 +86,7 @@ class Telling:
             self.breaker.failed(_seconds(error.retry_after))
             raise Unreached(error.reason) from error
         except VeltRefused as refusal:
-            if refusal.status == "RESOURCE_EXHAUSTED":
+            if refusal.status == THROTTLED:
                 self.breaker.failed(_seconds(refusal.retry_after))
                 raise Unreached("velt: RESOURCE_EXHAUSTED") from refusal
             if refusal.status not in CREDENTIALS:

@@ -18,11 +18,11 @@ import structlog
 from resolver.command import Command
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
-from resolver.notifications.telling import CREDENTIALS, Telling, Unreached
+from resolver.notifications.telling import Telling, Unreached
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import Claimed, Outbox
 from resolver.vault.keyspace import Line
-from resolver.velt.client import FINAL
+from resolver.velt.client import CREDENTIALS, FINAL
 
 SWEEP_SECONDS = 2.0
 VELT_SECONDS = 5.0

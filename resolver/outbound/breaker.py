@@ -12,22 +12,21 @@ import threading
 import time
 from typing import Final
 
+from resolver.metrics import meters
+
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 15.0
 _LONGEST_RETRY_AFTER: Final = 300.0
 
 
 class Breaker:
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
+        self._service = service
         self._lock = threading.Lock()
         self._failures = 0
         self._next_probe = 0.0
         self._not_before = 0.0
         self._probing = False
-
-    @property
-    def is_open(self) -> bool:
-        return self._failures > 0 or self.wait_seconds() > 0
 
     def wait_seconds(self) -> float:
         """Until somebody may ask; 0 when now. Looking takes nothing: `may_ask` does."""
@@ -46,11 +45,15 @@ class Breaker:
 
     def succeeded(self) -> None:
         with self._lock:
+            if self._failures:
+                meters.BREAKER.labels(self._service).set(0)
             self._failures = 0
             self._probing = False
 
     def failed(self, retry_after: float = 0.0) -> None:
         with self._lock:
+            if not self._failures:
+                meters.BREAKER.labels(self._service).set(1)
             now = time.monotonic()
             self._not_before = max(self._not_before, now + min(retry_after, _LONGEST_RETRY_AFTER))
             # Of many that were under way when it opened, the first counts; after that the probe alone.

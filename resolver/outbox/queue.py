@@ -17,6 +17,7 @@ from redis import Redis
 from resolver.command import Command
 from resolver.deadline import unhurried
 from resolver.errors import Unreadable
+from resolver.metrics import meters
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
@@ -218,6 +219,7 @@ class Outbox:
             entry = orjson.loads(self._envelope.open(dead_of(partition), sealed))
         except Unreadable:
             self.unreadable += 1
+            meters.UNREADABLE.labels("command").inc()
             return Dead(full, None, "cannot be opened with these keys", 0)
         line = line_in(partition, name.partition(":")[0])
         command = self.opened(line.commands, bytes.fromhex(entry["command"]))
@@ -228,6 +230,7 @@ class Outbox:
             return Command.from_bytes(self._envelope.open(name, sealed))
         except Unreadable:
             self.unreadable += 1
+            meters.UNREADABLE.labels("command").inc()
             return None
 
     def _now(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from resolver.errors import VaultTampered
@@ -42,6 +43,12 @@ class Erasures:
         whole = self._proven(id_, kept)
         found = whole["certificate"]["counts"]
         return {"erasureId": id_, "status": Phase.DONE, "counts": found, "certificate": whole}
+
+    def pressing(self) -> tuple[int, float]:
+        """How many are under way, and how many seconds ago the first of them was asked for."""
+        asked = [Order.from_state(state).asked for state in self.orders.under_way().values()]
+        first = min(map(datetime.fromisoformat, asked), default=None)
+        return len(asked), (datetime.now(UTC) - first).total_seconds() if first else 0.0
 
     def all(self) -> Iterator[JSON]:
         """Those under way and those done, each as `find` has it and with when it was asked for, the oldest

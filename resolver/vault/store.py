@@ -8,6 +8,7 @@ like "not found".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -16,7 +17,12 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver.command import Entry
-from resolver.errors import Overtaken, Unreadable, VaultUnavailable
+from resolver.errors import (
+    Overtaken,
+    Unreadable,
+    VaultUnavailable,
+)
+from resolver.metrics import meters
 from resolver.record import Record
 from resolver.vault.cluster import Values, get_all, holder
 from resolver.vault.envelope import Envelope, nonce_of
@@ -112,7 +118,7 @@ class Vault:
         """Applies the change to the stored record; None when there is none (or none that opens)."""
         key_name = self._keyspace.record(organization, notification)
         for _ in range(_TRIES):
-            with self.guard:
+            with _timed("read"), self.guard:
                 sealed = cast(bytes | None, self._redis.get(key_name))
             record = self._open(key_name, sealed)
             if record is None or sealed is None:
@@ -130,7 +136,7 @@ class Vault:
         names = [self._keyspace.record(organization, n) for n in notifications]
         if not names:
             return {}
-        with self.guard:
+        with _timed("read"), self.guard:
             values = self._mget(names)
         opened = zip(notifications, map(self._open, names, values), strict=True)
         return {notification: record for notification, record in opened if record}
@@ -174,6 +180,14 @@ class Vault:
         with self.guard:
             self._redis.exists(FINGERPRINT_KEY)
 
+    def state(self) -> str:
+        """`ok` when it is reached, and ours; else why not, as VaultUnavailable has it."""
+        try:
+            self.ping()
+        except VaultUnavailable as error:
+            return error.state
+        return "ok"
+
     def _mget(self, names: list[str]) -> Values:
         try:
             return get_all(self._redis, names)
@@ -188,6 +202,7 @@ class Vault:
             return Record.from_bytes(self._envelope.open(key_name, sealed))
         except Unreadable:
             self.unreadable += 1
+            meters.UNREADABLE.labels("record").inc()
             _log.error("record_unreadable", key=key_name)
             return None
 
@@ -198,7 +213,7 @@ class Vault:
     def _write(self, key_name: str, write: _Write, entry: Entry | None) -> Written | None:
         """Record and command in one step; None when a replacement was overtaken, and nothing is written."""
         keys, args = self._arguments(key_name, write, entry)
-        with self.guard:
+        with _timed(write.mode), self.guard:
             done, claimed = self._committed(keys, args, waits=write.mode == "put")
         if not done:
             return None
@@ -234,3 +249,11 @@ class Vault:
         if record is None:
             return False
         return self._keyspace.record(record.organization, record.notification) == key_name
+
+
+def _timed(operation: str) -> AbstractContextManager[None]:
+    return meters.timed(meters.VAULT, operation, _outcome)
+
+
+def _outcome(error: Exception) -> str:
+    return "unavailable" if isinstance(error, VaultUnavailable) else "failed"

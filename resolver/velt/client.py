@@ -6,6 +6,7 @@ Credentials are added here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,7 @@ import orjson
 
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered, VeltRefused, VeltUnavailable
+from resolver.metrics import meters
 from resolver.nesting import is_too_deep
 from resolver.outbound.caller import Answer, Caller
 from resolver.secret import Secret
@@ -20,6 +22,7 @@ from resolver.secret import Secret
 JSON = dict[str, Any]
 _LARGEST_ANSWER = 16 * 1024 * 1024
 
+THROTTLED = "RESOURCE_EXHAUSTED"
 # Velt's refusals, and the HTTP status they are passed on with when Velt sent them under a 200.
 _REFUSALS = {
     "INVALID_ARGUMENT": 400,
@@ -30,12 +33,14 @@ _REFUSALS = {
     "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409,
     "ABORTED": 409,
-    "RESOURCE_EXHAUSTED": 429,
+    THROTTLED: 429,
 }
 
 
 # Those that trying again doesn't change. Any other may come from something between us and Velt.
 FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "ALREADY_EXISTS"})
+# Ours to mend, not the command's fault: a token that was reset refuses everything.
+CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
 class Endpoint(StrEnum):
@@ -67,6 +72,10 @@ class VeltClient:
 
         Raises VeltRefused for Velt's own no, VeltUnavailable for anything that isn't an answer.
         """
+        with _timed(endpoint):
+            return self._post(endpoint, data, deadline)
+
+    def _post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         status, body, headers = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
         retry_after = headers.get("retry-after")
         answer = _parsed(body)
@@ -92,6 +101,10 @@ class VeltClient:
 
     def _ask(self, path: str, data: JSON, deadline: Deadline) -> JSON:
         """Of the endpoints that answer without the wrapping `result`; with it, they are understood too."""
+        with _timed(path):
+            return self._asked(path, data, deadline)
+
+    def _asked(self, path: str, data: JSON, deadline: Deadline) -> JSON:
         status, body, headers = self._exchange(path, orjson.dumps({"data": data}), deadline)
         answer = _parsed(body)
         if isinstance(error := answer.get("error"), dict):
@@ -109,6 +122,18 @@ class VeltClient:
             raise VeltUnavailable(f"velt: {error.reason}") from error
 
 
+def _timed(path: str) -> AbstractContextManager[None]:
+    return meters.timed(meters.VELT, path, _outcome)
+
+
+def _outcome(error: Exception) -> str:
+    if not isinstance(error, VeltRefused):
+        return "unreached"
+    if error.status in CREDENTIALS:
+        return "credentials"
+    return "throttled" if error.status == THROTTLED else "refused"
+
+
 def _parsed(body: bytes) -> JSON:
     try:
         answer = orjson.loads(body)
@@ -121,7 +146,7 @@ def _parsed(body: bytes) -> JSON:
 
 def _failure(http_status: int, error: JSON, answer: JSON, retry_after: str | None) -> Exception:
     """Branches on Velt's `error.status` first: it is the documented word, the HTTP status isn't."""
-    status = "RESOURCE_EXHAUSTED" if http_status == 429 else str(error.get("status"))
+    status = THROTTLED if http_status == 429 else str(error.get("status"))
     # 408 is a server that gave up waiting, whatever it may have done meanwhile: no refusal.
     refused = 400 <= http_status < 500 and http_status != 408
     sent_as = http_status if refused else _REFUSALS.get(status)

@@ -1,5 +1,5 @@
-"""What Prometheus asks: how much waits for Velt, and is anybody at it. Read from Redis at each scrape, so it
-is the same whichever process answers. No tenant, user or notification is named in any label."""
+"""What Prometheus asks: what all processes counted, and what Redis knows, which is the same whichever process
+answers. No tenant, user or notification is named in any label."""
 
 from __future__ import annotations
 
@@ -7,26 +7,62 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
 
-from resolver.errors import Unavailable
-from resolver.outbox.queue import Outbox
+from resolver import __version__
+from resolver.errors import Unavailable, VaultForeign, VaultRestored, VaultUnavailable
+from resolver.metrics import sharing
 from resolver.services import Services
 
 PATH = "/metrics"
+_REDIS_STATES = ("ok", VaultUnavailable.state, VaultForeign.state, VaultRestored.state)
 
 
-class OutboxCollector:
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+class Shared(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield from sharing.gathered().collect()
+
+
+class Settings(Collector):
+    """What this process was started with."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def collect(self) -> Iterator[Metric]:
-        try:
-            depth, worked = self._outbox.depth(), self._outbox.is_worked()
-        except Unavailable:
-            yield GaugeMetricFamily("resolver_redis_up", "1 while Redis answers.", 0)
-            return
-        yield GaugeMetricFamily("resolver_redis_up", "1 while Redis answers.", 1)
+        yield InfoMetricFamily("resolver_build", "What is running.", {"version": __version__})
+        keys = GaugeMetricFamily(
+            "resolver_master_key", "Master keys in use, by id; the first seals.", labels=("key", "use")
+        )
+        for number, key in enumerate(self._services.settings.master_keys):
+            keys.add_metric((key, "opens" if number else "seals"), 1)
+        yield keys
+
+
+class InRedis(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._services.vault.state()
+        states = GaugeMetricFamily(
+            "resolver_redis_state",
+            "1 for what Redis is: ok, down, foreign (of other keys), restored (erasures to be replayed).",
+            labels=("state",),
+        )
+        for known in _REDIS_STATES:
+            states.add_metric((known,), int(known == state))
+        yield states
+        if state == "ok":
+            try:
+                figures = [*self._outbox(), *self._erasures()]
+            except Unavailable:
+                return
+            yield from figures
+
+    def _outbox(self) -> Iterator[Metric]:
+        depth, worked = self._services.outbox.depth(), self._services.outbox.is_worked()
         yield GaugeMetricFamily(
             "resolver_outbox_waiting", "Notifications with commands for Velt.", depth.waiting
         )
@@ -37,11 +73,19 @@ class OutboxCollector:
         yield GaugeMetricFamily("resolver_outbox_dead", "Commands given up.", depth.dead)
         yield GaugeMetricFamily("resolver_worker_alive", "1 while a worker gives signs of life.", int(worked))
 
+    def _erasures(self) -> Iterator[Metric]:
+        under_way, oldest = self._services.erasures.pressing()
+        yield GaugeMetricFamily("resolver_erasures_under_way", "Asked for, and not done yet.", under_way)
+        yield GaugeMetricFamily(
+            "resolver_erasures_oldest_seconds", "How long ago the first of these was asked for.", oldest
+        )
+
 
 def blueprint(services: Services) -> Blueprint:
     metrics = Blueprint("metrics", __name__)
     registry = CollectorRegistry()
-    registry.register(OutboxCollector(services.outbox))
+    for collector in (Shared(), Settings(services), InRedis(services)):
+        registry.register(collector)
 
     @metrics.get(PATH, provide_automatic_options=False)
     def scrape() -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from resolver import draining
-from resolver.errors import Unavailable, VaultForeign, VaultRestored
 from resolver.services import Services
 from resolver.web.errors import json_reply
 
@@ -24,7 +23,7 @@ def blueprint(services: Services) -> Blueprint:
         must not make an orchestrator pull them all, since a balancer's own 503 has neither CORS headers nor
         our shape."""
         nonlocal reached
-        redis = _redis_state(services)
+        redis = services.vault.state()
         reached = reached or redis == "ok"
         if draining.is_under_way():
             status, http = "draining", 503
@@ -33,15 +32,3 @@ def blueprint(services: Services) -> Blueprint:
         return json_reply({"status": status, "redis": redis}, http)
 
     return ops
-
-
-def _redis_state(services: Services) -> str:
-    try:
-        services.vault.ping()
-    except VaultForeign:
-        return "foreign"
-    except VaultRestored:
-        return "restored"
-    except Unavailable:
-        return "down"
-    return "ok"

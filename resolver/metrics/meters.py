@@ -1,0 +1,79 @@
+"""What is counted and timed. No label holds a tenant, a person or a notification: each has a few values only.
+
+Every figure of a process is a child of one of these; `sharing` says in whose company it is counted. All have
+labels, and so begin with their first use: a figure that began at import would belong to the process before
+the fork.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+REQUESTS = Histogram(
+    "resolver_request_seconds",
+    "Requests: how many, how they ended, how long they took.",
+    ("surface", "outcome"),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+VAULT = Histogram(
+    "resolver_vault_seconds",
+    "Reads and writes of sealed records: how many, how they ended, how long they took.",
+    ("operation", "outcome"),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+VELT = Histogram(
+    "resolver_velt_seconds",
+    "Calls to Velt: how many, how they ended, how long they took.",
+    ("endpoint", "outcome"),
+    buckets=(*_SECONDS, 5.0),
+    registry=REGISTRY,
+)
+BREAKER = Gauge(
+    "resolver_breaker_open",
+    "Processes that hold back from calling a service because it was out of reach.",
+    ("service",),
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+AUDIT_FAILURES = Counter(
+    "resolver_audit_failures",
+    "What couldn't be put on record (line: its request was refused), and anchors that couldn't be kept.",
+    ("what",),
+    registry=REGISTRY,
+)
+UNREADABLE = Counter(
+    "resolver_unreadable",
+    "What is stored and didn't open: damaged, or sealed with a key that isn't known here.",
+    ("what",),
+    registry=REGISTRY,
+)
+
+
+def begin() -> None:
+    """Zeros: what appears with its first failure only is no rise to whoever watches for one."""
+    for what in ("line", "anchor"):
+        AUDIT_FAILURES.labels(what)
+    for what in ("record", "command"):
+        UNREADABLE.labels(what)
+    BREAKER.labels("velt").set(0)
+
+
+@contextmanager
+def timed(histogram: Histogram, what: str, outcome_of: Callable[[Exception], str]) -> Iterator[None]:
+    """How long it took, and how it ended; `outcome_of` gives what is raised a name."""
+    started, outcome = time.perf_counter(), "ok"
+    try:
+        yield
+    except Exception as error:
+        outcome = outcome_of(error)
+        raise
+    finally:
+        histogram.labels(what, outcome).observe(time.perf_counter() - started)

@@ -1,0 +1,136 @@
+"""The figures of several processes as one: each keeps its own in files of a common folder, and whichever is
+scraped adds them up.
+
+A process writes under the number of a slot, not under its pid: what starts again goes on in the files of
+one that ended. So counters never fall, and the folder is as large as the most processes that ran side by
+side. The kernel lets go of a slot's lock however its process ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import structlog
+from prometheus_client import CollectorRegistry, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from resolver.metrics import meters
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_OURS = "resolver-metrics-"
+_IN_USE = "in-use"
+# A folder younger than that may be somebody's who hasn't come to locking it.
+_SETTLED_SECONDS = 60
+# Of each file, before anything is in it. A write to a part that no memory is left for would end the process.
+_ROOM = {"histogram": 512 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
+_log = structlog.get_logger(__name__)
+_held: list[IO[bytes]] = []
+
+
+def provide() -> None:
+    """A folder for this process and those that it starts; or the one that it was started with."""
+    base = Path("/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir())  # noqa: S108
+    try:
+        if not os.environ.get(FOLDER):
+            _sweep(base)
+            os.environ[FOLDER] = tempfile.mkdtemp(prefix=_OURS, dir=base)
+        folder = Path(os.environ[FOLDER])
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _hold(folder / _IN_USE, fcntl.LOCK_SH)
+    except OSError as error:
+        _say_alone(error)
+
+
+def withdraw() -> None:
+    """Its maker's end: the folder goes, unless others are still in it."""
+    folder = Path(os.environ.get(FOLDER, ""))
+    while _held:
+        _held.pop().close()
+    if folder.name.startswith(_OURS):
+        _remove_unless_used(folder)
+
+
+def join() -> None:
+    """From here on this process's figures are counted among those of the folder, if there is one. Call it
+    after fork, and before anything is counted."""
+    if os.environ.get(FOLDER):
+        try:
+            slot = _take_slot(Path(os.environ[FOLDER]))
+        except OSError as error:
+            _say_alone(error)
+        else:
+            values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+    meters.begin()
+
+
+def gathered() -> Collector:
+    """The figures of all processes; of this one alone when it shares with nobody."""
+    if not os.environ.get(FOLDER):
+        return meters.REGISTRY
+    folder = os.environ[FOLDER]
+    for number in _free_slots(Path(folder)):
+        mark_process_dead(number, folder)  # type: ignore[no-untyped-call]
+    return MultiProcessCollector(CollectorRegistry(), folder)  # type: ignore[no-untyped-call]
+
+
+def _take_slot(folder: Path) -> int:
+    for number in itertools.count():
+        try:
+            _hold(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+        for kind, room in _ROOM.items():
+            with (folder / f"{kind}_{number}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, room)
+        return number
+    raise AssertionError  # numbers don't end
+
+
+def _free_slots(folder: Path) -> Iterator[int]:
+    """Nobody takes one while it is looked at."""
+    for path in folder.glob("slot-*"):
+        with suppress(OSError), path.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield int(path.name.partition("-")[2])
+
+
+def _hold(path: Path, how: int) -> None:
+    """For as long as this process, or one that it forked, has the file open."""
+    lock = path.open("ab")
+    try:
+        fcntl.flock(lock, how)
+    except OSError:
+        lock.close()
+        raise
+    _held.append(lock)
+
+
+def _sweep(base: Path) -> None:
+    """What was left behind by somebody who was killed."""
+    for folder in base.glob(f"{_OURS}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _SETTLED_SECONDS:
+                _remove_unless_used(folder)
+
+
+def _remove_unless_used(folder: Path) -> None:
+    with suppress(OSError), (folder / _IN_USE).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+
+
+def _say_alone(error: OSError) -> None:
+    """Figures are no reason not to serve. `/metrics` is then about the process that answers."""
+    os.environ.pop(FOLDER, None)
+    _log.error("metrics_not_shared", reason=type(error).__name__)

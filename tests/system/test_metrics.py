@@ -1,0 +1,180 @@
+"""The figures of several processes, through restarts of all kinds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from resolver.cli.children import start_child, stop_child
+from tests.support import BACKEND, Velt, notification
+from tests.system.conftest import (
+    RESOLVER,
+    Served,
+    free_port,
+    plain_environment,
+    serving,
+    wait_until_ready,
+)
+
+pytestmark = pytest.mark.system
+TOKEN = "metrics-token-for-tests-0123456789abcdef"
+PROCESSES = 4
+OK = 'resolver_request_seconds_count{outcome="ok",surface="mirror"}'
+OPEN = 'resolver_breaker_open{service="velt"}'
+
+
+@pytest.fixture
+def four(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    variables = {
+        **resolver_environment,
+        "RESOLVER_METRICS_TOKEN": TOKEN,
+        "RESOLVER_WORKER": "separate",
+        "WEB_CONCURRENCY": str(PROCESSES),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+    }
+    with serving(variables, tmp_path / "log") as served:
+        yield served
+
+
+def scrape(url: str) -> dict[str, float]:
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    reply = urllib3.request("GET", f"{url}/metrics", headers=bearer, retries=False, timeout=5)
+    assert reply.status == 200, reply.data
+    lines = [line for line in reply.data.decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def add(url: str, notification_id: str) -> None:
+    """On a connection of its own, so that any of the processes takes it."""
+    body = {"data": notification(notificationId=notification_id)}
+    reply = urllib3.request(
+        "POST",
+        f"{url}/v2/notifications/add",
+        json=body,
+        headers={**BACKEND, "connection": "close"},
+        timeout=5,
+        retries=3,
+    )
+    assert reply.status == 200, reply.data
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def replaced(before: set[int], master: int) -> bool:
+    now = children_of(master)
+    return len(now) == PROCESSES and not now & before
+
+
+def test_twenty_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_folder(
+    four: Served, velt: Velt, tmp_path: Path
+) -> None:
+    folder, master = tmp_path / "metrics", four.process.pid
+    velt.break_with(status=503)
+    for n in range(12):
+        add(four.url, f"before-{n}")
+    assert scrape(four.url)[OPEN] >= 1
+    assert scrape(four.url)[OK] == 12
+    velt.mend()
+    files = set()
+    for restart in range(20):
+        before = children_of(master)
+        if restart % 2:
+            for child in before:
+                os.kill(child, signal.SIGKILL)
+        else:
+            os.kill(master, signal.SIGHUP)
+        until(lambda before=before: replaced(before, master))  # type: ignore[misc]
+        wait_until_ready(f"{four.url}/readyz", four.process, tmp_path / "log")
+        files |= {path.name for path in folder.iterdir()}
+    figures = scrape(four.url)
+    assert figures[OPEN] == 0
+    assert figures[OK] == 12, "what ended processes counted still counts"
+    # Old and new ones run side by side while they are replaced.
+    assert len([name for name in files if name.startswith("slot-")]) <= 2 * PROCESSES
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2 * PROCESSES * 1024 * 1024
+
+
+def test_a_scrape_adds_up_what_all_processes_counted(four: Served) -> None:
+    for n in range(40):
+        add(four.url, f"n-{n}")
+    assert {scrape(four.url)[OK] for _ in range(8)} == {40}
+
+
+def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goes_with_the_next(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN}
+
+    def folder_of(served: Served) -> Path:
+        child = min(children_of(served.process.pid))
+        environ = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        found = next(entry for entry in environ if entry.startswith(b"PROMETHEUS_MULTIPROC_DIR="))
+        return Path(found.decode().partition("=")[2])
+
+    with serving(variables, tmp_path / "log") as served:
+        killed = folder_of(served)
+        children = children_of(served.process.pid)
+        all_of_them = children.union(*map(children_of, children))
+        for pid in (served.process.pid, *all_of_them):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in all_of_them))
+    assert killed.is_dir()
+    long_ago = time.time() - 3600
+    os.utime(killed, (long_ago, long_ago))
+    with serving(variables, tmp_path / "log") as served:
+        assert not killed.exists()
+        folder = folder_of(served)
+        assert folder.is_dir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_a_worker_by_itself_answers_for_itself(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "worker.log"
+    variables = plain_environment({**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN})
+    with log.open("wb") as output:
+        process = start_child([*RESOLVER, "worker", "--bind", bind], env=variables, stderr=output)
+    try:
+        wait_until_ready(f"http://{bind}/readyz", process, log)
+        with serving({**variables, "RESOLVER_REGISTRATION": "deferred"}, tmp_path / "log") as served:
+            add(served.url, "n-1")
+            calls = 'resolver_velt_seconds_count{endpoint="/v2/notifications/add",outcome="ok"}'
+            until(lambda: sum(scrape(url).get(calls, 0) for url in (f"http://{bind}", served.url)) == 1)
+        for path, status in (("/metrics", 401), ("/v2/notifications/add", 404)):
+            assert urllib3.request("GET", f"http://{bind}{path}", retries=False, timeout=5).status == status
+    finally:
+        stop_child(process)
+    assert process.returncode == 0
+
+
+def test_a_worker_that_cannot_listen_says_so(resolver_environment: dict[str, str]) -> None:
+    for address in ("127.0.0.1:99999", "nowhere", "256.1.1.1:80"):
+        done = subprocess.run(
+            [*RESOLVER, "worker", "--bind", address],
+            env=plain_environment(resolver_environment),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 1
+        assert f"cannot listen on {address}" in done.stderr
+        assert "Traceback" not in done.stderr

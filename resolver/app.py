@@ -72,6 +72,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     for surface in SURFACES:
         if surface.always or surface.name in settings.surfaces:
             app.register_blueprint(_guarded(surface, services))
+            for outcome in ("unavailable", "failed"):
+                meters.REQUESTS.labels(surface.name, outcome)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]

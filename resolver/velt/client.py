@@ -43,6 +43,9 @@ FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "N
 CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
+_REFUSES_US = "credentials"
+
+
 class Endpoint(StrEnum):
     ADD = "/v2/notifications/add"
     UPDATE = "/v2/notifications/update"
@@ -66,6 +69,9 @@ class VeltClient:
             "x-velt-auth-token": auth_token.reveal(),
         }
         self._caller = Caller(connections, _LARGEST_ANSWER)
+        for endpoint in Endpoint:
+            # A zero: the first time that they are refused is the one to hear of.
+            meters.VELT.labels(endpoint, _REFUSES_US)
 
     def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's whole successful answer, `{"result": …}`.
@@ -130,7 +136,7 @@ def _outcome(error: Exception) -> str:
     if not isinstance(error, VeltRefused):
         return "unreached"
     if error.status in CREDENTIALS:
-        return "credentials"
+        return _REFUSES_US
     return "throttled" if error.status == THROTTLED else "refused"
 
 

@@ -12,6 +12,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from resolver.metrics import meters
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _OURS = "resolver-metrics-"
 _IN_USE = "in-use"
+_MEMORY = "/dev/shm"  # noqa: S108 - what is made there is nobody else's to read
 # A folder younger than that may be somebody's who hasn't come to locking it.
 _SETTLED_SECONDS = 60
 # Of each file, before anything is in it. A write to a part that no memory is left for would end the process.
@@ -39,10 +41,10 @@ _held: list[IO[bytes]] = []
 
 def provide() -> None:
     """A folder for this process and those that it starts; or the one that it was started with."""
-    base = Path("/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir())  # noqa: S108
     try:
         if not os.environ.get(FOLDER):
-            _sweep(base)
+            base = _MEMORY if os.access(_MEMORY, os.W_OK) else tempfile.gettempdir()
+            _sweep(Path(base))
             os.environ[FOLDER] = tempfile.mkdtemp(prefix=_OURS, dir=base)
         folder = Path(os.environ[FOLDER])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,7 +122,9 @@ def _sweep(base: Path) -> None:
     """What was left behind by somebody who was killed."""
     for folder in base.glob(f"{_OURS}*"):
         with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _SETTLED_SECONDS:
+            found = folder.lstat()
+            is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            if is_ours and time.time() - found.st_mtime > _SETTLED_SECONDS:
                 _remove_unless_used(folder)
 
 

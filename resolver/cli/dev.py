@@ -27,6 +27,7 @@ from resolver.cli.keys import fresh_secrets
 from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command, worker_command
+from resolver.metrics import sharing
 from resolver.settings import Settings, load
 
 # Where the usual frontend tools serve their pages.
@@ -69,6 +70,8 @@ def dev(state: Path, port: int, sandbox_port: int) -> None:
 
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
+    sharing.provide()
+    stack.callback(sharing.withdraw)
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"

@@ -45,6 +45,7 @@ def variables_that(consequence: str) -> list[str]:
 
 
 REQUIRED = variables_that("it doesn't start")
+_USERS = (("-o", "redis"), ("-o", "velt-resolver"), ("chown", "velt-resolver"))
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ def _moved(text: str, root: Path) -> str:
 def _once(root: Path) -> str:
     given = {"VELT_API_KEY": API_KEY, "VELT_AUTH_TOKEN": VELT_TOKEN}
     shown = {f"{name}='from the console of Velt'": f"{name}='{value}'" for name, value in given.items()}
-    return _moved(changed(block("once"), shown), root)
+    # Its users are this one: whoever runs the tests may not be somebody else.
+    users = {f"{word} {user}": f"{word} {os.getuid()}" for word, user in _USERS}
+    return _moved(changed(block("once"), {**shown, **users}), root)
 
 
 def _at_port(root: Path, port: int) -> None:

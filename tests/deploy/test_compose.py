@@ -79,6 +79,13 @@ def test_every_secret_and_file_that_is_mounted_is_shipped_or_made(private: Path)
     assert [s for s in sources - made if not (DEPLOY / s).exists()] == []
 
 
+@pytest.mark.parametrize("name", sorted(resolvers()))
+def test_each_secret_that_a_variable_points_to_is_mounted(name: str) -> None:
+    service = SERVICES[name]
+    pointed = {v.rpartition("/")[2] for v in service["environment"].values() if v.startswith("/run/secrets/")}
+    assert set(service["secrets"]) == pointed == set(COMPOSE["secrets"])
+
+
 def test_every_named_volume_is_declared() -> None:
     named = {source for name in SERVICES for source in mounts(name).values() if not source.startswith("./")}
     assert named == set(COMPOSE["volumes"])

@@ -44,6 +44,8 @@ lock: ## Renew the hashed lists of dependencies (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --all-extras --constraint requirements.lock \
 	    --output-file requirements-dev.lock pyproject.toml
+	uv pip compile --quiet $(LOCK_FLAGS) --group build --constraint requirements-dev.lock \
+	    --output-file requirements-build.lock
 
 clean: ## Remove the environment and all caches; development keys and data in .resolver stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

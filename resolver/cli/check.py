@@ -174,7 +174,7 @@ def _trail(settings: Settings) -> Iterator[Finding]:
         return
     recent = {name for name, kept in anchors_in(build_stores(settings)).items() if kept.at >= _yesterday()}
     try:
-        elsewhere = recent - chains_in(Path(settings.audit_log))
+        elsewhere = recent - _kept_in(Path(settings.audit_log))
     except OSError as error:
         yield Finding("warn", "audit", f"goes to {settings.audit_log}: {error.strerror}")
         return
@@ -187,6 +187,14 @@ def _trail(settings: Settings) -> Iterator[Finding]:
             "audit",
             f"{processes} wrote elsewhere since yesterday: {where}. `audit verify` needs that too",
         )
+
+
+def _kept_in(log: Path) -> set[str]:
+    """None, before the first line: the file begins with it, in a directory that is there."""
+    if not log.exists():
+        log.parent.stat()
+        return set()
+    return chains_in(log)
 
 
 def _yesterday() -> str:

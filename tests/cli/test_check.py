@@ -119,7 +119,7 @@ def test_records_that_do_not_open_fail(api: Api, resolver_environment: dict[str,
 def test_it_says_where_the_trail_goes_and_that_some_of_it_went_elsewhere(
     make_api: Callable[..., Api], resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    served, mine = tmp_path / "served.log", tmp_path / "mine.log"
+    served, mine = tmp_path / "served.log", tmp_path / "nowhere" / "mine.log"
     api = make_api(RESOLVER_AUDIT_LOG=str(served))
     api.add()
     api.services.trail.close()
@@ -128,7 +128,10 @@ def test_it_says_where_the_trail_goes_and_that_some_of_it_went_elsewhere(
     whole = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(served)})[1]
     assert whole["ok audit"] == [f"goes to {served}"]
     missing = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})
-    assert (missing[0], missing[1]["warn audit"]) == (0, [f"goes to {mine}: No such file or directory"])
+    assert missing[1]["warn audit"] == [f"goes to {mine}: No such file or directory"]
+    mine.parent.mkdir()
+    begins = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})[1]
+    assert begins["ok audit"][0] == f"goes to {mine}", "its first line makes the file"
     mine.write_text("")
     (_, elsewhere) = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})[1]["ok audit"]
     assert "1 process wrote elsewhere since yesterday" in elsewhere

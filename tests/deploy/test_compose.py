@@ -1,0 +1,177 @@
+"""deploy/compose.yml: valid, confined, one way in, and in step with the files that it mounts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resolver.web.body import LARGEST_BODY
+from resolver.web.callback import PREFIX
+from tests.deploy.docker import compose, dockerfile, image_environment, resolvers
+from tests.deploy.process import DEPLOY
+from tests.system.balancers import changed
+from tests.system.conftest import free_port
+
+COMPOSE = compose()
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+every_service = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+def mounts(name: str) -> dict[str, str]:
+    """Place in the container: where it comes from."""
+    return {mount.split(":")[1]: mount.split(":")[0] for mount in SERVICES[name].get("volumes", [])}
+
+
+# What is used here of what Compose knows. Compose refuses a key that it doesn't; so does this.
+_OF_A_SERVICE = {
+    "build",
+    "cap_drop",
+    "command",
+    "depends_on",
+    "entrypoint",
+    "environment",
+    "healthcheck",
+    "image",
+    "logging",
+    "networks",
+    "ports",
+    "read_only",
+    "restart",
+    "secrets",
+    "security_opt",
+    "stop_grace_period",
+    "stop_signal",
+    "sysctls",
+    "tmpfs",
+    "user",
+    "volumes",
+}
+_OF_A_HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
+
+
+def test_no_key_is_misspelt() -> None:
+    own = {key for key in COMPOSE if not key.startswith("x-")}
+    assert own == {"name", "services", "networks", "volumes", "secrets"}
+    for service in SERVICES.values():
+        assert service.keys() <= _OF_A_SERVICE
+        assert service.get("healthcheck", {}).keys() <= _OF_A_HEALTHCHECK
+
+
+def test_whatever_a_service_names_is_there() -> None:
+    for service in SERVICES.values():
+        assert set(service["networks"]) <= COMPOSE["networks"].keys()
+        assert set(service.get("secrets", ())) <= COMPOSE["secrets"].keys()
+        assert set(service.get("depends_on", ())) <= SERVICES.keys()
+        named = {mount.split(":")[0] for mount in service.get("volumes", ())}
+        assert {name for name in named if name[0] not in "./"} <= COMPOSE["volumes"].keys()
+
+
+@every_service
+def test_each_container_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    user = service.get("user", dockerfile()["USER"])
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert not {"privileged", "cap_add", "pid", "network_mode", "devices"} & service.keys()
+
+
+@every_service
+def test_each_has_time_to_stop_and_is_looked_at(name: str) -> None:
+    service = SERVICES[name]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 10
+    assert service.get("healthcheck", {"test": dockerfile()["HEALTHCHECK"]})["test"]
+
+
+def test_nginx_alone_is_published_and_its_inner_door_to_this_host_alone() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"nginx": ["443:443", "127.0.0.1:8443:8443"]}
+
+
+def test_redis_is_reached_by_the_resolver_alone() -> None:
+    assert COMPOSE["networks"]["back"] == {"internal": True}
+    inside = {name for name, service in SERVICES.items() if "back" in service["networks"]}
+    assert inside == {*resolvers(), "redis"}
+    assert SERVICES["redis"]["networks"] == ["back"]
+
+
+def test_every_secret_and_file_that_is_mounted_is_shipped_or_made(private: Path) -> None:
+    made = {f"./private/{path.relative_to(private)}" for path in private.rglob("*")}
+    sources = {secret["file"] for secret in COMPOSE["secrets"].values()}
+    for name in SERVICES:
+        sources |= {source for source in mounts(name).values() if source.startswith("./")}
+    assert [s for s in sources - made if not (DEPLOY / s).exists()] == []
+
+
+@pytest.mark.parametrize("name", sorted(resolvers()))
+def test_each_secret_that_a_variable_points_to_is_mounted(name: str) -> None:
+    service = SERVICES[name]
+    pointed = {v.rpartition("/")[2] for v in service["environment"].values() if v.startswith("/run/secrets/")}
+    assert set(service["secrets"]) == pointed == set(COMPOSE["secrets"])
+
+
+def test_every_named_volume_is_declared() -> None:
+    named = {source for name in SERVICES for source in mounts(name).values() if not source.startswith("./")}
+    assert named == set(COMPOSE["volumes"])
+
+
+def test_every_file_that_redis_is_configured_with_is_mounted_there() -> None:
+    configured = re.findall(r"^(?:tls-.*file|aclfile) (\S+)", (DEPLOY / "redis/redis.conf").read_text(), re.M)
+    assert set(configured) <= set(mounts("redis"))
+
+
+def test_what_is_written_is_a_volume_or_in_memory() -> None:
+    for service in resolvers().values():
+        places = (service["environment"][n] for n in ("RESOLVER_CERTIFICATE_DIR", "RESOLVER_AUDIT_LOG"))
+        volumes = [mount.split(":")[1] for mount in service["volumes"]]
+        assert all(any(place.startswith(volume) for volume in volumes) for place in places)
+        assert service["tmpfs"]
+
+
+def nginx_for_compose() -> str:
+    """The shipped file after the very `sed` that the container runs."""
+    script = SERVICES["nginx"]["command"][0]
+    edit = script.partition("> /run/nginx.conf")[0].replace(
+        "/etc/nginx/shipped.conf", str(DEPLOY / "nginx/nginx.conf")
+    )
+    return subprocess.run(["sh", "-euc", edit], capture_output=True, text=True, check=True).stdout
+
+
+def test_nginx_asks_the_two_instances_where_they_are() -> None:
+    servers = re.findall(r"^ *server (\S+) max_fails", nginx_for_compose(), re.MULTILINE)
+    port = image_environment()["RESOLVER_BIND"].rpartition(":")[2]
+    webs = [SERVICES[name]["networks"]["front"]["ipv4_address"] for name in ("web1", "web2")]
+    assert servers == [f"{address}:{port}" for address in webs]
+    assert int(port) == dockerfile()["EXPOSE"]
+
+
+@pytest.mark.system
+def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+    if not program:
+        pytest.skip("needs nginx")
+    places = {
+        "/etc/nginx/tls/": f"{private}/nginx/",
+        "/run/nginx.pid": str(tmp_path / "pid"),
+        # It tries to listen, which would take rights.
+        "listen 443 ssl": f"listen 127.0.0.1:{free_port()} ssl",
+        "listen 8443 ssl": f"listen 127.0.0.1:{free_port()} ssl",
+    }
+    (tmp_path / "nginx.conf").write_text(changed(nginx_for_compose(), places))
+    command = [program, "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    tested = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert tested.returncode == 0, tested.stderr
+
+
+def test_nginx_lets_the_internet_have_the_callbacks_and_bodies_of_our_size_alone() -> None:
+    internet = nginx_for_compose().split("listen 443")[1].split("listen 8443")[0]
+    proxied = re.findall(r"location = (\S+) \{[^}]*proxy_pass", internet)
+    assert sorted(proxied) == [f"{PREFIX}delete", f"{PREFIX}get"]
+    assert re.findall(r"client_max_body_size (\d+)m;", nginx_for_compose()) == [str(LARGEST_BODY // 1024**2)]

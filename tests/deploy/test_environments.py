@@ -1,0 +1,91 @@
+"""Every process that `deploy/` starts, on every platform, gets a complete environment and time to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resolver.environment import Environment
+from resolver.errors import SettingsError
+from resolver.settings import load
+from resolver.settings.reading import _read
+from tests.deploy.conftest import here
+from tests.deploy.docker import composed
+from tests.deploy.kubernetes import in_kubernetes
+from tests.deploy.process import Process
+from tests.deploy.systemd import under_systemd
+
+PROCESSES = [*composed(), *in_kubernetes(), *under_systemd()]
+NEEDED = (
+    "VELT_API_KEY",
+    "VELT_AUTH_TOKEN",
+    "RESOLVER_CALLER_TOKENS",
+    "RESOLVER_MASTER_KEYS",
+    "RESOLVER_INDEX_KEY",
+)
+
+every_process = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    (tmp_path / "certificates").mkdir()
+    return tmp_path
+
+
+def test_every_platform_starts_two_that_serve_or_one_and_a_worker() -> None:
+    names = {process.name: process.command for process in PROCESSES}
+    assert names == {
+        "compose web1": "serve",
+        "compose web2": "serve",
+        "compose worker": "worker",
+        "kubernetes callback": "serve",
+        "kubernetes inside": "serve",
+        "kubernetes worker": "worker",
+        "systemd velt-resolver.service": "serve",
+        "systemd velt-resolver-worker.service": "worker",
+    }
+
+
+@every_process
+def test_the_settings_are_complete_and_nothing_is_warned_of(
+    process: Process, private: Path, state: Path
+) -> None:
+    settings = load(here(process.environment, private, state))
+    assert settings.mode == "production"
+    assert settings.warnings == ()
+    assert settings.worker == "separate"
+    assert settings.durability == "aof-always"
+    assert settings.token.secret
+    assert settings.certificate_dir
+
+
+@every_process
+def test_every_variable_is_a_setting(process: Process) -> None:
+    env = Environment({})
+    _read(env)
+    assert set(process.environment) <= env.known
+
+
+@every_process
+def test_no_secret_is_a_variable(process: Process) -> None:
+    files = {name.removesuffix("_FILE") for name in process.environment if name.endswith("_FILE")}
+    assert files >= {*NEEDED, "RESOLVER_TOKEN_SECRET", "RESOLVER_METRICS_TOKEN", "REDIS_URL"}
+    assert not files & set(process.environment)
+
+
+@every_process
+@pytest.mark.parametrize("name", NEEDED)
+def test_none_of_the_required_ones_is_there_twice(
+    process: Process, name: str, private: Path, state: Path
+) -> None:
+    given = here(process.environment, private, state)
+    del given[f"{name}_FILE"]
+    with pytest.raises(SettingsError, match=f"{name}: is required"):
+        load(given)
+
+
+@every_process
+def test_it_is_not_killed_before_it_has_drained_and_finished(process: Process) -> None:
+    assert process.seconds_to_stop >= process.seconds_needed + 5

@@ -1,0 +1,245 @@
+"""deploy/kubernetes/: valid, confined, and everything that names another thing names one that is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from resolver.app import create_app
+from resolver.settings import load
+from resolver.web.body import LARGEST_BODY
+from resolver.web.callback import PREFIX
+from tests.deploy.docker import dockerfile
+from tests.deploy.kubernetes import (
+    KUBERNETES,
+    container,
+    in_kubernetes,
+    kustomization,
+    manifests,
+    of_kind,
+    pods,
+)
+from tests.deploy.process import Yaml
+from tests.support import environment
+
+RELEASE = "1.34"
+PODS = pods()
+WEB = {name: pod for name, pod in PODS.items() if container(pod)["args"] == ["serve"]}
+
+every_pod = pytest.mark.parametrize("name", sorted(PODS))
+every_web = pytest.mark.parametrize("name", sorted(WEB))
+
+
+def labels(name: str) -> dict[str, str]:
+    found: dict[str, str] = PODS[name]["metadata"]["labels"]
+    return found
+
+
+def selected(selector: Yaml) -> set[str]:
+    """Of our Deployments those whose pods it means."""
+    wanted = selector.get("matchLabels", {}).items()
+    return {name for name in PODS if wanted <= labels(name).items()}
+
+
+def port_of(name: str) -> int:
+    (port,) = container(WEB[name])["ports"]
+    assert port["name"] == "http"
+    return int(port["containerPort"])
+
+
+def refuses(manifest: Yaml) -> bool:
+    try:
+        kubernetes_validate.validate(manifest, RELEASE, strict=True)
+    except kubernetes_validate.ValidationError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("manifest", manifests(), ids=lambda m: f"{m['kind']} {m['metadata']['name']}")
+def test_each_manifest_is_what_kubernetes_takes(manifest: Yaml) -> None:
+    assert not refuses(manifest)
+
+
+def test_a_misspelt_field_would_show() -> None:
+    wrong: Yaml = json.loads(json.dumps(of_kind("Deployment")["callback"]))
+    container(wrong["spec"]["template"])["securityContext"]["readOnlyRootFilesytem"] = True
+    assert refuses(wrong)
+
+
+def test_every_file_is_named_and_every_name_a_file() -> None:
+    files = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(kustomization()["resources"]) == files
+
+
+def test_every_generated_secret_is_one_that_is_made(private: Path) -> None:
+    generated = [*kustomization()["secretGenerator"], *kustomization()["configMapGenerator"]]
+    files = [file.removeprefix("private/") for generator in generated for file in generator["files"]]
+    assert [file for file in files if not (private / file).is_file()] == []
+
+
+@every_pod
+def test_each_pod_is_as_restricted_as_its_namespace_demands(name: str) -> None:
+    enforced = of_kind("Namespace")["velt-resolver"]["metadata"]["labels"]
+    assert enforced["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod, inner = PODS[name]["spec"]["securityContext"], container(PODS[name])["securityContext"]
+    assert pod["runAsNonRoot"] is True
+    assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == dockerfile()["USER"]
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert inner["allowPrivilegeEscalation"] is False
+    assert inner["readOnlyRootFilesystem"] is True
+    assert inner["capabilities"] == {"drop": ["ALL"]}
+    assert PODS[name]["spec"]["automountServiceAccountToken"] is False
+
+
+@every_pod
+def test_each_pod_says_what_it_needs_and_is_spread(name: str) -> None:
+    resources = container(PODS[name])["resources"]
+    assert {"cpu", "memory"} <= resources["requests"].keys()
+    assert "memory" in resources["limits"]
+    for constraint in PODS[name]["spec"]["topologySpreadConstraints"]:
+        assert selected(constraint["labelSelector"]) == {name}
+
+
+@every_pod
+def test_every_mount_has_its_volume_and_every_file_its_mount(name: str) -> None:
+    volumes = {volume["name"]: volume for volume in PODS[name]["spec"]["volumes"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container(PODS[name])["volumeMounts"]}
+    assert set(mounts.values()) == volumes.keys()
+    given = next(p for p in in_kubernetes() if p.name == f"kubernetes {name}").environment
+    places = [value for value in given.values() if value.startswith("/")]
+    assert [p for p in places if not any(p.startswith(mount) for mount in mounts)] == []
+    generated = {g["name"]: g for g in kustomization()["secretGenerator"]}
+    keys = {
+        file.rpartition("/")[2] for file in generated[volumes["secrets"]["secret"]["secretName"]]["files"]
+    }
+    assert {p.rpartition("/")[2] for p in places if p.startswith("/run/secrets/")} == keys
+
+
+@every_pod
+def test_certificates_outlive_pods_on_every_node_and_only_the_worker_writes_them(name: str) -> None:
+    (volume,) = [v for v in PODS[name]["spec"]["volumes"] if v["name"] == "certificates"]
+    claim = of_kind("PersistentVolumeClaim")[volume["persistentVolumeClaim"]["claimName"]]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    (mount,) = [m for m in container(PODS[name])["volumeMounts"] if m["name"] == "certificates"]
+    assert mount.get("readOnly", False) is (name in WEB)
+
+
+@every_web
+def test_the_probes_ask_for_what_is_there(name: str) -> None:
+    client = create_app(load(environment())).test_client()
+    runs = container(WEB[name])
+    for probe, path in {
+        "startupProbe": "livez",
+        "livenessProbe": "livez",
+        "readinessProbe": "readyz",
+    }.items():
+        asked = runs[probe]["httpGet"]
+        assert asked == {"path": f"/{path}", "port": "http"}
+        assert client.get(asked["path"]).status_code != 404
+
+
+@every_web
+def test_it_listens_where_it_is_asked(name: str) -> None:
+    bind = next(p for p in in_kubernetes() if p.name == f"kubernetes {name}").environment["RESOLVER_BIND"]
+    assert bind == f"0.0.0.0:{port_of(name)}"
+    assert port_of(name) == dockerfile()["EXPOSE"]
+
+
+@every_web
+def test_readiness_is_looked_at_more_often_than_it_drains(name: str) -> None:
+    given = next(p for p in in_kubernetes() if p.name == f"kubernetes {name}").environment
+    probe = container(WEB[name])["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] < int(given["RESOLVER_DRAIN_SECONDS"])
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
+def test_each_selects_its_own_pods(kind: str) -> None:
+    for name, manifest in of_kind(kind).items():
+        selector = manifest["spec"]["selector"]
+        wanted = {"matchLabels": selector} if kind == "Service" else selector
+        assert selected(wanted) == {name}
+
+
+def test_each_deployment_may_lose_one_pod_at_a_time_and_the_web_is_scaled() -> None:
+    assert of_kind("PodDisruptionBudget").keys() == PODS.keys()
+    scaled = {
+        h["spec"]["scaleTargetRef"]["name"]: h["spec"] for h in of_kind("HorizontalPodAutoscaler").values()
+    }
+    assert scaled.keys() == WEB.keys()
+    assert all(spec["minReplicas"] >= 2 for spec in scaled.values())
+    # A number in the Deployment would undo the autoscaler's at each `apply`.
+    assert all(("replicas" in of_kind("Deployment")[n]["spec"]) is (n not in WEB) for n in PODS)
+
+
+def ingress() -> Yaml:
+    (only,) = of_kind("Ingress").values()
+    return only
+
+
+def test_the_internet_reaches_the_callbacks_and_nothing_else() -> None:
+    (rule,) = ingress()["spec"]["rules"]
+    paths = {path["path"]: path for path in rule["http"]["paths"]}
+    assert sorted(paths) == [f"{PREFIX}delete", f"{PREFIX}get"]
+    for path in paths.values():
+        assert path["pathType"] == "Exact"
+        assert path["backend"]["service"] == {"name": "callback", "port": {"name": "http"}}
+    assert ingress()["spec"]["tls"][0]["hosts"] == [rule["host"]]
+    assert "defaultBackend" not in ingress()["spec"]
+
+
+def test_what_the_internet_reaches_serves_nothing_else_either() -> None:
+    given = next(p for p in in_kubernetes() if p.name == "kubernetes callback").environment
+    assert given["RESOLVER_SURFACES"] == "callback,metrics"
+
+
+def test_the_words_of_one_proxy_count_where_there_is_one() -> None:
+    given = {p.name: p.environment.get("RESOLVER_TRUSTED_PROXIES", "0") for p in in_kubernetes()}
+    assert given == {"kubernetes callback": "1", "kubernetes inside": "0", "kubernetes worker": "0"}
+
+
+def test_the_ingress_takes_bodies_of_our_size() -> None:
+    sizes = {v for k, v in ingress()["metadata"]["annotations"].items() if k.endswith("body-size")}
+    assert sizes == {f"{LARGEST_BODY // 1024**2}m"}
+
+
+def policies(pod: str, way: str) -> list[dict[str, Any]]:
+    """What may come to such a pod, or go from it."""
+    return [
+        rule
+        for policy in of_kind("NetworkPolicy").values()
+        if pod in selected(policy["spec"]["podSelector"])
+        and way.capitalize() in policy["spec"]["policyTypes"]
+        for rule in policy["spec"].get(way, [])
+    ]
+
+
+def test_nothing_comes_or_goes_unless_it_is_named() -> None:
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [
+        policy["spec"] for policy in of_kind("NetworkPolicy").values()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pod", "label"),
+    [("callback", "kubernetes.io/metadata.name"), ("inside", "velt-resolver/caller"), ("worker", "")],
+)
+def test_each_is_called_by_those_it_is_for_and_asked_by_prometheus(pod: str, label: str) -> None:
+    rules = policies(pod, "ingress")
+    callers = [name for rule in rules for name in rule["from"][0]["namespaceSelector"]["matchLabels"]]
+    assert sorted(callers) == sorted(filter(None, [label, "velt-resolver/monitoring"]))
+    for rule in rules:
+        assert len(rule["from"]) == 1
+        assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+
+
+@every_pod
+def test_it_reaches_names_redis_and_https_outside_and_nothing_else(name: str) -> None:
+    ports = sorted({port["port"] for rule in policies(name, "egress") for port in rule["ports"]})
+    assert ports == [53, 443, 6379]
+    (https,) = [rule for rule in policies(name, "egress") if rule["ports"][0]["port"] == 443]
+    inner = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"}
+    assert inner <= set(https["to"][0]["ipBlock"]["except"])

@@ -16,11 +16,12 @@ from resolver.audit.event import Actor
 from resolver.metrics import meters, sharing
 from resolver.services import Services, build
 from resolver.settings import Settings, load
-from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, privacy, token
+from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, privacy, reply, token
 from resolver.web import request as current
 from resolver.web.body import LARGEST_BODY
 from resolver.web.cors import Cors
 from resolver.web.errors import Shape, callback_shape, velt_shape
+from resolver.web.short_way import ShortWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,6 @@ SURFACES = (
     Surface("ops", ops.blueprint, guards.anyone, always=True),
 )
 
-_SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    # Nothing here is a page: whoever opens a reply as one finds no script, frame or referrer in it.
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 _log = structlog.get_logger(__name__)
 
 
@@ -67,13 +60,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.before_request(partial(current.begin, settings.deadline_ms / 1000))
     app.teardown_request(lambda _error: current.end())
-    app.after_request(partial(_finish, Cors(settings.cors_origins, bool(settings.token.cookie))))
+    cors = Cors(settings.cors_origins, bool(settings.token.cookie))
+    app.after_request(partial(_finish, cors))
     errors.register(app, shape_of)
     for surface in SURFACES:
         if surface.always or surface.name in settings.surfaces:
             app.register_blueprint(_guarded(surface, services))
             for outcome in ("unavailable", "failed"):
                 meters.REQUESTS.labels(surface.name, outcome)
+    if "callback" in settings.surfaces:
+        app.wsgi_app = ShortWay(app.wsgi_app, services, cors)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
@@ -105,30 +101,10 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
 
 
 def _finish(cors: Cors, response: Response) -> Response:
-    response.headers["X-Request-Id"] = current.request_id()
-    response.headers.update(_SECURITY_HEADERS)
-    if request.path.startswith(callback.PREFIX):
-        cors.add_headers(response, request.headers.get("origin"))
-    surface, seconds = request.blueprint or "none", current.seconds_so_far()
-    meters.REQUESTS.labels(surface, _outcome(response.status_code)).observe(seconds)
-    _log.info(
-        "request",
-        surface=surface,
-        method=request.method,
-        route=request.url_rule.rule if request.url_rule else None,
-        status=response.status_code,
-        ms=round(seconds * 1000, 2),
-    )
+    called_by_pages = cors if request.path.startswith(callback.PREFIX) else None
+    for name, value in reply.headers(current.request_id(), called_by_pages, request.headers.get("origin")):
+        response.headers.add(name, value)
+    rule = request.url_rule.rule if request.url_rule else None
+    surface = request.blueprint or "none"
+    reply.tell(surface, request.method, rule, response.status_code, current.seconds_so_far())
     return response
-
-
-def _outcome(status: int) -> str:
-    match status:
-        case 401 | 403:
-            return "denied"
-        case 429:
-            return "limited"
-        case 503:
-            return "unavailable"
-        case _:
-            return "ok" if status < 400 else "invalid" if status < 500 else "failed"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Literal
 
 import orjson
 import structlog
 
+REQUEST: ContextVar[str] = ContextVar("request", default="")
+"""The id of the request on whose behalf this thread logs."""
+
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -25,6 +29,14 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _with_request(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if request := REQUEST.get():
+        event["request_id"] = request
+    return event
 
 
 def _to_text(event: object, **_: object) -> str:

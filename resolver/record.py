@@ -7,16 +7,15 @@ never parsed on the read path. Plaintext layout: length of header (4) | header J
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
 from resolver.errors import Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     organization: str
     notification: str
     document: str
@@ -29,7 +28,7 @@ class Record:
     hidden: tuple[str, ...] = ()
     """People who took themselves out; they don't read it under any policy."""
     created: int = 0
-    private: Mapping[str, Any] = field(default_factory=dict)
+    private: Mapping[str, Any] = MappingProxyType({})
     """For the backend's eyes only: metadata, location, context."""
     content: bytes = b"{}"
 
@@ -48,7 +47,7 @@ class Record:
             ("v", self.verified),
             ("h", self.hidden),
             ("c", self.created),
-            ("p", self.private),
+            ("p", dict(self.private)),
         )
 
     @classmethod
@@ -56,18 +55,20 @@ class Record:
         end = 4 + int.from_bytes(plaintext[:4], "big")
         try:
             header = orjson.loads(plaintext[4:end])
+            get = header.get
+            # By position, as they stand above: a read does this for each of many.
             return cls(
-                organization=header["o"],
-                notification=header["n"],
-                document=header.get("d", ""),
-                actor=header.get("u", ""),
-                audience=tuple(header.get("a", ())),
-                everyone=header.get("e", False),
-                verified=header.get("v", False),
-                hidden=tuple(header.get("h", ())),
-                created=header.get("c", 0),
-                private=header.get("p", {}),
-                content=plaintext[end:],
+                header["o"],
+                header["n"],
+                get("d", ""),
+                get("u", ""),
+                tuple(get("a", ())),
+                get("e", False),
+                get("v", False),
+                tuple(get("h", ())),
+                get("c", 0),
+                get("p", {}),
+                plaintext[end:],
             )
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
             raise Unreadable() from None
@@ -99,6 +100,7 @@ class Record:
         return frozenset(self.audience).difference(self.hidden)
 
     def reply_json(self) -> bytes:
-        """What the callback sends: the id, then the content spliced in as it is."""
-        head = b'{"notificationId":' + orjson.dumps(self.notification)
-        return head + b"}" if self.content == b"{}" else head + b"," + self.content[1:]
+        """What the callback sends, under its id: the id, then the content spliced in as it is."""
+        id_, content = orjson.dumps(self.notification), self.content
+        rest = b"}" if content == b"{}" else b"," + content[1:]
+        return id_ + b':{"notificationId":' + id_ + rest

@@ -52,6 +52,7 @@ ALLOWED = {
     "web": VALUES
     | {
         "draining",
+        "logs",
         "privacy",
         "audit",
         "openapi",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
@@ -36,8 +35,12 @@ class Verdict(Enum):
         return self in _READS
 
 
-_READS = frozenset(
-    {Verdict.ACTOR, Verdict.ADDRESSED, Verdict.EVERYONE, Verdict.ORGANIZATION, Verdict.SEES_DOCUMENT}
+_READS = (
+    Verdict.ACTOR,
+    Verdict.ADDRESSED,
+    Verdict.EVERYONE,
+    Verdict.ORGANIZATION,
+    Verdict.SEES_DOCUMENT,
 )
 
 
@@ -81,8 +84,7 @@ def without(person: EndUser, record: Record) -> Record:
     """The record after this person took themselves out of its audience."""
     if record.everyone and len(record.hidden) >= _MOST_HIDDEN:
         raise Unavailable()
-    return replace(
-        record,
+    return record._replace(
         audience=tuple(user for user in record.audience if user != person.user),
         hidden=(*record.hidden, person.user),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -53,14 +53,14 @@ class _Change:
     def applied_to(self, record: Record) -> Record:
         content = orjson.dumps(_merged(record.parsed_content(), self.split.content))
         private = _merged(record.private, self.split.private)
-        changed = replace(record, content=content, private=private)
+        changed = record._replace(content=content, private=private)
         if "actionUser" in self.entry:
-            changed = replace(changed, actor=self.entry["actionUser"]["userId"])
+            changed = changed._replace(actor=self.entry["actionUser"]["userId"])
         if "notifyUsers" in self.entry:
             # Whoever left and is named again is meant to see it again.
             audience = audience_of(self.entry["notifyUsers"])
             hidden = tuple(user for user in record.hidden if user not in audience)
-            changed = replace(changed, audience=audience, hidden=hidden)
+            changed = changed._replace(audience=audience, hidden=hidden)
         ensure_fits(changed)
         return changed
 

@@ -9,7 +9,7 @@ that was stopped, the next finishes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -131,8 +131,7 @@ def _cut(record: Record, people: People) -> Changed:
     audience = tuple(user for user in record.audience if not people.has(user))
     content = record.parsed_content()
     rest = without(content, people)
-    cut = replace(
-        record,
+    cut = record._replace(
         audience=audience,
         hidden=tuple(user for user in record.hidden if not people.has(user)),
         private=without(dict(record.private), people, STRUCTURE),

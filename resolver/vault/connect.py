@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from redis import BlockingConnectionPool, Redis, RedisError, SSLConnection, UnixDomainSocketConnection
+from redis import Redis, RedisError, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -19,6 +19,7 @@ from resolver.errors import SettingsError
 from resolver.redis_address import RedisAddress
 from resolver.secret import Secret
 from resolver.vault.cluster import Cluster
+from resolver.vault.pool import Pool
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 0.5
@@ -49,7 +50,7 @@ def _single(address: RedisAddress, connections: int) -> Redis:
         host, port = address.hosts[0]
         where = {"host": host, "port": port, **({"connection_class": SSLConnection} if address.tls else {})}
     tls = _certificates(address) if address.tls else {}
-    pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]
+    pool = Pool(
         max_connections=connections,
         timeout=_WAIT_FOR_CONNECTION_SECONDS,
         **where,

@@ -27,10 +27,9 @@ class Envelope:
         self._keyring = keyring
 
     def seal(self, key_name: str, plaintext: bytes) -> bytes:
-        key_id = self._keyring.sealing_id
         nonce = secrets.token_bytes(12)
-        label = key_id.encode()
-        ciphertext = self._keyring.cipher(key_id, partition_of(key_name)).encrypt(
+        label = self._keyring.sealing_id.encode()
+        ciphertext = self._keyring.cipher(label, partition_of(key_name)).encrypt(
             nonce, plaintext, _VERSION + key_name.encode()
         )
         return b"".join((_VERSION, nonce, bytes((len(label),)), label, ciphertext))
@@ -39,10 +38,10 @@ class Envelope:
         if sealed[:1] != _VERSION or len(sealed) < 14:
             raise Unreadable()
         start = 14 + sealed[13]
+        cipher = self._keyring.cipher(sealed[14:start], partition_of(key_name))
         try:
-            cipher = self._keyring.cipher(sealed[14:start].decode("ascii"), partition_of(key_name))
             return cipher.decrypt(sealed[_NONCE], sealed[start:], _VERSION + key_name.encode())
-        except (InvalidTag, UnicodeDecodeError, ValueError):
+        except (InvalidTag, ValueError):
             raise Unreadable() from None
 
     @property

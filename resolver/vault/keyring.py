@@ -18,18 +18,18 @@ class Keyring:
 
     def __init__(self, masters: Mapping[str, Secret]) -> None:
         self._masters = masters
-        self._derived: dict[tuple[str, str], AESGCM] = {}
+        self._derived: dict[tuple[bytes, str], AESGCM] = {}
         self.sealing_id = next(iter(masters))
 
-    def cipher(self, key_id: str, partition: str) -> AESGCM:
-        cipher = self._derived.get((key_id, partition))
-        return cipher or self._derive(key_id, partition)
+    def cipher(self, label: bytes, partition: str) -> AESGCM:
+        """`label`: the key's id, as it stands in sealed bytes."""
+        return self._derived.get((label, partition)) or self._derive(label, partition)
 
-    def _derive(self, key_id: str, partition: str) -> AESGCM:
-        master = self._masters.get(key_id)
+    def _derive(self, label: bytes, partition: str) -> AESGCM:
+        master = self._masters.get(label.decode("ascii", "replace"))
         if master is None:
             raise Unreadable()
         hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"vnr record key " + partition.encode())
         cipher = AESGCM(hkdf.derive(master.reveal_bytes()))
-        self._derived[key_id, partition] = cipher
+        self._derived[label, partition] = cipher
         return cipher

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -40,16 +41,32 @@ KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_RECORDS_IN = [f"{{p{partition:02d}}}n:" for partition in range(PARTITIONS)]
 
 
 class Keyspace:
     def __init__(self, index_key: Secret) -> None:
         self._key = index_key.reveal_bytes()
+        self._records = hashlib.blake2b(key=self._key, digest_size=_DIGEST_BYTES, person=b"record")
 
     def record(self, organization: str, notification: str) -> str:
-        digest = self._digest(organization, notification)
-        partition = digest[0] % PARTITIONS
-        return f"{{p{partition:02d}}}n:{base64.urlsafe_b64encode(digest).decode()}"
+        return self.records(organization, [notification])[0]
+
+    def records(self, organization: str, notifications: Iterable[str]) -> list[str]:
+        """What all have in common, the key and the organization, is hashed once."""
+        first = organization.encode()
+        common = self._records.copy()
+        # The length in front makes the pair injective: ("ab", "c") is never ("a", "bc").
+        common.update(len(first).to_bytes(4, "big") + first)
+        names = []
+        for notification in notifications:
+            hashing = common.copy()
+            hashing.update(notification.encode())
+            digest = hashing.digest()
+            member = b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
+            names.append(_RECORDS_IN[digest[0] % PARTITIONS] + member)
+        return names
 
     def blinded(self, name: str) -> str:
         """What stands for a person or an organization where neither may be named: whoever has the index key
@@ -70,12 +87,6 @@ class Keyspace:
         """Tells two index keys apart without telling anything about either."""
         digest = hashlib.blake2b(b"fingerprint", key=self._key, digest_size=16).hexdigest()
         return f"{digest}/{PARTITIONS}"
-
-    def _digest(self, organization: str, notification: str) -> bytes:
-        # The length in front makes the pair injective: ("ab", "c") is never ("a", "bc").
-        first, second = organization.encode(), notification.encode()
-        material = len(first).to_bytes(4, "big") + first + second
-        return hashlib.blake2b(material, key=self._key, digest_size=_DIGEST_BYTES, person=b"record").digest()
 
 
 def touched_by(order: str) -> str:

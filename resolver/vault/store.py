@@ -133,13 +133,13 @@ class Vault:
 
     def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
         """What is held of these, in one round trip. Absent and unreadable ones are simply not there."""
-        names = [self._keyspace.record(organization, n) for n in notifications]
+        names = self._keyspace.records(organization, notifications)
         if not names:
             return {}
         with _timed("read"), self.guard:
             values = self._mget(names)
-        opened = zip(notifications, map(self._open, names, values), strict=True)
-        return {notification: record for notification, record in opened if record}
+        opened = map(self._open, names, values)
+        return {id_: record for id_, record in zip(notifications, opened, strict=True) if record}
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""

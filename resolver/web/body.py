@@ -23,7 +23,7 @@ def read_json() -> JSON:
     surrogates, all of which fail later and worse."""
     if request.mimetype != "application/json":
         raise NotJson()
-    return _parsed(_read())
+    return parsed(_read())
 
 
 def read_data() -> Any:
@@ -37,7 +37,7 @@ def read_data() -> Any:
 def read_data_if_any() -> Any:
     """For the one endpoint that needs neither body nor content type."""
     body = _read()
-    return _parsed(body).get("data", {}) if body else {}
+    return parsed(body).get("data", {}) if body else {}
 
 
 def _read() -> bytes:
@@ -52,7 +52,7 @@ def _read() -> bytes:
     return body
 
 
-def _parsed(body: bytes) -> JSON:
+def parsed(body: bytes) -> JSON:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:

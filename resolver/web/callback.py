@@ -7,12 +7,14 @@ delete  {organizationId, notificationId}   -> {"success": true, "statusCode": 20
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from flask import Blueprint, Response, request
 
 from resolver.access.claims import EndUser
+from resolver.audit.attempt import Attempt
+from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.fields import as_notification_id
 from resolver.notifications.delivery import Reader
@@ -28,29 +30,22 @@ PREFIX = "/api/velt/notifications/"
 MOST_IDS = 1000
 
 
+class Asked(NamedTuple):
+    organization: str
+    notifications: list[str]
+    """None, and no organization is needed."""
+
+
 def blueprint(services: Services) -> Blueprint:
     callback = Blueprint("callback", __name__)
     cors = Cors(services.settings.cors_origins, bool(services.settings.token.cookie))
-    withheld = services.settings.withheld_headline
-
-    def stubs(asked: list[str], records: list[Record]) -> list[JSON]:
-        """What stands for each absent id, whatever the reason it is absent."""
-        found = {record.notification for record in records}
-        absent = [id_ for id_ in asked if id_ not in found] if withheld else []
-        return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
 
     def get() -> Response:
-        body = _body()
-        notifications = _notification_ids(body)
-        if not notifications:
-            attempt().record(absent=0)
-            return json_reply(_found([], []))
-        organization = _organization(body, reader())
-        records = services.delivery.read(reader(), organization, notifications, deadline(), attempt())
-        return json_reply(_found(records, stubs(notifications, records)))
+        what = asked(read_json(), reader())
+        return json_reply(answer(services, reader(), what, deadline(), attempt()))
 
     def delete() -> Response:
-        body = _body()
+        body = _inner(read_json())
         notification = as_notification_id(body.get("notificationId"))
         if not notification:
             raise InvalidArgument("notificationId must be a string")
@@ -67,9 +62,32 @@ def blueprint(services: Services) -> Blueprint:
     return callback
 
 
-def _body() -> JSON:
+def asked(body: JSON, who: Reader) -> Asked:
+    """What a read asks for."""
+    inner = _inner(body)
+    notifications = _notification_ids(inner)
+    return Asked(_organization(inner, who) if notifications else "", notifications)
+
+
+def answer(services: Services, who: Reader, asked: Asked, deadline: Deadline, attempt: Attempt) -> bytes:
+    """The reply to a read."""
+    if not asked.notifications:
+        attempt.record(absent=0)
+        return _found([], [])
+    records = services.delivery.read(who, asked.organization, asked.notifications, deadline, attempt)
+    withheld = services.settings.withheld_headline
+    return _found(records, _stubs(withheld, asked.notifications, records) if withheld else [])
+
+
+def _stubs(withheld: str, asked: list[str], records: list[Record]) -> list[JSON]:
+    """What stands for each absent id, whatever the reason it is absent."""
+    found = {record.notification for record in records}
+    absent = [id_ for id_ in asked if id_ not in found]
+    return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
+
+
+def _inner(body: JSON) -> JSON:
     """The bare request; some SDK versions wrap it in `data`."""
-    body = read_json()
     inner = body.get("data")
     return inner if isinstance(inner, dict) else body
 
@@ -106,6 +124,6 @@ def _organization(body: JSON, who: Reader) -> str:
 
 def _found(records: Iterable[Record], stubs: Iterable[JSON]) -> bytes:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
-    items = [orjson.dumps(r.notification) + b":" + r.reply_json() for r in records]
+    items = [record.reply_json() for record in records]
     items += [orjson.dumps(stub["notificationId"]) + b":" + orjson.dumps(stub) for stub in stubs]
     return b'{"data":{' + b",".join(items) + b'},"success":true,"statusCode":200}'

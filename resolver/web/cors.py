@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from flask import Response
 
+Header = tuple[str, str]
 _METHODS = "POST"
 _HEADERS = "authorization, content-type"
 _EXPOSED = "x-request-id, retry-after"
@@ -21,14 +22,13 @@ class Cors:
     credentials: bool
     """Whether a page may have the browser send its cookies along."""
 
-    def add_headers(self, response: Response, origin: str | None) -> Response:
-        response.headers.add("Vary", "Origin")
+    def headers(self, origin: str | None) -> list[Header]:
+        found = [("Vary", "Origin")]
         if origin in self.origins:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+            found += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", _EXPOSED)]
             if self.credentials:
-                response.headers["Access-Control-Allow-Credentials"] = "true"
-        return response
+                found.append(("Access-Control-Allow-Credentials", "true"))
+        return found
 
     def preflight(self, origin: str | None) -> Response:
         response = Response(status=204)

@@ -63,14 +63,19 @@ def reader(services: Services, request: Request) -> Reader | None:
 def _reader(services: Services, request: Request) -> Reader:
     """By the first credential that is there; should it fail, no other is tried."""
     if "authorization" in request.headers:
-        return services.tokens.verify(_bearer(request))
+        return services.tokens.verify(bearer(request.headers["authorization"]))
     if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
         return backend(services, request)
     return services.tokens.verify(_cookie(services.settings, request))
 
 
 def _bearer(request: Request) -> str:
-    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+    return bearer(request.headers.get("authorization", ""))
+
+
+def bearer(header: str) -> str:
+    """The token in an Authorization header."""
+    scheme, _, presented = header.partition(" ")
     if scheme.lower() != "bearer" or not presented.strip():
         raise Unauthenticated()
     return presented.strip()

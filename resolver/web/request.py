@@ -6,9 +6,9 @@ import re
 import secrets
 import time
 
-import structlog
 from flask import g, request
 
+from resolver import logs
 from resolver.access.callers import Officer
 from resolver.access.claims import EndUser
 from resolver.audit.attempt import Attempt
@@ -16,24 +16,30 @@ from resolver.audit.event import Actor
 from resolver.deadline import CURRENT, Deadline
 from resolver.notifications.delivery import Reader
 
-_RENDERING_SECONDS = 0.05
+RENDERING_SECONDS = 0.05
+# What the short way has found out already, when it hands a request on.
+STARTED, REQUEST_ID = "resolver.started", "resolver.request_id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
 def begin(seconds: float) -> None:
-    given = request.headers.get("x-request-id", "")
-    g.request_id = given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
-    g.started = time.monotonic()
-    g.deadline = Deadline(g.started + seconds - _RENDERING_SECONDS)
+    known = request.environ
+    g.request_id = known.get(REQUEST_ID) or request_id_of(request.headers.get("x-request-id", ""))
+    g.started = known.get(STARTED) or time.monotonic()
+    g.deadline = Deadline(g.started + seconds - RENDERING_SECONDS)
     CURRENT.set(g.deadline)
-    # On every line that is logged on this request's behalf.
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    logs.REQUEST.set(g.request_id)
+
+
+def request_id_of(given: str) -> str:
+    """The balancer's, when it is well-formed."""
+    return given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
 
 
 def end() -> None:
     """This thread serves others after this one, and what it does between them has no deadline."""
     CURRENT.set(None)
+    logs.REQUEST.set("")
 
 
 def deadline() -> Deadline:

@@ -1,0 +1,44 @@
+"""What is on every reply, and what is said of it afterwards."""
+
+from __future__ import annotations
+
+import structlog
+
+from resolver.metrics import meters
+from resolver.web.cors import Cors, Header
+
+SECURITY: tuple[Header, ...] = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    # Nothing here is a page: whoever opens a reply as one finds no script, frame or referrer in it.
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+_log = structlog.get_logger(__name__)
+
+
+def headers(request_id: str, cors: Cors | None, origin: str | None) -> list[Header]:
+    """`cors`: of the callbacks, which pages of other origins call."""
+    own = [("X-Request-Id", request_id), *SECURITY]
+    return own + cors.headers(origin) if cors else own
+
+
+def tell(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
+    """Counted, and one line in the log; who and what it was about is in the audit trail alone."""
+    meters.REQUESTS.labels(surface, _outcome(status)).observe(seconds)
+    _log.info(
+        "request", surface=surface, method=method, route=route, status=status, ms=round(seconds * 1000, 2)
+    )
+
+
+def _outcome(status: int) -> str:
+    match status:
+        case 401 | 403:
+            return "denied"
+        case 429:
+            return "limited"
+        case 503:
+            return "unavailable"
+        case _:
+            return "ok" if status < 400 else "invalid" if status < 500 else "failed"

@@ -1,0 +1,208 @@
+"""The short way of a read answers as the long way does, and takes nothing else upon itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from resolver.vault.keyspace import RECORD_PATTERN
+from resolver.web.short_way import ShortWay
+from tests.support import BACKEND, Api, keys_of, notification
+
+GET = "/api/velt/notifications/get"
+REQUEST_ID = "request-id-0123456789"
+Reply = tuple[str, dict[str, str], bytes]
+ORIGIN = "https://app.example.com"
+NAMES = ["data", "organizationId", "notificationIds", "metadata", "clientOrganizationId"]
+
+
+def asked(**changes: Any) -> bytes:
+    return orjson.dumps({"organizationId": "acme", "notificationIds": ["n-1", "n-2", "nowhere"], **changes})
+
+
+@pytest.fixture
+def both(make_api: Callable[..., Api], tmp_path: Path) -> Api:
+    api = make_api(
+        RESOLVER_CORS_ORIGINS=ORIGIN,
+        RESOLVER_TOKEN_COOKIE="session",
+        RESOLVER_AUDIT_LOG=str(tmp_path / "audit.log"),
+        RESOLVER_WITHHELD_HEADLINE="Something happened",
+    )
+    api.add()
+    api.add(notificationId="n-2", notifyUsers=[{"userId": "somebody-else"}])
+    return api
+
+
+def environ(body: bytes, headers: Mapping[str, str], **changes: Any) -> dict[str, Any]:
+    made = EnvironBuilder(path=GET, method="POST", data=body, headers=list(headers.items())).get_environ()
+    return {**made, "HTTP_X_REQUEST_ID": REQUEST_ID, **changes}
+
+
+def reply(app: Any, wanted: dict[str, Any]) -> Reply:
+    body, status, headers = run_wsgi_app(
+        app, {**wanted, "wsgi.input": BytesIO(wanted["wsgi.input"].getvalue())}
+    )
+    return status, dict(headers), b"".join(body)
+
+
+def same_on_both(api: Api, wanted: dict[str, Any]) -> Reply:
+    app = api.client.application
+    short = app.wsgi_app
+    assert isinstance(short, ShortWay)
+    by_long = reply(short.long_way, wanted)
+    by_short = reply(short, wanted)
+    assert by_short == by_long
+    return by_short
+
+
+def bearer(api: Api, user: str = "ben") -> dict[str, str]:
+    return {"authorization": f"Bearer {api.token(user, 'acme')}", "content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        asked(),
+        asked(notificationIds=[]),
+        asked(notificationIds=["n-1", "n-1", 7]),
+        asked(organizationId="another"),
+        asked(organizationId=""),
+        orjson.dumps({"data": {"organizationId": "acme", "notificationIds": ["n-1"]}}),
+        orjson.dumps({"notificationIds": ["n-1"]}),
+        asked(notificationIds="n-1"),
+        asked(notificationIds=[None]),
+        asked(notificationIds=["n"] * 1001),
+        b"",
+        b"[]",
+        b"{",
+        b'{"a":1,"a":2}',
+        b"\xff",
+        b"[" * 100,
+    ],
+)
+def test_whatever_is_asked_is_answered_alike(both: Api, body: bytes) -> None:
+    same_on_both(both, environ(body, bearer(both)))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer nobody's"},
+        {"authorization": "Bearer"},
+        {"authorization": "Basic YTpi"},
+        {"content-type": "text/plain"},
+        {"content-type": "application/json; charset=utf-8"},
+        {"origin": ORIGIN},
+        {"origin": "https://evil.example.com"},
+        {"authorization": "", "cookie": "session=nobody's", "origin": ORIGIN},
+        BACKEND,
+    ],
+)
+def test_whoever_asks_is_answered_alike(both: Api, headers: dict[str, str]) -> None:
+    own = (
+        bearer(both) if headers.keys() <= {"content-type", "origin"} else {"content-type": "application/json"}
+    )
+    same_on_both(both, environ(asked(), {**own, **headers}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CONTENT_LENGTH": "1"},
+        {"CONTENT_LENGTH": "999999999"},
+        {"CONTENT_LENGTH": "-1"},
+        {"CONTENT_LENGTH": "٣"},
+        {"CONTENT_LENGTH": ""},
+        {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True},
+        {"QUERY_STRING": "a=b"},
+        {"HTTP_X_REQUEST_ID": "bad id\n"},
+    ],
+)
+def test_however_it_comes_it_is_answered_alike(both: Api, changes: dict[str, Any]) -> None:
+    wanted = environ(asked(), bearer(both), **changes)
+    if "HTTP_X_REQUEST_ID" not in changes:
+        same_on_both(both, wanted)
+        return
+    status, headers, _ = reply(both.client.application.wsgi_app, wanted)
+    assert status == "200 OK"
+    assert len(headers["X-Request-Id"]) == 32
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.recursive(
+        st.none() | st.booleans() | st.integers(-10, 10) | st.sampled_from(["acme", "n-1", "n-2", ""]),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
+        ),
+        max_leaves=8,
+    )
+)
+def test_any_json_is_answered_alike(both: Api, body: Any) -> None:
+    same_on_both(both, environ(orjson.dumps(body), bearer(both)))
+
+
+def test_a_read_is_on_record_once_on_either_way(both: Api, tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    before = len(log.read_bytes().splitlines())
+    same_on_both(both, environ(asked(), bearer(both)))
+    lines = [orjson.loads(line) for line in log.read_bytes().splitlines()[before:]]
+    about = [
+        {name: value for name, value in line.items() if name not in ("seq", "at", "hash")}
+        for line in lines
+        if line.get("request") == REQUEST_ID
+    ]
+    assert len(about) == 2
+    assert about[0] == about[1]
+    assert (about[0]["ids"], about[0]["denied"], about[0]["absent"]) == (["n-1"], ["n-2"], 1)
+
+
+def test_a_plain_read_takes_the_short_way_and_anything_refused_the_long_one(
+    both: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = both.client.application.wsgi_app
+    assert isinstance(short, ShortWay)
+    taken: list[str] = []
+
+    def long_way(wanted: Any, start_response: Any) -> Any:
+        taken.append(wanted["PATH_INFO"])
+        return flask(wanted, start_response)
+
+    flask = short.long_way
+    monkeypatch.setattr(short, "long_way", long_way)
+    headers = bearer(both)
+    taken.clear()
+    assert reply(short, environ(asked(), headers))[0] == "200 OK"
+    assert taken == []
+    assert reply(short, environ(asked(), {"content-type": "application/json"}))[0] == "401 UNAUTHORIZED"
+    assert taken == [GET]
+
+
+def test_the_time_that_the_short_way_took_counts_on_the_long_one(
+    make_api: Callable[..., Api], redis: Redis
+) -> None:
+    """Or an outage would hold a caller for twice the deadline."""
+    api = make_api(REDIS_URL="redis://127.0.0.1:1/0")
+    started = time.monotonic()
+    assert (
+        reply(api.client.application.wsgi_app, environ(asked(), bearer(api)))[0] == "503 SERVICE UNAVAILABLE"
+    )
+    assert time.monotonic() - started < 2
+
+
+def test_a_damaged_record_is_absent_on_both(both: Api, redis: Redis) -> None:
+    for name in keys_of(redis, RECORD_PATTERN):
+        redis.set(name, b"\x01damaged")
+    _, _, body = same_on_both(both, environ(asked(), bearer(both)))
+    assert notification()["displayBodyMessage"].encode() not in body

@@ -35,7 +35,7 @@ class Envelope:
         return b"".join((_VERSION, nonce, bytes((len(label),)), label, ciphertext))
 
     def open(self, key_name: str, sealed: bytes) -> bytes:
-        if sealed[:1] != _VERSION or len(sealed) < 14:
+        if len(sealed) < 14 or sealed[:1] != _VERSION:
             raise Unreadable()
         start = 14 + sealed[13]
         cipher = self._keyring.cipher(sealed[14:start], partition_of(key_name))

@@ -75,6 +75,7 @@ def test_a_redis_that_may_evict_fails(resolver_environment: dict[str, str], redi
     assert "volatile-lru" in found["fail redis"][0]
 
 
+@pytest.mark.single_server
 def test_a_redis_without_append_only_file_fails_unless_that_was_declared(
     resolver_environment: dict[str, str],
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_redis_without_append_only_file_fails_unless_that_was_declared(
     assert check({**resolver_environment, "RESOLVER_DURABILITY": "managed"})[0] == 0
 
 
+@pytest.mark.single_server
 def test_a_redis_weaker_than_declared_fails(resolver_environment: dict[str, str], redis: Redis) -> None:
     try:
         redis.config_set("appendonly", "yes")

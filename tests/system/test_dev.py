@@ -150,6 +150,7 @@ def test_it_starts_as_the_readme_says_from_the_folder_one_stands_in(tmp_path: Pa
     assert (tmp_path / ".resolver" / "dev.env").is_file()
 
 
+@pytest.mark.single_server
 def test_a_redis_of_ones_own_is_used_and_named_without_its_password(
     tmp_path: Path, redis_server: LocalRedis, redis: Redis
 ) -> None:

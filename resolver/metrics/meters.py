@@ -55,6 +55,13 @@ UNREADABLE = Counter(
     ("what",),
     registry=REGISTRY,
 )
+_ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNREADABLE)
+
+
+def forget() -> None:
+    """All that was counted here so far."""
+    for meter in _ALL:
+        meter.clear()
 
 
 def begin() -> None:

@@ -43,7 +43,7 @@ FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "N
 CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
-_REFUSES_US = "credentials"
+_REFUSES_US, _UNREACHED = "credentials", "unreached"
 
 
 class Endpoint(StrEnum):
@@ -69,9 +69,10 @@ class VeltClient:
             "x-velt-auth-token": auth_token.reveal(),
         }
         self._caller = Caller(connections, _LARGEST_ANSWER)
-        for endpoint in Endpoint:
-            # A zero: the first time that they are refused is the one to hear of.
-            meters.VELT.labels(endpoint, _REFUSES_US)
+        for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
+            # Zeros: the first time is the one to hear of.
+            for outcome in (_REFUSES_US, _UNREACHED):
+                meters.VELT.labels(path, outcome)
 
     def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's whole successful answer, `{"result": …}`.
@@ -134,7 +135,7 @@ def _timed(path: str) -> AbstractContextManager[None]:
 
 def _outcome(error: Exception) -> str:
     if not isinstance(error, VeltRefused):
-        return "unreached"
+        return _UNREACHED
     if error.status in CREDENTIALS:
         return _REFUSES_US
     return "throttled" if error.status == THROTTLED else "refused"

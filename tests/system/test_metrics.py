@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import urllib3
 
 from resolver.cli.children import start_child, stop_child
+from resolver.cli.listening import LONGEST_SECONDS
+from resolver.metrics.sharing import FOLDER
 from tests.support import BACKEND, Velt, notification
 from tests.system.conftest import (
     RESOLVER,
@@ -143,6 +148,88 @@ def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goe
         assert folder.is_dir()
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
+
+
+def test_a_folder_of_no_use_keeps_nobody_from_serving(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    for number, folder in enumerate(("/proc/nope", str(tmp_path / "a-file"))):
+        (tmp_path / "a-file").touch()
+        variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN, FOLDER: folder}
+        with serving(variables, tmp_path / f"log-{number}") as served:
+            add(served.url, f"n-{number}")
+            assert scrape(served.url)[OK] == 1
+            assert "metrics_not_shared" in served.log
+
+
+def test_no_room_for_figures_keeps_nobody_from_serving(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for memory that somebody else has filled."""
+    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN, FOLDER: str(tmp_path / "metrics")}
+    env = plain_environment({**variables, "RESOLVER_BIND": bind})
+    with log.open("wb") as output:
+        process = start_child(
+            ["prlimit", "--fsize=100000", *RESOLVER, "serve"], env=env, stdout=output, stderr=output
+        )
+    try:
+        wait_until_ready(f"http://{bind}/readyz", process, log)
+        add(f"http://{bind}", "n-1")
+        assert scrape(f"http://{bind}")[OK] == 1
+    finally:
+        stop_child(process)
+    assert not list((tmp_path / "metrics").glob("*.part"))
+
+
+def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    for name, text in (("histogram_0.db", b"\xff\xff\xff\x7fgarbage" * 9), ("histogram_77.db", b"")):
+        (folder / name).write_bytes(text)
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN, FOLDER: str(folder)}
+    with serving(variables, tmp_path / "log") as served:
+        add(served.url, "n-1")
+        assert scrape(served.url)[OK] == 1
+
+
+def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "metrics")
+    assert scrape(four.url), "meanwhile, what one process counted"
+    before = children_of(four.process.pid)
+    os.kill(four.process.pid, signal.SIGHUP)
+    until(lambda: replaced(before, four.process.pid))
+    wait_until_ready(f"{four.url}/readyz", four.process, tmp_path / "log")
+    for n in range(8):
+        add(four.url, f"n-{n}")
+    assert {scrape(four.url)[OK] for _ in range(6)} == {8}
+
+
+def test_who_drips_or_says_nothing_holds_no_worker(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "worker.log"
+    host, _, port = bind.partition(":")
+    with log.open("wb") as output:
+        process = start_child(
+            [*RESOLVER, "worker", "--bind", bind], env=plain_environment(resolver_environment), stderr=output
+        )
+    try:
+        wait_until_ready(f"http://{bind}/readyz", process, log)
+        with ExitStack() as stack:
+            slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
+            give_up = time.monotonic() + LONGEST_SECONDS + 1
+            while time.monotonic() < give_up:
+                for connection in slow:
+                    with suppress(OSError):
+                        connection.send(b"G")
+                time.sleep(0.5)
+            assert urllib3.request("GET", f"http://{bind}/livez", retries=False, timeout=2).status == 200
+        assert b"Traceback" not in log.read_bytes()
+    finally:
+        stop_child(process)
 
 
 def test_a_worker_by_itself_answers_for_itself(

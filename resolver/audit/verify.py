@@ -139,6 +139,13 @@ class Verifier:
 
     def _anchor(self, where: str, parsed: JSON, chain: Chain) -> None:
         signed = signed_text(chain.head)
+        if self._trusted and chain.key and chain.key not in self._trusted:
+            self._problem(
+                where,
+                f"strange: chain {chain.head.chain} is signed by {chain.key}, none of the keys that count "
+                f"(a process with another RESOLVER_INDEX_KEY, or a forger)",
+            )
+            return
         keys = self._trusted or {chain.key}
         if any(is_signed(signed, str(parsed.get("signature")), key) for key in keys):
             chain.anchored = parsed["seq"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -116,6 +118,11 @@ def _durable(facts: RedisFacts, declared: str) -> Finding:
         return Finding("fail", "redis", "keeps no append-only file: a restart loses what was acknowledged")
     if declared == "aof-always" and facts.fsync not in ("always", "unknown"):
         return Finding("fail", "redis", f"appendfsync is {facts.fsync}, weaker than the declared aof-always")
+    if facts.fsync == "unknown":
+        word = f"your word is taken, {declared}" if declared else "aof-always is hoped for"
+        return Finding(
+            "ok", "redis", f"keeps an append-only file; how often it is flushed isn't shown: {word}"
+        )
     return Finding("ok", "redis", f"keeps an append-only file (appendfsync {facts.fsync})")
 
 
@@ -176,7 +183,8 @@ def _trail(settings: Settings) -> Iterator[Finding]:
     try:
         elsewhere = recent - _kept_in(Path(settings.audit_log))
     except OSError as error:
-        yield Finding("warn", "audit", f"goes to {settings.audit_log}: {error.strerror}")
+        # What can't be put on record isn't done: every request will be refused.
+        yield Finding("fail", "audit", f"goes to {settings.audit_log}: {error.strerror}")
         return
     yield Finding("ok", "audit", f"goes to {settings.audit_log}")
     if elsewhere:
@@ -193,6 +201,9 @@ def _kept_in(log: Path) -> set[str]:
     """None, before the first line: the file begins with it, in a directory that is there."""
     if not log.exists():
         log.parent.stat()
+    if not os.access(log if log.exists() else log.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, "this user may not write there")
+    if not log.exists():
         return set()
     return chains_in(log)
 

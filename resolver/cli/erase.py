@@ -71,8 +71,8 @@ def _say_what_is_odd(counts: JSON) -> None:
             err=True,
         )
     if counts["unreadable"]:
-        records = counted(counts["unreadable"], "record does", "records do")
-        raise click.ClickException(f"{records} not open, and weren't looked into.")
+        records = counted(counts["unreadable"], "record that doesn't open", "records that don't open")
+        raise click.ClickException(f"Not looked into: {records}.")
 
 
 def _spoken(order: Order) -> str:

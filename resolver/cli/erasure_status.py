@@ -70,4 +70,10 @@ def _in_a_line(found: JSON) -> str:
     return (
         f"{found['erasureId']}: {found['status']}; {told['removed']} removed, {told['cut']} cut, "
         f"{told['commands']} commands, {told['lookedAt']} looked at"
+        f"{_not_looked_into(told.get('unreadable', 0))}"
     )
+
+
+def _not_looked_into(unreadable: int) -> str:
+    """They may hold the same person, under a key that is missing here."""
+    return f"; NOT looked into, since they don't open: {unreadable}" if unreadable else ""

@@ -89,7 +89,10 @@ class Telling:
             if refusal.status == THROTTLED:
                 self.breaker.failed(_seconds(refusal.retry_after))
                 raise Unreached("velt: RESOURCE_EXHAUSTED") from refusal
-            if refusal.status not in CREDENTIALS:
+            if refusal.status in CREDENTIALS:
+                # A caller that is handed this takes it for its own credentials.
+                _log.error("velt_refuses_our_credentials", status=refusal.status)
+            else:
                 self.breaker.succeeded()
             raise
         self.breaker.succeeded()

@@ -153,8 +153,8 @@ class Worker:
             return
         # A token that was reset refuses everything, and so does a gateway that lost its way: nothing is
         # given up for that.
-        event = "velt_refuses_our_credentials" if refusal.status in CREDENTIALS else "velt_refuses_oddly"
-        _log.error(event, status=refusal.status[:40])
+        if refusal.status not in CREDENTIALS:
+            _log.error("velt_refuses_oddly", status=refusal.status[:40])
         self._telling.breaker.failed()
         self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
 

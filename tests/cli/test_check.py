@@ -130,7 +130,7 @@ def test_it_says_where_the_trail_goes_and_that_some_of_it_went_elsewhere(
     whole = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(served)})[1]
     assert whole["ok audit"] == [f"goes to {served}"]
     missing = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})
-    assert missing[1]["warn audit"] == [f"goes to {mine}: No such file or directory"]
+    assert missing[1]["fail audit"] == [f"goes to {mine}: No such file or directory"]
     mine.parent.mkdir()
     begins = check({**resolver_environment, "RESOLVER_AUDIT_LOG": str(mine)})[1]
     assert begins["ok audit"][0] == f"goes to {mine}", "its first line makes the file"

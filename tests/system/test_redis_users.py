@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from resolver.cli import main
-from resolver.cli.local_redis import LocalRedis
-from tests.topologies import DEPLOY, Restricted
+from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis, find_server
+from resolver.command import Command, Entry, Kind
+from resolver.services import build_stores
+from resolver.settings import load
+from tests.support import environment
+from tests.system.conftest import free_ports
+from tests.topologies import DEPLOY, Restricted, until
+from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.single_server]
 
@@ -44,8 +51,45 @@ def test_the_user_may_not(server: Restricted, command: str) -> None:
 
 def test_nobody_gets_in_by_the_file_alone() -> None:
     default, resolver = (DEPLOY / "redis" / "users.acl").read_text().splitlines()
-    assert default == "user default off"
+    assert default.split()[:3] == ["user", "default", "off"]
     assert not {word for word in resolver.split() if word.startswith((">", "#")) or word == "nopass"}
+
+
+def test_what_was_acknowledged_is_there_after_a_restart_under_the_shipped_users(tmp_path: Path) -> None:
+    """Redis replays its file as the default user: one without rights, and every transaction in it is lost."""
+    shipped = (DEPLOY / "redis" / "users.acl").read_text()
+    (tmp_path / "users.acl").write_text(
+        shipped.replace("user resolver on", "user resolver on >test-password")
+    )
+    (port,) = free_ports(1)
+    command = [
+        find_server(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(tmp_path),
+        "--save",
+        "",
+    ]
+    command += ["--appendonly", "yes", "--appendfsync", "always", "--aclfile", str(tmp_path / "users.acl")]
+    url = f"redis://resolver:test-password@127.0.0.1:{port}/0"
+    vault = build_stores(load(environment(REDIS_URL=url))).vault
+    ids = [f"n-{number}" for number in range(20)]
+    for restarted in (False, True):
+        process = start_child([*command, "--logfile", str(tmp_path / "redis.log")])
+        try:
+            until(lambda: vault.state() == "ok", "a Redis")
+            if not restarted:
+                for id_ in ids:
+                    vault.put(record(id_), Entry(Command(Kind.REGISTER, id_, {"organizationId": "acme"})))
+            assert len(vault.read("acme", ids)) == 20
+            with Redis(port=port) as anonymous, pytest.raises(AuthenticationError):
+                anonymous.ping()
+        finally:
+            stop_child(process)
+    assert "CRITICAL" not in (tmp_path / "redis.log").read_text()
 
 
 def test_check_is_content_with_it(server: Restricted, resolver_environment: dict[str, str]) -> None:

@@ -19,14 +19,14 @@ JSON = dict[str, Any]
 
 
 _COLUMNS = {
-    "per_second": "requests/s",
+    "per_second": "req/s",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
-    "application_us": "CPU µs",
-    "store_us": "store's µs",
-    "cpu_us": "both µs",
-    "application_mb": "MB",
-    "store_mb": "store's MB",
+    "application_us": "app µs",
+    "store_us": "store µs",
+    "cpu_us": "sum µs",
+    "application_mb": "app MB",
+    "store_mb": "store MB",
 }
 _RATIOS = {"cpu_us": "CPU per request", "per_second": "requests/s"}
 

@@ -22,6 +22,8 @@ from tests.system.conftest import free_port, plain_environment, serving, wait_un
 
 OURS, EMPTY, VELT_PY, REDIS_ALONE = "resolver", "empty view", "velt-py", "redis alone"
 EMPTY_APP, VELT_PY_APP = "bench.apps.empty:app", "bench.apps.on_velt_py:create_app()"
+NOWHERE = "http://127.0.0.1:9"
+"""For who tells Velt nothing: no benchmark may reach the real one."""
 # As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -67,7 +69,8 @@ def postgres() -> Iterator[LocalPostgres]:
 def variables(folder: Path, server: LocalRedis, **changes: str) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     audit = str(folder / "audit.log")
-    return environment(REDIS_URL=server.url, RESOLVER_AUDIT_LOG=audit, RESOLVER_WORKER="separate", **changes)
+    given = environment(REDIS_URL=server.url, RESOLVER_AUDIT_LOG=audit, VELT_API_URL=NOWHERE)
+    return {**given, "RESOLVER_WORKER": "separate", **changes}
 
 
 @contextmanager
@@ -84,12 +87,12 @@ def empty(folder: Path) -> Iterator[Side]:
 
 
 @contextmanager
-def velt_py(folder: Path, server: LocalPostgres, velt_url: str = "") -> Iterator[Side]:
+def velt_py(folder: Path, server: LocalPostgres, velt_url: str = NOWHERE) -> Iterator[Side]:
     with _gunicorn(VELT_PY_APP, velt_py_variables(server, velt_url), folder) as (url, pid):
         yield Side(url, (pid,), (server.pid,))
 
 
-def velt_py_variables(server: LocalPostgres, velt_url: str = "") -> dict[str, str]:
+def velt_py_variables(server: LocalPostgres, velt_url: str = NOWHERE) -> dict[str, str]:
     return environment(POSTGRES_DSN=server.dsn, VELT_API_URL=velt_url)
 
 

@@ -2,7 +2,8 @@
 addNotifications. All of them register at the same Velt, one that answers at once.
 
 What an add leaves for the worker beside the web is finished before the next side's turn, and its CPU is part
-of what the add cost. A worker elsewhere works between the turns, and isn't counted.
+of what the add cost. A worker elsewhere works between the turns: its own CPU isn't
+counted, Redis's is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""get of 1, 20, 300 and 1,000 ids, and an update, by everybody in turn; with `--large` also among a million."""
+"""get of 1, 20, 300 and 1,000 ids, and an update, by everybody in turn; `--large`: also among a million."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ _LATEST = Path(__file__).with_name("results") / "latest.json"
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--seconds", default=3.0, show_default=True, help="Of each side's turn in a round.")
+@click.option("--rounds", default=7, show_default=True, type=click.IntRange(1))
+@click.option("--seconds", default=2.0, show_default=True, help="Of each side's turn in a round.")
 @click.option("--only", multiple=True, metavar="NAME", help=f"Of: {', '.join(_NAMES)}; or how several begin.")
 @click.option("--large", is_flag=True, help="Beside a million stored, too; and erase one person among them.")
 @click.option("--strict", is_flag=True, help="Exit 1 when the bar isn't met.")

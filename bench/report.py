@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import plot
-from bench.rounds import median, ratio
+from bench.rounds import median, ratios
 from bench.sides import EMPTY, REDIS_ALONE, VELT_PY
 
 JSON = dict[str, Any]
@@ -90,9 +91,9 @@ def _compared(name: str, sides: dict[str, list[JSON]], left_out: dict[str, str])
 
 
 def _ratios(scenarios: list[JSON]) -> Grid:
-    """Ours by each of the others, within a round."""
+    """Ours by each of the others, within a round: the median, and between what."""
     rows = [
-        (scenario["name"], side, other, *(_number(ratio(samples, theirs, field)) for field in _RATIOS))
+        (scenario["name"], side, other, *(_spread(ratios(samples, theirs, field)) for field in _RATIOS))
         for scenario in scenarios
         for side, samples in scenario["sides"].items()
         for other, theirs in scenario["sides"].items()
@@ -107,6 +108,11 @@ def _figures(entry: JSON) -> Iterator[tuple[str, str]]:
             yield name, ", ".join(f"{of} {_number(number)}" for of, number in value.items())
         elif not isinstance(value, list):
             yield name.replace("_", " "), _number(value)
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = _number(statistics.median(values))
+    return f"{middle} ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else middle
 
 
 def _verdict(line: JSON) -> bool | None:

@@ -68,8 +68,12 @@ def median(samples: Sequence[JSON], field: str) -> float:
 
 
 def ratio(ours: Sequence[JSON], theirs: Sequence[JSON], field: str) -> float:
-    """Ours by theirs, round by round, and the median of that."""
-    return statistics.median(of(a, field) / of(b, field) for a, b in zip(ours, theirs, strict=True))
+    return statistics.median(ratios(ours, theirs, field))
+
+
+def ratios(ours: Sequence[JSON], theirs: Sequence[JSON], field: str) -> list[float]:
+    """Ours by theirs, round by round."""
+    return [of(a, field) / of(b, field) for a, b in zip(ours, theirs, strict=True)]
 
 
 def of(sample: JSON, field: str) -> float:

@@ -131,5 +131,5 @@ def test_tables_and_plot_say_what_was_left_out_and_what_was_measured() -> None:
     found = result(store_us=200.0)
     text = "\n".join(" ".join(row) for grid in report.grids(found) for row in grid.rows)
     assert "velt-py postgres is not installed" in text
-    assert "get 20 resolver empty view 1.50 1.00" in text
+    assert "get 20 resolver empty view 1.50 (1.50 to 1.50) 1.00" in text
     assert ">600</text>" in plot.svg(found)

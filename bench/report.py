@@ -29,6 +29,7 @@ _COLUMNS = {
     "application_mb": "app MB",
     "store_mb": "store MB",
 }
+_FROM, _TO = "<!-- results -->", "<!-- end of results -->"
 _RATIOS = {"cpu_us": "CPU per request", "per_second": "requests/s"}
 
 
@@ -42,14 +43,21 @@ class Grid(NamedTuple):
 @click.argument("results", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")
 @click.option("-o", "target", type=click.Path(path_type=Path), help="Where the plot goes.")
-def main(results: Path, markdown: bool, target: Path | None) -> None:
+@click.option(
+    "--into",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A page that has the tables between its marks; they are replaced.",
+)
+def main(results: Path, markdown: bool, target: Path | None, into: Path | None) -> None:
     """Show results that were measured before."""
     found = orjson.loads(results.read_bytes())
+    if into:
+        into.write_text(_replaced(into.read_text(encoding="utf-8"), in_markdown(found)), encoding="utf-8")
     if target:
         target.write_text(plot.svg(found), encoding="utf-8")
     if markdown:
-        click.echo("\n\n".join(map(_markdown, grids(found))))
-    elif not target:
+        click.echo(in_markdown(found))
+    elif not (target or into):
         show(found, Console())
 
 
@@ -61,6 +69,29 @@ def show(found: JSON, console: Console) -> None:
         console.print(table)
     for side, reason in found["left_out"].items():
         console.print(f"{side} was left out: {reason}")
+
+
+def in_markdown(found: JSON) -> str:
+    return "\n\n".join([_circumstances(found), *map(_markdown, grids(found))])
+
+
+def _circumstances(found: JSON) -> str:
+    machine = dict(found["machine"])
+    cores = machine.pop("cores")
+    versions = ", ".join(f"{name} {version}" for name, version in machine.items() if version)
+    turns = f"{found['rounds']} rounds of {found['seconds']:g} s a side"
+    return (
+        f"{cores} shared cores; {turns}; {found['connections']} connections; one process of "
+        f"{found['threads']} threads each; {versions}. CPU in µs a request."
+    )
+
+
+def _replaced(page: str, tables: str) -> str:
+    before, _, rest = page.partition(_FROM)
+    _, found, after = rest.partition(_TO)
+    if not found:
+        raise click.ClickException(f"the page has no marks {_FROM} and {_TO}")
+    return f"{before}{_FROM}\n{tables}\n{_TO}{after}"
 
 
 def grids(found: JSON) -> Iterator[Grid]:

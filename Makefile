@@ -35,10 +35,8 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: $(INSTALLED) ## Measure what a callback costs beside an empty view, how long an erasure takes, what a failover loses
-	@$(BIN)/python -m bench.callback
-	@$(BIN)/python -m bench.erasure
-	@$(BIN)/python -m bench.failover
+bench: $(INSTALLED) ## Measure it beside an empty view, velt-py on PostgreSQL, and Redis alone (docs/performance.md)
+	@$(BIN)/python -m bench $(BENCH)
 
 lock: ## Renew the hashed lists of dependencies (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml

@@ -1,7 +1,8 @@
 """How long it takes to erase one person out of many records, and what others notice of it meanwhile.
 
-A real `resolver serve` with its worker, a real Redis, the Velt sandbox. Every record has the person in it:
-half of them go, the other half are cut. Somebody else reads all the while.
+A real `resolver serve` with its worker, a real Redis, the Velt sandbox. One record in a hundred has
+the person in it, or each does (`python -m bench.erasure 100000 1`): half of these go, the other half are cut.
+Somebody else reads all the while.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import urllib3
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from bench.filling import fill_redis
 from resolver.cli.keys import fresh_secrets
 from resolver.cli.local_redis import LocalRedis
 from resolver.record import Record
 from resolver.sandbox import create_app, start
-from resolver.services import build_stores
-from resolver.settings import load
 from tests.system.conftest import Served, serving
 
-RECORDS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 READS_AT_REST = 300
+ONE_IN = 100
+"""Records that have the person in them."""
+JSON = dict[str, Any]
 PERSON = {"userId": "ben", "name": "Ben", "email": "ben@example.com"}
 CONTENT = orjson.dumps(
     {"actionUser": {"userId": "ana", "name": "Ana"}, "displayBodyMessage": "Friday? " * 30}
@@ -42,6 +44,14 @@ TOKEN = "privacy-token-of-the-benchmark-0123456789"
 
 
 def main() -> None:
+    given = [int(argument) for argument in sys.argv[1:]]
+    found = erased(*(given or [100_000]))
+    table = Table(*(name.replace("_", " ") for name in found))
+    table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in found.values()))
+    Console().print(table)
+
+
+def erased(records: int, one_in: int = ONE_IN) -> JSON:
     with tempfile.TemporaryDirectory() as data, start(create_app("key", "token")) as velt:
         server = LocalRedis(Path(data))
         environment = {
@@ -56,25 +66,23 @@ def main() -> None:
             "RESOLVER_MODE": "development",
         }
         try:
-            _fill(environment)
+            fill_redis(environment, records, partial(_record, one_in))
             with serving(environment, Path(data) / "log") as served:
-                _measure(served, environment)
+                return _measured(served, environment, one_in)
         finally:
             server.stop()
 
 
-def _fill(environment: dict[str, str]) -> None:
-    vault = build_stores(load(environment)).vault
-    for n in track(range(RECORDS), description="Filling", console=Console(stderr=True)):
-        whole = n % 2 == 0
-        audience = ("ben",) if whole else ("ben", "cleo")
-        vault.put(
-            Record("acme", f"n-{n}", "doc", "ana", audience, False, content=CONTENT if whole else SHARED)
-        )
+def _record(one_in: int, n: int, _now: int) -> Record:
+    if n % one_in:
+        return Record("acme", f"n-{n}", "doc", "ana", ("cleo",), False, content=CONTENT)
+    if n // one_in % 2 == 0:
+        return Record("acme", f"n-{n}", "doc", "ana", ("ben",), False, content=CONTENT)
+    return Record("acme", f"n-{n}", "doc", "ana", ("ben", "cleo"), False, content=SHARED)
 
 
-def _measure(served: Served, environment: dict[str, str]) -> None:
-    read = _reader(served, environment)
+def _measured(served: Served, environment: dict[str, str], one_in: int) -> JSON:
+    read = _reader(served, environment, one_in)
     at_rest = [read() for _ in range(READS_AT_REST)]
     meanwhile: list[float] = []
     over = threading.Event()
@@ -94,28 +102,26 @@ def _measure(served: Served, environment: dict[str, str]) -> None:
     over.set()
     for reader in readers:
         reader.join()
-    table = Table(
-        "records", "removed", "cut", "seconds", "reads meanwhile", "p50 ms", "p99 ms", "p99 ms at rest"
-    )
     counts = found["counts"]
-    table.add_row(
-        str(counts["lookedAt"]),
-        str(counts["removed"]),
-        str(counts["cut"]),
-        f"{took:.1f}",
-        str(len(meanwhile)),
-        f"{statistics.median(meanwhile):.1f}",
-        f"{statistics.quantiles(meanwhile, n=100)[98]:.1f}",
-        f"{statistics.quantiles(at_rest, n=100)[98]:.1f}",
-    )
-    Console().print(table)
+    return {
+        "records": counts["lookedAt"],
+        "removed": counts["removed"],
+        "cut": counts["cut"],
+        "seconds": took,
+        "reads_meanwhile": len(meanwhile),
+        "p50_ms": statistics.median(meanwhile),
+        "p99_ms": statistics.quantiles(meanwhile, n=100)[98],
+        "p99_ms_at_rest": statistics.quantiles(at_rest, n=100)[98],
+    }
 
 
-def _reader(served: Served, environment: dict[str, str]) -> Callable[[], float]:
+def _reader(served: Served, environment: dict[str, str], one_in: int) -> Callable[[], float]:
     caller = environment["RESOLVER_CALLER_TOKENS"].partition(":")[2]
     pool = urllib3.PoolManager(maxsize=4, retries=False)
     headers = {"x-velt-api-key": "key", "x-velt-auth-token": caller, "content-type": "application/json"}
-    body = orjson.dumps({"organizationId": "acme", "notificationIds": [f"n-{n}" for n in range(1, 41, 2)]})
+    # The erased person shares these: they are cut, and stay.
+    ids = [f"n-{n * one_in}" for n in range(1, 41, 2)]
+    body = orjson.dumps({"organizationId": "acme", "notificationIds": ids})
 
     def read() -> float:
         began = time.monotonic()

@@ -1,0 +1,142 @@
+"""Who is compared, running: each behind the same gunicorn, one process with the threads we deploy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from bench import wrk
+from bench.postgres import LocalPostgres
+from bench.rounds import Run, Sample, measured
+from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis
+from tests.support import environment
+from tests.system.conftest import free_port, plain_environment, serving, wait_until_ready
+
+OURS, EMPTY, VELT_PY, REDIS_ALONE = "resolver", "empty view", "velt-py", "redis alone"
+EMPTY_APP, VELT_PY_APP = "bench.apps.empty:app", "bench.apps.on_velt_py:create_app()"
+NOWHERE = "http://127.0.0.1:9"
+"""For who tells Velt nothing: no benchmark may reach the real one."""
+# As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@dataclass(frozen=True)
+class Side:
+    url: str
+    application: tuple[int, ...]
+    store: tuple[int, ...] = ()
+
+    def under(self, requests: Path, settle: Callable[[], None] = lambda: None) -> Run:
+        """`settle`: what is left to do afterwards belongs to what the requests cost."""
+
+        def run(seconds: float) -> Sample:
+            def work() -> wrk.Load:
+                load = wrk.send(self.url, requests, seconds)
+                settle()
+                return load
+
+            return measured(self.application, self.store, work)
+
+        return run
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[LocalRedis]:
+    server = LocalRedis(folder, DURABLE)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def postgres() -> Iterator[LocalPostgres]:
+    server = LocalPostgres()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def variables(folder: Path, server: LocalRedis, **changes: str) -> dict[str, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    audit = str(folder / "audit.log")
+    given = environment(REDIS_URL=server.url, RESOLVER_AUDIT_LOG=audit, VELT_API_URL=NOWHERE)
+    return {**given, "RESOLVER_WORKER": "separate", **changes}
+
+
+@contextmanager
+def resolver(folder: Path, server: LocalRedis, **changes: str) -> Iterator[Side]:
+    """As deployed: `resolver serve`."""
+    with serving(variables(folder, server) | changes, folder / "log") as served:
+        yield Side(served.url, (served.process.pid,), (server.pid,))
+
+
+@contextmanager
+def empty(folder: Path) -> Iterator[Side]:
+    with _gunicorn(EMPTY_APP, {}, folder) as (url, pid):
+        yield Side(url, (pid,))
+
+
+@contextmanager
+def velt_py(folder: Path, server: LocalPostgres, velt_url: str = NOWHERE) -> Iterator[Side]:
+    with _gunicorn(VELT_PY_APP, velt_py_variables(server, velt_url), folder) as (url, pid):
+        yield Side(url, (pid,), (server.pid,))
+
+
+def velt_py_variables(server: LocalPostgres, velt_url: str = NOWHERE) -> dict[str, str]:
+    return environment(POSTGRES_DSN=server.dsn, VELT_API_URL=velt_url)
+
+
+@contextmanager
+def instant_velt(folder: Path) -> Iterator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with _child([sys.executable, "-m", "bench.instant_velt", str(port)], {}, folder / "velt.log") as process:
+        wait_until_ready(f"{url}/readyz", process, folder / "velt.log")
+        yield url
+
+
+def seconds_to_start(command: list[str], given: Mapping[str, str], bind: str, log: Path) -> float:
+    """From the start of the process to the first answer."""
+    began = time.monotonic()
+    with _child(command, given, log) as process:
+        while process.poll() is None:
+            try:
+                if urllib3.request("GET", f"http://{bind}/readyz", retries=False, timeout=2).status == 200:
+                    return time.monotonic() - began
+            except urllib3.exceptions.HTTPError:
+                time.sleep(0.01)
+    raise RuntimeError(log.read_text(encoding="utf-8"))
+
+
+def gunicorn_command(app: str, bind: str) -> list[str]:
+    settings = ("-c", "python:resolver.serving", "--workers", "1", "--bind", bind)
+    return [sys.executable, "-m", "gunicorn", *settings, app]
+
+
+@contextmanager
+def _gunicorn(app: str, given: Mapping[str, str], folder: Path) -> Iterator[tuple[str, int]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    bind, log = f"127.0.0.1:{free_port()}", folder / "log"
+    with _child(gunicorn_command(app, bind), given, log) as process:
+        wait_until_ready(f"http://{bind}/readyz", process, log)
+        yield f"http://{bind}", process.pid
+
+
+@contextmanager
+def _child(command: list[str], given: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = start_child(command, env=plain_environment(given), stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        stop_child(process)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 import structlog
 
 REQUEST: ContextVar[str] = ContextVar("request", default="")
 """The id of the request on whose behalf this thread logs."""
+bound: Any = structlog.get_logger()
+"""For what is logged with every request: made once, where the others are made anew for each line."""
 
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
@@ -29,6 +31,8 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    global bound  # noqa: PLW0603 - there is one configuration
+    bound = structlog.get_logger().bind()
 
 
 def _with_request(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import structlog
-
+from resolver import logs
 from resolver.metrics import meters
 from resolver.web.cors import Cors, Header
 
@@ -15,7 +14,6 @@ SECURITY: tuple[Header, ...] = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-_log = structlog.get_logger(__name__)
 
 
 def headers(request_id: str, cors: Cors | None, origin: str | None) -> list[Header]:
@@ -27,7 +25,7 @@ def headers(request_id: str, cors: Cors | None, origin: str | None) -> list[Head
 def tell(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
     """Counted, and one line in the log; who and what it was about is in the audit trail alone."""
     meters.REQUESTS.labels(surface, _outcome(status)).observe(seconds)
-    _log.info(
+    logs.bound.info(
         "request", surface=surface, method=method, route=route, status=status, ms=round(seconds * 1000, 2)
     )
 

@@ -86,8 +86,9 @@ def replaced(before: set[int], master: int) -> bool:
     return len(now) == PROCESSES and not now & before
 
 
-def test_twenty_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_folder(
-    four: Served, velt: Velt, tmp_path: Path
+@pytest.mark.parametrize("restarts", [4, pytest.param(20, marks=pytest.mark.heavy)])
+def test_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_folder(
+    four: Served, velt: Velt, tmp_path: Path, restarts: int
 ) -> None:
     folder, master = tmp_path / "metrics", four.process.pid
     velt.break_with(status=503)
@@ -97,7 +98,7 @@ def test_twenty_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_f
     assert scrape(four.url)[OK] == 12
     velt.mend()
     files = set()
-    for restart in range(20):
+    for restart in range(restarts):
         before = children_of(master)
         if restart % 2:
             for child in before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -14,9 +15,13 @@ from resolver.privacy.erasures import Erasures
 from resolver.privacy.order import Order, new_id, today
 from resolver.vault.keyspace import CERTIFICATES
 from tests.cli.test_rotation import drained
+from tests.support import Api
 
 JSON = dict[str, Any]
 Environment = dict[str, str]
+MakeApi = Callable[..., Api]
+MakeEraser = Callable[..., Eraser]
+CALLBACKS = "/api/velt/notifications"
 
 
 def order(*users: str, **more: Any) -> Order:

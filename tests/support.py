@@ -24,6 +24,7 @@ API_KEY = "velt-api-key-for-tests"
 VELT_TOKEN = "velt-auth-token-for-tests"
 CALLER_TOKEN = "caller-token-for-tests-0123456789abcdef"
 TOKEN_SECRET = "end-user-token-secret-for-tests-0123456789"
+METRICS_TOKEN = "metrics-token-for-tests-0123456789abcdef"
 BACKEND = {"x-velt-api-key": API_KEY, "x-velt-auth-token": CALLER_TOKEN}
 
 
@@ -61,6 +62,12 @@ def keys_of(redis: Redis, pattern: str = "{p*") -> list[bytes]:
 def everything_in(redis: Redis) -> bytes:
     """What a thief of the database would have: every name and every value."""
     return b"\n".join(name + b" " + (redis.dump(name) or b"") for name in keys_of(redis, "*"))
+
+
+def figures_in(metrics: str) -> dict[str, float]:
+    """By name and labels, as they are written."""
+    lines = [line for line in metrics.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def notification(**changes: Any) -> JSON:

@@ -199,13 +199,12 @@ def _trail(settings: Settings) -> Iterator[Finding]:
 
 def _kept_in(log: Path) -> set[str]:
     """None, before the first line: the file begins with it, in a directory that is there."""
-    if not log.exists():
-        log.parent.stat()
-    if not os.access(log if log.exists() else log.parent, os.W_OK):
+    begun = log.exists()
+    place = log if begun else log.parent
+    place.stat()  # that it isn't there is another trouble than that it is closed
+    if not os.access(place, os.W_OK):
         raise PermissionError(errno.EACCES, "this user may not write there")
-    if not log.exists():
-        return set()
-    return chains_in(log)
+    return chains_in(log) if begun else set()
 
 
 def _yesterday() -> str:

@@ -73,20 +73,20 @@ def join() -> None:
     if _joined == os.getpid():
         return
     _joined = os.getpid()
-    if os.environ.get(FOLDER):
-        try:
+    try:
+        if os.environ.get(FOLDER):
             slot = _take_slot(Path(os.environ[FOLDER]))
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
-            meters.begin()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, we serve
-            _say_alone(error)
-    meters.begin()
+        meters.begin()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, we serve
+        _say_alone(error)
+        meters.begin()
 
 
 def gathered() -> Collector:
     """The figures of all processes; of this one alone when it shares with nobody."""
     folder = os.environ.get(FOLDER, "")
-    if not Path(folder, _IN_USE).exists():
+    if not folder or not Path(folder, _IN_USE).exists():
         return meters.REGISTRY
     for number in _free_slots(Path(folder)):
         mark_process_dead(number, folder)  # type: ignore[no-untyped-call]

@@ -63,7 +63,7 @@ def reader(services: Services, request: Request) -> Reader | None:
 def _reader(services: Services, request: Request) -> Reader:
     """By the first credential that is there; should it fail, no other is tried."""
     if "authorization" in request.headers:
-        return services.tokens.verify(bearer(request.headers["authorization"]))
+        return services.tokens.verify(_bearer(request))
     if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
         return backend(services, request)
     return services.tokens.verify(_cookie(services.settings, request))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,8 @@ from resolver.cli import main
 from resolver.privacy.eraser import Eraser
 from resolver.vault.keyspace import ORDERS_KNOWN
 from tests.backups import restore, saved
-from tests.erasing import done, order, run
+from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, order, run
 from tests.support import Api, key, keys_of, signed
-
-Environment = dict[str, str]
-CALLBACKS = "/api/velt/notifications"
-MakeApi = Callable[..., Api]
-MakeEraser = Callable[..., Eraser]
 
 
 def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
@@ -31,7 +25,7 @@ def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
     backup = saved(redis)
     done(make_eraser(), resolver_environment, order("ben@EXAMPLE.com"))
     restore(redis, backup)
-    replayed = CliRunner().invoke(main, ["privacy", "replay", str(kept)], env=resolver_environment)
+    replayed = run(resolver_environment, "replay", str(kept))
     assert replayed.exit_code == 0, replayed.output
     assert list(make_api().services.vault.scan()) == []
 

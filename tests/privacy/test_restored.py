@@ -12,18 +12,12 @@ import pytest
 from redis import Redis
 
 from resolver.errors import VaultRestored
-from resolver.privacy.eraser import Eraser
 from resolver.services import build_stores
 from resolver.settings import load
 from resolver.vault.keyspace import CERTIFICATES
 from tests.backups import restore, saved
-from tests.erasing import done, filed, order, run
+from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, filed, order, run
 from tests.support import Api, Velt, signed
-
-Environment = dict[str, str]
-CALLBACKS = "/api/velt/notifications"
-MakeApi = Callable[..., Api]
-MakeEraser = Callable[..., Eraser]
 
 
 def test_a_backup_taken_while_it_was_asked_for_is_as_old_as_any_other(

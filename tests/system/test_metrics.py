@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ import urllib3
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.listening import LONGEST_SECONDS
 from resolver.metrics.sharing import FOLDER
-from tests.support import BACKEND, Velt, notification
+from tests.support import BACKEND, METRICS_TOKEN, Velt, figures_in, notification
+from tests.system import load
 from tests.system.conftest import (
     RESOLVER,
     Served,
@@ -29,7 +31,6 @@ from tests.system.conftest import (
 )
 
 pytestmark = pytest.mark.system
-TOKEN = "metrics-token-for-tests-0123456789abcdef"
 PROCESSES = 4
 OK = 'resolver_request_seconds_count{outcome="ok",surface="mirror"}'
 OPEN = 'resolver_breaker_open{service="velt"}'
@@ -39,21 +40,20 @@ OPEN = 'resolver_breaker_open{service="velt"}'
 def four(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     variables = {
         **resolver_environment,
-        "RESOLVER_METRICS_TOKEN": TOKEN,
+        "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
         "RESOLVER_WORKER": "separate",
         "WEB_CONCURRENCY": str(PROCESSES),
-        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+        FOLDER: str(tmp_path / "metrics"),
     }
     with serving(variables, tmp_path / "log") as served:
         yield served
 
 
 def scrape(url: str) -> dict[str, float]:
-    bearer = {"authorization": f"Bearer {TOKEN}"}
+    bearer = {"authorization": f"Bearer {METRICS_TOKEN}"}
     reply = urllib3.request("GET", f"{url}/metrics", headers=bearer, retries=False, timeout=5)
     assert reply.status == 200, reply.data
-    lines = [line for line in reply.data.decode().splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+    return figures_in(reply.data.decode())
 
 
 def add(url: str, notification_id: str) -> None:
@@ -74,11 +74,7 @@ def children_of(pid: int) -> set[int]:
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+until = partial(load.until, seconds=20)
 
 
 def replaced(before: set[int], master: int) -> bool:
@@ -125,12 +121,12 @@ def test_a_scrape_adds_up_what_all_processes_counted(four: Served) -> None:
 def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goes_with_the_next(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN}
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
 
     def folder_of(served: Served) -> Path:
         child = min(children_of(served.process.pid))
         environ = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-        found = next(entry for entry in environ if entry.startswith(b"PROMETHEUS_MULTIPROC_DIR="))
+        found = next(entry for entry in environ if entry.startswith(f"{FOLDER}=".encode()))
         return Path(found.decode().partition("=")[2])
 
     with serving(variables, tmp_path / "log") as served:
@@ -156,7 +152,7 @@ def test_a_folder_of_no_use_keeps_nobody_from_serving(
 ) -> None:
     for number, folder in enumerate(("/proc/nope", str(tmp_path / "a-file"))):
         (tmp_path / "a-file").touch()
-        variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN, FOLDER: folder}
+        variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN, FOLDER: folder}
         with serving(variables, tmp_path / f"log-{number}") as served:
             add(served.url, f"n-{number}")
             assert scrape(served.url)[OK] == 1
@@ -168,7 +164,11 @@ def test_no_room_for_figures_keeps_nobody_from_serving(
 ) -> None:
     """A limit on the size of files stands for memory that somebody else has filled."""
     bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
-    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN, FOLDER: str(tmp_path / "metrics")}
+    variables = {
+        **resolver_environment,
+        "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
+        FOLDER: str(tmp_path / "metrics"),
+    }
     env = plain_environment({**variables, "RESOLVER_BIND": bind})
     with log.open("wb") as output:
         process = start_child(
@@ -190,7 +190,7 @@ def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
     folder.mkdir()
     for name, text in (("histogram_0.db", b"\xff\xff\xff\x7fgarbage" * 9), ("histogram_77.db", b"")):
         (folder / name).write_bytes(text)
-    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN, FOLDER: str(folder)}
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN, FOLDER: str(folder)}
     with serving(variables, tmp_path / "log") as served:
         add(served.url, "n-1")
         assert scrape(served.url)[OK] == 1
@@ -208,49 +208,50 @@ def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served,
     assert {scrape(four.url)[OK] for _ in range(6)} == {8}
 
 
-def test_who_drips_or_says_nothing_holds_no_worker(
-    resolver_environment: dict[str, str], tmp_path: Path
-) -> None:
-    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "worker.log"
-    host, _, port = bind.partition(":")
+@contextmanager
+def answering_worker(variables: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Its address. Asked to end, it does, and well."""
+    bind = f"127.0.0.1:{free_port()}"
     with log.open("wb") as output:
         process = start_child(
-            [*RESOLVER, "worker", "--bind", bind], env=plain_environment(resolver_environment), stderr=output
+            [*RESOLVER, "worker", "--bind", bind], env=plain_environment(variables), stderr=output
         )
     try:
         wait_until_ready(f"http://{bind}/readyz", process, log)
-        with ExitStack() as stack:
-            slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
-            give_up = time.monotonic() + LONGEST_SECONDS + 1
-            while time.monotonic() < give_up:
-                for connection in slow:
-                    with suppress(OSError):
-                        connection.send(b"G")
-                time.sleep(0.5)
-            assert urllib3.request("GET", f"http://{bind}/livez", retries=False, timeout=2).status == 200
-        assert b"Traceback" not in log.read_bytes()
+        yield bind
     finally:
         stop_child(process)
+    assert process.returncode == 0
+
+
+def test_who_drips_or_says_nothing_holds_no_worker(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    with answering_worker(resolver_environment, log) as bind, ExitStack() as stack:
+        host, _, port = bind.partition(":")
+        slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
+        give_up = time.monotonic() + LONGEST_SECONDS + 1
+        while time.monotonic() < give_up:
+            for connection in slow:
+                with suppress(OSError):
+                    connection.send(b"G")
+            time.sleep(0.5)
+        assert urllib3.request("GET", f"http://{bind}/livez", retries=False, timeout=2).status == 200
+    assert b"Traceback" not in log.read_bytes()
 
 
 def test_a_worker_by_itself_answers_for_itself(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
-    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "worker.log"
-    variables = plain_environment({**resolver_environment, "RESOLVER_METRICS_TOKEN": TOKEN})
-    with log.open("wb") as output:
-        process = start_child([*RESOLVER, "worker", "--bind", bind], env=variables, stderr=output)
-    try:
-        wait_until_ready(f"http://{bind}/readyz", process, log)
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
+    with answering_worker(variables, tmp_path / "worker.log") as bind:
         with serving({**variables, "RESOLVER_REGISTRATION": "deferred"}, tmp_path / "log") as served:
             add(served.url, "n-1")
             calls = 'resolver_velt_seconds_count{endpoint="/v2/notifications/add",outcome="ok"}'
             until(lambda: sum(scrape(url).get(calls, 0) for url in (f"http://{bind}", served.url)) == 1)
         for path, status in (("/metrics", 401), ("/v2/notifications/add", 404)):
             assert urllib3.request("GET", f"http://{bind}{path}", retries=False, timeout=5).status == status
-    finally:
-        stop_child(process)
-    assert process.returncode == 0
 
 
 def test_a_worker_that_cannot_listen_says_so(resolver_environment: dict[str, str]) -> None:

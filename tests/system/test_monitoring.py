@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,8 @@ from resolver.privacy.order import Order, new_id
 from resolver.services import build_stores
 from resolver.settings import load
 from resolver.vault.keyspace import FINGERPRINT_KEY, RECORD_PATTERN
-from tests.support import BACKEND, Velt, environment, keys_of, notification, stored
+from tests import topologies
+from tests.support import BACKEND, METRICS_TOKEN, Velt, environment, keys_of, notification, stored
 from tests.system.conftest import (
     RESOLVER,
     Served,
@@ -41,7 +43,6 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 OPERATIONS = DEPLOY.parent / "docs" / "operations.md"
 NAMES = re.findall(r"alert: (\w+)", ALERTS.read_text(encoding="utf-8"))
-TOKEN = "metrics-token-for-tests-0123456789abcdef"
 GET = "/api/velt/notifications/get"
 
 
@@ -113,11 +114,7 @@ class World:
             stop_child(process)
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 40) -> None:
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up, f"{what}: not within {seconds} s"
-        time.sleep(0.1)
+until = partial(topologies.until, seconds=40)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +129,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Iterato
         variables = environment(
             REDIS_URL=redis.url,
             VELT_API_URL=sandbox_url,
-            RESOLVER_METRICS_TOKEN=TOKEN,
+            RESOLVER_METRICS_TOKEN=METRICS_TOKEN,
             RESOLVER_WORKER="separate",
             RESOLVER_AUDIT_LOG=str(folder / "audit.log"),
             RESOLVER_CERTIFICATE_DIR=str(folder / "certificates"),
@@ -152,7 +149,7 @@ def watching(url: str, folder: Path) -> Iterator[Prometheus]:
     assert changed != config
     head = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}\n"
     (folder / "prometheus.yml").write_text(head + changed, encoding="utf-8")
-    (folder / "metrics-token").write_text(TOKEN, encoding="utf-8")
+    (folder / "metrics-token").write_text(METRICS_TOKEN, encoding="utf-8")
     bind, log = f"127.0.0.1:{free_port()}", folder / "prometheus.log"
     command = [
         found("prometheus"),
@@ -314,7 +311,7 @@ def test_every_alert_has_a_cause_and_a_runbook() -> None:
 def test_promtool_accepts_what_is_shipped(tmp_path: Path) -> None:
     for file in (DEPLOY / "prometheus").iterdir():
         shutil.copy(file, tmp_path)
-    (tmp_path / "metrics-token").write_text(TOKEN, encoding="utf-8")
+    (tmp_path / "metrics-token").write_text(METRICS_TOKEN, encoding="utf-8")
     done = subprocess.run(
         [found("promtool"), "check", "config", str(tmp_path / "prometheus.yml")],
         check=False,

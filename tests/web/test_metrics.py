@@ -11,19 +11,16 @@ from structlog.testing import capture_logs
 
 from resolver.services import Services
 from resolver.vault.keyspace import RECORD_PATTERN
-from tests.support import BACKEND, Api, Velt, keys_of
+from tests.support import BACKEND, METRICS_TOKEN, Api, Velt, figures_in, keys_of
 
-TOKEN = "metrics-token-for-tests-0123456789abcdef"
-BEARER = {"authorization": f"Bearer {TOKEN}"}
+BEARER = {"authorization": f"Bearer {METRICS_TOKEN}"}
 Figures = dict[str, float]
 
 
 def figures(api: Api) -> Figures:
-    """By name and labels, as they are written."""
     reply = api.client.get("/metrics", headers=BEARER)
     assert reply.status_code == 200
-    lines = [line for line in reply.get_data(as_text=True).splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+    return figures_in(reply.get_data(as_text=True))
 
 
 @contextmanager
@@ -36,7 +33,7 @@ def rise(api: Api) -> Iterator[Figures]:
 
 
 def test_they_tell_what_waits_and_whether_anybody_is_at_it(make_api: Callable[..., Api]) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN, RESOLVER_REGISTRATION="deferred")
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN, RESOLVER_REGISTRATION="deferred")
     for n in range(3):
         api.add(notificationId=f"n-{n}")
     found = {name: value for name, value in figures(api).items() if "outbox" in name or "worker" in name}
@@ -53,7 +50,7 @@ def test_they_tell_what_waits_and_whether_anybody_is_at_it(make_api: Callable[..
 
 
 def test_requests_are_counted_by_surface_and_how_they_ended(make_api: Callable[..., Api]) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     with rise(api) as risen:
         api.add()
         api.add(organizationId=7)
@@ -70,7 +67,7 @@ def test_requests_are_counted_by_surface_and_how_they_ended(make_api: Callable[.
 
 
 def test_calls_to_velt_and_uses_of_the_vault_are_counted(make_api: Callable[..., Api], velt: Velt) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     with rise(api) as risen:
         api.add()
         velt.break_with(status=401)
@@ -85,7 +82,7 @@ def test_calls_to_velt_and_uses_of_the_vault_are_counted(make_api: Callable[...,
 
 
 def test_a_breaker_shows_while_it_is_open(make_api: Callable[..., Api], velt: Velt) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     velt.break_with(status=503)
     api.add()
     assert figures(api)['resolver_breaker_open{service="velt"}'] == 1
@@ -96,7 +93,7 @@ def test_a_breaker_shows_while_it_is_open(make_api: Callable[..., Api], velt: Ve
 
 
 def test_what_does_not_open_is_counted(make_api: Callable[..., Api], redis: Redis) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     api.add()
     redis.set(keys_of(redis, RECORD_PATTERN)[0], b"damaged")
     with rise(api) as risen:
@@ -105,19 +102,19 @@ def test_what_does_not_open_is_counted(make_api: Callable[..., Api], redis: Redi
 
 
 def test_a_trail_that_cannot_be_written_is_counted(make_api: Callable[..., Api]) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN, RESOLVER_AUDIT_LOG="/dev/full")
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN, RESOLVER_AUDIT_LOG="/dev/full")
     with rise(api) as risen:
         assert api.add().status_code == 503
     assert risen['resolver_audit_failures_total{what="line"}'] >= 1
 
 
 def test_keys_are_told_by_id_and_use(make_api: Callable[..., Api]) -> None:
-    found = figures(make_api(RESOLVER_METRICS_TOKEN=TOKEN))
+    found = figures(make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN))
     assert found['resolver_master_key{key="k1",use="seals"}'] == 1
 
 
 def test_an_outage_of_redis_is_a_figure_too(make_api: Callable[..., Api]) -> None:
-    found = figures(make_api(RESOLVER_METRICS_TOKEN=TOKEN, REDIS_URL="redis://127.0.0.1:1/0"))
+    found = figures(make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN, REDIS_URL="redis://127.0.0.1:1/0"))
     states = {name: value for name, value in found.items() if name.startswith("resolver_redis_state")}
     assert {name for name, value in states.items() if value} == {'resolver_redis_state{state="down"}'}
     assert len(states) == 4
@@ -126,7 +123,7 @@ def test_an_outage_of_redis_is_a_figure_too(make_api: Callable[..., Api]) -> Non
 
 def test_no_label_can_hold_a_name(make_api: Callable[..., Api]) -> None:
     """The label names are few, and none of them is about who or what; the values come from short lists."""
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     api.add(organizationId="CANARY-org", notificationId="CANARY-id")
     api.read("CANARY-id", user="CANARY-user", organization="CANARY-org")
     text = api.client.get("/metrics", headers=BEARER).get_data(as_text=True)
@@ -140,7 +137,7 @@ def test_no_label_can_hold_a_name(make_api: Callable[..., Api]) -> None:
 
 
 def test_only_the_metrics_token_opens_them(make_api: Callable[..., Api]) -> None:
-    api = make_api(RESOLVER_METRICS_TOKEN=TOKEN)
+    api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     for headers, status in (({}, 401), (BACKEND, 401), ({"authorization": "Bearer wrong"}, 403)):
         assert api.client.get("/metrics", headers=headers).status_code == status
     assert api.post("/v2/notifications/get", {"data": {}}, BEARER).status_code == 401

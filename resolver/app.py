@@ -103,7 +103,8 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
 def _finish(cors: Cors, response: Response) -> Response:
     called_by_pages = cors if request.path.startswith(callback.PREFIX) else None
     for name, value in reply.headers(current.request_id(), called_by_pages, request.headers.get("origin")):
-        response.headers.add(name, value)
+        if name != reply.POLICY or name not in response.headers:
+            response.headers.add(name, value)
     rule = request.url_rule.rule if request.url_rule else None
     surface = request.blueprint or "none"
     reply.tell(surface, request.method, rule, response.status_code, current.seconds_so_far())

@@ -103,8 +103,12 @@ def ops() -> JSON:
     return {"/livez": {"get": alive}, "/readyz": {"get": ready}}
 
 
-def docs(path: str) -> JSON:
-    return {path: {"get": _get("openapi", "This description", {"type": "object"})}}
+def docs(path: str, viewer: str) -> JSON:
+    page: JSON = {"type": "string"}
+    return {
+        path: {"get": _get("openapi", "This description", {"type": "object"})},
+        viewer: {"get": _get("docs", "This description, to read", page, "text/html")},
+    }
 
 
 def _get(name: str, summary: str, schema: JSON, media_type: str = "application/json") -> JSON:

@@ -10,10 +10,11 @@ from resolver.openapi import mirror, others
 from resolver.openapi import privacy as privacy_paths
 from resolver.openapi.document import document
 from resolver.services import Services
-from resolver.web import callback, metrics, privacy, token
+from resolver.web import callback, metrics, pages, privacy, token
 from resolver.web.errors import json_reply
 
 PATH = "/openapi.json"
+VIEWER = "/docs"
 
 
 def blueprint(_services: Services) -> Blueprint:
@@ -28,7 +29,7 @@ def blueprint(_services: Services) -> Blueprint:
             privacy_paths.erasure(privacy.ERASE, privacy.ERASE_SCHEMA, privacy.ERASURES),
             others.metrics(metrics.PATH),
             others.ops(),
-            others.docs(PATH),
+            others.docs(PATH, VIEWER),
         )
     )
 
@@ -36,4 +37,5 @@ def blueprint(_services: Services) -> Blueprint:
     def openapi() -> Response:
         return json_reply(described)
 
+    pages.serve(docs, VIEWER, "docs")
     return docs

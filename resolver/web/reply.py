@@ -6,11 +6,12 @@ from resolver import logs
 from resolver.metrics import meters
 from resolver.web.cors import Cors, Header
 
+POLICY = "Content-Security-Policy"
 SECURITY: tuple[Header, ...] = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
-    # Nothing here is a page: whoever opens a reply as one finds no script, frame or referrer in it.
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    # But for `pages` nothing here is a page: whoever opens a reply as one finds no script or referrer in it.
+    (POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )

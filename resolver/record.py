@@ -7,12 +7,16 @@ never parsed on the read path. Plaintext layout: length of header (4) | header J
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - it is a class
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 
 from resolver.errors import Unreadable
+
+_LENGTH = Struct(">I")
 
 
 class Record(NamedTuple):
@@ -34,7 +38,7 @@ class Record(NamedTuple):
 
     def to_bytes(self) -> bytes:
         header = orjson.dumps({name: value for name, value in self._header() if value})
-        return b"".join((len(header).to_bytes(4, "big"), header, self.content))
+        return b"".join((_LENGTH.pack(len(header)), header, self.content))
 
     def _header(self) -> tuple[tuple[str, Any], ...]:
         return (
@@ -52,25 +56,27 @@ class Record(NamedTuple):
 
     @classmethod
     def from_bytes(cls, plaintext: bytes) -> Record:
-        end = 4 + int.from_bytes(plaintext[:4], "big")
         try:
+            end = 4 + _LENGTH.unpack_from(plaintext)[0]
             header = orjson.loads(plaintext[4:end])
             get = header.get
             # By position, as they stand above: a read does this for each of many.
-            return cls(
-                header["o"],
-                header["n"],
-                get("d", ""),
-                get("u", ""),
-                tuple(get("a", ())),
-                get("e", False),
-                get("v", False),
-                tuple(get("h", ())),
-                get("c", 0),
-                get("p", {}),
-                plaintext[end:],
+            return cls._make(
+                (
+                    header["o"],
+                    header["n"],
+                    get("d", ""),
+                    get("u", ""),
+                    tuple(get("a", ())),
+                    get("e", False),
+                    get("v", False),
+                    tuple(get("h", ())),
+                    get("c", 0),
+                    get("p", {}),
+                    plaintext[end:],
+                )
             )
-        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
+        except (orjson.JSONDecodeError, StructError, KeyError, AttributeError, TypeError):
             raise Unreadable() from None
 
     def access(self) -> Mapping[str, Any]:
@@ -102,5 +108,5 @@ class Record(NamedTuple):
     def reply_json(self) -> bytes:
         """What the callback sends, under its id: the id, then the content spliced in as it is."""
         id_, content = orjson.dumps(self.notification), self.content
-        rest = b"}" if content == b"{}" else b"," + content[1:]
-        return id_ + b':{"notificationId":' + id_ + rest
+        comma = b"," if len(content) > 2 else b""
+        return b"".join((id_, b':{"notificationId":', id_, comma, content[1:]))

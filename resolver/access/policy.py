@@ -16,32 +16,27 @@ _MOST_HIDDEN = 1000
 
 
 class Verdict(Enum):
-    """Whether somebody reads a notification, in an operator's words. Callers are never told which."""
+    """Whether somebody reads a notification, and why. Callers are never told which."""
 
-    ACTOR = "it is their own action"
-    ADDRESSED = "it is addressed to them"
-    EVERYONE = "it is addressed to everyone in the organization"
-    ORGANIZATION = "everyone in the organization reads under this policy"
-    SEES_DOCUMENT = "they may see the document"
-    FOREIGN = "they are not of this organization"
-    HIDDEN = "they took themselves out of it, by deleting it"
-    NOT_ADDRESSED = "it is not addressed to them"
-    NARROWED = "it is not addressed to them by name, and context.access narrows who else is meant"
-    UNVERIFIED = "it is not addressed to them by name, and verifyUserPermissions narrows who else is meant"
-    NO_DOCUMENT_ACCESS = "nobody said that they may see the document"
+    ACTOR = True, "it is their own action"
+    ADDRESSED = True, "it is addressed to them"
+    EVERYONE = True, "it is addressed to everyone in the organization"
+    ORGANIZATION = True, "everyone in the organization reads under this policy"
+    SEES_DOCUMENT = True, "they may see the document"
+    FOREIGN = False, "they are not of this organization"
+    HIDDEN = False, "they took themselves out of it, by deleting it"
+    NOT_ADDRESSED = False, "it is not addressed to them"
+    NARROWED = False, "it is not addressed to them by name, and context.access narrows who else is meant"
+    UNVERIFIED = (
+        False,
+        "it is not addressed to them by name, and verifyUserPermissions narrows who else is meant",
+    )
+    NO_DOCUMENT_ACCESS = False, "nobody said that they may see the document"
 
-    @property
-    def reads(self) -> bool:
-        return self in _READS
-
-
-_READS = (
-    Verdict.ACTOR,
-    Verdict.ADDRESSED,
-    Verdict.EVERYONE,
-    Verdict.ORGANIZATION,
-    Verdict.SEES_DOCUMENT,
-)
+    def __init__(self, reads: bool, why: str) -> None:
+        self.reads = reads
+        self.why = why
+        """In an operator's words."""
 
 
 class Deletion(Enum):
@@ -51,15 +46,17 @@ class Deletion(Enum):
 
 
 def judge(person: EndUser, record: Record, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
-    if not is_near(person, record):
-        return Verdict.FOREIGN if record.organization not in person.organizations else Verdict.HIDDEN
+    if record.organization not in person.organizations:
+        return Verdict.FOREIGN
+    if person.user in record.hidden:
+        return Verdict.HIDDEN
     match policy:
-        case "organization":
-            return Verdict.ORGANIZATION
-        case "document":
-            return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
         case "recipient":
             return _as_recipient(person.user, record)
+        case "document":
+            return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
+        case "organization":
+            return Verdict.ORGANIZATION
 
 
 def is_near(person: EndUser, record: Record) -> bool:

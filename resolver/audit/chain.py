@@ -10,11 +10,8 @@ signed into it, and remembered in Redis, where a line that goes missing at the e
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from resolver.audit.event import as_json
-
-JSON = dict[str, Any]
 GENESIS = "0" * 64
 _HASH = b',"hash":"'
 
@@ -27,10 +24,11 @@ class Link(NamedTuple):
     hash: str
 
 
-def linked(previous: Link, at: str, body: JSON) -> tuple[Link, bytes]:
-    """The line that follows, and its place."""
+def linked(previous: Link, at: str, body: bytes) -> tuple[Link, bytes]:
+    """The line that follows, and its place. `body`: what happened, as a JSON object of ASCII."""
     seq = previous.seq + 1
-    said = as_json({"audit": 1, "chain": previous.chain, "seq": seq, "at": at, **body})[:-1]
+    head = f'{{"audit":1,"chain":"{previous.chain}","seq":{seq},"at":"{at}",'.encode()
+    said = head + body[1:-1]
     digest = digest_of(previous.hash, said)
     return Link(previous.chain, seq, digest), said + _HASH + digest.encode() + b'"}\n'
 

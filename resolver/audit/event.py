@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -44,16 +45,17 @@ class Event:
     more: JSON = field(default_factory=dict)
     """Counts and codes."""
 
-    def bodies(self) -> list[JSON]:
-        """One for each line; several parts when the ids don't fit into one."""
+    def bodies(self) -> list[bytes]:
+        """One JSON object for each line; several parts when the ids don't fit into one."""
         head = self._head()
-        named = {"ids": list(map(shortened, self.ids)), "denied": list(map(shortened, self.denied))}
-        whole = {**head, **{name: ids for name, ids in named.items() if ids}}
-        if len(as_json(whole)) <= LONGEST_LINE - _ENVELOPE:
+        ids, denied = list(map(shortened, self.ids)), list(map(shortened, self.denied))
+        whole = as_json({**head, **_named(ids, denied)})
+        if len(whole) <= LONGEST_LINE - _ENVELOPE:
             return [whole]
-        room = LONGEST_LINE - _ENVELOPE - len(as_json(head))
-        parts = list(_parts([(name, id_) for name, ids in named.items() for id_ in ids], room))
-        return [{**head, **part, "part": f"{n}/{len(parts)}"} for n, part in enumerate(parts, start=1)]
+        parts = list(_parts(ids, denied, LONGEST_LINE - _ENVELOPE - len(as_json(head))))
+        return [
+            as_json({**head, **part, "part": f"{n}/{len(parts)}"}) for n, part in enumerate(parts, start=1)
+        ]
 
     def _head(self) -> JSON:
         said = {
@@ -84,14 +86,18 @@ def shortened(text: str) -> str:
     return f"{text[: _LONGEST_TEXT - 20]}...{digest}"
 
 
-def _parts(ids: list[tuple[str, str]], room: int) -> Iterator[JSON]:
-    part: JSON = {}
-    left = room
-    for name, id_ in ids:
-        size = len(as_json(id_)) + 1
-        if size > left and part:
-            yield part
-            part, left = {}, room
-        part.setdefault(name, []).append(id_)
-        left -= size
-    yield part
+def _named(ids: list[str], denied: list[str]) -> JSON:
+    return {name: some for name, some in (("ids", ids), ("denied", denied)) if some}
+
+
+def _parts(ids: list[str], denied: list[str], room: int) -> Iterator[JSON]:
+    """Of like numbers of ids; one that is too long is parted again."""
+    part, number = _named(ids, denied), len(ids) + len(denied)
+    size = len(as_json(part))
+    if size <= room or number == 1:
+        yield part
+        return
+    step = math.ceil(number / (size // room + 1))
+    for start in range(0, number, step):
+        first, last = start - len(ids), start - len(ids) + step
+        yield from _parts(ids[start : start + step], denied[max(0, first) : max(0, last)], room)

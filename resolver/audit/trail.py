@@ -13,19 +13,19 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from resolver import __version__
 from resolver.audit.chain import Link, before_first, linked, signed_text
-from resolver.audit.event import Event
+from resolver.audit.event import Event, as_json
 from resolver.audit.outlet import Outlet
 from resolver.audit.signing import Signer
 from resolver.errors import AuditUnavailable, Unavailable
 from resolver.metrics import meters
 
-JSON = dict[str, Any]
+_ANCHOR = b'{"action":"anchor"'
 PATIENCE_SECONDS: Final = 0.5
 ANCHOR_SECONDS: Final = 1.0
 KeepAnchor = Callable[[Link, str], None]
@@ -86,7 +86,7 @@ class Trail:
             self._outlet.close()
             self._lock.release()
 
-    def _append(self, bodies: Callable[[Link], list[JSON]]) -> Link:
+    def _append(self, bodies: Callable[[Link], list[bytes]]) -> Link:
         until = time.monotonic() + PATIENCE_SECONDS
         if not self._lock.acquire(timeout=PATIENCE_SECONDS):
             raise AuditUnavailable("audit: busy")
@@ -100,12 +100,12 @@ class Trail:
             self._lock.release()
         return head
 
-    def _write(self, head: Link, body: JSON, until: float) -> Link:
+    def _write(self, head: Link, body: bytes, until: float) -> Link:
         """The chain goes on only from what was written whole."""
         link, line = linked(head, now(), body)
         self._outlet.write(line, until)
         self._head = link
-        if body.get("action") == "anchor":
+        if body.startswith(_ANCHOR):
             self._anchored = link
         return link
 
@@ -116,7 +116,7 @@ class Trail:
             "pid": os.getpid(),
             "key": self._signer.public_key,
         }
-        head = self._write(before_first(secrets.token_hex(8)), first, until)
+        head = self._write(before_first(secrets.token_hex(8)), as_json(first), until)
         atexit.register(self.close)
         return head
 
@@ -138,11 +138,11 @@ class Trail:
         finally:
             self._told = anchored
 
-    def _signed(self, head: Link) -> list[JSON]:
+    def _signed(self, head: Link) -> list[bytes]:
         if head == self._anchored:
             return []
         signature = self._signer.sign(signed_text(head))
-        return [{"action": "anchor", "signs": head.seq, "signature": signature}]
+        return [as_json({"action": "anchor", "signs": head.seq, "signature": signature})]
 
 
 def now() -> str:

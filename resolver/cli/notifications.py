@@ -81,7 +81,7 @@ def explain(
     if vault.unreadable:
         raise click.ClickException("Held, but it does not open with these keys.")
     reads = verdict is not None and verdict.reads
-    why = verdict.value if verdict else "it is not held here: never added, expired or deleted"
+    why = verdict.why if verdict else "it is not held here: never added, expired or deleted"
     if as_json:
         click.echo(json.dumps({"reads": reads, "why": why, "policy": settings.read_policy}))
     else:

@@ -110,7 +110,7 @@ def _on_record(
     attempt: Attempt, organization: str, held: Mapping[str, Record], given: list[Record], asked: int
 ) -> None:
     ids = [record.notification for record in given]
-    allowed = set(ids)
+    allowed = frozenset(ids)
     denied = [id_ for id_ in held if id_ not in allowed]
     outcome: Outcome = "denied" if denied and not ids else "ok"
     attempt.record(outcome, organization, ids, denied, absent=asked - len(held))

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 
 from resolver.errors import Unreadable
 from resolver.vault.keyring import Keyring
-from resolver.vault.keyspace import partition_of
+from resolver.vault.keyspace import PARTITION
 
 _VERSION = b"\x01"
 _NONCE = slice(1, 13)
@@ -29,18 +29,18 @@ class Envelope:
     def seal(self, key_name: str, plaintext: bytes) -> bytes:
         nonce = secrets.token_bytes(12)
         label = self._keyring.sealing_id.encode()
-        ciphertext = self._keyring.cipher(label, partition_of(key_name)).encrypt(
+        ciphertext = self._keyring[label, key_name[PARTITION]].encrypt(
             nonce, plaintext, _VERSION + key_name.encode()
         )
         return b"".join((_VERSION, nonce, bytes((len(label),)), label, ciphertext))
 
     def open(self, key_name: str, sealed: bytes) -> bytes:
-        if len(sealed) < 14 or sealed[:1] != _VERSION:
+        if len(sealed) < 14 or sealed[0] != 1:
             raise Unreadable()
         start = 14 + sealed[13]
-        cipher = self._keyring.cipher(sealed[14:start], partition_of(key_name))
+        cipher = self._keyring[sealed[14:start], key_name[PARTITION]]
         try:
-            return cipher.decrypt(sealed[_NONCE], sealed[start:], _VERSION + key_name.encode())
+            return cipher.decrypt(sealed[1:13], sealed[start:], _VERSION + key_name.encode())
         except (InvalidTag, ValueError):
             raise Unreadable() from None
 

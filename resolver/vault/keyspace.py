@@ -32,6 +32,8 @@ import orjson
 from resolver.secret import Secret
 
 PARTITIONS = 64
+PARTITION = slice(0, 5)
+"""Of a key name: `{p07}`."""
 FINGERPRINT_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
 ANCHORS = "vnr:audit:"
@@ -41,6 +43,7 @@ KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
+_MEMBER_LENGTH = 24
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _RECORDS_IN = [f"{{p{partition:02d}}}n:" for partition in range(PARTITIONS)]
 
@@ -59,14 +62,18 @@ class Keyspace:
         common = self._records.copy()
         # The length in front makes the pair injective: ("ab", "c") is never ("a", "bc").
         common.update(len(first).to_bytes(4, "big") + first)
-        names = []
+        digests = []
         for notification in notifications:
             hashing = common.copy()
             hashing.update(notification.encode())
-            digest = hashing.digest()
-            member = b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
-            names.append(_RECORDS_IN[digest[0] % PARTITIONS] + member)
-        return names
+            digests.append(hashing.digest())
+        # Without padding, the text of all of them is their texts one after the other.
+        members = b2a_base64(b"".join(digests), newline=False).translate(_URL_SAFE).decode()
+        starts = range(0, len(members), _MEMBER_LENGTH)
+        return [
+            _RECORDS_IN[digest[0] % PARTITIONS] + members[start : start + _MEMBER_LENGTH]
+            for digest, start in zip(digests, starts, strict=True)
+        ]
 
     def blinded(self, name: str) -> str:
         """What stands for a person or an organization where neither may be named: whoever has the index key
@@ -98,8 +105,8 @@ def partitions() -> list[str]:
 
 
 def partition_of(key_name: str) -> str:
-    """`{p07}`: what every key of this partition starts with."""
-    return key_name[: key_name.index("}") + 1]
+    """What every key of this partition starts with."""
+    return key_name[PARTITION]
 
 
 class Line(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -129,8 +129,7 @@ class Telling:
                 else:
                     self.done(claimed)
             raise
-        for claimed in claims:
-            self.done(claimed)
+        self.done_all(claims)
         return answer
 
     def done(self, claimed: Claimed) -> None:
@@ -139,8 +138,16 @@ class Telling:
             held = self.outbox.finish(claimed)
         except Unavailable:
             return
-        if not held and claimed.command and claimed.command.kind is Kind.REGISTER:
-            self._undo_if_removed(claimed.command)
+        if not held:
+            self._undo_if_removed(claimed)
+
+    def done_all(self, claims: Sequence[Claimed]) -> None:
+        try:
+            lost = self.outbox.finish_all(claims)
+        except Unavailable:
+            return
+        for claimed in lost:
+            self._undo_if_removed(claimed)
 
     def give_back(self, claimed: Claimed, delay_ms: int = 0) -> None:
         try:
@@ -158,9 +165,12 @@ class Telling:
         except Unavailable:
             return  # the request is answered all the same
 
-    def _undo_if_removed(self, command: Command) -> None:
+    def _undo_if_removed(self, claimed: Claimed) -> None:
         """Somebody else got on with this line while Velt was being told, maybe with a removal that Velt has
         carried out already. Then what was told just now brought it back: it is removed again."""
+        command = claimed.command
+        if command is None or command.kind is not Kind.REGISTER:
+            return
         organization = command.data["organizationId"]
         if not self.vault.read(organization, [command.notification]):
             again = removal(command.notification, {"organizationId": organization})

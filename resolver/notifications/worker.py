@@ -33,6 +33,9 @@ SUSPICIOUS = 2
 _PAUSE_SECONDS = 0.5
 _BEAT_SECONDS = 3.0
 _UNREACHED_DELAY_MS = 500
+_MOST_AT_ONCE = 16
+# With the last call's time, well within what a claim holds.
+_BATCH_SECONDS = 4.0
 _log = structlog.get_logger(__name__)
 
 
@@ -72,12 +75,12 @@ class Worker:
             self._doorbell.wait(SWEEP_SECONDS)
         # In no order, or a command that Velt always fails at would be the first to be tried each time.
         random.shuffle(lines)
-        for line in lines:
+        for batch in _batches(lines, self._threads):
             self._free.acquire()
             if stop.is_set() or self._telling.breaker.wait_seconds():
                 self._free.release()
                 return
-            self._take(line, pool)
+            self._take(batch, pool, stop)
             self._beat()
 
     def _beat(self) -> None:
@@ -90,21 +93,20 @@ class Worker:
         except VaultUnavailable as error:
             _log.warning("worker_heartbeat_failed", reason=error.reason)
 
-    def _take(self, line: Line, pool: ThreadPoolExecutor) -> None:
-        """Claims the line's first command and has it worked on; the caller has taken a free thread for it."""
-        claimed = None
+    def _take(self, lines: list[Line], pool: ThreadPoolExecutor, stop: threading.Event) -> None:
+        """Claims the lines' first commands and has them worked on; the caller has taken a free thread."""
+        claims: list[Claimed] = []
         try:
-            claimed = self._outbox.claim(line)
+            claims = self._outbox.claim_all(lines)
         finally:
-            if claimed is None or claimed.unfinished >= SUSPICIOUS:
+            if usual := [claimed for claimed in claims if claimed.unfinished < SUSPICIOUS]:
+                pool.submit(self._work_and_release, usual, stop)
+            else:
                 self._free.release()
-        if claimed is None:
-            return
-        if claimed.unfinished >= SUSPICIOUS:
-            with self._alone():
-                self._work(claimed)
-        else:
-            pool.submit(self._work_and_release, claimed)
+        for claimed in claims:
+            if claimed.unfinished >= SUSPICIOUS:
+                with self._alone():
+                    self._work([claimed], stop)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -116,27 +118,40 @@ class Worker:
         finally:
             self._free.release(self._threads)
 
-    def _work_and_release(self, claimed: Claimed) -> None:
+    def _work_and_release(self, claims: list[Claimed], stop: threading.Event) -> None:
         try:
-            self._work(claimed)
+            self._work(claims, stop)
         finally:
             self._free.release()
 
-    def _work(self, claimed: Claimed) -> None:
+    def _work(self, claims: list[Claimed], stop: threading.Event) -> None:
+        """One after the other; what there is no time for goes back. Those that were told are done with
+        together: whoever dies before that has told Velt twice, under the same ids."""
+        until = time.monotonic() + _BATCH_SECONDS
+        told: list[Claimed] = []
+        for n, claimed in enumerate(claims):
+            if n and (stop.is_set() or time.monotonic() > until):
+                self._telling.give_back(claimed)
+            elif self._is_told(claimed):
+                told.append(claimed)
+        self._telling.done_all(told)
+
+    def _is_told(self, claimed: Claimed) -> bool:
         try:
             if claimed.unfinished >= MOST_UNFINISHED:
                 self._give_up(claimed, f"came to no outcome {claimed.unfinished} times")
             elif claimed.command is None:
                 self._give_up(claimed, "cannot be opened or read")
             else:
-                self._tell(claimed, claimed.command)
+                return self._tell(claimed, claimed.command)
         except Unavailable as error:
             # Of Redis: the claim runs out, and the command comes back.
             _log.warning("worker_lost_claim", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - likewise; nobody else would hear of it
             _log.error("worker_command_failed", type=type(error).__name__)
+        return False
 
-    def _tell(self, claimed: Claimed, command: Command) -> None:
+    def _tell(self, claimed: Claimed, command: Command) -> bool:
         try:
             self._telling.tell(command, Deadline.after(VELT_SECONDS))
         except Unreached as error:
@@ -145,7 +160,8 @@ class Worker:
         except VeltRefused as refusal:
             self._refused(claimed, refusal)
         else:
-            self._telling.done(claimed)
+            return True
+        return False
 
     def _refused(self, claimed: Claimed, refusal: VeltRefused) -> None:
         if refusal.status in FINAL:
@@ -161,3 +177,10 @@ class Worker:
     def _give_up(self, claimed: Claimed, reason: str) -> None:
         _log.error("command_given_up", reason=reason)
         self._outbox.give_up(claimed, reason)
+
+
+def _batches(lines: list[Line], threads: int) -> Iterator[list[Line]]:
+    """A few for everybody before many for one."""
+    size = max(1, min(_MOST_AT_ONCE, len(lines) // threads))
+    for start in range(0, len(lines), size):
+        yield lines[start : start + size]

@@ -9,15 +9,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from redis import Redis
+from redis.commands.core import Script
 
 from resolver.command import Command
 from resolver.deadline import unhurried
 from resolver.errors import Unreadable
 from resolver.metrics import meters
+from resolver.vault.cluster import by_server
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
@@ -51,6 +53,14 @@ class Claimed:
     sealed: bytes = b""
     unfinished: int = 0
     """Claims before this one that came to no outcome: their holders died, or hung."""
+
+
+class Call(NamedTuple):
+    """Of a script, about one line."""
+
+    keys: list[str]
+    args: list[str | bytes | int]
+    line: Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +111,32 @@ class Outbox:
 
     def claim(self, line: Line) -> Claimed | None:
         """The first command of this line, or nothing when somebody else was quicker."""
-        claim = new_claim()
+        return next(iter(self.claim_all([line])), None)
+
+    def claim_all(self, lines: Sequence[Line]) -> list[Claimed]:
+        """The same of many lines, in one round trip."""
+        calls = [
+            Call([line.commands, line.queue], [line.member, new_claim(), LEASE_MS], line) for line in lines
+        ]
         with self._guard:
-            found = self._claim(keys=[line.commands, line.queue], args=[line.member, claim, LEASE_MS])
-        if not found:
-            return None
-        sealed, unfinished = found
+            found = self._call_all(self._claim, calls)
+        return [self._claimed(call, *answer) for call, answer in found if answer]
+
+    def _claimed(self, call: Call, sealed: bytes, unfinished: int) -> Claimed:
+        line, claim = call.line, str(call.args[1])
         return Claimed(line, claim, self.opened(line.commands, sealed), sealed, unfinished)
 
     def finish(self, claimed: Claimed) -> bool:
         """Done; False when the claim was lost meanwhile."""
         return self._out_of_line(claimed)
+
+    def finish_all(self, claims: Sequence[Claimed]) -> list[Claimed]:
+        """The same of many, in one round trip. Returns those whose claim was lost."""
+        calls = [_finishing(claimed) for claimed in claims]
+        with unhurried(), self._guard:
+            found = self._call_all(self._finish, calls)
+        lost = {call.line for call, done in found if not done}
+        return [claimed for claimed in claims if claimed.line in lost]
 
     def give_up(self, claimed: Claimed, reason: str) -> bool:
         """Out of the line and among the dead, with the reason, until an operator looks."""
@@ -133,13 +158,19 @@ class Outbox:
             )
 
     def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> bool:
-        line = claimed.line
+        call = _finishing(claimed, dead, refused=refused)
         with unhurried(), self._guard:
-            done = self._finish(
-                keys=[line.commands, line.queue, line.dead, line.record],
-                args=[line.member, claimed.claim, DOORBELL, dead, int(refused)],
-            )
-        return bool(done)
+            return bool(self._finish(keys=call.keys, args=call.args))
+
+    def _call_all(self, script: Script, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
+        """In one round trip to each server."""
+        found: list[tuple[Call, Any]] = []
+        for server, some in by_server(self._redis, calls, lambda call: call.keys[0]).items():
+            pipeline = server.pipeline(transaction=False)
+            for call in some:
+                script(keys=call.keys, args=call.args, client=pipeline)
+            found += zip(some, pipeline.execute(), strict=True)
+        return found
 
     def depth(self) -> Depth:
         with self._guard:
@@ -237,6 +268,12 @@ class Outbox:
         """Redis's clock in milliseconds: the host's own may be wrong, and differs between hosts."""
         seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
+
+
+def _finishing(claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> Call:
+    line = claimed.line
+    keys = [line.commands, line.queue, line.dead, line.record]
+    return Call(keys, [line.member, claimed.claim, DOORBELL, dead, int(refused)], line)
 
 
 def claimed_by(written: Written, command: Command) -> Claimed:

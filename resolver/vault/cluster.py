@@ -7,9 +7,9 @@ records, looking at every key, and what is asked of each server rather than of t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from redis import ConnectionError, Redis, RedisError  # noqa: A004 - Redis's own
 from redis.cluster import ClusterNode, RedisCluster
@@ -19,6 +19,7 @@ from resolver.redis_address import Host
 from resolver.vault.pool import Pool
 
 Values = list[bytes | None]
+Item = TypeVar("Item")
 
 
 class Cluster:
@@ -81,6 +82,16 @@ def holder(redis: Redis, name: str) -> Redis:
         return redis
     node = redis.connected().get_node_from_key(name)  # type: ignore[no-untyped-call]
     return cast(Redis, node.redis_connection)
+
+
+def by_server(redis: Redis, items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[Redis, list[Item]]:
+    """What each server is to be asked, when it is asked for all of it at once."""
+    if not isinstance(redis, Cluster):
+        return {redis: list(items)}
+    found: dict[Redis, list[Item]] = {}
+    for item in items:
+        found.setdefault(holder(redis, key_of(item)), []).append(item)
+    return found
 
 
 def let_go_of_connections(redis: Redis) -> None:

@@ -24,7 +24,7 @@ from resolver.errors import (
 )
 from resolver.metrics import meters
 from resolver.record import Record
-from resolver.vault.cluster import Values, get_all, holder
+from resolver.vault.cluster import Values, by_server, get_all, holder
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.guard import Guard, read_script
@@ -159,7 +159,7 @@ class Vault:
         `change`."""
         done: dict[str, bool] = {}
         with self.guard:
-            for server, some in self._by_server(changes).items():
+            for server, some in by_server(self._redis, changes, lambda change: change[0].key_name).items():
                 pipeline = server.pipeline(transaction=False)
                 for held, (changed, entry) in some:
                     write = self._replacement(held.key_name, held.sealed, changed)
@@ -168,12 +168,6 @@ class Vault:
                 written = zip(some, pipeline.execute(), strict=True)
                 done |= {held.key_name: bool(is_done) for (held, _), (is_done, _) in written}
         return [done[held.key_name] for held, _ in changes]
-
-    def _by_server(self, changes: Sequence[tuple[Held, Changed]]) -> dict[Redis, list[tuple[Held, Changed]]]:
-        found: dict[Redis, list[tuple[Held, Changed]]] = {}
-        for change in changes:
-            found.setdefault(holder(self._redis, change[0].key_name), []).append(change)
-        return found
 
     def ping(self) -> None:
         """Reached, and ours."""

@@ -61,8 +61,7 @@ class _Known(NamedTuple):
 
 class Jwks:
     def __init__(self, url: str, ca_file: str = "", pace: Pace | None = None) -> None:
-        self._url = url
-        self._caller = Caller(1, LARGEST_SET, ca_file)
+        self._caller = Caller(url, 1, LARGEST_SET, ca_file)
         self._pace = pace or Pace()
         self._known: _Known | None = None
         self._changes = 0
@@ -144,7 +143,7 @@ class Jwks:
             self._under_way = True
             self._starts.append(time.monotonic())
         try:
-            self._take(_fetched(self._caller, self._url, self._pace.fetch))
+            self._take(_fetched(self._caller, self._pace.fetch))
         except Exception as error:  # noqa: BLE001 - whatever an answer does to us, the thread must live on
             reason = error.reason if isinstance(error, Unanswered) else type(error).__name__
             _log.warning("jwks_unavailable", reason=reason, usable=bool(self._usable()))
@@ -164,12 +163,12 @@ class Jwks:
 
 def fetch(url: str, ca_file: str, seconds: float) -> int:
     """How many usable keys there are, asked once; Unanswered when the set can't be had."""
-    return sum(map(len, _fetched(Caller(1, LARGEST_SET, ca_file), url, seconds).values()))
+    return sum(map(len, _fetched(Caller(url, 1, LARGEST_SET, ca_file), seconds).values()))
 
 
-def _fetched(caller: Caller, url: str, seconds: float) -> _Keys:
+def _fetched(caller: Caller, seconds: float) -> _Keys:
     """A set without usable keys is an answer too: the provider withdrew them all."""
-    answer = caller.call("GET", url, {"accept": "application/json"}, seconds)
+    answer = caller.call("GET", {"accept": "application/json"}, seconds)
     try:
         parsed: Any = orjson.loads(answer.body) if answer.status == 200 else None
     except orjson.JSONDecodeError:

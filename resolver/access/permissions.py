@@ -71,10 +71,9 @@ class Question(NamedTuple):
 
 class PermissionProvider:
     def __init__(self, settings: PermissionSettings, connections: int) -> None:
-        self._url = settings.url
         token = {"authorization": f"Bearer {settings.token.reveal()}"} if settings.token else {}
         self._headers = {"content-type": "application/json", **token}
-        self._caller = Caller(connections, _LARGEST_ANSWER)
+        self._caller = Caller(settings.url, connections, _LARGEST_ANSWER)
         self._patience = Patience()
         self._remembered = Remembered[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
@@ -111,7 +110,7 @@ class PermissionProvider:
             raise Unanswered("no time left, or not answering")
         body = orjson.dumps({"data": {"requests": requests}})
         try:
-            answer = self._caller.call("POST", self._url, self._headers, seconds, body)
+            answer = self._caller.call("POST", self._headers, seconds, body)
         except Unanswered:
             if seconds >= _FAIR_SECONDS:
                 self._patience.failed()

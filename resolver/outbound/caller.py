@@ -1,4 +1,4 @@
-"""Calls to other services, bounded in time and size.
+"""Calls to another service, bounded in time and size.
 
 Redirects are not followed: they would carry credentials to another host, and a key set would come from
 somebody else. Nothing is repeated: whether a call may be made twice is the business of who makes it.
@@ -6,62 +6,91 @@ somebody else. Nothing is repeated: whether a call may be made twice is the busi
 
 from __future__ import annotations
 
+import http.client
+import time
+import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
+from resolver import __version__
 from resolver.errors import Unanswered
-from resolver.outbound.wire import pool_manager
+from resolver.outbound.wire import Connections
 
 _CONNECT_SECONDS = 1.0
 _CHUNK = 64 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+_USER_AGENT = f"velt-notification-resolver/{__version__}"
 
 
 class Answer(NamedTuple):
     status: int
     body: bytes
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
 
 
 class Caller:
-    """One pool of connections, for one service."""
+    """Of one service: the path of its URL is what paths of calls begin with."""
 
-    def __init__(self, connections: int, largest_answer: int, ca_file: str = "") -> None:
-        self._pool = pool_manager(connections, ca_file)
+    def __init__(self, url: str, connections: int, largest_answer: int, ca_file: str = "") -> None:
+        self._connections = Connections(url, connections, ca_file)
+        parts = urlsplit(url)
+        self._base = parts.path + (f"?{parts.query}" if parts.query else "")
         self._largest = largest_answer
 
     def call(
-        self, method: str, url: str, headers: Mapping[str, str], seconds: float, body: bytes | None = None
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        seconds: float,
+        body: bytes | None = None,
+        path: str = "",
     ) -> Answer:
         """Whatever was answered within the time; Unanswered when nothing was, or too much."""
         if seconds <= 0:
             raise Unanswered("no time left")
         try:
-            response = self._pool.request(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                redirect=False,
-                preload_content=False,
-                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), total=seconds),
-            )
-            return Answer(response.status, self._read(response), response.headers)
-        except (HTTPError, OSError, ValueError) as error:
+            return self._exchange(method, self._base + path or "/", headers, seconds, body)
+        except (http.client.HTTPException, OSError, ValueError, zlib.error) as error:
             raise Unanswered(type(error).__name__) from error
 
-    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """At most so many bytes; a connection that wasn't read to its end isn't used again."""
-        chunks, size = [], 0
+    def _exchange(
+        self, method: str, target: str, headers: Mapping[str, str], seconds: float, body: bytes | None
+    ) -> Answer:
+        until = time.monotonic() + seconds
+        connection = self._connections.take(min(_CONNECT_SECONDS, seconds), until)
         try:
-            while chunk := response.read1(_CHUNK, decode_content=True):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > self._largest:
-                    response.close()
-                    raise Unanswered("the answer is too large")
-        finally:
-            response.release_conn()
-        return b"".join(chunks)
+            connection.request(method, target, body, {"user-agent": _USER_AGENT, **headers})
+            response = connection.getresponse()
+            answer = Answer(response.status, self._read(response), response.headers)
+            response.close()
+        except BaseException:
+            # Whatever is still on its way would be the next call's answer.
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._connections.keep(connection)
+        return answer
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """At most so many bytes, as they are and unpacked."""
+        chunks, size = [], 0
+        while chunk := response.read1(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._largest:
+                raise Unanswered("the answer is too large")
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        body = b"".join(chunks)
+        return self._unpacked(body) if response.headers.get("content-encoding") == "gzip" else body
+
+    def _unpacked(self, body: bytes) -> bytes:
+        """Not asked for, but some stores of files send what they hold."""
+        unpacking = zlib.decompressobj(_GZIP)
+        unpacked = unpacking.decompress(body, self._largest + 1)
+        if len(unpacked) > self._largest or not unpacking.eof:
+            raise Unanswered("the answer is too large, or cut off")
+        return unpacked

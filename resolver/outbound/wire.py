@@ -1,4 +1,7 @@
-"""Connections whose answers share one time budget.
+"""Connections to one server, kept open between calls, each answer under one time budget.
+
+The standard library's own client, without more around it: a pool that also repeats, redirects and decodes
+costs more CPU than all else in a call, and none of that is wanted here.
 
 A socket's timeout starts anew with every read, so a server that drips a byte now and then holds its caller
 for as long as it likes, in the headers too. Here all reads of one answer, status line to end, together get
@@ -9,13 +12,15 @@ from __future__ import annotations
 
 import http.client
 import io
+import select
 import socket
 import ssl
 import time
+import weakref
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
-
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib.parse import urlsplit
 
 _SHORTEST_WAIT = 0.001  # a timeout of 0 would mean "don't block", a negative one is an error
 
@@ -48,29 +53,74 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Budgeted(sock))
 
 
-class _Http(HTTPConnection):
+class _Http(http.client.HTTPConnection):
     response_class = _Response
 
 
-class _Https(HTTPSConnection):
+class _Https(http.client.HTTPSConnection):
     response_class = _Response
 
 
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
+Connection = http.client.HTTPConnection
 
 
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-def pool_manager(connections: int, ca_file: str = "") -> PoolManager:
+class Connections:
     """Certificates are always verified: against the system's authorities, or against those in this file."""
-    manager = PoolManager(
-        maxsize=connections,
-        block=False,
-        retries=False,
-        ssl_context=ssl.create_default_context(cafile=ca_file or None),
-    )
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return manager
+
+    def __init__(self, url: str, most_idle: int, ca_file: str = "") -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("not an http(s) URL")
+        self._host, self._port = parts.hostname, parts.port
+        self._tls = ssl.create_default_context(cafile=ca_file or None) if parts.scheme == "https" else None
+        self._idle: deque[Connection] = deque(maxlen=most_idle)
+        weakref.finalize(self, _close_all, self._idle)
+
+    def take(self, connect_seconds: float, until: float) -> Connection:
+        """One that is open; whatever is done with it has until then (monotonic)."""
+        connection = self._kept() or self._opened(connect_seconds)
+        connection.sock.settimeout(max(_SHORTEST_WAIT, until - time.monotonic()))
+        return connection
+
+    def keep(self, connection: Connection) -> None:
+        """For a next call: its answer was read to the end."""
+        if len(self._idle) == self._idle.maxlen:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _kept(self) -> Connection | None:
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                return None
+            if not _has_something_to_say(connection.sock):
+                return connection
+            connection.close()
+        return None
+
+    def _opened(self, seconds: float) -> Connection:
+        connection = (
+            _Https(self._host, self._port, timeout=seconds, context=self._tls)
+            if self._tls
+            else _Http(self._host, self._port, timeout=seconds)
+        )
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _close_all(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _has_something_to_say(sock: socket.socket) -> bool:
+    """Unasked: that it closed, as a rule."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -62,13 +62,12 @@ _USER_DATA_DELETE, _USER_DATA_STATUS = "/v2/users/data/delete", "/v2/users/data/
 
 class VeltClient:
     def __init__(self, url: str, api_key: Secret, auth_token: Secret, connections: int) -> None:
-        self._url = url
         self._headers = {
             "content-type": "application/json",
             "x-velt-api-key": api_key.reveal(),
             "x-velt-auth-token": auth_token.reveal(),
         }
-        self._caller = Caller(connections, _LARGEST_ANSWER)
+        self._caller = Caller(url, connections, _LARGEST_ANSWER)
         for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
             # Zeros: the first time is the one to hear of.
             for outcome in (_REFUSES_US, _UNREACHED):
@@ -124,7 +123,7 @@ class VeltClient:
 
     def _exchange(self, path: str, body: bytes, deadline: Deadline) -> Answer:
         try:
-            return self._caller.call("POST", self._url + path, self._headers, deadline.remaining(), body)
+            return self._caller.call("POST", self._headers, deadline.remaining(), body, path)
         except Unanswered as error:
             raise VeltUnavailable(f"velt: {error.reason}") from error
 

@@ -7,6 +7,7 @@ somebody else. Nothing is repeated: whether a call may be made twice is the busi
 from __future__ import annotations
 
 import http.client
+import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from resolver.outbound.wire import Connections
 
 _CONNECT_SECONDS = 1.0
 _CHUNK = 64 * 1024
+# Whoever could put one into a header could write a request of their own.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _GZIP = 16 + zlib.MAX_WBITS
 _USER_AGENT = f"velt-notification-resolver/{__version__}"
 
@@ -58,12 +61,11 @@ class Caller:
         self, method: str, target: str, headers: Mapping[str, str], seconds: float, body: bytes | None
     ) -> Answer:
         until = time.monotonic() + seconds
-        connection = self._connections.take(min(_CONNECT_SECONDS, seconds), until)
+        request = self._written(method, target, headers, body)
+        connection = self._connections.take(min(_CONNECT_SECONDS, seconds))
         try:
-            connection.request(method, target, body, {"user-agent": _USER_AGENT, **headers})
-            response = connection.getresponse()
-            answer = Answer(response.status, self._read(response), response.headers)
-            response.close()
+            with connection.ask(method, request, until) as response:
+                answer = Answer(response.status, self._read(response), response.headers)
         except BaseException:
             # Whatever is still on its way would be the next call's answer.
             connection.close()
@@ -73,6 +75,21 @@ class Caller:
         else:
             self._connections.keep(connection)
         return answer
+
+    def _written(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        """One piece, to be sent at once."""
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            f"host: {self._connections.host}",
+            f"user-agent: {_USER_AGENT}",
+            "accept-encoding: identity",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        if body is not None:
+            lines.append(f"content-length: {len(body)}")
+        if " " in target or any(_CONTROL.search(line) for line in lines):
+            raise ValueError("not a request")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         """At most so many bytes, as they are and unpacked."""

@@ -53,15 +53,33 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Budgeted(sock))
 
 
-class _Http(http.client.HTTPConnection):
-    response_class = _Response
+class Connection:
+    """To one server, open, with at most one call under way."""
 
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
 
-class _Https(http.client.HTTPSConnection):
-    response_class = _Response
+    def ask(self, method: str, request: bytes, until: float) -> http.client.HTTPResponse:
+        """The answer's head; its body is read under what is left of the time (monotonic)."""
+        self.sock.settimeout(max(_SHORTEST_WAIT, until - time.monotonic()))
+        self.sock.sendall(request)
+        self.sock.settimeout(max(_SHORTEST_WAIT, until - time.monotonic()))
+        response = _Response(self.sock, method=method)
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        return response
 
+    def is_quiet(self) -> bool:
+        """A server that says something unasked has closed, as a rule."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
 
-Connection = http.client.HTTPConnection
+    def close(self) -> None:
+        self.sock.close()
 
 
 class Connections:
@@ -71,16 +89,15 @@ class Connections:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not an http(s) URL")
-        self._host, self._port = parts.hostname, parts.port
+        self.host = parts.netloc.rpartition("@")[2]
+        """As a request names it."""
+        self._address = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context(cafile=ca_file or None) if parts.scheme == "https" else None
         self._idle: deque[Connection] = deque(maxlen=most_idle)
         weakref.finalize(self, _close_all, self._idle)
 
-    def take(self, connect_seconds: float, until: float) -> Connection:
-        """One that is open; whatever is done with it has until then (monotonic)."""
-        connection = self._kept() or self._opened(connect_seconds)
-        connection.sock.settimeout(max(_SHORTEST_WAIT, until - time.monotonic()))
-        return connection
+    def take(self, connect_seconds: float) -> Connection:
+        return self._kept() or self._opened(connect_seconds)
 
     def keep(self, connection: Connection) -> None:
         """For a next call: its answer was read to the end."""
@@ -95,32 +112,23 @@ class Connections:
                 connection = self._idle.pop()
             except IndexError:  # another thread was quicker
                 return None
-            if not _has_something_to_say(connection.sock):
+            if connection.is_quiet():
                 return connection
             connection.close()
         return None
 
     def _opened(self, seconds: float) -> Connection:
-        connection = (
-            _Https(self._host, self._port, timeout=seconds, context=self._tls)
-            if self._tls
-            else _Http(self._host, self._port, timeout=seconds)
-        )
+        sock = socket.create_connection(self._address, seconds)
         try:
-            connection.connect()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_hostname=self._address[0])
         except BaseException:
-            connection.close()
+            sock.close()
             raise
-        return connection
+        return Connection(sock)
 
 
 def _close_all(connections: Iterable[Connection]) -> None:
     for connection in connections:
         connection.close()
-
-
-def _has_something_to_say(sock: socket.socket) -> bool:
-    """Unasked: that it closed, as a rule."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))

@@ -1,0 +1,141 @@
+"""Calls to another service, over sockets that say exactly what a test wants them to."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from resolver.errors import Unanswered
+from resolver.outbound.caller import Caller
+
+LARGEST = 100_000
+PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain"
+
+
+@dataclass
+class Server:
+    url: str
+    requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+
+@contextmanager
+def saying(answers: Sequence[bytes], *, then_closes: bool = False) -> Iterator[Server]:
+    """One of these to each request on a connection, and what comes after it is closed."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}/base")
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            for answer in answers:
+                asked = connection.recv(65536)
+                if not asked:
+                    return
+                server.requests.append(asked)
+                connection.sendall(answer)
+            if not then_closes:
+                connection.recv(65536)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            server.connections += 1
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    yield server
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def call(caller: Caller, body: bytes | None = b"{}", **headers: str) -> bytes:
+    return caller.call("POST" if body else "GET", headers, 2.0, body, "/path").body
+
+
+def caller_of(server: Server) -> Caller:
+    return Caller(server.url, 2, LARGEST)
+
+
+def test_a_request_is_one_piece_with_all_it_needs() -> None:
+    with saying([PLAIN]) as server:
+        assert call(caller_of(server), b'{"a":1}', **{"x-key": "k"}) == b"plain"
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"POST /base/path HTTP/1.1"
+    assert {f"host: {server.url[7:-5]}".encode(), b"x-key: k", b"content-length: 7"} <= set(lines)
+    assert body == b'{"a":1}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PLAIN,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\npl\r\n3\r\nain\r\n0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN,
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
+        % len(gzip.compress(b"plain"))
+        + gzip.compress(b"plain"),
+    ],
+    ids=["length", "chunks", "continue", "gzip"],
+)
+def test_answers_are_read_to_their_end_and_connections_are_used_again(answer: bytes) -> None:
+    with saying([answer, answer]) as server:
+        caller = caller_of(server)
+        assert [call(caller), call(caller)] == [b"plain", b"plain"]
+    assert server.connections == 1
+
+
+def test_an_answer_that_ends_with_its_connection_is_read_to_the_end() -> None:
+    with saying([b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nplain"], then_closes=True) as server:
+        caller = caller_of(server)
+        assert [call(caller), call(caller)] == [b"plain", b"plain"]
+    assert server.connections == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
+    with saying([PLAIN], then_closes=True) as server:
+        caller = caller_of(server)
+        assert [call(caller) for _ in range(3)] == [b"plain"] * 3
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("stray", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"x"])
+def test_what_follows_an_answer_is_never_the_next_ones(stray: bytes) -> None:
+    with saying([PLAIN + stray, PLAIN]) as server:
+        caller = caller_of(server)
+        assert [call(caller), call(caller)] == [b"plain", b"plain"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nplain",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nplain",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + gzip.compress(b"plain")[:-9],
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + gzip.compress(b"0" * (LARGEST + 1)),
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"0" * (LARGEST + 1),
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200,
+    ],
+    ids=["short", "short chunk", "cut gzip", "gzip bomb", "endless", "endless head"],
+)
+def test_an_answer_that_is_cut_off_or_too_large_is_none(answer: bytes) -> None:
+    with saying([answer], then_closes=True) as server, pytest.raises(Unanswered):
+        call(caller_of(server))
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-other: b", "a\nb", "a\x00b", "\u20ac"])
+def test_a_header_that_could_end_its_line_is_never_sent(value: str) -> None:
+    with saying([PLAIN]) as server, pytest.raises(Unanswered):
+        call(caller_of(server), b"{}", **{"x-key": value})
+    assert server.requests == []

@@ -132,6 +132,7 @@ class Worker:
         for n, claimed in enumerate(claims):
             if n and (stop.is_set() or time.monotonic() > until):
                 self._telling.give_back(claimed)
+                self._doorbell.ring()
             elif self._is_told(claimed):
                 told.append(claimed)
         self._telling.done_all(told)

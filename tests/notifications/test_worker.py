@@ -322,3 +322,29 @@ def test_at_most_half_the_threads_wait_for_velt(api: Api, velt: Velt) -> None:
     for thread in threads:
         thread.join()
     assert sorted(states) == ["pending"] * 4 + ["registered"] * 4
+
+
+def test_what_a_batch_has_no_time_for_is_told_at_once_by_the_next(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.notifications.worker._BATCH_SECONDS", 0.1)
+    for n in range(64):
+        deferred.add(notificationId=f"n-{n}")
+    velt.break_with(latencyMs=200)
+    with working():
+        until(lambda: empty(outbox))  # sooner than a claim runs out
+    assert len(velt.ledger(ADD)) == 64
+
+
+def test_a_worker_that_is_stopped_gives_back_what_it_has_not_told(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    for n in range(64):
+        deferred.add(notificationId=f"n-{n}")
+    velt.break_with(latencyMs=500)
+    with working():
+        until(lambda: velt.ledger(ADD))
+    told = len(velt.ledger(ADD))
+    assert told < 64
+    depth = outbox.depth()
+    assert (depth.waiting, depth.due) == (64 - told, 64 - told)

@@ -1,0 +1,134 @@
+"""The guides in docs/, as a reader follows them: what is typed, what is saved as a file, what must be shown.
+
+A block of `sh`, `python` or `js` is run, and a block of `text` or `json` right after it is what it prints, where
+`…` stands for anything. A block that begins with a comment of nothing but a file's name is that file. Blocks of any
+other language are there to be read.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+_BLOCK = re.compile(r"(?:^<!-- ([a-z ]+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"(?:# |// |<!-- )([\w-]+\.\w+)(?: -->)?\n")
+_SHOWN = ("text", "json")
+_DONE = "--- done ---"
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    marker: str
+    """What the comment before it says: hidden from readers, who are told in words."""
+    line: int
+
+    @property
+    def file(self) -> str | None:
+        found = _FILE.match(self.text)
+        return found[1] if found else None
+
+
+def blocks(page: str, *languages: str) -> list[Block]:
+    """All of a page in `docs/`, or those of these languages."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    found = [
+        Block(match[2], match[3], match[1] or "", text.count("\n", 0, match.start(2)) + 1)
+        for match in _BLOCK.finditer(text)
+    ]
+    return [block for block in found if not languages or block.language in languages]
+
+
+def shows(expected: str, printed: str) -> bool:
+    """Whatever the spaces: a guide breaks lines where it reads well."""
+    pattern = ".*".join(re.escape(_without_spaces(part)) for part in expected.split("…"))
+    return re.fullmatch(pattern, _without_spaces(printed), re.DOTALL) is not None
+
+
+def _without_spaces(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+@dataclass
+class Step:
+    """A block that is run, and what it must print, if the guide says."""
+
+    block: Block
+    shown: str = ""
+
+
+def steps(page: str, *languages: str) -> Iterator[Step]:
+    """What a reader of these languages does, in order."""
+    step = None
+    for block in blocks(page):
+        if block.language in _SHOWN and not block.marker:
+            if step:
+                step.shown += block.text
+            continue
+        if step:
+            yield step
+        step = _step(block, languages)
+    if step:
+        yield step
+
+
+def _step(block: Block, languages: tuple[str, ...]) -> Step | None:
+    """A marked block of what is shown is a step by itself: looking somewhere else."""
+    if block.language in _SHOWN:
+        return Step(block, block.text)
+    return Step(block) if block.language in languages or block.file else None
+
+
+class Terminal:
+    """One shell, into which a reader types one block after the other."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self._logs = folder.parent
+        self._shell = subprocess.Popen(
+            ["sh"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=folder,
+            env=dict(env),
+            start_new_session=True,
+        )
+        # It ends with this process, however that ends, and then so does what it started.
+        self.type("trap '[ -z \"$started\" ] || kill $started; wait' EXIT")
+
+    def type(self, script: str) -> str:
+        """What it prints; a script that fails says so at its end."""
+        assert self._shell.stdin
+        assert self._shell.stdout
+        self._shell.stdin.write(f'{{ {script}\n}} </dev/null\necho "$?{_DONE}"\n')
+        self._shell.stdin.flush()
+        printed = ""
+        for line in self._shell.stdout:
+            if line.endswith(f"{_DONE}\n"):
+                printed += line.removesuffix(f"{_DONE}\n").removesuffix("0")
+                return printed
+            printed += line
+        raise AssertionError(f"the shell ended: {printed}")
+
+    def start(self, command: str) -> Path:
+        """Leaves a command running, as in a terminal of its own; what it prints goes into the file."""
+        log = self._logs / f"{command.rsplit(maxsplit=1)[-1]}.log"
+        log.touch()
+        self.type(f'exec {command} >{log} 2>&1 & started="$started $!"')
+        return log
+
+    def folder(self) -> Path:
+        return Path(self.type("pwd").strip())
+
+    def close(self) -> None:
+        assert self._shell.stdin
+        assert self._shell.stdout
+        self._shell.stdin.close()
+        self._shell.wait(30)
+        self._shell.stdout.close()

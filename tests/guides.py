@@ -1,8 +1,8 @@
 """The guides in docs/, as a reader follows them: what is typed, what is saved as a file, what must be shown.
 
-A block of `sh`, `python` or `js` is run, and a block of `text` or `json` right after it is what it prints, where
-`…` stands for anything. A block that begins with a comment of nothing but a file's name is that file. Blocks of any
-other language are there to be read.
+A block of `sh`, `python` or `js` is run, and one of `text` or `json` after it is what it prints, where `…`
+stands for anything. A block that begins with a comment of nothing but a file's name is that file. Blocks of
+any other language are there to be read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-_BLOCK = re.compile(r"(?:^<!-- ([a-z ]+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"(?:^<!-- ([a-z -]+) -->\n)?^```([\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"(?:# |// |<!-- )([\w-]+\.\w+)(?: -->)?\n")
+_RUN = ("sh", "python", "js")
 _SHOWN = ("text", "json")
 _DONE = "--- done ---"
 
@@ -29,19 +30,22 @@ class Block(NamedTuple):
     line: int
 
     @property
+    def kind(self) -> str:
+        return self.marker or self.language
+
+    @property
     def file(self) -> str | None:
         found = _FILE.match(self.text)
         return found[1] if found else None
 
 
-def blocks(page: str, *languages: str) -> list[Block]:
-    """All of a page in `docs/`, or those of these languages."""
+def blocks(page: str) -> list[Block]:
+    """All of a page in `docs/`."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    found = [
+    return [
         Block(match[2], match[3], match[1] or "", text.count("\n", 0, match.start(2)) + 1)
         for match in _BLOCK.finditer(text)
     ]
-    return [block for block in found if not languages or block.language in languages]
 
 
 def shows(expected: str, printed: str) -> bool:
@@ -62,8 +66,8 @@ class Step:
     shown: str = ""
 
 
-def steps(page: str, *languages: str) -> Iterator[Step]:
-    """What a reader of these languages does, in order."""
+def steps(page: str) -> Iterator[Step]:
+    """What a reader does, in order."""
     step = None
     for block in blocks(page):
         if block.language in _SHOWN and not block.marker:
@@ -72,16 +76,16 @@ def steps(page: str, *languages: str) -> Iterator[Step]:
             continue
         if step:
             yield step
-        step = _step(block, languages)
+        step = _step(block)
     if step:
         yield step
 
 
-def _step(block: Block, languages: tuple[str, ...]) -> Step | None:
+def _step(block: Block) -> Step | None:
     """A marked block of what is shown is a step by itself: looking somewhere else."""
     if block.language in _SHOWN:
         return Step(block, block.text)
-    return Step(block) if block.language in languages or block.file else None
+    return Step(block) if block.language in _RUN or block.file else None
 
 
 class Terminal:

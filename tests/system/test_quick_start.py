@@ -40,7 +40,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """What `make run` would install into, with the packages of the present environment and the clone's code."""
+    """What `make run` would install into, with the packages of this environment and the clone's code."""
     folder = tmp_path / "environment"
     venv.create(folder, symlinks=True)
     version = sysconfig.get_python_version()
@@ -112,6 +112,6 @@ def page_shown(address: str) -> str:
 @pytest.mark.skipif(not all(map(shutil.which, ("git", "make", "curl"))), reason="needs git, make and curl")
 def test_every_step_shows_what_the_guide_says(terminal: Terminal) -> None:
     done = ""
-    for step in steps("quick-start.md", "sh"):
+    for step in steps("quick-start.md"):
         done = follow(step, terminal, done)
         assert shows(step.shown, done), f"docs/quick-start.md, line {step.block.line}: {done}"

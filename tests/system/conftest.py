@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from playwright.sync_api import Browser, sync_playwright
 
 from resolver.cli.children import start_child, stop_child
 
@@ -76,3 +78,14 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
 def served(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     with serving({**resolver_environment, "RESOLVER_LOG_LEVEL": "info"}, tmp_path / "log") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
 from resolver.cli.local_redis import LocalRedis
 from tests.servers import Service, running
@@ -17,7 +16,6 @@ from tests.support import BACKEND, notification, signed
 from tests.system.conftest import Served, serving
 
 pytestmark = pytest.mark.system
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COOKIE = "resolver-session"
 # What Velt's SDK does in a page: one POST of JSON, with what its `headers` and `credentials` say.
 ASK = """
@@ -68,16 +66,6 @@ def served(
         )
         assert added.status == 200, added.data
         yield served
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

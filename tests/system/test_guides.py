@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import urllib3
+from playwright.sync_api import Route
 
-from tests.guides import shows, steps
-from tests.support import API_KEY, CALLER_TOKEN
-from tests.system.conftest import Served, plain_environment
+from resolver.cli.children import start_child, stop_child
+from tests.guides import blocks, shows, steps
+from tests.servers import Service, running
+from tests.support import API_KEY, BACKEND, CALLER_TOKEN, notification
+from tests.system.balancers import changed
+from tests.system.conftest import Served, free_port, plain_environment, serving
+from tests.system.load import until
 
 pytestmark = pytest.mark.system
 RUNNERS = {
@@ -22,18 +34,17 @@ RUNNERS = {
 }
 
 
-def followed(page: str, language: str, served: Served, folder: Path, prelude: str = "") -> None:
+def followed(page: str, language: str, served: Served, folder: Path) -> None:
     """All blocks of a language, as one program; what it prints is what the guide shows."""
     command, name = RUNNERS[language]
     if not shutil.which(command[0]):
         pytest.skip(f"{command[0]} is not installed")
     done = [step for step in steps(page) if step.block.kind == language]
-    (folder / name).write_text("\n".join([prelude, *(step.block.text for step in done)]), encoding="utf-8")
-    given = {"RESOLVER": served.url, "VELT_API_KEY": API_KEY, "CALLER_TOKEN": CALLER_TOKEN}
+    (folder / name).write_text("\n".join(step.block.text for step in done), encoding="utf-8")
     found = subprocess.run(
         [*command, name],
         cwd=folder,
-        env=plain_environment(given),
+        env=plain_environment(given(served)),
         capture_output=True,
         text=True,
         timeout=60,
@@ -45,8 +56,170 @@ def followed(page: str, language: str, served: Served, folder: Path, prelude: st
     assert shows(expected, found.stdout), found.stdout
 
 
+def given(served: Served) -> dict[str, str]:
+    return {"RESOLVER": served.url, "VELT_API_KEY": API_KEY, "CALLER_TOKEN": CALLER_TOKEN}
+
+
 @pytest.mark.parametrize("language", RUNNERS)
 def test_each_language_of_the_backends_guide_does_what_it_shows(
     served: Served, language: str, tmp_path: Path
 ) -> None:
     followed("backend.md", language, served, tmp_path)
+
+
+# What Velt's documents say that the SDK does with a provider.
+SDK = """
+const providers = [];
+const client = {
+  setDataProviders: (given) => providers.push(given.notification),
+  identify: async () => { if (!providers.length) throw new Error("identified without a provider"); },
+  setDocuments: async () => {},
+  getNotificationElement: () => ({ setTabConfig: () => {} }),
+};
+async function call({ config = {}, ...functions }, action, request) {
+  if (functions[action]) {
+    const reply = await functions[action](request);
+    return reply.success === true && reply.statusCode === 200 ? reply : null;
+  }
+  const { url, headers, credentials } = config[`${action}Config`];
+  const given = typeof headers === "function" ? await headers() : headers;
+  const reply = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...given },
+    ...(credentials && { credentials }),
+    body: JSON.stringify(request),
+  });
+  return reply.ok ? await reply.json() : null;
+}
+"""
+USE_EACH = """
+const found = [];
+for (const [number, provider] of providers.entries()) {
+  const id = `n-${number}`, all = providers.map((_, other) => `n-${other}`);
+  const before = await call(provider, "get", { organizationId: "acme", notificationIds: all });
+  const deleted = await call(provider, "delete", { organizationId: "acme", notificationId: id });
+  const after = await call(provider, "get", { organizationId: "acme", notificationIds: all });
+  found.push([before.data[id]?.displayBodyMessage, deleted.success, id in after.data]);
+}
+window.found = found;
+"""
+
+
+@dataclass
+class Site:
+    """The guide's page: its own backend behind one origin, the resolver behind another."""
+
+    origin: str
+    resolver: str
+    empty_page: str
+    folder: Path
+    script: str
+
+    def answer(self, route: Route) -> None:
+        """The page and its files, and what the balancer sends to the resolver; all else is the backend's."""
+        path = urlsplit(route.request.url).path
+        name = path.lstrip("/")
+        if path.startswith("/api/velt/notifications/"):
+            route.continue_(url=self.resolver + path)
+        elif not name:
+            # By a real server: a browser lets no page of unknown whereabouts call this machine.
+            route.continue_(url=self.empty_page)
+        elif (self.folder / name).is_file():
+            route.fulfill(content_type="text/javascript", path=self.folder / name)
+        else:
+            route.continue_()
+
+
+@pytest.fixture
+def site(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Site]:
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    origin = f"http://localhost:{free_port()}"
+    changes = {"RESOLVER_CORS_ORIGINS": origin, "RESOLVER_TOKEN_COOKIE": "__Host-resolver"}
+    with serving({**resolver_environment, **changes}, tmp_path / "log") as served:
+        # Hosts of one site, as the guide's are: the browser takes a cookie to both.
+        resolver = served.url.replace("127.0.0.1", "localhost")
+        script = ""
+        for step in steps("frontend.md"):
+            code = step.block.text.replace("https://resolver.example.com", resolver)
+            if step.block.file:
+                (tmp_path / step.block.file).write_text(code, encoding="utf-8")
+            else:
+                script += code
+        for number in range(script.count("setDataProviders")):
+            add(served, f"n-{number}")
+        empty = Service(body=b"<!doctype html><title>page</title>")
+        with backend(tmp_path, origin, served), running(empty):
+            yield Site(origin, resolver, empty.url, tmp_path, script)
+
+
+def add(served: Served, id_: str) -> None:
+    body = {"data": notification(notificationId=id_)}
+    added = urllib3.request("POST", f"{served.url}/v2/notifications/add", json=body, headers=BACKEND)
+    assert added.status == 200, added.data
+
+
+@contextmanager
+def backend(folder: Path, origin: str, served: Served) -> Iterator[None]:
+    env = plain_environment({**given(served), "PORT": origin.rpartition(":")[2]})
+    process = start_child(["node", "backend.mjs"], env=env, cwd=folder)
+    try:
+        until(lambda: listens(int(env["PORT"])), 10)
+        yield
+    finally:
+        stop_child(process)
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("localhost", port), 1):
+        return True
+    return False
+
+
+def test_every_provider_of_the_frontends_guide_reads_and_deletes(chromium: Any, site: Site) -> None:
+    page = chromium.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.route(f"{site.origin}/**", site.answer)
+    page.goto(site.origin)
+    page.add_script_tag(type="module", content=SDK + site.script + USE_EACH)
+    until(lambda: page.evaluate("window.found") or len(said) > 1, 20)
+    found = page.evaluate("window.found")
+    page.close()
+    assert said == ["Ana Lima"]
+    assert found == [["CANARY body", True, False]] * 5
+
+
+def typed(folder: Path) -> subprocess.CompletedProcess[str]:
+    options = "--noEmit --allowJs --checkJs --skipLibCheck --jsx react-jsx --target es2022 --module esnext"
+    command = ["npx", "--no-install", "tsc", *options.split(), "--moduleResolution", "bundler"]
+    return subprocess.run(
+        [*command, "Notifications.jsx"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.timeout(180)
+def test_the_react_part_of_the_frontends_guide_fits_velts_types(tmp_path: Path) -> None:
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed")
+    for block in blocks("frontend.md"):
+        if block.file:
+            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+    (tmp_path / "package.json").write_text("{}", encoding="utf-8")
+    install(
+        "typescript@5", "@veltdev/react@6.0.6", "@veltdev/types@6.0.6", "@types/react@18", folder=tmp_path
+    )
+    assert typed(tmp_path).stdout == ""
+    provider = (tmp_path / "provider.js").read_text(encoding="utf-8")
+    (tmp_path / "provider.js").write_text(changed(provider, {"getConfig: { url": "getConfig: { address"}))
+    assert "'url'" in typed(tmp_path).stdout
+
+
+def install(*packages: str, folder: Path) -> None:
+    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
+    done = subprocess.run(
+        [*command, *packages], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"needs a package registry: {done.stderr[-300:]}")

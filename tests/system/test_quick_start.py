@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from tests.guides import ROOT, Step, Terminal, shows, steps
 from tests.system.conftest import plain_environment
-from tests.system.test_browser import CHROMIUM
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 CLONE = "velt-notification-resolver"
@@ -73,11 +72,9 @@ def free_one() -> int:
     pytest.skip("all ports of pages that a development run lets read are taken")
 
 
-def follow(step: Step, terminal: Terminal, before: str) -> str:
-    """Does what the guide says; what came of it. `before` is what the last step showed."""
+def follow(step: Step, terminal: Terminal) -> str:
+    """Does what the guide says; what came of it."""
     block = step.block
-    if block.marker == "page":
-        return page_shown(before.rsplit(maxsplit=1)[-1])
     if block.file:
         (terminal.folder() / block.file).write_text(block.text, encoding="utf-8")
         return ""
@@ -93,25 +90,24 @@ def waited(step: Step, log: Path) -> str:
     return log.read_text(encoding="utf-8")
 
 
-def page_shown(address: str) -> str:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.goto(address)
-        page.locator("#inbox li").first.wait_for(timeout=10_000)
-        shown = page.inner_text("body")
-        browser.close()
+def page_shown(chromium: Browser, address: str) -> str:
+    page = chromium.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(address)
+    page.locator("#inbox li").first.wait_for(timeout=10_000)
+    shown = page.inner_text("body")
+    page.close()
     assert complaints == []
     return shown
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("git", "make", "curl"))), reason="needs git, make and curl")
-def test_every_step_shows_what_the_guide_says(terminal: Terminal) -> None:
+def test_every_step_shows_what_the_guide_says(terminal: Terminal, chromium: Browser) -> None:
     done = ""
     for step in steps("quick-start.md"):
-        done = follow(step, terminal, done)
+        if step.block.marker == "page":
+            done = page_shown(chromium, done.rsplit(maxsplit=1)[-1])
+        else:
+            done = follow(step, terminal)
         assert shows(step.shown, done), f"docs/quick-start.md, line {step.block.line}: {done}"

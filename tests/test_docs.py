@@ -13,11 +13,13 @@ from resolver.environment import Environment
 from resolver.settings.reading import _read
 from resolver.split import split_add
 from resolver.velt import requests
+from tests.guides import blocks
 from tests.support import environment
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDES = ("quick-start.md", "backend.md", "frontend.md", "going-to-production.md", "troubleshooting.md")
 SOURCES = ("_FILE", "_COMMAND")
 
 
@@ -54,6 +56,31 @@ def test_the_readmes_example_is_what_velt_really_receives() -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
+    found = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)", page.read_text(encoding="utf-8"))
+    targets = [(page.parent / file if file else page, name) for file, name in found]
+    assert [(file.name, name) for file, name in targets if name not in headings(file)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """As they are linked to: small letters, hyphens for spaces, and of signs nothing."""
+    titles = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_setting_and_command_in_a_guide_exists(guide: str) -> None:
+    text = (ROOT / "docs" / guide).read_text(encoding="utf-8")
+    env = Environment(environment())
+    _read(env)
+    assert set(re.findall(r"RESOLVER_[A-Z_]*[A-Z]", text)) - env.known == set()
+    code = "\n".join(block.text for block in blocks(guide))
+    typed = re.findall(r"(?:^|\$ |\()resolver ([a-z]+)", code, re.MULTILINE)
+    commands = {*typed, *re.findall(r"`resolver ([a-z]+)", text)}
+    assert commands - main.commands.keys() == set()
 
 
 def test_every_decision_is_listed() -> None:

@@ -17,6 +17,7 @@ import urllib3
 from playwright.sync_api import Browser, sync_playwright
 
 from resolver.cli.children import start_child, stop_child
+from tests.support import API_KEY, CALLER_TOKEN
 
 Serve = Callable[..., "Served"]
 RESOLVER = (sys.executable, "-m", "resolver")
@@ -47,6 +48,11 @@ class Served:
     @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
+
+
+def caller_of(served: Served) -> dict[str, str]:
+    """What the guides take for granted in a backend's environment."""
+    return {"RESOLVER": served.url, "VELT_API_KEY": API_KEY, "CALLER_TOKEN": CALLER_TOKEN}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from resolver.audit.event import Actor
 from resolver.metrics import meters, sharing
 from resolver.services import Services, build
 from resolver.settings import Settings, load
-from resolver.web import callback, docs, errors, guards, metrics, mirror, ops, privacy, reply, token
+from resolver.web import callback, demo, docs, errors, guards, metrics, mirror, ops, privacy, reply, token
 from resolver.web import request as current
 from resolver.web.body import LARGEST_BODY
 from resolver.web.cors import Cors
@@ -32,6 +32,13 @@ class Surface:
     audited: bool = False
     always: bool = False
     """Served whatever RESOLVER_SURFACES says."""
+    development: bool = False
+    """Served in development whatever RESOLVER_SURFACES says, and never in production."""
+
+    def is_served(self, settings: Settings) -> bool:
+        if self.development:
+            return settings.mode == "development"
+        return self.always or self.name in settings.surfaces
 
 
 SURFACES = (
@@ -41,6 +48,7 @@ SURFACES = (
     Surface("privacy", privacy.blueprint, guards.privacy, audited=True),
     Surface("metrics", metrics.blueprint, guards.prometheus),
     Surface("docs", docs.blueprint, guards.anyone),
+    Surface("demo", demo.blueprint, guards.this_machine, development=True),
     Surface("ops", ops.blueprint, guards.anyone, always=True),
 )
 
@@ -64,7 +72,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(partial(_finish, cors))
     errors.register(app, shape_of)
     for surface in SURFACES:
-        if surface.always or surface.name in settings.surfaces:
+        if surface.is_served(settings):
             app.register_blueprint(_guarded(surface, services))
             for outcome in ("unavailable", "failed"):
                 meters.REQUESTS.labels(surface.name, outcome)

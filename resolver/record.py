@@ -101,6 +101,22 @@ class Record(NamedTuple):
         parsed: dict[str, Any] = orjson.loads(self.content)
         return parsed
 
+    def described(self) -> dict[str, Any]:
+        """All of it, content too: for operators."""
+        return {
+            "organizationId": self.organization,
+            "notificationId": self.notification,
+            "documentId": self.document,
+            "actor": self.actor,
+            "audience": list(self.audience),
+            "notifyAll": self.everyone,
+            "verifyUserPermissions": self.verified,
+            "hidden": list(self.hidden),
+            "created": self.created,
+            "backendOnly": dict(self.private),
+            "content": self.parsed_content(),
+        }
+
     def addressees(self) -> frozenset[str]:
         """Whom it is addressed to by name, without those who left."""
         return frozenset(self.audience).difference(self.hidden)

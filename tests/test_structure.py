@@ -48,10 +48,13 @@ ALLOWED = {
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
     | {"privacy"},
+    # What no surface shows, for the demo page: the sandbox from inside, and sealed bytes.
+    "demo": VALUES | {"services", "vault", "outbound"},
     "serving": {"services", "draining", "settings", "metrics"},
     "web": VALUES
     | {
         "draining",
+        "demo",
         "logs",
         "privacy",
         "audit",
@@ -68,6 +71,7 @@ ALLOWED = {
     | {
         # A worker that is asked how it is answers with the application's own ops and metrics.
         "app",
+        "demo",
         "environment",
         "privacy",
         "audit",

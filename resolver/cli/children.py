@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +39,25 @@ def start_child(
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
     )
+
+
+class Part:
+    """A child process that can be started anew."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], stdout: Output = None) -> None:
+        self._start = partial(start_child, command, env, stdout)
+        self.process = self._start()
+
+    def restart(self) -> None:
+        # By TERM one that is still starting ends without a word; INT would be a traceback there.
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_STOP_SECONDS)
+        self.stop()
+        self.process = self._start()
+
+    def stop(self) -> None:
+        stop_child(self.process)
 
 
 def stop_child(process: subprocess.Popen[bytes]) -> None:

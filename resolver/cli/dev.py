@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -21,12 +19,14 @@ from types import FrameType
 import click
 
 from resolver.access.tokens import LONGEST_SECONDS, Tokens
-from resolver.cli.children import start_child, stop_child
+from resolver.cli.children import Part
 from resolver.cli.commands_file import commands_file
-from resolver.cli.keys import fresh_secrets
+from resolver.cli.dev_keys import kept_secrets, rotated_here
+from resolver.cli.dev_rotation import Rotation
 from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command, worker_command
+from resolver.demo.wishes import Wishes
 from resolver.metrics import sharing
 from resolver.settings import Settings, load
 
@@ -75,20 +75,24 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"
+    wishes, keys = Wishes(state), rotated_here(variables, state)
+    wishes.rotation_is_over()
+    if keys:
+        variables["RESOLVER_DEV_STATE"] = str(state.absolute())
     variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(port)}")
     if not variables.get("REDIS_URL"):
         variables["REDIS_URL"] = _start_redis(state, stack)
     settings = load(variables)
     commands = stack.enter_context(commands_file(state / "commands.sh", variables))
-    children = [
-        stack.enter_context(_child(_sandbox_command(sandbox_port), variables)),
-        stack.enter_context(_child(gunicorn_command(settings.bind, 1), variables)),
-        stack.enter_context(_child(worker_command(), variables)),
+    _sandbox, web, worker = parts = [
+        _part(command, variables, stack)
+        for command in (_sandbox_command(sandbox_port), _web_command(settings), worker_command())
     ]
-    url = f"http://{settings.bind}"
+    url = f"http://{settings.bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - called, not bound
+    children = [part.process for part in parts]
     wait_until_ready(f"{url}/readyz", children, partial(_ask_for_replay, settings, commands))
     click.echo(_welcome(settings, state, url, sandbox_url, commands))
-    _watch(children)
+    _watch(parts, Rotation(keys, wishes, web, worker, url, variables) if keys else None)
 
 
 def _defaults(state: Path) -> dict[str, str]:
@@ -98,20 +102,8 @@ def _defaults(state: Path) -> dict[str, str]:
         "RESOLVER_AUDIT_LOG": str((state / "audit.log").absolute()),
         "RESOLVER_LOG_FORMAT": "console",
         "RESOLVER_LOG_LEVEL": "warning",
-        **_kept_secrets(state / "dev.env"),
+        **kept_secrets(state, os.environ),
     }
-
-
-def _kept_secrets(file: Path) -> dict[str, str]:
-    """Made at the first run and kept, so that what was sealed yesterday still opens today."""
-    if not file.exists():
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = {**fresh_secrets(), "VELT_AUTH_TOKEN": secrets.token_urlsafe(32)}
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            handle.writelines(f"{name}={value}\n" for name, value in fresh.items())
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _start_redis(state: Path, stack: ExitStack) -> str:
@@ -127,13 +119,15 @@ def _sandbox_command(port: int) -> list[str]:
     return [sys.executable, "-m", "resolver.sandbox", "--port", str(port)]
 
 
-@contextmanager
-def _child(command: list[str], variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = start_child(command, env=variables, stdout=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        stop_child(process)
+def _web_command(settings: Settings) -> list[str]:
+    """A page that stays open must not hold up a restart for long."""
+    return [*gunicorn_command(settings.bind, 1), "--graceful-timeout", "2"]
+
+
+def _part(command: list[str], variables: dict[str, str], stack: ExitStack) -> Part:
+    part = Part(command, variables, subprocess.DEVNULL)
+    stack.callback(part.stop)
+    return part
 
 
 def _ask_for_replay(settings: Settings, commands: str) -> None:
@@ -150,9 +144,11 @@ def _ask_for_replay(settings: Settings, commands: str) -> None:
     click.echo("\n".join(lines))
 
 
-def _watch(children: list[subprocess.Popen[bytes]]) -> None:
+def _watch(parts: list[Part], rotation: Rotation | None) -> None:
     while True:
-        raise_if_ended(children)
+        raise_if_ended([part.process for part in parts])
+        if rotation:
+            rotation.if_wanted()
         time.sleep(0.5)
 
 
@@ -197,7 +193,7 @@ def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str, comman
             "",
             f"Redis is {_redis_shown(settings)}; keys and data stay in {state}.",
             f"Ready: resolver on {url}, Velt sandbox on {sandbox_url}. "
-            "Paste the curl commands above; Ctrl-C ends it all.",
+            f"Open {url}/demo first, or paste the curl commands above; Ctrl-C ends it all.",
         )
     )
 

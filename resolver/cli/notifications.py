@@ -11,7 +11,6 @@ from resolver.access.claims import EndUser
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
 from resolver.cli.on_record import on_record
 from resolver.deadline import Deadline
-from resolver.record import Record
 from resolver.services import build_delivery, build_stores
 from resolver.settings import load
 from resolver.split import People, Split, split_add, split_update
@@ -57,7 +56,7 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
         raise click.ClickException("Held, but it does not open with these keys.")
     if notification not in held:
         raise click.ClickException("Not held here: never added, expired or deleted.")
-    click.echo(json.dumps(_described(held[notification]), indent=None if as_json else 2, ensure_ascii=False))
+    click.echo(json.dumps(held[notification].described(), indent=None if as_json else 2, ensure_ascii=False))
 
 
 @click.command()
@@ -141,19 +140,3 @@ def _shown(velt: JSON | None, parts: list[Split]) -> JSON:
 
 def _one_or_all(items: list[JSON]) -> Any:
     return items[0] if len(items) == 1 else items
-
-
-def _described(record: Record) -> JSON:
-    return {
-        "organizationId": record.organization,
-        "notificationId": record.notification,
-        "documentId": record.document,
-        "actor": record.actor,
-        "audience": list(record.audience),
-        "notifyAll": record.everyone,
-        "verifyUserPermissions": record.verified,
-        "hidden": list(record.hidden),
-        "created": record.created,
-        "backendOnly": dict(record.private),
-        "content": record.parsed_content(),
-    }

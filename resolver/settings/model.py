@@ -91,6 +91,8 @@ class Settings:
     bind: str
     drain_seconds: int
     web_concurrency: int
+    dev_state: str
+    """Where `resolver dev` keeps its keys; empty when this isn't a part of one."""
     log_level: str
     log_format: Literal["json", "console"]
     warnings: tuple[str, ...] = field(default=())

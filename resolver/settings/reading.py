@@ -81,6 +81,7 @@ def _read(env: Environment) -> Settings:
         bind=_bind(env),
         drain_seconds=env.whole("RESOLVER_DRAIN_SECONDS", DRAIN_SECONDS, 0, 300),
         web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
+        dev_state=env.text("RESOLVER_DEV_STATE"),
         log_level=env.choice("RESOLVER_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         log_format=cast(
             Literal["json", "console"], env.choice("RESOLVER_LOG_FORMAT", "json", ("json", "console"))

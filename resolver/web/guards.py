@@ -3,6 +3,8 @@ no Redis round trip and no parsing."""
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
 
 from flask import Request
@@ -15,11 +17,26 @@ from resolver.services import Services
 from resolver.settings import Settings
 
 Guard = Callable[[Services, Request], Reader | Officer | None]
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 
 
 def anyone(_services: Services, _request: Request) -> None:
     """Open on purpose: the load balancer has no credential."""
+
+
+def this_machine(_services: Services, request: Request) -> None:
+    """Somebody at this machine, who called it by such a name: with a name of their own that they made to lead
+    here (DNS rebinding), another's page could read what is answered."""
+    if not _THIS_MACHINE.fullmatch(request.headers.get("host", "")) or not _is_loopback(request.remote_addr):
+        raise NotFound()
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False
 
 
 def backend(services: Services, request: Request) -> Backend:

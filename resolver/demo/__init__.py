@@ -1,0 +1,1 @@
+"""What the demo page looks at and no surface shows: the sandbox from inside, and sealed bytes."""

@@ -1,0 +1,63 @@
+"""The Velt sandbox's control paths, for the demo page: that talks to its own origin alone."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from resolver.deadline import Deadline
+from resolver.errors import Unanswered
+from resolver.outbound.caller import Caller
+
+JSON = dict[str, Any]
+_LARGEST_ANSWER = 16 * 1024 * 1024
+_OUTAGE = {"status": 503}
+
+
+class Sandbox:
+    def __init__(self, url: str, connections: int) -> None:
+        self._url = f"{url}/_sandbox"
+        self._caller = Caller(connections, _LARGEST_ANSWER)
+
+    def notifications(self, deadline: Deadline) -> list[JSON]:
+        """What it holds, the newest first."""
+        return self._listed("notifications", "notifications", deadline)[::-1]
+
+    def ledger(self, deadline: Deadline) -> list[JSON]:
+        """Every body that it was ever sent, the newest first."""
+        return self._listed("ledger", "entries", deadline)[::-1]
+
+    def feed(self, organization: str, user: str, deadline: Deadline) -> list[JSON]:
+        """What Velt's SDK gets for somebody, before it asks the data provider."""
+        query = urlencode({"organizationId": organization, "userId": user})
+        return self._listed(f"inbox?{query}", "notifications", deadline)
+
+    def is_out(self, deadline: Deadline) -> bool:
+        return bool(self._listed("faults", "faults", deadline))
+
+    def break_down(self, deadline: Deadline) -> None:
+        self.mend(deadline)
+        self._ask("POST", "faults", deadline, _OUTAGE)
+
+    def mend(self, deadline: Deadline) -> None:
+        self._ask("DELETE", "faults", deadline)
+
+    def _listed(self, path: str, name: str, deadline: Deadline) -> list[JSON]:
+        found = self._ask("GET", path, deadline).get(name)
+        if not isinstance(found, list):
+            raise Unanswered("not the sandbox")
+        return found
+
+    def _ask(self, method: str, path: str, deadline: Deadline, body: JSON | None = None) -> JSON:
+        sent = orjson.dumps(body) if body is not None else None
+        headers = {"content-type": "application/json"}
+        answer = self._caller.call(method, f"{self._url}/{path}", headers, deadline.remaining(), sent)
+        try:
+            found = orjson.loads(answer.body)
+        except orjson.JSONDecodeError:
+            found = None
+        if answer.status != 200 or not isinstance(found, dict):
+            raise Unanswered("not the sandbox")
+        return found

@@ -1,0 +1,103 @@
+// Browser inbox: Velt's structure, your resolver's content, one user at a time.
+
+import { get, tokenFor, velt } from "./api.js";
+import { byId, element, json, options, say } from "./dom.js";
+import { known, organizationName, PEOPLE } from "./people.js";
+import { NotificationProvider, render } from "./provider.js";
+
+const user = () => known(byId("user").value);
+let shown = 0;
+
+export function start() {
+  options(byId("user"), PEOPLE.map(({ userId, name, organizationId }) => [
+    userId, `${name}, ${organizationName(organizationId)}`,
+  ]));
+  byId("user").value = "ben";
+  byId("user").addEventListener("change", show);
+}
+
+function providerFor({ userId, organizationId }) {
+  const headers = async () => ({ Authorization: `Bearer ${await tokenFor(userId, [organizationId])}` });
+  const retry = { retryCount: 3, retryDelay: 500 };
+  return new NotificationProvider({
+    getConfig: { url: "/api/velt/notifications/get", headers },
+    deleteConfig: { url: "/api/velt/notifications/delete", headers },
+    resolveTimeout: 5000,
+    getRetryConfig: retry,
+    deleteRetryConfig: retry,
+  });
+}
+
+export async function show() {
+  const [who, turn] = [user(), (shown += 1)];
+  const query = new URLSearchParams({ organizationId: who.organizationId, userId: who.userId });
+  const { notifications } = await get(`/demo/feed?${query}`);
+  const hydrated = await providerFor(who).hydrate(notifications);
+  if (turn !== shown) return; // somebody else has signed in meanwhile
+  byId("inbox").replaceChildren(...hydrated.map((one) => row(one, who)));
+  byId("inbox-note").textContent = note(hydrated, who);
+  byId("asked").textContent = exchange(hydrated, who);
+}
+
+function row(notification, who) {
+  const item = element("li", { className: notification.isUnread && notification.forYou ? "unread" : "" });
+  item.append(...(notification.isHydrated ? content(notification) : blank(who)));
+  item.append(element("p", { className: "when", textContent: new Date(notification.timestamp).toLocaleTimeString() }));
+  if (notification.isHydrated) item.append(...actions(notification, who));
+  return item;
+}
+
+function content(one) {
+  const headline = render(one.displayHeadlineMessageTemplate, one.displayHeadlineMessageTemplateData);
+  return [
+    element("h4", { textContent: headline || "(no headline)" }),
+    element("p", { className: "body", textContent: one.displayBodyMessage ?? "" }),
+    element("p", { className: "when", textContent: `From ${one.actionUser?.name ?? one.actionUser?.userId}` }),
+  ];
+}
+
+const blank = ({ name }) => [
+  element("h4", { className: "blank", textContent: "(blank)" }),
+  element("p", { className: "note", textContent: `Not meant for ${name}: your resolver gives no content.` }),
+];
+
+function actions(notification, who) {
+  const read = element("button", { type: "button", textContent: "Mark read", disabled: !notification.isUnread });
+  const remove = element("button", { type: "button", textContent: "Delete" });
+  read.addEventListener("click", () => markRead(notification, who));
+  remove.addEventListener("click", () => deleted(notification, who));
+  return [element("p", { className: "actions" }, read, " ", remove)];
+}
+
+// Read states are structure: they are Velt's.
+async function markRead({ id, metadata }, { userId, name }) {
+  const entry = { id, readByUserIds: [userId] };
+  await velt("update", { organizationId: metadata.organizationId, notifications: [entry] });
+  say(`${name} has read it.`);
+  await show();
+}
+
+// The content goes first. Velt's copy only after that has succeeded.
+async function deleted({ id, metadata }, who) {
+  const ids = { organizationId: metadata.organizationId, notificationId: id };
+  await providerFor(who).delete(ids);
+  await get("/demo/velt/delete", ids);
+  say("Deleted: by your resolver first, then by Velt.");
+  await show();
+}
+
+function note(hydrated, { name, organizationId }) {
+  const where = organizationName(organizationId);
+  if (!hydrated.length) return `Nothing for ${name}: Velt has nothing of ${where} to list.`;
+  const withheld = hydrated.filter((one) => !one.isHydrated).length;
+  if (!withheld) return "";
+  return "Velt’s tabs Documents and All also list what was sent to others. Those rows stay blank.";
+}
+
+function exchange(hydrated, { organizationId }) {
+  if (!hydrated.length) return "Nothing to ask for.";
+  const ids = hydrated.map(({ id }) => id);
+  const given = hydrated.filter((one) => one.isHydrated).map(({ id }) => id);
+  const asked = json({ organizationId, notificationIds: ids });
+  return `POST /api/velt/notifications/get\nauthorization: Bearer ••••••••\n\n${asked}\n\ngiven: ${json(given)}`;
+}

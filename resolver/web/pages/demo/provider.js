@@ -1,0 +1,91 @@
+// A small data-provider client, after the documented contract of Velt's SDK. The SDK does all of this for you
+// once you hand it the same `config`; here it is in the open.
+//
+//   const provider = new NotificationProvider({
+//     getConfig: { url: "https://resolver.example.com/api/velt/notifications/get", headers },
+//     deleteConfig: { url: "https://resolver.example.com/api/velt/notifications/delete", headers },
+//     resolveTimeout: 5000,
+//     getRetryConfig: { retryCount: 3, retryDelay: 2000 },
+//     deleteRetryConfig: { retryCount: 3, retryDelay: 2000 },
+//   });
+//
+// `headers` is an async function: it is asked anew for each call and each retry, so a token may be short-lived.
+
+export class NotificationProvider {
+  constructor(config) {
+    this.config = config;
+  }
+
+  // The structure that Velt has, with the content that your resolver gives out, merged by id.
+  async hydrate(notifications) {
+    const contents = await Promise.all([...byOrganization(notifications)].map((group) => this.contents(...group)));
+    const found = new Map(contents.flatMap((content) => Object.entries(content)));
+    return notifications.map((one) => merge(one, found.get(one.id)));
+  }
+
+  // What can't be had is shown without its content, never left out.
+  async contents(organizationId, notificationIds) {
+    try {
+      return await this.get({ organizationId, notificationIds });
+    } catch {
+      return {};
+    }
+  }
+
+  // Ids in, content by id out. An id that isn't there, or isn't meant for this user, is absent.
+  async get(request) {
+    const { getConfig, getRetryConfig } = this.config;
+    return (await this.call(getConfig, getRetryConfig, request)).data;
+  }
+
+  // Velt deletes its own copy only after this has succeeded.
+  async delete(request) {
+    const { deleteConfig, deleteRetryConfig } = this.config;
+    return this.call(deleteConfig, deleteRetryConfig, request);
+  }
+
+  async call(endpoint, { retryCount, retryDelay }, request) {
+    for (let left = retryCount; ; left -= 1) {
+      try {
+        return await post(endpoint, request, this.config.resolveTimeout);
+      } catch (error) {
+        if (left === 0) throw error;
+        await new Promise((done) => setTimeout(done, retryDelay));
+      }
+    }
+  }
+}
+
+async function post({ url, headers, credentials = "same-origin" }, request, timeout) {
+  const reply = await fetch(url, {
+    method: "POST",
+    credentials,
+    headers: { "Content-Type": "application/json", ...(await headers()) },
+    body: JSON.stringify(request),
+    signal: AbortSignal.timeout(timeout),
+  });
+  if (!reply.ok) throw new Error(`HTTP ${reply.status}`);
+  return reply.json();
+}
+
+// Only custom notifications are resolved. In a feed across organizations, each call names the entries' own.
+function byOrganization(notifications) {
+  const groups = new Map();
+  for (const { id, notificationSource, metadata } of notifications) {
+    if (notificationSource !== "custom") continue;
+    groups.set(metadata.organizationId, [...(groups.get(metadata.organizationId) ?? []), id]);
+  }
+  return groups;
+}
+
+function merge(structure, content) {
+  return content ? { ...structure, ...content, isHydrated: true } : structure;
+}
+
+// `{name}` becomes what the data says of it, once: what is put in is text, and isn't looked at again.
+export function render(template = "", data = {}) {
+  return template.replace(/\{(\w+)\}/g, (placeholder, name) => {
+    const value = Object.hasOwn(data, name) ? data[name] : undefined;
+    return value?.name ?? value?.userId ?? (typeof value === "string" ? value : placeholder);
+  });
+}

@@ -52,8 +52,10 @@ async function erased({ userId, name }) {
     state = await erasure(erasureId);
   }
   const { removed, cut } = state.counts;
-  forget(`${name} is erased: ${removed} removed, ${cut} cut out of, and a signed certificate kept. What is left is the
-    id, in the sandbox’s list of what it was sent.`.replace(/\s+/g, " "));
+  forget([
+    `${name} is erased: ${removed} notifications are gone, ${cut} go on without them, a signed certificate is kept.`,
+    "What is left is the id, in the sandbox’s list of what it was ever sent.",
+  ].join(" "));
 }
 
 async function rotated() {

@@ -18,13 +18,15 @@ export function bytes(text, label) {
   return made;
 }
 
-// A list of things to fold out, the first one open. What somebody folded stays so while it is shown.
+// A list of things to fold out, the first one open; what somebody opened or closed stays so.
+const chosen = new Map();
+
 export function folded(parent, items, empty) {
-  const open = new Map([...parent.children].map((child) => [child.dataset.key, child.open]));
   const made = items.map(({ key, title, text }, place) => {
-    const details = element("details", { open: open.get(key) ?? place === 0 });
-    details.dataset.key = key;
-    details.append(element("summary", { textContent: title }), bytes(text, title));
+    const details = element("details", { open: chosen.get(key) ?? place === 0 });
+    const summary = element("summary", { textContent: title });
+    summary.addEventListener("click", () => chosen.set(key, !details.open));
+    details.append(summary, bytes(text, title));
     return details;
   });
   parent.replaceChildren(...(made.length ? made : [element("p", { className: "note", textContent: empty })]));
@@ -34,6 +36,7 @@ export function options(select, choices) {
   const before = select.value;
   select.replaceChildren(...choices.map(([value, label]) => element("option", { value, textContent: label })));
   if (choices.some(([value]) => value === before)) select.value = before;
+  select.disabled = !choices.length;
 }
 
 export const say = (text) => { byId("outcome").textContent = text; };

@@ -1,6 +1,7 @@
 // Browser inbox: Velt's structure, your resolver's content, one user at a time.
 
 import { get, tokenFor, velt } from "./api.js";
+import { sent } from "./compose.js";
 import { byId, element, json, options, say } from "./dom.js";
 import { known, organizationName, PEOPLE } from "./people.js";
 import { NotificationProvider, render } from "./provider.js";
@@ -32,11 +33,22 @@ export async function show() {
   const [who, turn] = [user(), (shown += 1)];
   const query = new URLSearchParams({ organizationId: who.organizationId, userId: who.userId });
   const { notifications } = await get(`/demo/feed?${query}`);
-  const hydrated = await providerFor(who).hydrate(notifications);
+  const provider = providerFor(who);
+  const hydrated = await provider.hydrate(notifications);
+  const foreign = await asStranger(provider, who);
   if (turn !== shown) return; // somebody else has signed in meanwhile
   byId("inbox").replaceChildren(...hydrated.map((one) => row(one, who)));
   byId("inbox-note").textContent = note(hydrated, who);
-  byId("asked").textContent = exchange(hydrated, who);
+  byId("asked").textContent = foreign ?? exchange(hydrated, who);
+}
+
+// Somebody of another organization, who got hold of an id and asks for it all the same.
+async function asStranger(provider, who) {
+  const [last] = sent;
+  if (!last || last.organizationId === who.organizationId) return null;
+  const request = { organizationId: last.organizationId, notificationIds: [last.notificationId] };
+  const { data } = await provider.get(request);
+  return `${asked(request)}\n\ngiven: ${json(Object.keys(data))}\n\nAsked by hand: the token names ${who.organizationId} alone.`;
 }
 
 function row(notification, who) {
@@ -50,14 +62,14 @@ function row(notification, who) {
 function content(one) {
   const headline = render(one.displayHeadlineMessageTemplate, one.displayHeadlineMessageTemplateData);
   return [
-    element("h4", { textContent: headline || "(no headline)" }),
+    element("h3", { textContent: headline || "(no headline)" }),
     element("p", { className: "body", textContent: one.displayBodyMessage ?? "" }),
     element("p", { className: "when", textContent: `From ${one.actionUser?.name ?? one.actionUser?.userId}` }),
   ];
 }
 
 const blank = ({ name }) => [
-  element("h4", { className: "blank", textContent: "(blank)" }),
+  element("h3", { className: "blank", textContent: "(blank)" }),
   element("p", { className: "note", textContent: `Not meant for ${name}: your resolver gives no content.` }),
 ];
 
@@ -98,6 +110,7 @@ function exchange(hydrated, { organizationId }) {
   if (!hydrated.length) return "Nothing to ask for.";
   const ids = hydrated.map(({ id }) => id);
   const given = hydrated.filter((one) => one.isHydrated).map(({ id }) => id);
-  const asked = json({ organizationId, notificationIds: ids });
-  return `POST /api/velt/notifications/get\nauthorization: Bearer ••••••••\n\n${asked}\n\ngiven: ${json(given)}`;
+  return `${asked({ organizationId, notificationIds: ids })}\n\ngiven: ${json(given)}`;
 }
+
+const asked = (request) => `POST /api/velt/notifications/get\nauthorization: Bearer ••••••••\n\n${json(request)}`;

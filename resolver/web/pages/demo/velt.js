@@ -6,12 +6,12 @@ const time = (at) => new Date(at).toLocaleTimeString();
 
 export function show({ notifications, ledger, requests, out }, sent) {
   folded(byId("velt-records"), notifications.map((record) => ({
-    key: `${record.organizationId}/${record.id}/${record.timestamp}`,
+    key: `record ${record.organizationId}/${record.id}/${record.timestamp}`,
     title: record.id,
     text: json(record),
   })), "Nothing.");
   folded(byId("velt-ledger"), ledger.map((entry, place) => ({
-    key: String(requests - place),
+    key: `request ${requests - place}`,
     title: `${entry.path} → ${entry.status ?? "no answer"}, ${time(entry.at)}`,
     text: entry.raw,
   })), "Nothing.");
@@ -30,7 +30,7 @@ function leaked(notifications, ledger, sent) {
 
 function searched(sent) {
   const count = contents(sent).length;
-  return count ? `Ids only: of ${count} texts, names and addresses that you sent, none is below.` : "Ids only.";
+  return count ? `Ids only: of ${count} texts, names and addresses that you sent, none is below.` : "";
 }
 
 const contents = (sent) => [...new Set(sent.flatMap(({ pieces }) => pieces))];

@@ -1,0 +1,285 @@
+"""The demo page in a real Chromium, on a real `resolver dev`, as a newcomer goes through it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from tests.system.test_dev import Dev, running
+
+pytestmark = pytest.mark.system
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NPM = shutil.which("npm")
+TEXT = "Can we still sign on Friday?"
+SAID = (TEXT, "asked you about the merger", "Ana Lima", "Ben Okoro", "@example.com")
+LONG_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    """On a port next to a taken one: the page must not count on the usual one."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with running(tmp_path / "state", "--port", str(taken.getsockname()[1])) as dev:
+            yield dev
+
+
+@pytest.fixture
+def url(dev: Dev) -> str:
+    """The first thing that its last line says to open."""
+    (address,) = [word for word in dev.printed.splitlines()[-1].split() if word.endswith("/demo")]
+    return address
+
+
+@pytest.fixture
+def page(chromium: Browser, url: str) -> Iterator[Page]:
+    """Opened; it must not ask anything of another origin, nor complain."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page, origin = context.new_page(), url.removesuffix("demo")
+    wrong: list[str] = []
+
+    def complained(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            wrong.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith(origin):
+            wrong.append(request.url)
+
+    page.on("console", complained)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", asked)
+    page.goto(url)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def pane(page: Page, name: str) -> Any:
+    return page.get_by_role("region", name=name)
+
+
+def send(page: Page) -> str:
+    """What the composer holds; its id."""
+    page.get_by_role("button", name="Send").click()
+    expect(pane(page, "Your Redis holds").get_by_label("Key", exact=True)).to_have_count(0)
+    expect(page.locator("#registration")).not_to_be_empty()
+    added = json.loads(page.locator("#reply").inner_text().split("\n", 1)[1])
+    identity: str = added["result"]["data"]["notificationId"]
+    expect(page.locator("#chosen")).to_have_value(json.dumps(["acme", identity], separators=(",", ":")))
+    return identity
+
+
+def sandbox_ledger(dev: Dev) -> str:
+    return json.dumps(dev.paste(2))
+
+
+def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
+    backend, velt = pane(page, "Your backend"), pane(page, "Velt holds")
+    redis, inbox = pane(page, "Your Redis holds"), page.get_by_role("list", name="Inbox")
+    first = send(page)
+    assert TEXT in backend.locator("#request").inner_text()
+    assert "••••" in backend.locator("#request").inner_text()
+    expect(backend.locator("#registration")).to_contain_text("registered")
+
+    # Velt: ids, and nothing of what was said.
+    expect(velt.locator("#velt-records")).to_contain_text(first)
+    expect(velt).to_contain_text("Ids only")
+    for said in SAID:
+        assert said not in velt.inner_text()
+        assert said not in velt.evaluate("pane => pane.textContent")
+        assert said not in sandbox_ledger(dev)
+
+    # Redis: sealed, and opened on request.
+    assert all(said.encode().hex() not in redis.locator("#sealed").inner_text() for said in SAID)
+    redis.get_by_role("button", name="Open it").click()
+    expect(redis.locator("#opened")).to_contain_text(TEXT)
+
+    # Browser: whom it was meant for, and nobody else.
+    inbox_shows(page, "ben", TEXT)
+    expect(inbox).to_contain_text("Ana Lima asked you about the merger")
+    page.get_by_label("Signed in as").select_option("chi")
+    expect(inbox).to_contain_text("Not meant for Chi Nakamura")
+    expect(inbox).not_to_contain_text(TEXT)
+    page.get_by_label("Signed in as").select_option("zoe")
+    expect(page.locator("#inbox-note")).to_contain_text("Nothing for Zoe Martin")
+    expect(page.locator("#asked")).to_contain_text("given: []")
+    expect(inbox.get_by_role("listitem")).to_have_count(0)
+
+    # Outage: accepted, and told later.
+    page.get_by_role("button", name="Start a Velt outage").click()
+    expect(velt.locator("#velt-state")).to_contain_text("Outage")
+    second = send(page)
+    expect(backend.locator("#registration")).to_contain_text("pending")
+    expect(velt.locator("#velt-records")).not_to_contain_text(second)
+    page.get_by_role("button", name="End the outage").click()
+    expect(backend.locator("#registration")).to_contain_text("registered", timeout=LONG_MS)
+    expect(velt.locator("#velt-records")).to_contain_text(second)
+
+    # Other keys: everything is under the new one, and opens.
+    before = redis.locator("#key-id").inner_text()
+    sealed = redis.locator("#sealed").inner_text()
+    page.get_by_role("button", name="Rotate the keys").click()
+    expect(redis.locator("#key-id")).not_to_have_text(before, timeout=LONG_MS)
+    expect(page.get_by_role("status")).to_contain_text("Everything is sealed by", timeout=LONG_MS)
+    assert redis.locator("#sealed").inner_text() != sealed
+    inbox_shows(page, "ben", TEXT)
+    operated = dev.operate(f"resolver inspect acme {first}", "resolver keys status --json")
+    assert (operated.returncode, TEXT in operated.stdout) == (0, True), operated
+
+    # Erased: gone everywhere.
+    page.locator("#erased").select_option("ben")
+    page.get_by_role("button", name="Erase everywhere").click()
+    expect(page.get_by_role("status")).to_contain_text(
+        "Ben Okoro is erased: 2 notifications", timeout=LONG_MS
+    )
+    expect(inbox.get_by_role("listitem")).to_have_count(0)
+    expect(velt.locator("#velt-records")).to_have_text("Nothing.")
+    expect(redis.locator("#held")).to_have_text("Nothing yet.")
+    for shown in ("#request", "#reply", "#opened", "#sealed", "#asked", "#inbox"):
+        text = page.locator(shown).evaluate("part => part.textContent")
+        assert not [said for said in (*SAID, first, second) if said in text], shown
+
+
+def inbox_shows(page: Page, user: str, text: str) -> None:
+    page.get_by_label("Signed in as").select_option(user)
+    expect(page.get_by_role("list", name="Inbox")).to_contain_text(text)
+
+
+def test_read_and_deleted_in_the_inbox(page: Page) -> None:
+    inbox, velt = page.get_by_role("list", name="Inbox"), pane(page, "Velt holds")
+    send(page)
+    inbox_shows(page, "ben", TEXT)
+    inbox.get_by_role("button", name="Mark read").click()
+    expect(velt.locator("#velt-records")).to_contain_text('"readByUserIds": [\n    "ben"')
+    expect(inbox.get_by_role("button", name="Mark read")).to_be_disabled()
+    inbox.get_by_role("button", name="Delete").click()
+    expect(velt.locator("#velt-records")).to_have_text("Nothing.")
+    expect(pane(page, "Your Redis holds").locator("#held")).to_have_text("Nothing under this id.")
+    expect(inbox.get_by_role("listitem")).to_have_count(0)
+
+
+def test_everyone_of_the_organization_and_nobody_else(page: Page) -> None:
+    page.get_by_label("Everyone in the organization").check()
+    send(page)
+    for user in ("ben", "chi"):
+        inbox_shows(page, user, TEXT)
+    page.get_by_label("Signed in as").select_option("yan")
+    expect(page.get_by_role("list", name="Inbox").get_by_role("listitem")).to_have_count(0)
+
+
+def test_what_strangers_write_stays_text(page: Page) -> None:
+    evil = (
+        "<img src=x onerror=alert(1)><script>alert(2)</script> {actionUser} {constructor} ${7*7} $& &lt;b&gt;"
+    )
+    page.get_by_label("Text").fill(evil)
+    page.get_by_label("Headline template").fill(f"{{actionUser}} wrote {evil}")
+    send(page)
+    inbox = page.get_by_role("list", name="Inbox")
+    inbox_shows(page, "ben", evil)
+    # The headline is a template: what it names is put in, whatever else looks like one is left alone.
+    headline = inbox.get_by_role("heading").inner_text()
+    assert headline == "Ana Lima wrote " + evil.replace("{actionUser}", "Ana Lima")
+    assert inbox.locator("img, script, b").count() == 0
+    pane(page, "Your Redis holds").get_by_role("button", name="Open it").click()
+    expect(page.locator("#opened")).to_contain_text("onerror")
+    assert page.locator("pre *").count() == 0
+
+
+def test_all_of_it_works_by_keyboard(page: Page) -> None:
+    def press_until(reached: Callable[[], bool]) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if reached():
+                outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert outline != "none"
+                return
+        raise AssertionError("never reached")
+
+    def is_on(text: str) -> Callable[[], bool]:
+        return lambda: page.evaluate("document.activeElement.textContent") == text
+
+    press_until(is_on("Send"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#registration")).to_contain_text("registered")
+    press_until(is_on("Open it"))
+    page.keyboard.press("Space")
+    expect(page.locator("#opened")).to_contain_text(TEXT)
+    expect(page.get_by_role("list", name="Inbox")).to_contain_text(TEXT)
+    press_until(is_on("Mark read"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("has read it")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if NPM is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    command = [NPM, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", "axe-core"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    if done.returncode:
+        pytest.skip(f"npm can't install axe-core: {done.stderr[-300:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = Path(os.environ.get("DEMO_SCREENSHOTS") or tmp_path / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_whoever_looks_or_listens_can_use_it(page: Page, axe: str, pictures: Path, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    send(page)
+    pane(page, "Your Redis holds").get_by_role("button", name="Open it").click()
+    expect(page.locator("#opened")).to_be_visible()
+    inbox_shows(page, "ben", TEXT)
+    page.evaluate(axe)
+    for name, width, height in (("desktop", 1280, 900), ("phone", 390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=pictures / f"{name}-{scheme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = page.evaluate("axe.run()")
+        serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+        assert not serious, [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
+        assert found["passes"]
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.8, 1.6, 2.4])
+def test_a_rotation_that_is_cut_short_loses_nothing(tmp_path: Path, seconds: float) -> None:
+    with running(tmp_path) as dev:
+        dev.paste(0)
+        base = f"http://127.0.0.1:{dev.ports()[0]}"
+        asked = urllib3.request("POST", f"{base}/demo/keys/rotate", json={})
+        assert asked.status == 202
+        with pytest.raises(subprocess.TimeoutExpired):
+            dev.process.wait(seconds)
+        dev.process.kill()
+        dev.process.wait()
+    with running(tmp_path) as dev:
+        assert dev.paste(1)["data"].keys() == {"hello-1"}
+        assert not (tmp_path / "rotation-wanted").exists()

@@ -47,8 +47,9 @@ async function asStranger(provider, who) {
   const [last] = sent;
   if (!last || last.organizationId === who.organizationId) return null;
   const request = { organizationId: last.organizationId, notificationIds: [last.notificationId] };
-  const { data } = await provider.get(request);
-  return `${asked(request)}\n\ngiven: ${json(Object.keys(data))}\n\nAsked by hand: the token names ${who.organizationId} alone.`;
+  const given = Object.keys(await provider.get(request));
+  const why = `Asked by hand: the token names ${who.organizationId} alone.`;
+  return `${asked(request)}\n\ngiven: ${json(given)}\n\n${why}`;
 }
 
 function row(notification, who) {

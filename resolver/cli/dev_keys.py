@@ -57,20 +57,24 @@ class MasterKeys:
 
 
 def kept_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """As variables; without master keys when they are `given` otherwise."""
+    """As variables, without those that are `given` otherwise."""
     kept = _in_file(state / "dev.env")
-    if not any(given.get(name) for name in _SOURCES) and _MASTER_KEYS in kept:
-        file = state.absolute() / "master-keys"
-        MasterKeys(file).keep(kept[_MASTER_KEYS])
+    first = kept.pop(_MASTER_KEYS, "")
+    if first and not any(given.get(name) for name in _SOURCES):
+        file = _master_keys_of(state)
+        MasterKeys(file).keep(first)
         kept[_FILE] = str(file)
-    kept.pop(_MASTER_KEYS, None)
-    return kept
+    return {name: value for name, value in kept.items() if not given.get(f"{name}_FILE")}
 
 
 def rotated_here(variables: Mapping[str, str], state: Path) -> MasterKeys | None:
     """The master keys, when they are those that are kept in this folder."""
-    file = state.absolute() / "master-keys"
+    file = _master_keys_of(state)
     return MasterKeys(file) if variables.get(_FILE) == str(file) else None
+
+
+def _master_keys_of(state: Path) -> Path:
+    return state.absolute() / "master-keys"
 
 
 def _in_file(file: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-// What this page calls: the resolver's own surfaces, as your backend would, and a few paths of the demo itself.
+// What this page calls: the resolver's surfaces, as your backend would, and a few paths of the demo itself.
 
 let credentials = {};
 
@@ -32,10 +32,11 @@ const officerHeaders = () => ({ authorization: `Bearer ${credentials.privacyToke
 export const velt = (path, data) => ask(`/v2/notifications/${path}`, { data }, backendHeaders());
 
 export const erase = (userId) => get("/privacy/erase", { userIds: [userId] }, officerHeaders());
-export const erasure = (id) => get(`/privacy/erasures/${encodeURIComponent(id)}`, undefined, officerHeaders());
+export const erasure = (id) =>
+  get(`/privacy/erasures/${encodeURIComponent(id)}`, undefined, officerHeaders());
 
-// A short-lived token for a signed-in user. In your application this is a call to your own backend, which asks
-// the resolver.
+// A short-lived token for a signed-in user. In your application this asks your own backend, and that asks the
+// resolver.
 const minted = new Map();
 
 export async function tokenFor(userId, organizationIds) {

@@ -28,20 +28,20 @@ function offerRecipients() {
   const others = of(byId("organization").value).filter(({ userId }) => userId !== byId("actor").value);
   const everyone = byId("everyone").checked;
   byId("recipients").replaceChildren(...others.map(({ userId, name }, place) => {
-    const box = element("input", { type: "checkbox", name: "to", value: userId, checked: !everyone && place === 0 });
-    box.disabled = everyone;
+    const state = { checked: !everyone && place === 0, disabled: everyone };
+    const box = element("input", { type: "checkbox", name: "to", value: userId, ...state });
     return element("label", { className: "choice" }, box, ` ${name}`);
   }));
 }
 
 function composed() {
-  const chosen = [...document.querySelectorAll("input[name=to]:checked")].map((box) => asUser(known(box.value)));
+  const boxes = [...document.querySelectorAll("input[name=to]:checked")];
   const actionUser = asUser(known(byId("actor").value));
   return {
     organizationId: byId("organization").value,
     documentId: "report-7",
     actionUser,
-    notifyUsers: chosen,
+    notifyUsers: boxes.map((box) => asUser(known(box.value))),
     notifyAll: byId("everyone").checked,
     displayHeadlineMessageTemplate: byId("headline").value,
     displayHeadlineMessageTemplateData: { actionUser },
@@ -76,7 +76,7 @@ export function showRegistration(isRegistered) {
   const text = isRegistered ? "registered: Velt has been told" : "pending: Velt is told as soon as it can be";
   if (byId("registration").textContent === text) return;
   tell(isRegistered ? "good" : "waiting", text);
-  say(isRegistered ? "Velt has been told of the notification." : "Accepted. Velt can’t be reached: it will be told.");
+  say(isRegistered ? "Velt has been told of it." : "Accepted. Velt can’t be reached: it will be told.");
 }
 
 function tell(kind, text) {
@@ -94,7 +94,8 @@ export function forget(text) {
 
 function shown(data) {
   const headers = Object.keys(backendHeaders()).map((name) => `${name}: ••••••••`);
-  return ["POST /v2/notifications/add", "content-type: application/json", ...headers, "", json({ data })].join("\n");
+  const lines = ["POST /v2/notifications/add", "content-type: application/json", ...headers];
+  return [...lines, "", json({ data })].join("\n");
 }
 
 // Everything in it that Velt must not have.

@@ -40,7 +40,7 @@ export function showOutage(out) {
 async function outage() {
   const { out } = await get("/demo/outage", { out: !isOut });
   showOutage(out);
-  say(out ? "Velt is out. Send another: it is accepted all the same." : "Velt is back. The worker tells it what waits.");
+  say(out ? "Velt is out. Send another: it is accepted all the same." : "Velt is back, and told what waits.");
 }
 
 async function erased({ userId, name }) {
@@ -53,16 +53,18 @@ async function erased({ userId, name }) {
   }
   const { removed, cut } = state.counts;
   forget([
-    `${name} is erased: ${removed} notifications are gone, ${cut} go on without them, a signed certificate is kept.`,
+    `${name} is erased: ${removed} notifications are gone, ${cut} go on without them.`,
+    "A signed certificate is kept.",
     "What is left is the id, in the sandbox’s list of what it was ever sent.",
   ].join(" "));
 }
 
 async function rotated() {
   const before = (await get("/demo/keys")).keys[0];
-  say("Rotating: a new key first opens, then seals, then everything is put under it. This takes some seconds.");
+  say("Rotating: a new key opens first, then seals, then everything is put under it. This takes seconds.");
   await get("/demo/keys/rotate", {});
   while ((await get("/demo/keys")).rotating) await pause(500);
   const after = (await get("/demo/keys")).keys[0];
-  say(after === before ? "The keys are as they were: the terminal says why." : `Everything is sealed by ${after} now.`);
+  const failed = "The keys are as they were: the terminal says why.";
+  say(after === before ? failed : `Everything is sealed by ${after} now.`);
 }

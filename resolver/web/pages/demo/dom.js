@@ -29,12 +29,14 @@ export function folded(parent, items, empty) {
     details.append(summary, bytes(text, title));
     return details;
   });
-  parent.replaceChildren(...(made.length ? made : [element("p", { className: "note", textContent: empty })]));
+  const nothing = element("p", { className: "note", textContent: empty });
+  parent.replaceChildren(...(made.length ? made : [nothing]));
 }
 
 export function options(select, choices) {
   const before = select.value;
-  select.replaceChildren(...choices.map(([value, label]) => element("option", { value, textContent: label })));
+  const made = choices.map(([value, textContent]) => element("option", { value, textContent }));
+  select.replaceChildren(...made);
   if (choices.some(([value]) => value === before)) select.value = before;
   select.disabled = !choices.length;
 }

@@ -55,7 +55,8 @@ async function asStranger(provider, who) {
 function row(notification, who) {
   const item = element("li", { className: notification.isUnread && notification.forYou ? "unread" : "" });
   item.append(...(notification.isHydrated ? content(notification) : blank(who)));
-  item.append(element("p", { className: "when", textContent: new Date(notification.timestamp).toLocaleTimeString() }));
+  const textContent = new Date(notification.timestamp).toLocaleTimeString();
+  item.append(element("p", { className: "when", textContent }));
   if (notification.isHydrated) item.append(...actions(notification, who));
   return item;
 }
@@ -65,7 +66,7 @@ function content(one) {
   return [
     element("h3", { textContent: headline || "(no headline)" }),
     element("p", { className: "body", textContent: one.displayBodyMessage ?? "" }),
-    element("p", { className: "when", textContent: `From ${one.actionUser?.name ?? one.actionUser?.userId}` }),
+    element("p", { className: "when", textContent: render("From {actionUser}", one) }),
   ];
 }
 
@@ -75,12 +76,14 @@ const blank = ({ name }) => [
 ];
 
 function actions(notification, who) {
-  const read = element("button", { type: "button", textContent: "Mark read", disabled: !notification.isUnread });
-  const remove = element("button", { type: "button", textContent: "Delete" });
+  const read = button("Mark read", { disabled: !notification.isUnread });
+  const remove = button("Delete");
   read.addEventListener("click", () => markRead(notification, who));
   remove.addEventListener("click", () => deleted(notification, who));
   return [element("p", { className: "actions" }, read, " ", remove)];
 }
+
+const button = (textContent, state) => element("button", { type: "button", textContent, ...state });
 
 // Read states are structure: they are Velt's.
 async function markRead({ id, metadata }, { userId, name }) {
@@ -114,4 +117,5 @@ function exchange(hydrated, { organizationId }) {
   return `${asked({ organizationId, notificationIds: ids })}\n\ngiven: ${json(given)}`;
 }
 
-const asked = (request) => `POST /api/velt/notifications/get\nauthorization: Bearer ••••••••\n\n${json(request)}`;
+const asked = (request) =>
+  `POST /api/velt/notifications/get\nauthorization: Bearer ••••••••\n\n${json(request)}`;

@@ -21,7 +21,8 @@ async function look() {
   const found = await get("/demo/velt");
   controls.showOutage(found.out);
   const last = compose.sent[0];
-  if (last && found.notifications.some(({ id }) => id === last.notificationId)) compose.showRegistration(true);
+  const isTold = last && found.notifications.some(({ id }) => id === last.notificationId);
+  if (isTold) compose.showRegistration(true);
   const now = JSON.stringify([found, compose.sent.length]);
   if (now === seen) return;
   seen = now;

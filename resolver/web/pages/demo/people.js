@@ -1,6 +1,8 @@
 // Your application knows these people. Velt gets their ids alone.
 
-const person = (userId, name, organizationId) => ({ userId, name, email: `${userId}@example.com`, organizationId });
+const person = (userId, name, organizationId) => ({
+  userId, name, email: `${userId}@example.com`, organizationId,
+});
 
 export const ORGANIZATIONS = [["acme", "Acme"], ["globex", "Globex"]];
 export const PEOPLE = [

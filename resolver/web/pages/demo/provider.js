@@ -9,7 +9,7 @@
 //     deleteRetryConfig: { retryCount: 3, retryDelay: 2000 },
 //   });
 //
-// `headers` is an async function: it is asked anew for each call and each retry, so a token may be short-lived.
+// `headers` is an async function, asked anew for each call and each retry: a token may be short-lived.
 
 export class NotificationProvider {
   constructor(config) {
@@ -18,7 +18,8 @@ export class NotificationProvider {
 
   // The structure that Velt has, with the content that your resolver gives out, merged by id.
   async hydrate(notifications) {
-    const contents = await Promise.all([...byOrganization(notifications)].map((group) => this.contents(...group)));
+    const groups = [...byOrganization(notifications)];
+    const contents = await Promise.all(groups.map((group) => this.contents(...group)));
     const found = new Map(contents.flatMap((content) => Object.entries(content)));
     return notifications.map((one) => merge(one, found.get(one.id)));
   }

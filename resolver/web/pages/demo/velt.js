@@ -25,7 +25,7 @@ export function show({ notifications, ledger, requests, out }, sent) {
 function leaked(notifications, ledger, sent) {
   const held = json(notifications) + ledger.map((entry) => entry.raw).join("\n");
   const found = contents(sent).filter((piece) => held.includes(JSON.stringify(piece).slice(1, -1)));
-  return found.length ? `${found.length} pieces of your content are below. This must not be: please report it.` : "";
+  return found.length ? `${found.length} pieces of your content are below. This must not be.` : "";
 }
 
 function searched(sent) {

@@ -229,6 +229,23 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("has read it")
 
 
+def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) -> None:
+    velt, inbox = pane(page, "Velt holds"), page.get_by_role("list", name="Inbox")
+    send(page)
+    expect(inbox).to_contain_text(TEXT)
+    page.get_by_role("button", name="Start a Velt outage").click()
+    expect(velt.locator("#velt-state")).to_contain_text("Outage")
+    send(page)
+    for one in (inbox.get_by_role("button", name="Mark read"), velt.locator("#velt-ledger summary").first):
+        one.focus()
+        before = velt.locator("#velt-ledger details").count()
+        # The worker tries again and again, and each time the ledger grows.
+        expect(velt.locator("#velt-ledger details").nth(before)).to_be_attached(timeout=LONG_MS)
+        assert page.evaluate("document.activeElement.tagName") in ("BUTTON", "SUMMARY")
+    page.get_by_role("button", name="End the outage").click()
+    expect(velt.locator("#velt-records details")).to_have_count(2, timeout=LONG_MS)
+
+
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     if NPM is None:

@@ -14,7 +14,7 @@ export function start(onSent) {
   byId("everyone").addEventListener("change", offerRecipients);
   byId("compose").addEventListener("submit", async (event) => {
     event.preventDefault();
-    await send(composed(), onSent);
+    await send(composed(), onSent).catch((error) => say(`That didn’t work: ${error.message}`));
   });
   offerPeople();
 }

@@ -18,27 +18,45 @@ export function bytes(text, label) {
   return made;
 }
 
-// A list of things to fold out, the first one open; what somebody opened or closed stays so.
+// A list of things to fold out, the first one open; what somebody opened or closed stays so. What is there
+// already isn't drawn anew: it may have the focus.
 const chosen = new Map();
 
 export function folded(parent, items, empty) {
-  const made = items.map(({ key, title, text }, place) => {
-    const details = element("details", { open: chosen.get(key) ?? place === 0 });
-    const summary = element("summary", { textContent: title });
-    summary.addEventListener("click", () => chosen.set(key, !details.open));
-    details.append(summary, bytes(text, title));
-    return details;
+  const keys = new Set(items.map(({ key }) => key));
+  for (const child of [...parent.children]) if (!keys.has(child.dataset.key)) child.remove();
+  items.forEach((item, place) => {
+    const there = [...parent.children].find((child) => child.dataset.key === item.key) ?? foldable(item.key);
+    if (parent.children[place] !== there) parent.insertBefore(there, parent.children[place] ?? null);
+    update(there, item, chosen.get(item.key) ?? place === 0);
   });
-  const nothing = element("p", { className: "note", textContent: empty });
-  parent.replaceChildren(...(made.length ? made : [nothing]));
+  if (!items.length) parent.append(element("p", { className: "note", textContent: empty }));
 }
 
+function foldable(key) {
+  const details = element("details", {}, element("summary"), bytes("", ""));
+  details.dataset.key = key;
+  details.firstChild.addEventListener("click", () => chosen.set(key, !details.open));
+  return details;
+}
+
+function update(details, { title, text }, isOpen) {
+  const [summary, content] = details.children;
+  if (!content.matches(":focus")) details.open = isOpen;
+  summary.textContent = title;
+  content.textContent = text;
+  content.setAttribute("aria-label", title);
+}
+
+// Left alone while it offers the same: it may be open.
 export function options(select, choices) {
-  const before = select.value;
+  const [before, offered] = [select.value, JSON.stringify(choices)];
+  if (select.dataset.offered === offered) return;
   const made = choices.map(([value, textContent]) => element("option", { value, textContent }));
   select.replaceChildren(...made);
   if (choices.some(([value]) => value === before)) select.value = before;
   select.disabled = !choices.length;
+  select.dataset.offered = offered;
 }
 
 export const say = (text) => { byId("outcome").textContent = text; };

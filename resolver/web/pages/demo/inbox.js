@@ -8,6 +8,7 @@ import { NotificationProvider, render } from "./provider.js";
 
 const user = () => known(byId("user").value);
 let shown = 0;
+let drawn = "";
 
 export function start() {
   options(byId("user"), PEOPLE.map(({ userId, name, organizationId }) => [
@@ -37,9 +38,17 @@ export async function show() {
   const hydrated = await provider.hydrate(notifications);
   const foreign = await asStranger(provider, who);
   if (turn !== shown) return; // somebody else has signed in meanwhile
-  byId("inbox").replaceChildren(...hydrated.map((one) => row(one, who)));
+  draw(hydrated, who);
   byId("inbox-note").textContent = note(hydrated, who);
   byId("asked").textContent = foreign ?? exchange(hydrated, who);
+}
+
+// Not anew while it is the same: something in it may have the focus.
+function draw(hydrated, who) {
+  const now = JSON.stringify([who, hydrated]);
+  if (now === drawn) return;
+  drawn = now;
+  byId("inbox").replaceChildren(...hydrated.map((one) => row(one, who)));
 }
 
 // Somebody of another organization, who got hold of an id and asks for it all the same.
@@ -89,8 +98,7 @@ const button = (textContent, state) => element("button", { type: "button", textC
 async function markRead({ id, metadata }, { userId, name }) {
   const entry = { id, readByUserIds: [userId] };
   await velt("update", { organizationId: metadata.organizationId, notifications: [entry] });
-  say(`${name} has read it.`);
-  await show();
+  await settled(`${name} has read it.`);
 }
 
 // The content goes first. Velt's copy only after that has succeeded.
@@ -98,8 +106,14 @@ async function deleted({ id, metadata }, who) {
   const ids = { organizationId: metadata.organizationId, notificationId: id };
   await providerFor(who).delete(ids);
   await get("/demo/velt/delete", ids);
-  say("Deleted: by your resolver first, then by Velt.");
+  await settled("Deleted: by your resolver first, then by Velt.");
+}
+
+// The button that was pressed is gone: the focus stays near.
+async function settled(text) {
+  say(text);
   await show();
+  byId("inbox").focus();
 }
 
 function note(hydrated, { name, organizationId }) {

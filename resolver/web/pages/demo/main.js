@@ -10,6 +10,7 @@ import * as velt from "./velt.js";
 
 const EVERY_MS = 1500;
 let seen = "";
+let isAway = false;
 
 async function refresh() {
   seen = "";
@@ -34,7 +35,10 @@ async function look() {
 async function keepLooking() {
   try {
     if (!document.hidden) await look();
+    if (isAway) say("The resolver answers again.");
+    isAway = false;
   } catch {
+    isAway = true;
     say("The resolver doesn’t answer at the moment. Trying again.");
   }
   setTimeout(keepLooking, EVERY_MS);

@@ -18,8 +18,7 @@ _OUTAGE = {"status": 503}
 
 class Sandbox:
     def __init__(self, url: str, connections: int) -> None:
-        self._url = f"{url}/_sandbox"
-        self._caller = Caller(connections, _LARGEST_ANSWER)
+        self._caller = Caller(f"{url}/_sandbox/", connections, _LARGEST_ANSWER)
 
     def notifications(self, deadline: Deadline) -> list[JSON]:
         """What it holds, the newest first."""
@@ -53,7 +52,7 @@ class Sandbox:
     def _ask(self, method: str, path: str, deadline: Deadline, body: JSON | None = None) -> JSON:
         sent = orjson.dumps(body) if body is not None else None
         headers = {"content-type": "application/json"}
-        answer = self._caller.call(method, f"{self._url}/{path}", headers, deadline.remaining(), sent)
+        answer = self._caller.call(method, headers, deadline.remaining(), sent, path)
         try:
             found = orjson.loads(answer.body)
         except orjson.JSONDecodeError:

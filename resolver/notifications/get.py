@@ -38,10 +38,11 @@ class GetNotifications:
 
 
 def _is_ours(item: Any) -> bool:
-    """Only custom notifications are resolved; the ids of others are not looked up."""
+    """Only custom notifications are resolved; the ids of others are not looked up. Should Velt not say which
+    they are, all are looked up: what isn't held changes nothing."""
     return (
         isinstance(item, dict)
-        and item.get("notificationSource") == "custom"
+        and item.get("notificationSource", "custom") == "custom"
         and isinstance(item.get("id"), str)
     )
 

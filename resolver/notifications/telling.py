@@ -107,7 +107,7 @@ class Telling:
         try:
             return self.ask(_ENDPOINTS[command.kind], command.data, deadline)
         except VeltRefused as refusal:
-            if refusal.status != _DONE_BEFORE.get(command.kind):
+            if not _was_done_before(command, refusal):
                 raise
             return {"result": {"status": "success"}}
 
@@ -115,7 +115,8 @@ class Telling:
         self, endpoint: Endpoint, data: JSON, claims: list[Claimed], deadline: Deadline
     ) -> JSON | None:
         """One call for several commands. None when Velt can't be had: they wait. What Velt refuses is done
-        with too, since the caller hears of it; but refused credentials are ours to mend, and they wait."""
+        with too, since the caller hears of it; but refused credentials are ours to mend, and they wait. So do
+        several of which one was done before, and it isn't said which: the worker tells each alone."""
         try:
             answer = self.ask(endpoint, data, deadline)
         except Unreached:
@@ -123,12 +124,15 @@ class Telling:
                 self.give_back(claimed)
             return None
         except VeltRefused as refusal:
+            done_before = all(_was_done_before(claimed.command, refusal) for claimed in claims)
             for claimed in claims:
-                if refusal.status in CREDENTIALS:
+                if refusal.status in CREDENTIALS or (done_before and len(claims) > 1):
                     self.give_back(claimed)
                 else:
                     self.done(claimed)
-            raise
+            if not (claims and done_before):
+                raise
+            return None
         self.done_all(claims)
         return answer
 
@@ -175,6 +179,10 @@ class Telling:
         if not self.vault.read(organization, [command.notification]):
             again = removal(command.notification, {"organizationId": organization})
             self.vault.line_up(organization, command.notification, Entry(again))
+
+
+def _was_done_before(command: Command | None, refusal: VeltRefused) -> bool:
+    return command is not None and refusal.status == _DONE_BEFORE.get(command.kind)
 
 
 def removal(notification: str, filters: JSON) -> Command:

@@ -2,7 +2,7 @@
 
 import re
 
-from resolver.sandbox.errors import invalid
+from resolver.sandbox.errors import VeltError, invalid
 from resolver.sandbox.records import Record, new_id
 from resolver.sandbox.replies import Success
 from resolver.sandbox.scope import location
@@ -64,8 +64,16 @@ def add(state: State, data: Fields) -> Success:
     state.access.enter(organization_id, document_id, wanted)
     verified = data.is_set("verifyUserPermissions")
     admitted = state.access.readers(organization_id, document_id) if verified else None
-    state.records.put(Record(data.values.get("notificationId") or new_id(), dict(data.values), admitted))
+    _store(state, Record(data.values.get("notificationId") or new_id(), dict(data.values), admitted))
     return Success(_MESSAGE, {"success": True, "message": _MESSAGE})
+
+
+def _store(state: State, record: Record) -> None:
+    again = state.records.find(record.organization_id, record.id) is not None
+    if again and state.answers.addAgain == "refuse":
+        raise VeltError("ALREADY_EXISTS", "Notification already exists.", 409)
+    if not (again and state.answers.addAgain == "keep"):
+        state.records.put(record, beside=state.answers.addAgain == "duplicate")
 
 
 def _check(data: Fields) -> None:

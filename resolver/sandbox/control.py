@@ -40,6 +40,18 @@ def _set_scene(blueprint: Blueprint, state: State) -> None:
         with state.lock:
             return json_response(state.access.shape())
 
+    @blueprint.post("/answers")
+    def declare_answers() -> Response:
+        declared = Fields(mapping(_body(), "The request body"))
+        with state.lock:
+            state.answers = state.answers.declared(declared)
+            return json_response(state.answers.shape())
+
+    @blueprint.get("/answers")
+    def show_answers() -> Response:
+        with state.lock:
+            return json_response(state.answers.shape())
+
 
 def _break_things(blueprint: Blueprint, state: State) -> None:
     @blueprint.post("/faults")

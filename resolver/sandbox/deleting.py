@@ -1,5 +1,7 @@
 """/v2/notifications/delete"""
 
+from resolver.sandbox.answers import reports
+from resolver.sandbox.errors import VeltError
 from resolver.sandbox.records import Record
 from resolver.sandbox.replies import Success
 from resolver.sandbox.scope import Scope
@@ -14,6 +16,8 @@ def delete(state: State, data: Fields) -> Success:
     scope = Scope.read(data)
     ids = data.optional("notificationIds", list_of(text)) or []
     in_scope = {r.id: r for r in state.records.of(scope.organization_id) if scope.holds(r, state.access)}
+    if state.answers.unknownDelete == "refuse" and not in_scope.keys() >= set(ids):
+        raise VeltError("NOT_FOUND", "Notification not found.")
     results = {wanted: _outcome(state, in_scope.get(wanted)) for wanted in ids or in_scope}
     return Success("Notification(s) deleted successfully.", results)
 
@@ -21,5 +25,5 @@ def delete(state: State, data: Fields) -> Success:
 def _outcome(state: State, record: Record | None) -> dict[str, object]:
     if record is not None:
         state.records.remove(record)
-    deleted = record is not None
+    deleted = reports(state.answers.unknownDelete, known=record is not None)
     return {"success": deleted, "message": _OUTCOMES[deleted]}

@@ -2,12 +2,15 @@
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from resolver.sandbox.access import Members
 from resolver.sandbox.validation import Json
+
+_GONE = 1000
 
 
 @dataclass
@@ -17,6 +20,8 @@ class Record:
     id: str
     sent: Json
     admitted: Members
+    key: str = ""
+    """Under which it is held: its id, unless another stands there and stays."""
     timestamp: int = 0
     sequence: int = 0
     read: dict[str, bool] = field(default_factory=dict)
@@ -72,28 +77,45 @@ class Records:
         self._organizations: dict[str, dict[str, Record]] = {}
         self._sequence = 0
         self._latest = 0
+        self._gone: deque[tuple[int, Record]] = deque(maxlen=_GONE)
 
-    def put(self, record: Record) -> None:
-        """Store it as the newest. An id that exists is replaced, and moves to the front."""
+    def put(self, record: Record, *, beside: bool = False) -> None:
+        """Store it as the newest. An id that exists is replaced; `beside` leaves it there too."""
+        known = self.find(record.organization_id, record.id)
         self._sequence += 1
-        self._latest = max(self._latest, time.time_ns() // 1_000_000)
+        self._latest = max(self._latest, _now_ms())
         record.sequence, record.timestamp = self._sequence, self._latest
-        self.remove(record)
-        self._organizations.setdefault(record.organization_id, {})[record.id] = record
+        record.key = f"{record.id} {record.sequence}" if known and beside else record.id
+        if known and not beside:
+            self.remove(known)
+        self._organizations.setdefault(record.organization_id, {})[record.key] = record
 
     def find(self, organization_id: str, notification_id: str) -> Record | None:
         return self._organizations.get(organization_id, {}).get(notification_id)
 
     def remove(self, record: Record) -> None:
-        self._organizations.get(record.organization_id, {}).pop(record.id, None)
+        self._organizations.get(record.organization_id, {}).pop(record.key, None)
+        self._gone.append((_now_ms(), record))
 
     def of(self, organization_id: str) -> list[Record]:
         """An organization's notifications, oldest first."""
         return list(self._organizations.get(organization_id, {}).values())
 
+    def of_a_moment_ago(self, organization_id: str, lag_ms: int) -> list[Record]:
+        """The same as they were then, oldest first."""
+        then = _now_ms() - lag_ms
+        gone = [
+            record for at, record in self._gone if at > then and record.organization_id == organization_id
+        ]
+        return [record for record in (*gone, *self.of(organization_id)) if record.timestamp <= then]
+
     def __iter__(self) -> Iterator[Record]:
         for organization_id in self._organizations:
             yield from self.of(organization_id)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def new_id() -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+from resolver.sandbox.answers import Answers
 from resolver.sandbox.errors import invalid
 from resolver.sandbox.records import Record
 from resolver.sandbox.replies import Success
@@ -13,6 +14,10 @@ ID_LIMIT = 30
 _DEFAULT_PAGE = 1000
 _TOKEN = re.compile(r"p([0-9]{1,16})")
 _MAX_INTEGER = 2**53 - 1
+_INVENTED = {
+    "displayHeadlineMessageTemplate": "{actionUser} sent you a notification",
+    "displayBodyMessage": "",
+}
 _COPIED = (
     "notificationSourceData",
     "actionUser",
@@ -32,7 +37,8 @@ def get(state: State, data: Fields) -> Success:
     wanted = [record for record in _candidates(state, data, scope) if scope.holds(record, state.access)]
     wanted.sort(key=lambda record: record.sequence, reverse=newest_first)
     page, token = _page(wanted, data, newest_first)
-    return Success("Notification(s) retrieved successfully.", [item(r, state.api_key) for r in page], token)
+    items = [_as_answered(item(record, state.api_key), record, state.answers) for record in page]
+    return Success("Notification(s) retrieved successfully.", items, token)
 
 
 def item(record: Record, api_key: str) -> Json:
@@ -48,14 +54,23 @@ def item(record: Record, api_key: str) -> Json:
     }
 
 
+def _as_answered(item: Json, record: Record, answers: Answers) -> Json:
+    if answers.displayFields == "invented":
+        user = record.sent["actionUser"]["userId"]
+        item = {**_INVENTED, **item, "actionUser": {"name": user, **record.sent["actionUser"]}}
+    if answers.getFlag:
+        item["isNotificationResolverUsed"] = record.sent.get("isNotificationResolverUsed", False)
+    return {name: value for name, value in item.items() if answers.getSource or name != "notificationSource"}
+
+
 def _candidates(state: State, data: Fields, scope: Scope) -> list[Record]:
     ids = data.optional("notificationIds", list_of(text))
+    seen = state.records.of_a_moment_ago(scope.organization_id, state.answers.lagMs)
     if not ids:
-        return state.records.of(scope.organization_id)
+        return seen
     if len(ids) > ID_LIMIT:
         raise invalid(f"notificationIds may hold at most {ID_LIMIT} ids")
-    found = (state.records.find(scope.organization_id, wanted) for wanted in dict.fromkeys(ids))
-    return [record for record in found if record]
+    return [record for record in seen if record.id in ids]
 
 
 def _page(wanted: list[Record], data: Fields, newest_first: bool) -> tuple[list[Record], str | None]:

@@ -3,6 +3,7 @@
 from threading import RLock
 
 from resolver.sandbox.access import Access
+from resolver.sandbox.answers import Answers
 from resolver.sandbox.faults import Faults
 from resolver.sandbox.ledger import Ledger
 from resolver.sandbox.records import Records
@@ -24,6 +25,7 @@ class State:
 
     def _empty(self) -> None:
         self.access = Access()
+        self.answers = Answers()
         self.ledger = Ledger()
         self.records = Records()
         self.preferences: dict[tuple[str, str, str | None], dict[str, str]] = {}

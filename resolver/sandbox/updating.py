@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from resolver.sandbox.access import Access
 from resolver.sandbox.adding import CONTENT
-from resolver.sandbox.errors import invalid
+from resolver.sandbox.answers import reports
+from resolver.sandbox.errors import VeltError, invalid
 from resolver.sandbox.records import Record
 from resolver.sandbox.replies import Success
 from resolver.sandbox.scope import Scope
@@ -42,9 +43,12 @@ def update(state: State, data: Fields) -> Success:
     for notification_id, fields in changes:
         record = state.records.find(scope.organization_id, notification_id)
         found = record is not None and scope.holds(record, state.access)
+        if not found and state.answers.unknownUpdate == "refuse":
+            raise VeltError("NOT_FOUND", "Notification not found.")
         if record and found:
             _apply(record, fields, state.access if verified else None)
-        results[notification_id] = {"success": found, "message": _OUTCOMES[found]}
+        said = reports(state.answers.unknownUpdate, known=found)
+        results[notification_id] = {"success": said, "message": _OUTCOMES[said]}
     return Success("Notification(s) updated successfully.", results)
 
 

@@ -55,11 +55,11 @@ SURFACES = (
 _log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
     settings = settings or load()
     logs.configure(settings.log_level, settings.log_format)
     sharing.join()
-    services = build(settings)
+    services = services or build(settings)
     app = Flask("resolver", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off here, and must not pass for whole.
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY + 1

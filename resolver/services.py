@@ -91,8 +91,9 @@ class Services:
         return [self.keyspace.blinded(name) for name in names]
 
 
-def build(settings: Settings) -> Services:
-    """Call it after fork: the pools made here must not be shared between processes."""
+def build(settings: Settings, *, standard: int = 1) -> Services:
+    """Call it after fork: the pools made here must not be shared between processes. `standard` is what `-`
+    means to the audit trail."""
     stores = build_stores(settings, connections=THREADS + 2)
     vault, outbox = stores.vault, stores.outbox
     velt = build_velt(settings, connections=THREADS)
@@ -116,7 +117,7 @@ def build(settings: Settings) -> Services:
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
         delivery=build_delivery(settings, vault),
-        trail=build_trail(settings, stores),
+        trail=build_trail(settings, stores, standard=standard),
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
         export=Export(vault, outbox, stores.orders),

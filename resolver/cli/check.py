@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
-import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Literal
 
 import click
 
 from resolver.access.jwks import fetch
-from resolver.audit.outlet import STANDARD
-from resolver.cli.audit_verify import anchors_in
+from resolver.cli.check_trail import trail
+from resolver.cli.finding import Finding
 from resolver.cli.keys import key_usage
-from resolver.cli.trail_files import chains_in
+from resolver.cli.live import Where, meant, probed
 from resolver.cli.words import counted
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
@@ -29,30 +25,44 @@ from resolver.vault.doctor import RedisFacts, examine
 from resolver.velt.client import Endpoint, VeltClient
 
 _SAMPLE = 1000
+_NEEDED = ("settings", "redis", "vault", "velt", "audit")
+"""By a probe."""
 _VELT_SECONDS = 10.0
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    outcome: Literal["ok", "warn", "fail"]
-    about: str
-    text: str
 
 
 @click.command()
+@click.option("--live", is_flag=True, help="Then go round through Velt with a probe.")
+@click.option("--organization", help="Of the probe, with --live.")
+@click.option("--document", help="Likewise.")
+@click.option("--user", help="Whom the probe is addressed to, and nobody else.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def check(as_json: bool) -> None:
-    """Look at the settings, Redis and Velt. Exit status 0 when nothing failed, 1 otherwise."""
+def check(
+    live: bool, organization: str | None, document: str | None, user: str | None, as_json: bool
+) -> None:
+    """Look at the settings, Redis and Velt. Exit status 0 when nothing failed, 1 otherwise. With --live one
+    notification is added at Velt, with your keys: it shows what Velt stores, and how it answers."""
+    where = meant(live, organization, document, user)
     found = []
-    for finding in findings():
-        found.append(finding)
-        if not as_json:
-            mark = click.style(f"{finding.outcome:4}", fg=_COLOURS[finding.outcome])
-            click.echo(f"{mark}  {finding.about}: {finding.text}")
+    # Closed at once, whatever ends the telling: a pipe that is closed too leaves no probe behind.
+    with closing(_all(where)) as findings:
+        for finding in findings:
+            found.append(finding)
+            if not as_json:
+                finding.tell()
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found]))
+        click.echo(json.dumps([finding.as_json() for finding in found]))
     raise SystemExit(any(finding.outcome == "fail" for finding in found))
+
+
+def _all(where: Where | None) -> Generator[Finding]:
+    failed = False
+    for finding in findings():
+        failed = failed or (finding.outcome == "fail" and finding.about in _NEEDED)
+        yield finding
+    if where and failed:
+        yield Finding("fail", "live", "not begun: mend the above first")
+    elif where:
+        yield from probed(load(), where)
 
 
 def findings() -> Iterator[Finding]:
@@ -157,7 +167,7 @@ def _vault(settings: Settings) -> Iterator[Finding]:
     yield from _keys(settings)
     yield from _addresses(sample)
     yield from _erasures(settings)
-    yield from _trail(settings)
+    yield from trail(settings)
     yield from _outbox(settings)
 
 
@@ -172,43 +182,6 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", "keys", f"{name} still opens {total} (resolver keys rotate)")
         else:
             yield Finding("ok", "keys", f"{name} opens nothing any more and can be withdrawn")
-
-
-def _trail(settings: Settings) -> Iterator[Finding]:
-    """Lines that a command with other settings keeps elsewhere are missed by `audit verify`."""
-    if settings.audit_log == STANDARD:
-        yield Finding("ok", "audit", "goes to standard output, and of commands to standard error: keep both")
-        return
-    recent = {name for name, kept in anchors_in(build_stores(settings)).items() if kept.at >= _yesterday()}
-    try:
-        elsewhere = recent - _kept_in(Path(settings.audit_log))
-    except OSError as error:
-        # What can't be put on record isn't done: every request will be refused.
-        yield Finding("fail", "audit", f"goes to {settings.audit_log}: {error.strerror}")
-        return
-    yield Finding("ok", "audit", f"goes to {settings.audit_log}")
-    if elsewhere:
-        processes = counted(len(elsewhere), "process", "processes")
-        where = "a rotated file, another host's, or another RESOLVER_AUDIT_LOG"
-        yield Finding(
-            "ok",
-            "audit",
-            f"{processes} wrote elsewhere since yesterday: {where}. `audit verify` needs that too",
-        )
-
-
-def _kept_in(log: Path) -> set[str]:
-    """None, before the first line: the file begins with it, in a directory that is there."""
-    begun = log.exists()
-    place = log if begun else log.parent
-    place.stat()  # that it isn't there is another trouble than that it is closed
-    if not os.access(place, os.W_OK):
-        raise PermissionError(errno.EACCES, "this user may not write there")
-    return chains_in(log) if begun else set()
-
-
-def _yesterday() -> str:
-    return (datetime.now(UTC) - timedelta(days=1)).isoformat()
 
 
 def _outbox(settings: Settings) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from resolver.audit.trail import Trail
 from resolver.services import Stores, build_trail
 from resolver.settings import Settings
 
-_STDERR = 2
+STDERR = 2
 """Where the trail is standard output, a command keeps that for its own."""
 
 
@@ -28,7 +28,7 @@ def on_record(
 @contextmanager
 def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
     """A command's own."""
-    with closing(build_trail(settings, stores, standard=_STDERR, unanchored=_say_so)) as trail:
+    with closing(build_trail(settings, stores, standard=STDERR, unanchored=_say_so)) as trail:
         yield trail
 
 

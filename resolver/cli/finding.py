@@ -1,0 +1,32 @@
+"""One thing that was looked at, and what it was found to be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import click
+
+JSON = dict[str, Any]
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    outcome: Literal["ok", "warn", "fail"]
+    about: str
+    text: str
+    shown: JSON | None = None
+    """What it was seen in."""
+
+    def as_json(self) -> JSON:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def tell(self) -> None:
+        click.echo(
+            f"{click.style(f'{self.outcome:4}', fg=_COLOURS[self.outcome])}  {self.about}: {self.text}"
+        )
+        if self.shown is not None:
+            for line in json.dumps(self.shown, indent=2).splitlines():
+                click.echo(f"        {line}")

@@ -1,0 +1,375 @@
+"""check --live: what Velt stores is shown, its open answers are said, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from click.testing import CliRunner
+from redis import Redis
+
+from resolver.cli import main
+from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis
+from resolver.notifications.probe import PREFIX, STALE_SECONDS, WORDS
+from resolver.services import build_worker
+from resolver.settings import load
+from tests.support import API_KEY, JSON, VELT_TOKEN, Api, Velt, keys_of
+from tests.system.conftest import plain_environment
+
+WHERE = ("--organization", "acme", "--document", "doc-1", "--user", "ben")
+ADD, GET = "/v2/notifications/add", "/v2/notifications/get"
+DELETE, UPDATE = "/v2/notifications/delete", "/v2/notifications/update"
+CREDENTIALS = {"x-velt-api-key": API_KEY, "x-velt-auth-token": VELT_TOKEN}
+
+
+class Found:
+    """What a run said of Velt, and how it ended."""
+
+    def __init__(self, status: int, output: str) -> None:
+        self.status = status
+        self.live = [finding for finding in json.loads(output) if finding["about"] == "live"]
+
+    def outcome(self, words: str) -> str:
+        """Of the one line that has these words in it."""
+        (finding,) = [finding for finding in self.live if words in finding["text"]]
+        return str(finding["outcome"])
+
+    @property
+    def record(self) -> JSON:
+        (shown,) = [finding["shown"] for finding in self.live if "shown" in finding]
+        return dict(shown)
+
+
+def live(env: dict[str, str]) -> Found:
+    done = CliRunner().invoke(main, ["check", "--live", *WHERE, "--json"], env=env)
+    return Found(done.exit_code, done.stdout)
+
+
+def nothing_is_left(velt: Velt, redis: Redis) -> bool:
+    return velt.control("GET", "notifications")["notifications"] == [] and keys_of(redis) == []
+
+
+def test_it_shows_that_velt_holds_ids_alone_and_takes_the_probe_away(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    found = live(resolver_environment)
+    assert (found.status, {finding["outcome"] for finding in found.live}) == (0, {"ok"}), found.live
+    assert found.record["id"].startswith(PREFIX)
+    assert found.record["notifyUsers"] == [{"userId": "ben"}]
+    assert found.outcome("the callback gives ben the content") == "ok"
+    assert found.outcome("does not give it to somebody else of the organization") == "ok"
+    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert nothing_is_left(velt, redis)
+    sent = "".join(entry["raw"] for entry in velt.ledger()).lower()
+    assert not [word for word in WORDS if word in sent]
+    assert velt.sent(ADD)[0]["notifyAll"] is False
+
+
+def test_it_says_first_what_it_is_about_to_do_and_nothing_secret(
+    resolver_environment: dict[str, str], velt: Velt
+) -> None:
+    done = CliRunner().invoke(main, ["check", "--live", *WHERE], env=resolver_environment)
+    assert "Adding one notification at Velt" in done.stderr
+    assert all(word in done.stderr for word in (PREFIX, "acme", "doc-1", "ben alone"))
+    assert API_KEY not in done.output
+    assert not [word for word in WORDS if word in done.output.lower()]
+
+
+@pytest.mark.parametrize(
+    ("answers", "words", "outcome"),
+    [
+        ({"addAgain": "refuse"}, "refused with ALREADY_EXISTS", "ok"),
+        ({"addAgain": "keep"}, "leaves one notification", "ok"),
+        ({"addAgain": "duplicate"}, "makes a second notification", "warn"),
+        ({"unknownUpdate": "refuse"}, "an update of an unknown id is reported (NOT_FOUND)", "ok"),
+        ({"unknownUpdate": "success"}, "an update of an unknown id passes for done", "warn"),
+        ({"unknownDelete": "refuse"}, "a deletion of an unknown id is answered (NOT_FOUND)", "ok"),
+        ({"unknownDelete": "success"}, "a deletion of an unknown id is answered (true)", "ok"),
+        ({"getFlag": True}, "keeps isNotificationResolverUsed", "ok"),
+        ({"getSource": False}, "leaves notificationSource out", "warn"),
+        ({"displayFields": "invented"}, "puts words of its own into displayBodyMessage", "warn"),
+        ({"displayFields": "invented"}, "more of people than was sent (name)", "warn"),
+        ({"lagMs": 2000}, "get lags", "warn"),
+        ({"lagMs": 1500, "addAgain": "duplicate"}, "makes a second notification", "warn"),
+    ],
+    ids=str,
+)
+def test_whichever_way_velt_answers_it_says_so_and_leaves_nothing(
+    resolver_environment: dict[str, str],
+    velt: Velt,
+    redis: Redis,
+    *,
+    answers: JSON,
+    words: str,
+    outcome: str,
+) -> None:
+    velt.control("POST", "answers", answers)
+    found = live(resolver_environment)
+    assert (found.outcome(words), found.status) == (outcome, 0), found.live
+    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert nothing_is_left(velt, redis)
+
+
+def test_content_at_velt_fails_loudly(resolver_environment: dict[str, str], velt: Velt, redis: Redis) -> None:
+    """As if something around the resolver had sent it there, before a get that lags shows the probe."""
+    velt.control("POST", "answers", {"lagMs": 2000})
+    with started(resolver_environment) as process:
+        probe = wait_for(lambda: next(iter(velt.control("GET", "notifications")["notifications"]), None))
+        entry = {"id": probe["id"], "displayBodyMessage": "The Zephyrine body"}
+        data = {"organizationId": "acme", "notifications": [entry]}
+        urllib3.request("POST", velt.url + UPDATE, json={"data": data}, headers=CREDENTIALS)
+        found = ended(process)
+    assert (found.status, found.outcome("CONTENT REACHED VELT")) == (1, "fail")
+    assert "Zephyrine" in found.record["displayBodyMessage"]
+    assert nothing_is_left(velt, redis)
+
+
+def test_a_velt_that_refuses_the_probe_fails(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    velt.control("POST", "access", {"strict": True})
+    found = live(resolver_environment)
+    assert (found.status, found.outcome("refuses a notification in resolver mode (NOT_FOUND")) == (1, "fail")
+    assert nothing_is_left(velt, redis)
+
+
+def test_a_velt_that_cannot_be_read_proves_nothing_and_fails(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    velt.break_with(
+        path=GET, status=400, errorStatus="FAILED_PRECONDITION", message="Advanced queries are off."
+    )
+    found = live(resolver_environment)
+    assert (found.status, found.outcome("could NOT be shown")) == (1, "fail")
+    assert "Advanced queries are off." in str(found.live)
+    assert found.outcome("the callback gives ben the content") == "ok"
+    assert nothing_is_left(velt, redis)
+
+
+def test_an_outage_in_the_middle_leaves_the_removal_in_the_outbox_and_says_so(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis, drain: Callable[[], None]
+) -> None:
+    for path in (GET, UPDATE, DELETE):
+        velt.break_with(path=path, status=500)
+    found = live(resolver_environment)
+    assert (found.status, found.outcome("its removal at Velt stays in the outbox")) == (1, "fail")
+    assert keys_of(redis, "{p*}n:*") == []
+    velt.mend()
+    drain()
+    assert nothing_is_left(velt, redis)
+
+
+def test_an_outage_that_ends_meanwhile_leaves_nothing(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    velt.break_with(path=ADD, drop="after", count=1)
+    velt.break_with(path=DELETE, status=503, count=1)
+    found = live(resolver_environment)
+    assert (found.status, found.outcome("waited in the outbox")) == (1, "fail")
+    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert nothing_is_left(velt, redis)
+
+
+def test_a_redis_that_goes_meanwhile_does_not_keep_velts_copy(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    server = LocalRedis(tmp_path)
+    velt.break_with(path=GET, latencyMs=700)
+    try:
+        with started({**resolver_environment, "REDIS_URL": server.url}) as process:
+            wait_for(lambda: velt.ledger(GET)[1:])
+            server.stop()
+            found = ended(process)
+    finally:
+        server.stop()
+    assert (found.status, found.outcome("Redis cannot be asked")) == (1, "fail")
+    assert velt.control("GET", "notifications")["notifications"] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "times"),
+    [
+        (signal.SIGINT, ADD, 1),
+        (signal.SIGTERM, ADD, 1),
+        (signal.SIGINT, GET, 2),
+        (signal.SIGHUP, ADD, 2),
+        (signal.SIGTERM, UPDATE, 1),
+        (signal.SIGINT, DELETE, 2),
+    ],
+)
+def test_interrupted_at_any_moment_it_leaves_nothing(
+    resolver_environment: dict[str, str],
+    velt: Velt,
+    redis: Redis,
+    *,
+    number: signal.Signals,
+    path: str,
+    times: int,
+) -> None:
+    velt.break_with(latencyMs=300)
+    with started(resolver_environment) as process:
+        wait_for(lambda: len(velt.ledger(path)) >= times)
+        process.send_signal(number)
+        process.send_signal(number)
+        found = ended(process)
+    assert found.status == 1
+    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert path == DELETE or found.outcome("was interrupted") == "fail"
+    assert nothing_is_left(velt, redis)
+
+
+def test_a_reader_who_turns_away_leaves_nothing_behind(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    with started(resolver_environment, "--live", *WHERE) as process:
+        wait_for(lambda: velt.ledger(ADD))
+        assert process.stdout
+        process.stdout.close()
+        process.wait(60)
+    assert velt.sent(DELETE)
+    assert nothing_is_left(velt, redis)
+
+
+def test_what_a_killed_run_left_is_removed_by_a_later_one_and_a_fresh_one_is_let_be(
+    api: Api, resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    old = f"{PREFIX}{int(time.time()) - STALE_SECONDS - 1}-0123456789ab"
+    fresh = f"{PREFIX}{int(time.time())}-0123456789ab"
+    for id_ in (old, fresh, "n-1"):
+        api.add(notificationId=id_)
+    found = live(resolver_environment)
+    assert (found.status, found.outcome(f"left are removed: {old}")) == (0, "ok")
+    assert api.read(old, fresh, "n-1").keys() == {fresh, "n-1"}
+    assert {item["id"] for item in velt.inbox("ben")} == {fresh, "n-1"}
+
+
+def test_killed_outright_it_leaves_what_expires_within_a_day(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    velt.break_with(path=GET, latencyMs=2000)
+    with started(resolver_environment) as process:
+        wait_for(lambda: velt.ledger(ADD))
+        wait_for(lambda: velt.control("GET", "notifications")["notifications"])
+        process.kill()
+        process.wait(10)
+    (name,) = keys_of(redis, "{p*}n:*")
+    assert 0 < redis.pttl(name) <= 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--live",), "--organization, --document, --user"),
+        (("--live", "--organization", "acme", "--user", " "), "--document, --user"),
+        (("--organization", "acme"), "go with --live"),
+    ],
+)
+def test_where_and_for_whom_has_to_be_said(
+    resolver_environment: dict[str, str], velt: Velt, given: tuple[str, ...], said: str
+) -> None:
+    done = CliRunner().invoke(main, ["check", *given], env=resolver_environment)
+    assert (done.exit_code, said in done.output) == (2, True)
+    assert velt.ledger() == []
+
+
+def test_it_does_not_begin_where_something_else_failed(
+    resolver_environment: dict[str, str], velt: Velt
+) -> None:
+    found = live({**resolver_environment, "RESOLVER_DURABILITY": ""})
+    assert (found.status, found.outcome("not begun")) == (1, "fail")
+    assert velt.ledger(ADD) == []
+
+
+def test_without_a_secret_to_mint_a_token_with_the_callback_is_left_out_and_that_is_said(
+    resolver_environment: dict[str, str],
+) -> None:
+    found = live({**resolver_environment, "RESOLVER_TOKEN_SECRET": ""})
+    assert (found.status, found.outcome("the callback was left out")) == (0, "warn")
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "status"),
+    [
+        ({"RESOLVER_READ_POLICY": "organization"}, "ok", 0),
+        ({"RESOLVER_READ_POLICY": "document", "RESOLVER_TOKEN_DOCUMENTS_CLAIM": "docs"}, "warn", 0),
+        ({"RESOLVER_READ_POLICY": "document", "RESOLVER_PERMISSION_URL": "http://127.0.0.1:1"}, "fail", 1),
+        ({"RESOLVER_WITHHELD_HEADLINE": "Open the document"}, "ok", 0),
+        ({"RESOLVER_REGISTRATION": "deferred", "RESOLVER_RATE_LIMIT": "1/minute"}, "ok", 0),
+        ({"RESOLVER_SURFACES": "mirror", "RESOLVER_AUDIT_LOG": "-"}, "ok", 0),
+    ],
+    ids=str,
+)
+def test_the_callback_is_asked_under_the_teams_own_settings(
+    resolver_environment: dict[str, str],
+    velt: Velt,
+    redis: Redis,
+    *,
+    changes: dict[str, str],
+    outcome: str,
+    status: int,
+) -> None:
+    with started({**resolver_environment, **changes}) as process:
+        found = ended(process)
+    assert found.status == status, found.live
+    assert [f["outcome"] for f in found.live if "ben the content" in f["text"]] == [outcome]
+    assert found.outcome("not give it to somebody of another organization") == "ok"
+    assert nothing_is_left(velt, redis)
+
+
+@contextmanager
+def started(env: dict[str, str], *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command as a process of its own."""
+    given = options or ("--live", *WHERE, "--json")
+    process = start_child(
+        [sys.executable, "-m", "resolver", "check", *given],
+        env=plain_environment(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        stop_child(process)
+
+
+def ended(process: subprocess.Popen[bytes]) -> Found:
+    assert process.stdout
+    output = process.stdout.read().decode()
+    return Found(process.wait(60), output)
+
+
+def wait_for(look: Callable[[], Any]) -> Any:
+    give_up = time.monotonic() + 20
+    while not (found := look()):
+        assert time.monotonic() < give_up, "never happened"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def drain(resolver_environment: dict[str, str], redis: Redis) -> Callable[[], None]:
+    """A worker, until nothing waits any more."""
+
+    def run() -> None:
+        worker, stop = build_worker(load(resolver_environment)), threading.Event()
+        thread = threading.Thread(target=worker.run, args=(stop,))
+        thread.start()
+        try:
+            wait_for(lambda: not keys_of(redis, "{p*}q"))
+        finally:
+            stop.set()
+            worker.wake()
+            thread.join()
+
+    return run

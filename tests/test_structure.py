@@ -73,6 +73,8 @@ ALLOWED = {
         "app",
         "demo",
         "environment",
+        # What Velt makes of a probe is said at a terminal alone.
+        "notifications",
         "privacy",
         "audit",
         "settings",

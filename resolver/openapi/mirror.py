@@ -33,6 +33,59 @@ _EXAMPLES: dict[Endpoint, JSON] = {
     Endpoint.WORKSPACE_GET: {},
     Endpoint.WORKSPACE_UPDATE: {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 60}}},
 }
+_CONFIG: JSON = {"inbox": "MINE", "email": "MINE"}
+_KEPT: JSON = {
+    "useNotificationService": True,
+    "notificationServiceConfig": {"delayConfig": {"isEnabled": True, "delaySeconds": 60}},
+}
+_ANSWERED: dict[Endpoint, tuple[str, Any]] = {
+    Endpoint.ADD: (
+        "Notification added successfully.",
+        {
+            "success": True,
+            "message": "Notification added successfully.",
+            "notificationId": "hello-1",
+            "registration": "registered",
+        },
+    ),
+    Endpoint.UPDATE: (
+        "Notification(s) updated successfully.",
+        {"hello-1": {"success": True, "message": "Notification updated."}},
+    ),
+    Endpoint.GET: (
+        "Notification(s) retrieved successfully.",
+        [
+            {
+                "id": "hello-1",
+                "notificationSource": "custom",
+                "actionUser": {"userId": "ana", "name": "Ana Lima"},
+                "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
+                "displayBodyMessage": "Can we still sign on Friday?",
+                "notifyUsers": [{"userId": "ben"}],
+                "timestamp": 1795219162000,
+            }
+        ],
+    ),
+    Endpoint.DELETE: (
+        "Notification(s) deleted successfully.",
+        {"hello-1": {"success": True, "message": "Notification deleted."}},
+    ),
+    Endpoint.CONFIG_SET: (
+        "User config set successfully.",
+        {"ben": {"success": True, "userId": "ben", "message": "User config set successfully."}},
+    ),
+    Endpoint.CONFIG_GET: (
+        "User config fetched successfully.",
+        [
+            {
+                "config": _CONFIG,
+                "metadata": {"organizationId": "acme", "documentId": "report-7", "userId": "ben"},
+            }
+        ],
+    ),
+    Endpoint.WORKSPACE_GET: ("Notification configuration retrieved successfully.", _KEPT),
+    Endpoint.WORKSPACE_UPDATE: ("Notification configuration updated successfully.", _KEPT),
+}
 _SUMMARIES = {
     Endpoint.ADD: "Seal the content here, register the ids at Velt",
     Endpoint.UPDATE: "Change sealed content here, read states and audience at Velt",
@@ -112,6 +165,8 @@ def paths() -> JSON:
 
 def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
     needed = endpoint is not Endpoint.WORKSPACE_GET
+    message, answered = _ANSWERED[endpoint]
+    example = {"result": {"status": "success", "message": message, "data": answered}}
     data = {"type": "object", "required": ["data"] * needed, "properties": {"data": taken}}
     return {
         "tags": ["mirror"],
@@ -120,7 +175,7 @@ def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
         "security": _SECURITY,
         "requestBody": body(data, {"data": _EXAMPLES[endpoint]}, required=needed),
         "responses": {
-            "200": reply("Velt's answer.", _result(_ANSWERS[endpoint])),
+            "200": reply("Velt's answer.", _result(_ANSWERS[endpoint]), example=example),
             **mirror_errors(400, 401, 403, 404, 413, 415, 429),
             **own_errors(500, 503),
         },

@@ -10,6 +10,7 @@ from resolver.openapi.derive import schema_of
 from resolver.openapi.parts import body, callback_errors, closed, own_errors, reply
 
 JSON = dict[str, Any]
+_METRICS = 'resolver_request_seconds_count{outcome="ok",surface="callback"} 12.0\n'
 _READERS: list[JSON] = [{"endUser": []}, {"veltApiKey": [], "callerToken": []}]
 _ORGANIZATION: JSON = {
     "type": ["string", "null"],
@@ -19,6 +20,15 @@ _ID: JSON = {
     "anyOf": [{"type": "string"}, {"type": "integer", "minimum": -(2**53 - 1), "maximum": 2**53 - 1}]
 }
 _DONE: JSON = {"success": {"const": True}, "statusCode": {"const": 200}}
+_DONE_EXAMPLE: JSON = {"success": True, "statusCode": 200}
+_CONTENT: JSON = {
+    "hello-1": {
+        "notificationId": "hello-1",
+        "actionUser": {"userId": "ana", "name": "Ana Lima"},
+        "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
+        "displayBodyMessage": "Can we still sign on Friday?",
+    }
+}
 
 
 def callback(prefix: str, most_ids: int) -> JSON:
@@ -43,13 +53,17 @@ def callback(prefix: str, most_ids: int) -> JSON:
             "get",
             "Content by id; what isn't there, or isn't meant for the reader, is absent",
             body(get, {"organizationId": "acme", "notificationIds": ["hello-1"]}),
-            reply("The content that there is for this reader.", found),
+            reply(
+                "The content that there is for this reader.",
+                found,
+                example={"data": _CONTENT, **_DONE_EXAMPLE},
+            ),
         ),
         f"{prefix}delete": _callback(
             "delete",
             "Remove it, or leave its audience; always the same answer",
             body(delete, {"organizationId": "acme", "notificationId": "hello-1"}),
-            reply("Done, or there was nothing to do.", closed(**_DONE)),
+            reply("Done, or there was nothing to do.", closed(**_DONE), example=_DONE_EXAMPLE),
         ),
     }
 
@@ -79,7 +93,9 @@ def token(path: str, schema: Schema) -> JSON:
                 "security": [{"veltApiKey": [], "callerToken": []}],
                 "requestBody": taken,
                 "responses": {
-                    "200": reply("The token.", minted),
+                    "200": reply(
+                        "The token.", minted, example={"token": "eyJhbGciOi…", "expiresAt": 1795219162}
+                    ),
                     **own_errors(400, 401, 403, 404, 413, 415, 500, 503),
                 },
             }
@@ -88,16 +104,18 @@ def token(path: str, schema: Schema) -> JSON:
 
 
 def metrics(path: str) -> JSON:
-    operation = _get("metrics", "What Prometheus asks", {"type": "string"}, "text/plain")
+    text: JSON = {"type": "string"}
+    operation = _get("metrics", "What Prometheus asks", text, _METRICS, "text/plain")
     operation["security"] = [{"metricsToken": []}]
     operation["responses"] |= own_errors(401, 403, 404)
     return {path: {"get": operation}}
 
 
 def ops() -> JSON:
-    alive = _get("livez", "Is this process alive?", closed(status={"const": "ok"}))
+    alive = _get("livez", "Is this process alive?", closed(status={"const": "ok"}), {"status": "ok"})
     states: JSON = {"enum": ["ok", "down", "foreign", "restored"]}
-    ready = _get("readyz", "May it get traffic?", closed(status={"const": "ok"}, redis=states))
+    answered = closed(status={"const": "ok"}, redis=states)
+    ready = _get("readyz", "May it get traffic?", answered, {"status": "ok", "redis": "ok"})
     not_now = closed(status={"enum": ["starting", "draining"]}, redis=states)
     ready["responses"]["503"] = reply("Redis wasn't reached yet, or it is about to stop.", not_now)
     return {"/livez": {"get": alive}, "/readyz": {"get": ready}}
@@ -106,16 +124,16 @@ def ops() -> JSON:
 def docs(path: str, viewer: str) -> JSON:
     page: JSON = {"type": "string"}
     return {
-        path: {"get": _get("openapi", "This description", {"type": "object"})},
-        viewer: {"get": _get("docs", "This description, to read", page, "text/html")},
+        path: {"get": _get("openapi", "This description", {"type": "object"}, {"openapi": "3.1.0"})},
+        viewer: {"get": _get("docs", "This description, to read", page, "<!doctype html>…", "text/html")},
     }
 
 
-def _get(name: str, summary: str, schema: JSON, media_type: str = "application/json") -> JSON:
+def _get(name: str, summary: str, schema: JSON, example: Any, media_type: str = "application/json") -> JSON:
     return {
         "tags": ["ops"],
         "operationId": name,
         "summary": summary,
         "security": [],
-        "responses": {"200": reply("Yes.", schema, media_type), **own_errors(400, 500)},
+        "responses": {"200": reply("Yes.", schema, media_type, example=example), **own_errors(400, 500)},
     }

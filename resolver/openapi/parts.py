@@ -47,11 +47,14 @@ def body(schema: JSON, example: Any, *, required: bool = True) -> JSON:
     }
 
 
-def reply(description: str, schema: JSON, media_type: str = "application/json") -> JSON:
+def reply(
+    description: str, schema: JSON, media_type: str = "application/json", *, example: Any = None
+) -> JSON:
+    shown = {} if example is None else {"example": example}
     return {
         "description": description,
         "headers": {"X-Request-Id": REQUEST_ID},
-        "content": {media_type: {"schema": schema}},
+        "content": {media_type: {"schema": schema, **shown}},
     }
 
 

@@ -26,6 +26,16 @@ _COUNT: JSON = {"type": "integer", "minimum": 0}
 _COUNTS = closed(
     **dict.fromkeys(("lookedAt", "removed", "cut", "commands", "unreadable"), _COUNT),
 )
+_ERASURE = "5f0c9a7d3e1b48c2a6d4f8097b3e5a1c"
+_SO_FAR: JSON = {
+    "erasureId": _ERASURE,
+    "status": "telling",
+    "counts": {"lookedAt": 1200, "removed": 3, "cut": 2, "commands": 1, "unreadable": 0},
+}
+_LINES = (
+    '{"type":"notification","organizationId":"acme","notificationId":"hello-1"}\n'
+    '{"type":"end","complete":true,"found":1,"unreadable":0}\n'
+)
 _CERTIFICATE = closed(certificate={"type": "object"}, signature={"type": "string"})
 
 
@@ -38,7 +48,7 @@ def export(path: str, schema: Schema) -> JSON:
     )
     operation["requestBody"] = body(taken, {"userIds": ["ben"]})
     operation["responses"] = {
-        "200": reply("What there is.", {"type": "string"}, "application/x-ndjson"),
+        "200": reply("What there is.", {"type": "string"}, "application/x-ndjson", example=_LINES),
         **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
     }
     return {path: {"post": operation}}
@@ -53,12 +63,21 @@ def erasure(path: str, schema: Schema, followed: str) -> JSON:
     )
     asked["requestBody"] = body(taken, {"userIds": ["ben"], "organizationIds": ["acme"]})
     asked["responses"] = {
-        "202": reply("It will be done.", closed(erasureId={"type": "string"})),
+        "202": reply(
+            "It will be done.", closed(erasureId={"type": "string"}), example={"erasureId": _ERASURE}
+        ),
         **own_errors(400, 401, 403, 404, 413, 415, 500, 503),
     }
     looked = _operation("erasure", "How far an erasure is; with its certificate when it is done")
     looked["parameters"] = [
-        {"name": "erasureId", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": "erasureId",
+            "in": "path",
+            "required": True,
+            "description": "As the erasure's own reply gave it.",
+            "schema": {"type": "string", "minLength": 1},
+            "example": _ERASURE,
+        }
     ]
     found = closed(
         erasureId={"type": "string"},
@@ -66,7 +85,10 @@ def erasure(path: str, schema: Schema, followed: str) -> JSON:
         counts=_COUNTS,
         certificate_=_CERTIFICATE,
     )
-    looked["responses"] = {"200": reply("So far.", found), **own_errors(400, 401, 403, 404, 500, 503)}
+    looked["responses"] = {
+        "200": reply("So far.", found, example=_SO_FAR),
+        **own_errors(400, 401, 403, 404, 500, 503),
+    }
     return {path: {"post": asked}, f"{followed}{{erasureId}}": {"get": looked}}
 
 

@@ -60,6 +60,17 @@ def schemas(operation: JSON) -> Iterator[JSON]:
         yield from (media["schema"] for media in message["content"].values())
 
 
+def test_every_body_and_every_success_has_an_example_that_is_as_described(described: JSON) -> None:
+    for path, _, operation in operations(described):
+        (success,) = [answer for status, answer in operation["responses"].items() if status[0] == "2"]
+        for message in (*filter(None, [operation.get("requestBody")]), success):
+            for media in message["content"].values():
+                assert "example" in media, path
+                jsonschema_rs.validate(media["schema"], media["example"])
+        for parameter in operation.get("parameters", ()):
+            jsonschema_rs.validate(parameter["schema"], parameter["example"])
+
+
 def test_no_answer_is_so_loosely_described_that_anything_passes(described: JSON) -> None:
     for path, _, operation in operations(described):
         for status, answer in operation["responses"].items():
@@ -155,9 +166,9 @@ def test_an_outage_is_as_described(make_api: Callable[..., Api], described: JSON
 
 def test_in_production_it_is_served_only_where_it_is_asked_for(make_api: Callable[..., Api]) -> None:
     production = make_api(RESOLVER_MODE="production")
-    assert production.client.get("/openapi.json").status_code == 404
     listed = make_api(RESOLVER_MODE="production", RESOLVER_SURFACES="callback,docs")
-    assert listed.client.get("/openapi.json").status_code == 200
+    for path in ("/openapi.json", "/docs", "/docs/docs.js", "/docs/docs.css"):
+        assert (production.client.get(path).status_code, listed.client.get(path).status_code) == (404, 200)
 
 
 def test_a_host_that_is_too_long_for_one_is_refused_as_described(api: Api, described: JSON) -> None:

@@ -1,0 +1,115 @@
+"""/docs in a real Chromium: every operation is there, to find and to link to, and all of it is our own."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support import API_KEY, CALLER_TOKEN
+from tests.system.conftest import Served
+from tests.web.described import operations
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, served: Served) -> Iterator[Page]:
+    """Open at /docs. Whatever it complained of, or asked another host for, fails the test."""
+    context = chromium.new_context()
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda r: None if r.url.startswith(served.url) else complaints.append(r.url))
+    opened.goto(f"{served.url}/docs")
+    opened.wait_for_selector("article")
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def described(served: Served) -> Any:
+    return urllib3.request("GET", f"{served.url}/openapi.json").json()
+
+
+def visible(page: Page) -> list[str]:
+    return [article.get_attribute("id") or "" for article in page.locator("article:visible").all()]
+
+
+def test_it_lists_every_operation_with_all_that_is_said_of_it(page: Page, described: Any) -> None:
+    found = list(operations(described))
+    assert sorted(visible(page)) == sorted(operation["operationId"] for _, _, operation in found)
+    for path, method, operation in found:
+        article = page.locator(f"article#{operation['operationId']}")
+        article.locator("> details > summary").click()
+        text = article.inner_text()
+        assert all(part in text for part in (method, path, operation["summary"], "Credential", "Replies"))
+        assert all(status in text for status in operation["responses"])
+        assert "curl -s" in text
+        for name in (
+            operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example", {})
+        ):
+            assert name in text
+
+
+def test_words_narrow_it_and_escape_widens_it_again(page: Page) -> None:
+    everything = visible(page)
+    page.keyboard.press("/")
+    page.keyboard.type("POST callback")
+    assert visible(page) == ["callback_get", "callback_delete"]
+    assert page.locator("#status").inner_text() == f"2 of {len(everything)} operations"
+    page.keyboard.press("Escape")
+    assert visible(page) == everything
+
+
+def test_an_operation_has_a_link_of_its_own_which_opens_it_and_takes_the_focus(
+    page: Page, served: Served
+) -> None:
+    assert page.locator("article#token > details[open]").count() == 0
+    page.goto(f"{served.url}/docs#token")
+    page.wait_for_selector("article#token > details[open]")
+    focused = page.evaluate("document.activeElement.closest('article')?.id")
+    assert focused == "token"
+    page.locator("nav a[href='#callback_get']").click()
+    page.wait_for_selector("article#callback_get > details[open]")
+
+
+def test_its_curl_works_as_it_is_pasted(page: Page) -> None:
+    page.goto(page.url.split("#")[0] + "#add")
+    page.wait_for_selector("article#add > details[open]")
+    command = page.locator("article#add pre", has_text="curl -s").inner_text()
+    variables = {"VELT_API_KEY": API_KEY, "RESOLVER_CALLER_TOKEN": CALLER_TOKEN, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        ["sh", "-c", command], env=variables, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert '"registration":"registered"' in done.stdout, (shlex.split(command), done)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_follows_the_systems_colours(page: Page, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.locator("article#add > details > summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")

@@ -16,6 +16,8 @@ from resolver.secret import Secret, is_weak
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _COMMAND_SECONDS = 15
 _LARGEST_FILE = 64 * 1024
+MADE_HERE = "as `resolver keys new` prints it"
+_RANDOM = "`openssl rand -hex 32` prints one"
 
 
 class Environment:
@@ -73,27 +75,29 @@ class Environment:
         """Of several lines, from NAME or from the file that NAME_FILE names."""
         return self._secret_text(name)
 
-    def secret(self, name: str, *, required: bool = False, minimum: int = 0) -> Secret | None:
-        """From NAME, or from the file that NAME_FILE names."""
+    def secret(self, name: str, *, required: str = "", minimum: int = 0) -> Secret | None:
+        """From NAME, or from the file that NAME_FILE names. `required` says where to get one."""
         before = len(self.problems)
         value = self._secret_text(name)
         if value is None:
             if required and len(self.problems) == before:
-                self.problem(name, "is required")
+                self._missing(name, required)
             return None
         if not is_printable(value):
             self.problem(name, "holds characters that no HTTP header may carry")
             return None
         if minimum and is_weak(value.encode(), minimum):
-            self.problem(name, f"is too weak: at least {minimum} bytes, not all equal")
+            self.problem(name, f"is too weak: at least {minimum} bytes, not all equal ({_RANDOM})")
         return Secret.of(value)
 
-    def named_secrets(self, name: str, *, required: bool, minimum: int) -> dict[str, Secret]:
+    def named_secrets(self, name: str, *, required: str, minimum: int) -> dict[str, Secret]:
         """`name:secret,name:secret`"""
         found: dict[str, Secret] = {}
         for label, value in self._pairs(name, required=required):
             if is_weak(value.encode(), minimum):
-                self.problem(name, f"secret {len(found) + 1} is too weak: at least {minimum} characters")
+                self.problem(
+                    name, f"secret {len(found) + 1} is too weak: at least {minimum} characters ({_RANDOM})"
+                )
             found[label] = Secret.of(value)
         return found
 
@@ -101,26 +105,31 @@ class Environment:
         """`id:base64,id:base64`, the order kept: the first one seals."""
         return {
             label: Secret(self._key_bytes(name, value, f" {position}"))
-            for position, (label, value) in enumerate(self._pairs(name, required=True, command=True), start=1)
+            for position, (label, value) in enumerate(
+                self._pairs(name, required=MADE_HERE, command=True), start=1
+            )
         }
 
     def key(self, name: str) -> Secret:
-        found = self.secret(name, required=True)
+        found = self.secret(name, required=MADE_HERE)
         return Secret(self._key_bytes(name, found.reveal(), "") if found else b"")
 
-    def _pairs(self, name: str, *, required: bool, command: bool = False) -> list[tuple[str, str]]:
+    def _missing(self, name: str, source: str) -> None:
+        self.problem(name, f"is required: {name}=… {source} (or {name}_FILE=… names a file with it)")
+
+    def _pairs(self, name: str, *, required: str, command: bool = False) -> list[tuple[str, str]]:
         before = len(self.problems)
         text = self._secret_text(name, command=command)
         if not text:
             if required and len(self.problems) == before:
-                self.problem(name, "is required")
+                self._missing(name, required)
             return []
         pairs: list[tuple[str, str]] = []
         for position, entry in enumerate((e.strip() for e in text.split(",")), start=1):
             label, colon, value = entry.partition(":")
             if not (colon and is_printable(value) and re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", label)):
                 # The entry itself may be a secret: only its position is named.
-                self.problem(name, f"entry {position} is not of the form name:secret")
+                self.problem(name, f"entry {position} is not of the form name:secret, such as backend:…")
             elif any(label == seen for seen, _ in pairs):
                 self.problem(name, f"entry {position} has the name of an earlier one")
             else:

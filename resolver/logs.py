@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -12,6 +14,11 @@ import structlog
 
 REQUEST: ContextVar[str] = ContextVar("request", default="")
 """The id of the request on whose behalf this thread logs."""
+REQUEST_LINE = "request"
+"""The event that every request ends with."""
+_COLOURS = {"ok": "32", "denied": "33", "limited": "33", "invalid": "33", "unavailable": "31", "failed": "31"}
+# What asks by itself, again and again: people look for what they did.
+_ASKS_BY_ITSELF = frozenset({"ops", "metrics", "demo", "docs"})
 bound: Any = structlog.get_logger()
 """For what is logged with every request: made once, where the others are made anew for each line."""
 
@@ -23,7 +30,9 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if style == "console" else structlog.processors.JSONRenderer(_to_text)
+        _for_people(coloured=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
+        if style == "console"
+        else structlog.processors.JSONRenderer(_to_text)
     )
     structlog.configure(
         processors=[*shared, renderer],
@@ -41,6 +50,27 @@ def _with_request(
     if request := REQUEST.get():
         event["request_id"] = request
     return event
+
+
+def _for_people(*, coloured: bool) -> structlog.typing.Processor:
+    """A request as one short line; whatever else happens as structlog shows it."""
+    others = structlog.dev.ConsoleRenderer(colors=coloured)
+
+    def render(logger: Any, method: str, event: structlog.typing.EventDict) -> str | bytes:
+        if event["event"] != REQUEST_LINE:
+            return others(logger, method, event)
+        if event["surface"] in _ASKS_BY_ITSELF and event["outcome"] in ("ok", "unavailable"):
+            raise structlog.DropEvent
+        return _request_line(event, coloured=coloured)
+
+    return render
+
+
+def _request_line(event: structlog.typing.EventDict, *, coloured: bool) -> str:
+    outcome = f"{event['status']} {event['outcome']:<11}"
+    shown = f"\x1b[{_COLOURS[event['outcome']]}m{outcome}\x1b[0m" if coloured else outcome
+    called = f"{event['method']} {event['route'] or '(no such path)'}"
+    return f"{time.strftime('%H:%M:%S')}  {event['surface']:<8}  {shown}  {event['ms']:>8.1f} ms  {called}"
 
 
 def _to_text(event: object, **_: object) -> str:

@@ -34,6 +34,16 @@ def test_an_empty_environment_names_every_required_variable_at_once() -> None:
     }
 
 
+def test_what_is_missing_or_weak_says_what_to_type() -> None:
+    for problem in problems({}):
+        name = problem.split(":")[0]
+        assert f"{name}=" in problem
+        assert f"{name}_FILE=" in problem
+        assert ("resolver keys new" in problem) == name.startswith("RESOLVER_")
+    (weak,) = problems(environment(RESOLVER_METRICS_TOKEN="short"))
+    assert "openssl rand -hex 32" in weak
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -101,7 +101,7 @@ def _defaults(state: Path) -> dict[str, str]:
         "RESOLVER_CORS_ORIGINS": _ORIGINS,
         "RESOLVER_AUDIT_LOG": str((state / "audit.log").absolute()),
         "RESOLVER_LOG_FORMAT": "console",
-        "RESOLVER_LOG_LEVEL": "warning",
+        "RESOLVER_LOG_LEVEL": "info",
         **kept_secrets(state, os.environ),
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from resolver import redis_address
-from resolver.environment import Environment
+from resolver.environment import MADE_HERE, Environment
 from resolver.errors import SettingsError
 from resolver.secret import Secret
 from resolver.settings import callbacks, checks
@@ -17,6 +17,7 @@ from resolver.settings.callbacks import SMALLEST_SECRET
 from resolver.settings.model import DRAIN_SECONDS, Settings
 
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
+_IN_VELTS_CONSOLE = "from Velt's console"
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
 
 
@@ -41,16 +42,18 @@ def _read(env: Environment) -> Settings:
     return Settings(
         mode=cast(Literal["production", "development"], mode),
         velt_api_url=env.url("VELT_API_URL", "https://api.velt.dev", https_only=https_only),
-        velt_api_key=env.secret("VELT_API_KEY", required=True) or Secret(b""),
-        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required=True) or Secret(b""),
-        caller_tokens=env.named_secrets("RESOLVER_CALLER_TOKENS", required=True, minimum=SMALLEST_SECRET),
+        velt_api_key=env.secret("VELT_API_KEY", required=_IN_VELTS_CONSOLE) or Secret(b""),
+        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required=_IN_VELTS_CONSOLE) or Secret(b""),
+        caller_tokens=env.named_secrets(
+            "RESOLVER_CALLER_TOKENS", required=MADE_HERE, minimum=SMALLEST_SECRET
+        ),
         redis_url=_redis_url(env),
         redis_wait=env.whole("RESOLVER_REDIS_WAIT", 0, 0, 10),
         master_keys=env.named_keys("RESOLVER_MASTER_KEYS"),
         index_key=env.key("RESOLVER_INDEX_KEY"),
         token=token,
         metrics_token=env.secret("RESOLVER_METRICS_TOKEN", minimum=SMALLEST_SECRET),
-        privacy_tokens=env.named_secrets("RESOLVER_PRIVACY_TOKENS", required=False, minimum=SMALLEST_SECRET),
+        privacy_tokens=env.named_secrets("RESOLVER_PRIVACY_TOKENS", required="", minimum=SMALLEST_SECRET),
         read_policy=cast(Literal["recipient", "document", "organization"], read_policy),
         delete_policy=cast(
             Literal["recipient", "actor", "backend"],
@@ -126,5 +129,5 @@ def _surfaces(env: Environment, mode: str) -> frozenset[str]:
 def _bind(env: Environment) -> str:
     bind = env.text("RESOLVER_BIND", "127.0.0.1:8080")
     if not re.fullmatch(r"unix:/.+|(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}", bind):
-        env.problem("RESOLVER_BIND", "must be host:port or unix:/path")
+        env.problem("RESOLVER_BIND", "must be host:port or unix:/path, such as 127.0.0.1:8080")
     return bind

@@ -25,9 +25,16 @@ def headers(request_id: str, cors: Cors | None, origin: str | None) -> list[Head
 
 def tell(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
     """Counted, and one line in the log; who and what it was about is in the audit trail alone."""
-    meters.series(meters.REQUESTS, surface, _outcome(status)).observe(seconds)
+    outcome = _outcome(status)
+    meters.series(meters.REQUESTS, surface, outcome).observe(seconds)
     logs.bound.info(
-        "request", surface=surface, method=method, route=route, status=status, ms=round(seconds * 1000, 2)
+        logs.REQUEST_LINE,
+        surface=surface,
+        method=method,
+        route=route,
+        status=status,
+        outcome=outcome,
+        ms=round(seconds * 1000, 2),
     )
 
 

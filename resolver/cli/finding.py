@@ -24,9 +24,10 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def tell(self) -> None:
-        click.echo(
-            f"{click.style(f'{self.outcome:4}', fg=_COLOURS[self.outcome])}  {self.about}: {self.text}"
-        )
+        mark = click.style(f"{self.outcome:4}", fg=_COLOURS[self.outcome])
+        # Some of it is another service's words, which must not write to the terminal.
+        text = "".join(letter if letter.isprintable() else "?" for letter in self.text)
+        click.echo(f"{mark}  {self.about}: {text}")
         if self.shown is not None:
             for line in json.dumps(self.shown, indent=2).splitlines():
                 click.echo(f"        {line}")

@@ -26,7 +26,7 @@ from resolver.cli.finding import Finding
 from resolver.cli.on_record import STDERR, operator
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
-from resolver.fields import is_identifier
+from resolver.fields import is_identifier, is_sound
 from resolver.notifications.probe import ACTOR, STRANGER, Left, Probe, words_in
 from resolver.services import Services, build
 from resolver.settings import Settings
@@ -47,12 +47,14 @@ def meant(live: bool, *given: str | None) -> Where | None:
         raise click.UsageError("--organization, --document and --user go with --live.")
     if not live:
         return None
-    if missing := [
-        name for name, value in zip(Where._fields, given, strict=True) if not is_identifier(value)
-    ]:
+    if missing := [name for name, value in zip(Where._fields, given, strict=True) if not _is_sound_id(value)]:
         options = ", ".join(f"--{name}" for name in missing)
         raise click.UsageError(f"--live adds a notification: say where and for whom with {options}.")
     return Where(*map(str, given))
+
+
+def _is_sound_id(value: str | None) -> bool:
+    return value is not None and is_identifier(value) and is_sound(value)
 
 
 def probed(settings: Settings, where: Where) -> Iterator[Finding]:

@@ -122,17 +122,27 @@ def _form(probe: Probe, item: JSON) -> Finding:
 
 def _listed(probe: Probe) -> Iterator[Finding]:
     for by, finds in (("document", {"documentId": probe.document}), ("user", {"userId": probe.user})):
-        if probe.listed(**finds):
+        found = _lists(probe, **finds)
+        if found is True:
             yield _ok(f"Velt's get by {by} lists it")
         else:
-            yield _warn(f"Velt's get by {by} doesn't list it: the mirror's get won't either")
-    if probe.listed(userId=STRANGER, notificationIds=[probe.id]):
+            how = f"is refused ({found})" if found else "doesn't list it"
+            yield _warn(f"Velt's get by {by} {how}: the mirror's get fares alike")
+    if _lists(probe, userId=STRANGER, notificationIds=[probe.id]) is True:
         yield _warn(
             "Velt's get by user lists it for somebody whom it isn't addressed to: ids alone, for content is "
             "given out here"
         )
     else:
         yield _ok("Velt's get by user doesn't list it for others")
+
+
+def _lists(probe: Probe, **by: Any) -> bool | str:
+    """Whether it does; or the status that it refuses with."""
+    try:
+        return bool(probe.listed(**by))
+    except VeltRefused as error:
+        return error.status
 
 
 def added_again(probe: Probe, lag: float) -> Iterator[Finding]:

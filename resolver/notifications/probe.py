@@ -17,7 +17,7 @@ import orjson
 
 from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
-from resolver.errors import Unavailable, VeltRefused
+from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.telling import Unreached
@@ -147,11 +147,11 @@ class Probe:
         return left
 
     def _remove(self) -> None:
-        with suppress(Unavailable, VeltRefused):
+        with suppress(ResolverError):
             self.remove([self.id])
             return
         # Whatever stood in the way of ours, Velt's own copy needn't stay for it.
-        with suppress(Unavailable, VeltRefused):
+        with suppress(ResolverError):
             self.ask(Endpoint.DELETE, notificationIds=[self.id])
 
     def _left(self) -> Left:

@@ -157,6 +157,19 @@ def test_a_velt_that_cannot_be_read_proves_nothing_and_fails(
     assert nothing_is_left(velt, redis)
 
 
+def test_a_get_that_is_refused_for_one_question_leaves_the_others(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    by_id_and_document = 3
+    velt.break_with(path=GET, latencyMs=0, count=by_id_and_document)
+    velt.break_with(path=GET, status=404, errorStatus="NOT_FOUND", count=2)
+    found = live(resolver_environment)
+    assert (found.status, found.outcome("get by user is refused (NOT_FOUND)")) == (0, "warn")
+    assert found.outcome("get by document lists it") == "ok"
+    assert found.outcome("the callback gives ben the content") == "ok"
+    assert nothing_is_left(velt, redis)
+
+
 def test_an_outage_in_the_middle_leaves_the_removal_in_the_outbox_and_says_so(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis, drain: Callable[[], None]
 ) -> None:
@@ -272,6 +285,7 @@ def test_killed_outright_it_leaves_what_expires_within_a_day(
     [
         (("--live",), "--organization, --document, --user"),
         (("--live", "--organization", "acme", "--user", " "), "--document, --user"),
+        (("--live", "--organization", "a\udcffb", "--document", "d", "--user", "ben"), "--organization"),
         (("--organization", "acme"), "go with --live"),
     ],
 )

@@ -95,18 +95,23 @@ class Worker:
 
     def _take(self, lines: list[Line], pool: ThreadPoolExecutor, stop: threading.Event) -> None:
         """Claims the lines' first commands and has them worked on; the caller has taken a free thread."""
-        claims: list[Claimed] = []
+        usual: list[Claimed] = []
+        suspicious: list[Line] = []
         try:
-            claims = self._outbox.claim_all(lines)
+            usual, suspicious = self._outbox.claim_all(lines, SUSPICIOUS)
         finally:
-            if usual := [claimed for claimed in claims if claimed.unfinished < SUSPICIOUS]:
+            if usual:
                 pool.submit(self._work_and_release, usual, stop)
             else:
                 self._free.release()
-        for claimed in claims:
-            if claimed.unfinished >= SUSPICIOUS:
-                with self._alone():
+        for line in suspicious:
+            if stop.is_set():
+                return
+            # Claimed when its turn has come: a claim would run out meanwhile, and count against it.
+            with self._alone():
+                if claimed := self._outbox.claim(line):
                     self._work([claimed], stop)
+            self._beat()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

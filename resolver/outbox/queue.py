@@ -111,16 +111,23 @@ class Outbox:
 
     def claim(self, line: Line) -> Claimed | None:
         """The first command of this line, or nothing when somebody else was quicker."""
-        return next(iter(self.claim_all([line])), None)
+        claims, _ = self.claim_all([line])
+        return claims[0] if claims else None
 
-    def claim_all(self, lines: Sequence[Line]) -> list[Claimed]:
-        """The same of many lines, in one round trip."""
+    def claim_all(
+        self, lines: Sequence[Line], suspicious: int | None = None
+    ) -> tuple[list[Claimed], list[Line]]:
+        """The same of many lines, in one round trip; and those left unclaimed because so many claims of them
+        came to no outcome."""
+        most = "" if suspicious is None else suspicious
         calls = [
-            Call([line.commands, line.queue], [line.member, new_claim(), LEASE_MS], line) for line in lines
+            Call([line.commands, line.queue], [line.member, new_claim(), LEASE_MS, most], line)
+            for line in lines
         ]
         with self._guard:
             found = self._call_all(self._claim, calls)
-        return [self._claimed(call, *answer) for call, answer in found if answer]
+        claims = [self._claimed(call, *answer) for call, answer in found if answer and answer[0]]
+        return claims, [call.line for call, answer in found if answer and not answer[0]]
 
     def _claimed(self, call: Call, sealed: bytes, unfinished: int) -> Claimed:
         line, claim = call.line, str(call.args[1])

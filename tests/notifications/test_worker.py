@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from resolver.deadline import Deadline
-from resolver.notifications.worker import MOST_UNFINISHED
+from resolver.notifications.worker import MOST_UNFINISHED, SUSPICIOUS
 from resolver.outbox.queue import Outbox
 from resolver.services import build, build_stores, build_worker
 from resolver.settings import load
@@ -348,3 +348,19 @@ def test_a_worker_that_is_stopped_gives_back_what_it_has_not_told(
     assert told < 64
     depth = outbox.depth()
     assert (depth.waiting, depth.due) == (64 - told, 64 - told)
+
+
+def test_what_waits_to_be_worked_on_alone_is_not_claimed_yet(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    """Or its claim runs out while others have their turn, and one of them that takes the worker with it has
+    all of them a claim nearer to being given up."""
+    for n in range(64):
+        deferred.add(notificationId=f"n-{n}")
+    for name in keys_of(redis, "{p*c:*"):
+        redis.hset(name, "a", str(SUSPICIOUS))
+    velt.break_with(latencyMs=300)
+    with working():
+        until(lambda: velt.ledger(ADD))
+        claimed = [name for name in keys_of(redis, "{p*c:*") if redis.hget(name, "k")]
+        assert len(claimed) <= 1

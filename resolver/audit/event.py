@@ -52,7 +52,8 @@ class Event:
         whole = as_json({**head, **_named(ids, denied)})
         if len(whole) <= LONGEST_LINE - _ENVELOPE:
             return [whole]
-        parts = list(_parts(ids, denied, LONGEST_LINE - _ENVELOPE - len(as_json(head))))
+        room = max(1, LONGEST_LINE - _ENVELOPE - len(as_json(head)))
+        parts = list(_parts(ids, denied, room))
         return [
             as_json({**head, **part, "part": f"{n}/{len(parts)}"}) for n, part in enumerate(parts, start=1)
         ]
@@ -94,7 +95,7 @@ def _parts(ids: list[str], denied: list[str], room: int) -> Iterator[JSON]:
     """Of like numbers of ids; one that is too long is parted again."""
     part, number = _named(ids, denied), len(ids) + len(denied)
     size = len(as_json(part))
-    if size <= room or number == 1:
+    if size <= room or number <= 1:
         yield part
         return
     step = math.ceil(number / (size // room + 1))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import orjson
-from redis import Redis
+from redis import Redis, RedisError
 from redis.commands.core import Script
 
 from resolver.command import Command
@@ -170,14 +170,22 @@ class Outbox:
             return bool(self._finish(keys=call.keys, args=call.args))
 
     def _call_all(self, script: Script, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
-        """In one round trip to each server."""
+        """In one round trip to each server. What failed is left out, as long as anything did not: a line that
+        has moved, say, must not cost the others what has happened to them."""
         found: list[tuple[Call, Any]] = []
         for server, some in by_server(self._redis, calls, lambda call: call.keys[0]).items():
             pipeline = server.pipeline(transaction=False)
             for call in some:
                 script(keys=call.keys, args=call.args, client=pipeline)
-            found += zip(some, pipeline.execute(), strict=True)
-        return found
+            try:
+                answers = pipeline.execute(raise_on_error=False)
+            except RedisError as error:
+                answers = [error] * len(some)
+            found += zip(some, answers, strict=True)
+        answered = [(call, answer) for call, answer in found if not isinstance(answer, RedisError)]
+        if found and not answered:
+            raise found[0][1]
+        return answered
 
     def depth(self) -> Depth:
         with self._guard:

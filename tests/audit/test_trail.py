@@ -251,6 +251,19 @@ def test_a_forged_line_in_an_id_stays_in_the_id(trail: Trail, path: Path) -> Non
     assert line["ids"] == [forged]
 
 
+@pytest.mark.parametrize("ids", [0, 1, 30])
+@pytest.mark.parametrize("wide", range(20, 41))
+def test_whoever_it_was_however_long_their_name_all_ids_are_on_record(
+    trail: Trail, path: Path, ids: int, wide: int
+) -> None:
+    """Up to where nothing but their names would fit into a line."""
+    names = [f"n-{n}" for n in range(ids)]
+    wanted = {"scope": dict.fromkeys("abcdefgh", "😀" * wide)}
+    trail.record(event(ids=names, more=wanted))
+    assert [id_ for line in events_in(path) for id_ in line.get("ids", [])] == names
+    assert events_in(path)
+
+
 def test_what_does_not_fit_into_a_line_goes_on_in_parts_that_count_once(trail: Trail, path: Path) -> None:
     ids = [f"notification-{n:040d}" for n in range(1000)]
     trail.record(event(ids=ids, denied=["last"]))

@@ -267,3 +267,15 @@ def test_a_workers_sign_of_life_is_seen(stores: Stores, redis: Redis) -> None:
     assert not stores.outbox.is_worked()
     stores.outbox.beat()
     assert stores.outbox.is_worked()
+
+
+def test_a_line_that_redis_refuses_costs_no_other_its_claim(stores: Stores, redis: Redis) -> None:
+    for id_ in ("n-1", "n-2", "n-3"):
+        stores.put(id_=id_)
+    lines = stores.outbox.due()
+    broken = next(line for line in lines if line.commands.encode() == keys_of(redis, "{p*c:*")[0])
+    redis.set(broken.commands, "no line")
+    claims, _ = stores.outbox.claim_all(lines)
+    assert {claimed.line for claimed in claims} == set(lines) - {broken}
+    assert stores.outbox.finish_all([*claims, Claimed(broken, "c", None)]) == []
+    assert stores.outbox.due() == [broken]

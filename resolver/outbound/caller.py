@@ -38,7 +38,7 @@ class Caller:
     def __init__(self, url: str, connections: int, largest_answer: int, ca_file: str = "") -> None:
         self._connections = Connections(url, connections, ca_file)
         parts = urlsplit(url)
-        self._base = parts.path + (f"?{parts.query}" if parts.query else "")
+        self._base = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path
         self._largest = largest_answer
 
     def call(
@@ -70,7 +70,7 @@ class Caller:
             # Whatever is still on its way would be the next call's answer.
             connection.close()
             raise
-        if response.will_close:
+        if response.will_close or answer.status < 200:  # after an interim answer comes another
             connection.close()
         else:
             self._connections.keep(connection)

@@ -74,6 +74,8 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """A server that says something unasked has closed, as a rule."""
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+            return False
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return not poll.poll(0)

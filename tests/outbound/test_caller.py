@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from resolver.errors import Unanswered
 from resolver.outbound.caller import Caller
+from tests.servers import Authority, authority
 
 LARGEST = 100_000
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain"
@@ -26,10 +30,16 @@ class Server:
 
 
 @contextmanager
-def saying(answers: Sequence[bytes], *, then_closes: bool = False) -> Iterator[Server]:
+def saying(
+    answers: Sequence[bytes], *, then_closes: bool = False, certified: Authority | None = None
+) -> Iterator[Server]:
     """One of these to each request on a connection, and what comes after it is closed."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}/base")
+    if certified:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certified.certificate, certified.key)
+        listener = context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False)
+    server = Server(f"http{'s' * bool(certified)}://127.0.0.1:{listener.getsockname()[1]}/base")
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -106,7 +116,9 @@ def test_an_answer_that_ends_with_its_connection_is_read_to_the_end() -> None:
 def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
     with saying([PLAIN], then_closes=True) as server:
         caller = caller_of(server)
-        assert [call(caller) for _ in range(3)] == [b"plain"] * 3
+        for _ in range(3):
+            assert call(caller) == b"plain"
+            time.sleep(0.05)  # or the next call is quicker than the server's end
     assert server.connections == 3
 
 
@@ -139,3 +151,27 @@ def test_a_header_that_could_end_its_line_is_never_sent(value: str) -> None:
     with saying([PLAIN]) as server, pytest.raises(Unanswered):
         call(caller_of(server), b"{}", **{"x-key": value})
     assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["{}", "{}/", "{}/?a=b", "{}?a=b"])
+def test_what_is_asked_for_is_always_a_path(url: str) -> None:
+    with saying([PLAIN]) as server:
+        Caller(url.format(server.url.removesuffix("/base")), 1, LARGEST).call("GET", {}, 2.0)
+    target = b"/?a=b" if "a=b" in url else b"/"
+    assert server.requests[0].startswith(b"GET %s HTTP/1.1\r\n" % target)
+
+
+def test_after_an_interim_answer_a_connection_is_not_used_again() -> None:
+    """The other answer, which is still to come, would be the next call's."""
+    with saying([b"HTTP/1.1 103 Early Hints\r\n\r\n", PLAIN]) as server:
+        caller = caller_of(server)
+        assert [call(caller), call(caller)] == [b"", b""]
+    assert server.connections == 2
+
+
+def test_what_tls_has_unpacked_already_is_never_the_next_answer(tmp_path: Path) -> None:
+    certified = authority(tmp_path)
+    stray = b" " * (8192 - len(PLAIN)) + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
+    with saying([PLAIN + stray], certified=certified) as server:
+        caller = Caller(server.url, 2, LARGEST, str(certified.ca))
+        assert [call(caller), call(caller)] == [b"plain", b"plain"]

@@ -151,11 +151,14 @@ class Telling:
         except Unavailable:
             return
         for claimed in lost:
-            self._undo_if_removed(claimed)
+            try:
+                self._undo_if_removed(claimed)
+            except Unavailable:
+                _log.warning("removal_not_repeated")
 
-    def give_back(self, claimed: Claimed, delay_ms: int = 0) -> None:
+    def give_back(self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True) -> None:
         try:
-            self.outbox.give_back(claimed, delay_ms)
+            self.outbox.give_back(claimed, delay_ms, tried=tried)
         except Unavailable:
             return  # its lease runs out by itself
 

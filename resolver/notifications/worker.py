@@ -34,8 +34,9 @@ _PAUSE_SECONDS = 0.5
 _BEAT_SECONDS = 3.0
 _UNREACHED_DELAY_MS = 500
 _MOST_AT_ONCE = 16
-# With the last call's time, well within what a claim holds.
-_BATCH_SECONDS = 4.0
+# With the last call's time, well within what a claim holds; and what is done to a notification meanwhile
+# shouldn't find its registration in somebody's hands for long.
+_BATCH_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -126,6 +127,8 @@ class Worker:
     def _work_and_release(self, claims: list[Claimed], stop: threading.Event) -> None:
         try:
             self._work(claims, stop)
+        except Exception as error:  # noqa: BLE001 - nobody else would hear of it
+            _log.error("worker_batch_failed", type=type(error).__name__)
         finally:
             self._free.release()
 
@@ -133,14 +136,17 @@ class Worker:
         """One after the other; what there is no time for goes back. Those that were told are done with
         together: whoever dies before that has told Velt twice, under the same ids."""
         until = time.monotonic() + _BATCH_SECONDS
-        told: list[Claimed] = []
-        for n, claimed in enumerate(claims):
-            if n and (stop.is_set() or time.monotonic() > until):
-                self._telling.give_back(claimed)
-                self._doorbell.ring()
-            elif self._is_told(claimed):
+        told, tried = [], 0
+        for claimed in claims:
+            if tried and (stop.is_set() or time.monotonic() > until or self._telling.breaker.wait_seconds()):
+                break
+            tried += 1
+            if self._is_told(claimed):
                 told.append(claimed)
         self._telling.done_all(told)
+        for claimed in claims[tried:]:
+            self._telling.give_back(claimed, tried=False)
+            self._doorbell.ring()
 
     def _is_told(self, claimed: Claimed) -> bool:
         try:

@@ -124,7 +124,8 @@ class Connections:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
-                sock = self._tls.wrap_socket(sock, server_hostname=self._address[0])
+                # A name that ends in a dot is looked up as it is; certificates have none.
+                sock = self._tls.wrap_socket(sock, server_hostname=self._address[0].rstrip("."))
         except BaseException:
             sock.close()
             raise

@@ -156,13 +156,12 @@ class Outbox:
         """Done with, and the record as it was before it was written, unless somebody wrote since."""
         return self._out_of_line(claimed, refused=True)
 
-    def give_back(self, claimed: Claimed, delay_ms: int = 0) -> bool:
+    def give_back(self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True) -> bool:
         """To be claimed again, by anybody."""
         line = claimed.line
+        args: list[str | int] = [line.member, claimed.claim, delay_ms, int(tried)]
         with unhurried(), self._guard:
-            return bool(
-                self._release(keys=[line.commands, line.queue], args=[line.member, claimed.claim, delay_ms])
-            )
+            return bool(self._release(keys=[line.commands, line.queue], args=args))
 
     def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> bool:
         call = _finishing(claimed, dead, refused=refused)

@@ -115,6 +115,19 @@ def test_what_is_given_back_is_due_again_and_its_count_starts_anew(stores: Store
     assert stores.next().unfinished == 0
 
 
+def test_given_back_untried_it_is_as_suspicious_as_before_and_can_still_be_taken_back(
+    stores: Stores,
+) -> None:
+    stores.outbox.finish(claimed_by(stores.put(1, mine=True), register(1)))
+    stores.put(2, mine=True, lease_ms=20)
+    time.sleep(0.05)
+    stores.outbox.give_back(stores.next(), tried=False)
+    again = stores.next()
+    assert again.unfinished == 1
+    stores.outbox.give_up(again, "INVALID_ARGUMENT")
+    assert stores.content() == b'{"v":1}'
+
+
 def test_what_is_given_up_makes_way_and_keeps_its_reason(stores: Stores, redis: Redis) -> None:
     stores.put(1)
     stores.put(2)
@@ -237,6 +250,7 @@ def test_a_full_redis_lets_what_waits_be_claimed_given_back_and_finished(
     try:
         redis.config_set("maxmemory", "1mb")
         stores.outbox.give_back(stores.next())
+        stores.outbox.give_back(stores.next(), tried=False)
         assert stores.outbox.finish(stores.next())
         stores.outbox.beat()
     finally:

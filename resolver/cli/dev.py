@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -70,6 +71,7 @@ def dev(state: Path, port: int, sandbox_port: int) -> None:
 
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
+    _keep_others_out(state, stack)
     sharing.provide()
     stack.callback(sharing.withdraw)
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
@@ -83,16 +85,39 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     if not variables.get("REDIS_URL"):
         variables["REDIS_URL"] = _start_redis(state, stack)
     settings = load(variables)
-    commands = stack.enter_context(commands_file(state / "commands.sh", variables))
+    url = f"http://{settings.bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - called, not bound
+    commands = stack.enter_context(
+        commands_file(state / "commands.sh", variables, _as_in_guides(settings, url))
+    )
     _sandbox, web, worker = parts = [
         _part(command, variables, stack)
         for command in (_sandbox_command(sandbox_port), _web_command(settings), worker_command())
     ]
-    url = f"http://{settings.bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - called, not bound
     children = [part.process for part in parts]
     wait_until_ready(f"{url}/readyz", children, partial(_ask_for_replay, settings, commands))
     click.echo(_welcome(settings, state, url, sandbox_url, commands))
     _watch(parts, Rotation(keys, wishes, web, worker, url, variables) if keys else None)
+
+
+def _keep_others_out(state: Path, stack: ExitStack) -> None:
+    """Two Redis servers on one folder would write into one file. The lock ends with this process, however."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = stack.enter_context((state / "lock").open("w", encoding="ascii"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise click.ClickException(
+            f"`resolver dev` is running on {state} already. End that one, or give this one a folder of "
+            "its own: resolver dev --state FOLDER"
+        ) from None
+
+
+def _as_in_guides(settings: Settings, url: str) -> dict[str, str]:
+    """What the guides in docs/ and /docs take from the environment."""
+    given = {"RESOLVER": url, "CALLER_TOKEN": next(iter(settings.caller_tokens.values())).reveal()}
+    for token in list(settings.privacy_tokens.values())[:1]:
+        given["PRIVACY_TOKEN"] = token.reveal()
+    return given
 
 
 def _defaults(state: Path) -> dict[str, str]:

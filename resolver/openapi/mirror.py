@@ -23,6 +23,7 @@ _EXAMPLES: dict[Endpoint, JSON] = {
         "notifyUsers": [{"userId": "ben"}],
         "notifyAll": False,
         "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
+        "displayHeadlineMessageTemplateData": {"actionUser": {"userId": "ana", "name": "Ana Lima"}},
         "displayBodyMessage": "Can we still sign on Friday?",
     },
     Endpoint.UPDATE: {"organizationId": "acme", "notifications": _ENTRIES_EXAMPLE},

@@ -26,6 +26,7 @@ _CONTENT: JSON = {
         "notificationId": "hello-1",
         "actionUser": {"userId": "ana", "name": "Ana Lima"},
         "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
+        "displayHeadlineMessageTemplateData": {"actionUser": {"userId": "ana", "name": "Ana Lima"}},
         "displayBodyMessage": "Can we still sign on Friday?",
     }
 }

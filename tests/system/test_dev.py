@@ -187,7 +187,20 @@ def test_operators_commands_work_beside_it_after_the_line_that_it_prints(tmp_pat
         done = dev.operate("resolver inspect acme hello-1", "resolver audit verify")
         assert (done.returncode, "merger" in done.stdout, "Whole" in done.stdout) == (0, True, True), done
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        # What the guides call them.
+        done = dev.operate('test -n "$CALLER_TOKEN" && curl -s "$RESOLVER/livez"')
+        assert done.stdout == '{"status":"ok"}', done
     assert not file.exists()
+
+
+def test_a_second_run_on_the_same_folder_is_kept_out_and_the_first_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path) as dev:
+        command = [*RESOLVER, "dev", "--state", str(tmp_path)]
+        second = subprocess.run(
+            command, env=plain_environment({}), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (second.returncode, "is running on" in second.stderr) == (1, True), second
+        assert dev.operate("resolver outbox status").returncode == 0
 
 
 def test_on_a_redis_that_came_back_from_a_backup_it_says_what_to_type_and_goes_on_from_there(

@@ -67,6 +67,11 @@ def test_words_narrow_it_and_escape_widens_it_again(page: Page) -> None:
     assert page.locator("#status").inner_text() == f"2 of {len(everything)} operations"
     page.keyboard.press("Escape")
     assert visible(page) == everything
+    page.keyboard.type("verifyUserPermissions")
+    assert "add" in visible(page)
+    assert page.locator("nav div:visible").count() == 1  # no heading of what isn't shown
+    page.keyboard.type("nonsense")
+    assert (visible(page), page.locator("#status").inner_text()[:13]) == ([], "Nothing found")
 
 
 def test_an_operation_has_a_link_of_its_own_which_opens_it_and_takes_the_focus(
@@ -85,7 +90,7 @@ def test_its_curl_works_as_it_is_pasted(page: Page) -> None:
     page.goto(page.url.split("#")[0] + "#add")
     page.wait_for_selector("article#add > details[open]")
     command = page.locator("article#add pre", has_text="curl -s").inner_text()
-    variables = {"VELT_API_KEY": API_KEY, "RESOLVER_CALLER_TOKEN": CALLER_TOKEN, "PATH": "/usr/bin:/bin"}
+    variables = {"VELT_API_KEY": API_KEY, "CALLER_TOKEN": CALLER_TOKEN, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         ["sh", "-c", command], env=variables, capture_output=True, text=True, timeout=20, check=False
     )

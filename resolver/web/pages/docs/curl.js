@@ -1,10 +1,10 @@
 // A call as one line for a shell. Credentials are variables: what is pasted somewhere holds no secret.
 const CREDENTIALS = {
   veltApiKey: "x-velt-api-key: $VELT_API_KEY",
-  callerToken: "x-velt-auth-token: $RESOLVER_CALLER_TOKEN",
+  callerToken: "x-velt-auth-token: $CALLER_TOKEN",
   endUser: "authorization: Bearer $END_USER_TOKEN",
-  privacyToken: "authorization: Bearer $RESOLVER_PRIVACY_TOKEN",
-  metricsToken: "authorization: Bearer $RESOLVER_METRICS_TOKEN",
+  privacyToken: "authorization: Bearer $PRIVACY_TOKEN",
+  metricsToken: "authorization: Bearer $METRICS_TOKEN",
 };
 
 export function curl(origin, { path, method, operation }) {

@@ -43,7 +43,7 @@ function show(tag, operations, description) {
     section.append(article);
     list.append(entry);
     const words = [tag, one.method, one.path, id, one.operation.summary].join(" ").toLowerCase();
-    shown.push({ article, entry, words });
+    shown.push({ article, entry, words, text: article.textContent.toLowerCase() });
   }
   const heading = element("h2", {}, tag);
   byId("operations").append(section);
@@ -115,14 +115,16 @@ function command(one) {
   const text = curl(location.origin, one);
   const block = element("pre", { tabindex: "0", "aria-label": "curl command" }, text);
   const button = element("button", { type: "button" }, "Copy curl");
-  button.addEventListener("click", () => copy(text, block));
+  button.addEventListener("click", () => copy(text, block, button));
   return [element("h4", {}, "Try it"), block, button];
 }
 
-async function copy(text, block) {
+async function copy(text, block, button) {
   try {
     await navigator.clipboard.writeText(text);
     say("Copied.");
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy curl"; }, 2000);
   } catch {
     // Where a page may not write to the clipboard, it is one key away.
     getSelection().selectAllChildren(block);
@@ -132,16 +134,14 @@ async function copy(text, block) {
 
 function narrow() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let found = 0;
-  for (const one of shown) {
-    const matches = words.every((word) => one.words.includes(word));
-    one.article.hidden = one.entry.hidden = !matches;
-    found += matches;
-  }
+  const within = (place) => shown.filter((one) => words.every((word) => one[place].includes(word)));
+  // By what they are called; when nothing is called that, by what is said in them.
+  const found = within("words").length ? within("words") : within("text");
+  for (const one of shown) one.article.hidden = one.entry.hidden = !found.includes(one);
   for (const part of [...byId("operations").children, ...byId("contents").children]) {
-    part.hidden = !part.querySelector("article:not([hidden]), li:not([hidden])");
+    part.hidden = !part.querySelector(":scope > article:not([hidden]), :scope > ul > li:not([hidden])");
   }
-  say(`${found} of ${shown.length} operations`);
+  say(found.length ? `${found.length} of ${shown.length} operations` : "Nothing found: no path, field or reply says that.");
 }
 
 function shortcuts(event) {

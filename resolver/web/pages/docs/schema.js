@@ -62,6 +62,11 @@ function bounds(schema) {
     range(schema.minItems, schema.maxItems, " items"),
     range(schema.minProperties, schema.maxProperties, " entries"),
     range(schema.minimum, schema.maximum, ""),
-    schema.pattern && `matching ${schema.pattern}`,
+    schema.pattern && `matching ${printable(schema.pattern)}`,
   ].filter(Boolean);
+}
+
+// Control characters and the like by their numbers: as they are they show nothing.
+function printable(pattern) {
+  return pattern.replace(/[^\x20-\x7e]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }

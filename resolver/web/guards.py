@@ -18,6 +18,7 @@ from resolver.settings import Settings
 
 Guard = Callable[[Services, Request], Reader | Officer | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip")
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 
 
@@ -27,7 +28,10 @@ def anyone(_services: Services, _request: Request) -> None:
 
 def this_machine(_services: Services, request: Request) -> None:
     """Somebody at this machine, who called it by such a name: with a name of their own that they made to lead
-    here (DNS rebinding), another's page could read what is answered."""
+    here (DNS rebinding), another's page could read what is answered. What a proxy passes on comes from
+    anybody, and whoever calls past a trusted one may say of themselves what they like."""
+    if any(name in request.headers for name in _PASSED_ON):
+        raise NotFound()
     if not _THIS_MACHINE.fullmatch(request.headers.get("host", "")) or not _is_loopback(request.remote_addr):
         raise NotFound()
 

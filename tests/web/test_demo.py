@@ -46,6 +46,19 @@ def test_another_machine_is_refused_whatever_it_calls_this_one(api: Api, address
         assert reply.status_code in (404, 405), path
 
 
+@pytest.mark.parametrize("proxies", ["0", "1"])
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+def test_what_a_proxy_passes_on_is_refused_and_so_is_who_claims_to_be_one(
+    make_api: Callable[..., Api], proxies: str, header: str
+) -> None:
+    api = make_api(RESOLVER_TRUSTED_PROXIES=proxies)
+    for address in ("127.0.0.1", "192.0.2.7"):
+        for path in PATHS:
+            reply = api.client.get(path, headers={header: "127.0.0.1"}, environ_base={"REMOTE_ADDR": address})
+            assert reply.status_code in (404, 405), path
+            assert CALLER_TOKEN not in reply.text
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:8081", "[::1]:8080"])
 def test_this_machine_gets_the_page_under_any_of_its_names(api: Api, host: str) -> None:
     reply = api.client.get("/demo", headers={"host": host})

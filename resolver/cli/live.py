@@ -220,9 +220,11 @@ def _noted_signals() -> Iterator[Callable[[], bool]]:
     asked: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
-        if not asked:
-            os.write(STDERR, b"\nStopping: taking the probe away first.\n")
         asked.append(number)
+        if len(asked) == 1:
+            # The terminal may be what went.
+            with suppress(OSError):
+                os.write(STDERR, b"\nStopping: taking the probe away first.\n")
 
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:

@@ -22,6 +22,7 @@ from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.telling import Unreached
 from resolver.outbox.queue import Claimed
+from resolver.record import Record
 from resolver.split import split_add
 from resolver.vault.keyspace import Keyspace, line_of
 from resolver.velt import requests
@@ -124,12 +125,13 @@ class Probe:
 
     def leftovers(self, *, until: Callable[[], bool]) -> list[str]:
         """Probes of runs that were killed, here and at Velt."""
-        here = (r.notification for r in self.add.vault.scan() if r.organization == self.organization)
+        held = _until(until, self.add.vault.scan())
+        here = (record.notification for record in held if record.organization == self.organization)
         there: list[Any] = []
         with suppress(Unavailable, VeltRefused):
             found = self.ask(Endpoint.GET, documentId=self.document).get("data")
             there = [item.get("id") for item in _objects(found)]
-        return sorted({id_ for id_ in _until(until, (*there, *here)) if is_stale(id_)})
+        return sorted({id_ for id_ in (*there, *here) if is_stale(id_)})
 
     def remove(self, ids: list[str]) -> None:
         request = {"organizationId": self.organization, "notificationIds": ids}
@@ -219,8 +221,8 @@ def _objects(items: Any) -> Iterator[JSON]:
     yield from (item for item in items if isinstance(item, dict)) if isinstance(items, list) else ()
 
 
-def _until(stopped: Callable[[], bool], ids: Iterable[Any]) -> Iterator[Any]:
-    for id_ in ids:
+def _until(stopped: Callable[[], bool], records: Iterable[Record]) -> Iterator[Record]:
+    for record in records:
         if stopped():
             return
-        yield id_
+        yield record

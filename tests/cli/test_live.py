@@ -18,10 +18,12 @@ import urllib3
 from click.testing import CliRunner
 from redis import Redis
 
+from resolver.audit.attempt import Attempt
+from resolver.audit.event import Actor
 from resolver.cli import main
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from resolver.notifications.probe import PREFIX, STALE_SECONDS, WORDS
+from resolver.notifications.probe import PREFIX, STALE_SECONDS, WORDS, Probe
 from resolver.services import build_worker
 from resolver.settings import load
 from tests.support import API_KEY, JSON, VELT_TOKEN, Api, Velt, keys_of
@@ -242,6 +244,34 @@ def test_interrupted_at_any_moment_it_leaves_nothing(
     assert nothing_is_left(velt, redis)
 
 
+def test_a_terminal_that_is_closed_does_not_cut_off_the_removal(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
+    velt.break_with(path=DELETE, status=503, count=2)
+    with started(resolver_environment, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: velt.ledger(DELETE))
+        assert process.stderr
+        process.stderr.close()
+        while process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        assert ended(process).outcome("the probe is gone, at Velt and here") == "ok"
+    assert nothing_is_left(velt, redis)
+
+
+def test_an_interrupt_is_noticed_while_others_notifications_are_looked_through(api: Api) -> None:
+    for number in range(4):
+        api.add(organizationId="globex", notificationId=f"n-{number}")
+    have, who = api.services, Actor("ops", "somebody")
+    probe = Probe(
+        *("acme", "doc-1", "ben", have.add, have.delete, have.keyspace),
+        lambda: Attempt(have.trail, "cli", "check live", "", who),
+    )
+    looks = iter((False, False, True))
+    assert probe.leftovers(until=lambda: next(looks)) == []
+    assert next(looks, None) is None
+
+
 def test_a_reader_who_turns_away_leaves_nothing_behind(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
@@ -342,14 +372,16 @@ def test_the_callback_is_asked_under_the_teams_own_settings(
 
 
 @contextmanager
-def started(env: dict[str, str], *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    env: dict[str, str], *options: str, stderr: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     """The command as a process of its own."""
     given = options or ("--live", *WHERE, "--json")
     process = start_child(
         [sys.executable, "-m", "resolver", "check", *given],
         env=plain_environment(env),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
     )
     try:
         yield process

@@ -193,6 +193,28 @@ def test_what_strangers_write_stays_text(page: Page) -> None:
     assert page.locator("pre *").count() == 0
 
 
+def test_names_that_are_no_text_keep_nobody_from_their_inbox(page: Page) -> None:
+    send(page)
+    inbox_shows(page, "ben", TEXT)
+    odd = {
+        "organizationId": "acme",
+        "documentId": "report-7",
+        "actionUser": {"userId": "ana"},
+        "notifyUsers": [{"userId": "ben"}],
+        "displayHeadlineMessageTemplate": "{one}, {two}, {three} of {toString}",
+        "displayHeadlineMessageTemplateData": {
+            "one": {"name": {"toString": 1, "valueOf": 1}},
+            "two": {"name": ["Ana"], "userId": "ana"},
+            "three": "four",
+        },
+        "displayBodyMessage": "Odd names",
+    }
+    page.evaluate("async (data) => (await import('/demo/api.js')).velt('add', data)", odd)
+    inbox = page.get_by_role("list", name="Inbox")
+    expect(inbox).to_contain_text("{one}, ana, four of {toString}")
+    expect(inbox).to_contain_text(TEXT)
+
+
 def test_all_of_it_works_by_keyboard(page: Page) -> None:
     def press_until(reached: Callable[[], bool]) -> None:
         for _ in range(60):

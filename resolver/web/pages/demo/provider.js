@@ -87,6 +87,7 @@ function merge(structure, content) {
 export function render(template = "", data = {}) {
   return template.replace(/\{(\w+)\}/g, (placeholder, name) => {
     const value = Object.hasOwn(data, name) ? data[name] : undefined;
-    return value?.name ?? value?.userId ?? (typeof value === "string" ? value : placeholder);
+    // Nobody says that a name is text: one that isn't must not keep the others from being shown.
+    return [value?.name, value?.userId, value].find((one) => typeof one === "string") ?? placeholder;
   });
 }

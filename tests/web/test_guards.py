@@ -12,7 +12,8 @@ from resolver.web import guards
 from tests.support import BACKEND, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, environment, signed
 
 ORIGIN = "https://app.example.com"
-OPEN = {"/livez", "/readyz", "/openapi.json", "/docs"}
+VIEWER = {f"/docs/{name}" for name in ("docs.css", "docs.js", "curl.js", "element.js", "schema.js")}
+OPEN = {"/livez", "/readyz", "/openapi.json", "/docs", *VIEWER}
 METRICS = "metrics-token-for-tests-0123456789abcdef"
 PRIVACY = "privacy-token-for-tests-0123456789abcdef"
 

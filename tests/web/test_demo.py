@@ -17,7 +17,6 @@ PATHS = sorted(
     for rule in create_app(load(environment())).url_map.iter_rules()
     if rule.endpoint.startswith("demo.")
 )
-FORMS = ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data", "")
 POSTS = ("/demo/keys/rotate", "/demo/outage", "/demo/velt/delete", "/demo/stored", "/demo/opened")
 
 

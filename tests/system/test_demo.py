@@ -262,7 +262,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     if NPM is None:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("axe")
-    command = [NPM, "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", "axe-core"]
+    quiet = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
+    command = [NPM, "install", "--prefix", str(folder), *quiet, "axe-core"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     if done.returncode:
         pytest.skip(f"npm can't install axe-core: {done.stderr[-300:]}")

@@ -175,7 +175,8 @@ def test_the_react_part_fits_velts_types(tmp_path: Path) -> None:
 
 
 def install(*packages: str, folder: Path) -> None:
-    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
+    command = ["npm", "install", *quiet, "--legacy-peer-deps"]
     done = subprocess.run(
         [*command, *packages], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )

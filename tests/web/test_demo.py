@@ -62,9 +62,17 @@ def test_what_a_proxy_passes_on_is_refused_and_so_is_who_claims_to_be_one(
 def test_this_machine_gets_the_page_under_any_of_its_names(api: Api, host: str) -> None:
     reply = api.client.get("/demo", headers={"host": host})
     assert (reply.status_code, reply.mimetype) == (200, "text/html")
-    policy = reply.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/demo", "/demo/main.js", "/docs", "/docs/docs.js"])
+def test_a_page_may_load_what_is_ours_and_nothing_else(api: Api, path: str) -> None:
+    policy = api.client.get(path).headers["content-security-policy"]
+    allowed = {name: sources.split() for name, _, sources in (d.partition(" ") for d in policy.split("; "))}
+    ours = {name for name, sources in allowed.items() if sources == ["'self'"]}
+    assert ours == {"script-src", "style-src", "connect-src"}
+    nothing = {name for name, sources in allowed.items() if sources == ["'none'"]}
+    assert nothing == {"default-src", "base-uri", "form-action", "frame-ancestors"}
+    assert allowed.keys() == ours | nothing
 
 
 @pytest.mark.parametrize("path", POSTS)

@@ -153,6 +153,16 @@ def inbox_shows(page: Page, user: str, text: str) -> None:
     expect(page.get_by_role("list", name="Inbox")).to_contain_text(text)
 
 
+def test_content_that_reached_velt_is_found_and_said(page: Page, dev: Dev) -> None:
+    send(page)
+    state = page.locator("#velt-state")
+    expect(state).to_contain_text("Ids only")
+    # Around the resolver, by somebody else.
+    sandbox = f"http://127.0.0.1:{dev.ports()[2]}/v2/notifications/update"
+    urllib3.request("POST", sandbox, json={"data": {"displayBodyMessage": f"Ana says: {TEXT}"}})
+    expect(state).to_contain_text("1 pieces of your content are below. This must not be.")
+
+
 def test_read_and_deleted_in_the_inbox(page: Page) -> None:
     inbox, velt = page.get_by_role("list", name="Inbox"), pane(page, "Velt holds")
     send(page)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import click
@@ -23,6 +24,10 @@ class Finding:
     def as_json(self) -> JSON:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
+    def without(self, secrets: Collection[str]) -> Finding:
+        """Another service's words may repeat what it was given."""
+        return replace(self, text=_masked(self.text, secrets), shown=_masked(self.shown, secrets))
+
     def tell(self) -> None:
         mark = click.style(f"{self.outcome:4}", fg=_COLOURS[self.outcome])
         # Some of it is another service's words, which must not write to the terminal.
@@ -31,3 +36,17 @@ class Finding:
         if self.shown is not None:
             for line in json.dumps(self.shown, indent=2).splitlines():
                 click.echo(f"        {line}")
+
+
+def _masked(value: Any, secrets: Collection[str]) -> Any:
+    match value:
+        case str():
+            for secret in secrets:
+                value = value.replace(secret, "…")
+            return value
+        case dict():
+            return {_masked(name, secrets): _masked(inner, secrets) for name, inner in value.items()}
+        case list():
+            return [_masked(inner, secrets) for inner in value]
+        case _:
+            return value

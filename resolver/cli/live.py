@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -65,10 +65,13 @@ def probed(settings: Settings, where: Where) -> Iterator[Finding]:
     with closing(services.trail), _noted_signals() as stopped:
         probe = _probe(services, where)
         _announce(probe)
-        yield from _round(_Live(settings, services, probe, stopped))
+        secrets = [settings.velt_api_key.reveal(), settings.velt_auth_token.reveal()]
+        with closing(_round(_Live(settings, services, probe, stopped))) as findings:
+            for finding in findings:
+                yield finding.without(secrets)
 
 
-def _round(live: _Live) -> Iterator[Finding]:
+def _round(live: _Live) -> Generator[Finding]:
     try:
         for step in live.steps():
             if live.stopped():

@@ -88,6 +88,15 @@ def test_it_says_first_what_it_is_about_to_do_and_nothing_secret(
     assert not [word for word in WORDS if word in done.output.lower()]
 
 
+def test_what_velt_repeats_of_our_credentials_is_not_shown(
+    resolver_environment: dict[str, str], velt: Velt
+) -> None:
+    refusal = {"error": {"message": f"{API_KEY} may not", "status": "INVALID_ARGUMENT"}}
+    velt.break_with(body=refusal, status=400, path=ADD)
+    done = CliRunner().invoke(main, ["check", "--live", *WHERE], env=resolver_environment)
+    assert (done.exit_code, "may not" in done.output, API_KEY in done.output) == (1, True, False)
+
+
 @pytest.mark.parametrize(
     ("answers", "words", "outcome"),
     [

@@ -155,7 +155,7 @@ function shortcuts(event) {
 }
 
 function openLinked() {
-  const one = shown.find(({ article }) => article.id === decodeURIComponent(location.hash.slice(1)));
+  const one = shown.find(({ article }) => article.id === location.hash.slice(1));
   if (!one) return;
   if (one.article.hidden) {
     search.value = "";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +23,8 @@ class Sandbox:
 
     def notifications(self, deadline: Deadline) -> list[JSON]:
         """What it holds, the newest first."""
-        return self._listed("notifications", "notifications", deadline)[::-1]
+        found = self._listed("notifications", "notifications", deadline)[::-1]
+        return sorted(found, key=itemgetter("timestamp"), reverse=True)
 
     def ledger(self, deadline: Deadline) -> list[JSON]:
         """Every body that it was ever sent, the newest first."""

@@ -1,7 +1,8 @@
-"""One notification as it lies in Redis: its key's name, its sealed bytes, and what opens from them."""
+"""What lies in Redis: which notifications; of one its key, its sealed bytes, and what opens from them."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, cast
 
 from resolver.record import Record
@@ -9,6 +10,17 @@ from resolver.services import Stores
 from resolver.vault.envelope import key_id_of
 
 JSON = dict[str, Any]
+_LOOKED_AT = 500
+
+
+def newest(stores: Stores, most: int) -> list[JSON]:
+    """Of some hundred records: whose they are and since when, not what they say."""
+    looked_at = islice(stores.vault.scan(), _LOOKED_AT)
+    found = {(record.created, record.organization, record.notification) for record in looked_at}
+    return [
+        {"organizationId": organization, "notificationId": notification, "created": created}
+        for created, organization, notification in sorted(found, reverse=True)[:most]
+    ]
 
 
 def sealed(stores: Stores, organization: str, notification: str) -> JSON:

@@ -14,9 +14,9 @@ from flask import Blueprint, Response, request
 
 from resolver.audit.event import Actor, Event
 from resolver.demo.sandbox import Sandbox
-from resolver.demo.sealed import opened, sealed
+from resolver.demo.sealed import newest, opened, sealed
 from resolver.demo.wishes import Wishes
-from resolver.errors import InvalidArgument
+from resolver.errors import InvalidArgument, Unavailable
 from resolver.secret import Secret
 from resolver.services import THREADS, Services, build_stores
 from resolver.velt.client import Endpoint
@@ -74,10 +74,11 @@ def _velt(demo: Blueprint, services: Services, sandbox: Sandbox) -> None:
     @demo.get(f"{PATH}/velt", provide_automatic_options=False)
     def velt() -> Response:
         until = deadline()
-        ledger = sandbox.ledger(until)
+        ledger, stored = sandbox.ledger(until), sandbox.notifications(until)
         return json_reply(
             {
-                "notifications": sandbox.notifications(until)[:_MOST_SHOWN],
+                "notifications": stored[:_MOST_SHOWN],
+                "stored": len(stored),
                 "ledger": ledger[:_MOST_SHOWN],
                 "requests": len(ledger),
                 "out": sandbox.is_out(until),
@@ -100,11 +101,19 @@ def _velt(demo: Blueprint, services: Services, sandbox: Sandbox) -> None:
         """What Velt's SDK does by itself once the deletion callback said that all is well."""
         organization, notification = _ids(read_json())
         data = {"organizationId": organization, "notificationIds": [notification]}
-        return json_reply(services.velt.post(Endpoint.DELETE, data, deadline()))
+        try:
+            services.velt.post(Endpoint.DELETE, data, deadline())
+        except Unavailable:
+            return json_reply({"deleted": False})
+        return json_reply({"deleted": True})
 
 
 def _redis(demo: Blueprint, services: Services) -> None:
     stores = build_stores(services.settings)
+
+    @demo.get(f"{PATH}/held", provide_automatic_options=False)
+    def held() -> Response:
+        return json_reply({"held": newest(stores, _MOST_SHOWN)})
 
     @demo.post(f"{PATH}/stored", provide_automatic_options=False)
     def stored() -> Response:

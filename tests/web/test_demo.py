@@ -110,6 +110,20 @@ def test_the_bytes_in_redis_are_shown_sealed_and_opened(api: Api) -> None:
     assert opened["content"]["displayBodyMessage"] == "CANARY body"
 
 
+def test_what_redis_holds_is_listed_the_newest_first_and_without_content(api: Api, velt: Velt) -> None:
+    for number in range(45):
+        api.add(notificationId=f"n-{number}", organizationId="acme" if number % 2 else "globex")
+    velt.control("POST", "reset")
+    reply = api.client.get("/demo/held")
+    held = reply.get_json()["held"]
+    assert len(held) == 40
+    assert all(one.keys() == {"organizationId", "notificationId", "created"} for one in held)
+    created = [one["created"] for one in held]
+    assert created == sorted(created, reverse=True)
+    assert {one["organizationId"] for one in held} == {"acme", "globex"}
+    assert "CANARY" not in reply.text
+
+
 def test_of_what_is_not_held_nothing_is_shown(api: Api) -> None:
     assert api.post("/demo/stored", IDS).get_json()["sealed"] is None
     assert api.post("/demo/opened", IDS).get_json() == {"opened": None}
@@ -149,6 +163,20 @@ def test_velts_own_copy_goes_as_its_sdk_would_have_it(api: Api, velt: Velt) -> N
     api.add()
     assert api.post("/demo/velt/delete", IDS).status_code == 200
     assert velt.control("GET", "notifications")["notifications"] == []
+
+
+def test_a_velt_that_is_out_has_not_deleted_and_that_is_no_error(api: Api) -> None:
+    api.add()
+    api.post("/demo/outage", {"out": True})
+    reply = api.post("/demo/velt/delete", IDS)
+    assert (reply.status_code, reply.get_json()) == (200, {"deleted": False})
+
+
+def test_what_velt_holds_is_the_newest_first_whatever_the_organization(api: Api) -> None:
+    for id_, organization in (("n-1", "globex"), ("n-2", "acme"), ("n-3", "globex"), ("n-4", "acme")):
+        api.add(notificationId=id_, organizationId=organization)
+    held = api.client.get("/demo/velt").get_json()["notifications"]
+    assert [one["id"] for one in held] == ["n-4", "n-3", "n-2", "n-1"]
 
 
 def test_keys_that_are_not_kept_by_resolver_dev_are_not_rotated(api: Api) -> None:

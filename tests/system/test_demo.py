@@ -75,8 +75,13 @@ def send(page: Page) -> str:
     with page.expect_response("**/v2/notifications/add") as answer:
         page.get_by_role("button", name="Send").click()
     id_: str = answer.value.json()["result"]["data"]["notificationId"]
-    expect(page.locator("#chosen")).to_have_value(json.dumps(["acme", id_], separators=(",", ":")))
+    organization = page.locator("#organization").input_value()
+    expect(page.locator("#chosen")).to_have_value(chosen(organization, id_))
     return id_
+
+
+def chosen(organization: str, id_: str) -> str:
+    return json.dumps([organization, id_], separators=(",", ":"))
 
 
 def sandbox_ledger(dev: Dev) -> str:
@@ -108,7 +113,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     inbox_shows(page, "ben", TEXT)
     expect(inbox).to_contain_text("Ana Lima asked you about the merger")
     page.get_by_label("Signed in as").select_option("chi")
-    expect(inbox).to_contain_text("Not meant for Chi Nakamura")
+    expect(inbox).to_contain_text("Not here, or not meant for Chi Nakamura: the resolver answers both alike.")
     expect(inbox).not_to_contain_text(TEXT)
     page.get_by_label("Signed in as").select_option("zoe")
     expect(page.locator("#inbox-note")).to_contain_text("Nothing for Zoe Martin")
@@ -139,7 +144,9 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     # Erased: gone everywhere.
     page.locator("#erased").select_option("ben")
     page.get_by_role("button", name="Erase everywhere").click()
-    expect(page.get_by_role("status")).to_contain_text("Ben Okoro is erased", timeout=LONG_MS)
+    expect(page.get_by_role("status")).to_contain_text(
+        "Ben Okoro is erased: 2 notifications are gone, 0 go on", timeout=LONG_MS
+    )
     expect(inbox.get_by_role("listitem")).to_have_count(0)
     expect(velt.locator("#velt-records")).to_have_text("Nothing.")
     expect(redis.locator("#held")).to_have_text("Nothing yet.")
@@ -174,6 +181,73 @@ def test_read_and_deleted_in_the_inbox(page: Page) -> None:
     expect(velt.locator("#velt-records")).to_have_text("Nothing.")
     expect(pane(page, "Your Redis holds").locator("#held")).to_have_text("Nothing under this id.")
     expect(inbox.get_by_role("listitem")).to_have_count(0)
+
+
+def test_what_redis_holds_is_there_when_the_sandbox_has_forgotten(page: Page, dev: Dev) -> None:
+    older, newer = send(page), send(page)
+    expect(page.locator("#held-note")).to_be_empty()
+    urllib3.request("POST", f"http://127.0.0.1:{dev.ports()[2]}/_sandbox/reset")
+    page.reload()
+    redis = pane(page, "Your Redis holds")
+    expect(redis.locator("#chosen option").first).to_have_text(newer)
+    expect(redis.locator("#chosen option").nth(1)).to_have_text(older)
+    expect(redis.locator("#chosen")).to_have_value(chosen("acme", newer))
+    expect(redis.locator("#held-note")).to_contain_text("forgets everything when it ends")
+    redis.get_by_role("button", name="Open it").click()
+    expect(redis.locator("#opened")).to_contain_text(TEXT)
+
+
+def test_every_action_has_a_word_of_its_own(page: Page) -> None:
+    said, press = page.get_by_role("status"), page.get_by_role("button", name="Send").click
+    page.get_by_label("Ben Okoro").uncheck()
+    press()
+    expect(said).to_contain_text("Choose somebody")
+    page.get_by_label("Ben Okoro").check()
+    send(page)
+    expect(said).to_contain_text("Velt has been told")
+    for field in ("Text", "Headline template"):
+        page.get_by_label(field).fill(" ")
+        press()
+        expect(said).to_contain_text(f"Not sent: write a {field.lower()}")
+        page.get_by_label(field).fill(TEXT)
+        # The same outcome as before.
+        send(page)
+        expect(said).to_contain_text("Velt has been told")
+    page.locator("#organization").select_option("globex")
+    send(page)
+    expect(said).to_contain_text("of Globex: it isn")
+
+
+def test_a_double_click_sends_once_and_what_was_sent_last_is_first_everywhere(page: Page) -> None:
+    page.locator("#organization").select_option("globex")
+    send(page)
+    page.locator("#organization").select_option("acme")
+    with page.expect_response("**/v2/notifications/add") as answer:
+        page.get_by_role("button", name="Send").dblclick()
+    last = answer.value.json()["result"]["data"]["notificationId"]
+    records = page.locator("#velt-records details")
+    expect(records.first.locator("summary")).to_have_text(last)
+    expect(records.first).to_have_attribute("open", "")
+    expect(records).to_have_count(2)
+    expect(page.locator("#chosen option").first).to_have_text(last)
+
+
+def test_during_an_outage_it_is_said_what_waits_for_velt(page: Page) -> None:
+    said, inbox = page.get_by_role("status"), page.get_by_role("list", name="Inbox")
+    send(page)
+    inbox_shows(page, "ben", TEXT)
+    page.get_by_role("button", name="Start a Velt outage").click()
+    expect(said).to_contain_text("Velt is out")
+    inbox.get_by_role("button", name="Mark read").click()
+    expect(said).to_contain_text("It stays unread until Velt can be told")
+    inbox.get_by_role("button", name="Delete").click()
+    expect(said).to_contain_text("SDK would try again")
+    expect(inbox).to_contain_text("Not here, or not meant for Ben Okoro")
+    send(page)
+    page.get_by_role("button", name="Erase everywhere").click()
+    expect(said).to_contain_text("is over once Velt can be told", timeout=LONG_MS)
+    page.get_by_role("button", name="End the outage").click()
+    expect(said).to_contain_text("Ben Okoro is erased", timeout=LONG_MS)
 
 
 def test_everyone_of_the_organization_and_nobody_else(page: Page) -> None:

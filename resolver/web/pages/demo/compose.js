@@ -1,8 +1,8 @@
 // Your backend: composes a notification, and shows exactly what was sent and answered.
 
 import { backendHeaders, velt } from "./api.js";
-import { byId, element, json, options, say } from "./dom.js";
-import { asUser, known, of, ORGANIZATIONS } from "./people.js";
+import { byId, element, json, once, options, say } from "./dom.js";
+import { asUser, known, of, organizationName, ORGANIZATIONS } from "./people.js";
 
 // What this page has sent: { organizationId, notificationId, label, pieces }.
 export const sent = [];
@@ -12,9 +12,9 @@ export function start(onSent) {
   byId("organization").addEventListener("change", offerPeople);
   byId("actor").addEventListener("change", offerRecipients);
   byId("everyone").addEventListener("change", offerRecipients);
-  byId("compose").addEventListener("submit", async (event) => {
+  byId("compose").addEventListener("submit", (event) => {
     event.preventDefault();
-    await send(composed(), onSent).catch((error) => say(`That didn’t work: ${error.message}`));
+    once(byId("send"), () => send(composed(), onSent));
   });
   offerPeople();
 }
@@ -49,11 +49,15 @@ function composed() {
   };
 }
 
+function lacking({ notifyAll, notifyUsers, displayHeadlineMessageTemplate, displayBodyMessage }) {
+  if (!notifyAll && !notifyUsers.length) return "Choose somebody to send it to, or everyone.";
+  if (!displayHeadlineMessageTemplate.trim()) return "Not sent: write a headline template.";
+  return displayBodyMessage.trim() ? "" : "Not sent: write a text.";
+}
+
 async function send(data, onSent) {
-  if (!data.notifyAll && !data.notifyUsers.length) {
-    say("Choose somebody to send it to, or everyone.");
-    return;
-  }
+  const lack = lacking(data);
+  if (lack) return say(lack);
   const { status, body } = await velt("add", data);
   byId("exchange").hidden = false;
   byId("request").textContent = shown(data);
@@ -61,22 +65,33 @@ async function send(data, onSent) {
   const added = body.result?.data;
   if (!added?.notificationId) {
     tell("waiting", "Refused. The reply says why.");
-    say("The resolver refused it.");
-    return;
+    return say("The resolver refused it.");
   }
   sent.unshift({ ...identity(data, added), label: data.displayBodyMessage, pieces: pieces(data) });
   showRegistration(added.registration === "registered");
-  onSent(sent[0]);
+  say(`${byId("registration").textContent}.${whereItShows(data)}`);
+  await onSent(sent[0]);
+}
+
+function whereItShows({ organizationId }) {
+  const { name, organizationId: own } = known(byId("user").value);
+  if (own === organizationId) return "";
+  return ` ${name} isn’t of ${organizationName(organizationId)}: it isn’t in the inbox that is shown.`;
 }
 
 const identity = ({ organizationId }, { notificationId }) => ({ organizationId, notificationId });
 
 // `registered`: Velt was told. `pending`: it can't be reached, and is told later.
-export function showRegistration(isRegistered) {
+function showRegistration(isRegistered) {
   const text = isRegistered ? "registered: Velt has been told" : "pending: Velt is told as soon as it can be";
-  if (byId("registration").textContent === text) return;
   tell(isRegistered ? "good" : "waiting", text);
-  say(isRegistered ? "Velt has been told of it." : "Accepted. Velt can’t be reached: it will be told.");
+}
+
+// Of what was sent last: Velt has it now.
+export function toldNow() {
+  if (byId("registration").className.endsWith("good")) return;
+  showRegistration(true);
+  say("Velt has been told of what waited.");
 }
 
 function tell(kind, text) {

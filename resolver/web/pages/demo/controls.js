@@ -2,7 +2,7 @@
 
 import { erase, erasure, get } from "./api.js";
 import { forget } from "./compose.js";
-import { byId, options, say } from "./dom.js";
+import { byId, count, once, options, say } from "./dom.js";
 import { known, PEOPLE } from "./people.js";
 
 let isOut = false;
@@ -16,20 +16,11 @@ export function start(refresh) {
   pressed("rotate", rotated, refresh);
 }
 
-// Once at a time, and said when it fails.
 function pressed(id, action, refresh) {
-  byId(id).addEventListener("click", async () => {
-    if (byId(id).getAttribute("aria-busy") === "true") return;
-    byId(id).setAttribute("aria-busy", "true");
-    try {
-      await action();
-      await refresh();
-    } catch (error) {
-      say(`That didn’t work: ${error.message}`);
-    } finally {
-      byId(id).removeAttribute("aria-busy");
-    }
-  });
+  byId(id).addEventListener("click", () => once(byId(id), async () => {
+    await action();
+    await refresh();
+  }));
 }
 
 export function showOutage(out) {
@@ -48,15 +39,22 @@ async function erased({ userId, name }) {
   const { erasureId } = await erase(userId);
   let state = await erasure(erasureId);
   while (state.status !== "done") {
+    if (state.status === "telling" && isOut) waitsForVelt(name);
     await pause(500);
     state = await erasure(erasureId);
   }
-  const { removed, cut } = state.counts;
+  const removed = count(state.counts.removed, "notification is", "notifications are");
+  const cut = count(state.counts.cut, "goes", "go");
   forget([
-    `${name} is erased: ${removed} notifications are gone, ${cut} go on without them.`,
+    `${name} is erased: ${removed} gone, ${cut} on without this person.`,
     "A signed certificate is kept.",
     "What is left is the id, in the sandbox’s list of what it was ever sent.",
   ].join(" "));
+}
+
+function waitsForVelt(name) {
+  const text = `The content is gone from your Redis. The erasure of ${name} is over once Velt can be told.`;
+  if (!byId("outcome").textContent.endsWith(text)) forget(text);
 }
 
 async function rotated() {

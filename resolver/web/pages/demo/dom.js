@@ -59,4 +59,23 @@ export function options(select, choices) {
   select.dataset.offered = offered;
 }
 
-export const say = (text) => { byId("outcome").textContent = text; };
+// Anew each time: the same words again are said again, to whoever listens too.
+export function say(text) {
+  const at = element("span", { className: "when", textContent: `${new Date().toLocaleTimeString()} ` });
+  byId("outcome").replaceChildren(at, element("span", { textContent: text }));
+}
+
+// Once at a time, and said when it fails. Not `disabled`: that would take the focus away.
+export async function once(button, action) {
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true";
+  try {
+    await action();
+  } catch (error) {
+    say(`That didn’t work: ${error.message}`);
+  } finally {
+    button.removeAttribute("aria-disabled");
+  }
+}
+
+export const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;

@@ -2,7 +2,7 @@
 
 import { get, tokenFor, velt } from "./api.js";
 import { sent } from "./compose.js";
-import { byId, element, json, options, say } from "./dom.js";
+import { byId, element, json, once, options, say } from "./dom.js";
 import { known, organizationName, PEOPLE } from "./people.js";
 import { NotificationProvider, render } from "./provider.js";
 
@@ -15,7 +15,10 @@ export function start() {
     userId, `${name}, ${organizationName(organizationId)}`,
   ]));
   byId("user").value = "ben";
-  byId("user").addEventListener("change", show);
+  byId("user").addEventListener("change", async () => {
+    say(`${user().name} is signed in.`);
+    await show().catch((error) => say(`That didn’t work: ${error.message}`));
+  });
 }
 
 function providerFor({ userId, organizationId }) {
@@ -37,10 +40,11 @@ export async function show() {
   const provider = providerFor(who);
   const hydrated = await provider.hydrate(notifications);
   const foreign = await asStranger(provider, who);
-  if (turn !== shown) return; // somebody else has signed in meanwhile
+  if (turn !== shown) return hydrated; // somebody else has signed in meanwhile
   draw(hydrated, who);
   byId("inbox-note").textContent = note(hydrated, who);
   byId("asked").textContent = foreign ?? exchange(hydrated, who);
+  return hydrated;
 }
 
 // Not anew while it is the same: something in it may have the focus.
@@ -81,14 +85,14 @@ function content(one) {
 
 const blank = ({ name }) => [
   element("h3", { className: "blank", textContent: "(blank)" }),
-  element("p", { className: "note", textContent: `Not meant for ${name}: your resolver gives no content.` }),
+  element("p", { className: "note", textContent: `Not here, or not meant for ${name}: the resolver answers both alike.` }),
 ];
 
 function actions(notification, who) {
   const read = button("Mark read", { disabled: !notification.isUnread });
   const remove = button("Delete");
-  read.addEventListener("click", () => markRead(notification, who));
-  remove.addEventListener("click", () => deleted(notification, who));
+  read.addEventListener("click", () => once(read, () => markRead(notification, who)));
+  remove.addEventListener("click", () => once(remove, () => deleted(notification, who)));
   return [element("p", { className: "actions" }, read, " ", remove)];
 }
 
@@ -97,23 +101,30 @@ const button = (textContent, state) => element("button", { type: "button", textC
 // Read states are structure: they are Velt's.
 async function markRead({ id, metadata }, { userId, name }) {
   const entry = { id, readByUserIds: [userId] };
-  await velt("update", { organizationId: metadata.organizationId, notifications: [entry] });
-  await settled(`${name} has read it.`);
+  const data = { organizationId: metadata.organizationId, notifications: [entry] };
+  const { status, body } = await velt("update", data);
+  if (status >= 300) throw new Error(body.error?.message ?? `HTTP ${status}`);
+  const listed = await settled();
+  const isUnread = listed.some((one) => one.id === id && one.isUnread);
+  say(isUnread ? `Accepted. It stays unread until Velt can be told that ${name} has read it.` : `${name} has read it.`);
 }
+
+const UNTOLD = "Velt can’t be reached and still lists the row: Velt’s SDK would try again, this page doesn’t.";
 
 // The content goes first. Velt's copy only after that has succeeded.
 async function deleted({ id, metadata }, who) {
   const ids = { organizationId: metadata.organizationId, notificationId: id };
   await providerFor(who).delete(ids);
-  await get("/demo/velt/delete", ids);
-  await settled("Deleted: by your resolver first, then by Velt.");
+  const { deleted } = await get("/demo/velt/delete", ids);
+  await settled();
+  say(deleted ? "Deleted: by your resolver first, then by Velt." : `Your resolver has deleted its part. ${UNTOLD}`);
 }
 
 // The button that was pressed is gone: the focus stays near.
-async function settled(text) {
-  say(text);
-  await show();
+async function settled() {
+  const listed = await show();
   byId("inbox").focus();
+  return listed;
 }
 
 function note(hydrated, { name, organizationId }) {

@@ -17,18 +17,18 @@ async function refresh() {
   await look();
 }
 
-// The panes are drawn anew only when something has changed at Velt: a reader isn't disturbed otherwise.
+// The panes are drawn anew only when something has changed: a reader isn't disturbed otherwise.
 async function look() {
-  const found = await get("/demo/velt");
+  const [found, { held }] = await Promise.all([get("/demo/velt"), get("/demo/held")]);
   controls.showOutage(found.out);
   const last = compose.sent[0];
   const isTold = last && found.notifications.some(({ id }) => id === last.notificationId);
-  if (isTold) compose.showRegistration(true);
-  const now = JSON.stringify([found, compose.sent.length]);
+  if (isTold) compose.toldNow();
+  const now = JSON.stringify([found, held, compose.sent.length]);
   if (now === seen) return;
   seen = now;
   velt.show(found, compose.sent);
-  vault.offer(compose.sent, found.notifications);
+  vault.offer(held, compose.sent, found);
   await Promise.all([vault.show(), inbox.show()]);
 }
 
@@ -38,14 +38,13 @@ async function keepLooking() {
     if (isAway) say("The resolver answers again.");
     isAway = false;
   } catch {
+    if (!isAway) say("The resolver doesn’t answer at the moment. Trying again.");
     isAway = true;
-    say("The resolver doesn’t answer at the moment. Trying again.");
   }
   setTimeout(keepLooking, EVERY_MS);
 }
 
 async function sent(notification) {
-  vault.offer(compose.sent, []);
   vault.choose(notification);
   await refresh();
 }

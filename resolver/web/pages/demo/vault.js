@@ -1,10 +1,11 @@
 // Your Redis holds: one notification's key and sealed bytes, and what they open to.
 
 import { get } from "./api.js";
-import { byId, json, options } from "./dom.js";
+import { byId, element, json, options } from "./dom.js";
 
 const name = ({ organizationId, notificationId }) => JSON.stringify([organizationId, notificationId]);
 let isOpen = false;
+let atVelt = { notifications: [], stored: 0, out: false };
 
 export function start() {
   byId("chosen").addEventListener("change", show);
@@ -14,15 +15,29 @@ export function start() {
   });
 }
 
-// Those that this page sent, then those that Velt has of earlier.
-export function offer(sent, notifications) {
-  const earlier = notifications.map(({ id, organizationId }) => ({ notificationId: id, organizationId }));
-  const choices = new Map([...sent, ...earlier].map((one) => [name(one), one.notificationId]));
-  options(byId("chosen"), [...choices]);
+// What Redis holds, the newest first, then what this page sent and is gone.
+export function offer(held, sent, velt) {
+  atVelt = velt;
+  options(byId("chosen"), [...new Map([...held, ...sent].map(choice))]);
 }
 
+const choice = (one) => [name(one), one.notificationId];
+
 export function choose(one) {
+  if (![...byId("chosen").options].some(({ value }) => value === name(one))) {
+    const [value, textContent] = choice(one);
+    byId("chosen").prepend(element("option", { value, textContent }));
+  }
   byId("chosen").value = name(one);
+}
+
+// All that Velt holds must be in sight to say so.
+function unknownToVelt(organizationId, notificationId) {
+  const { notifications, stored, out } = atVelt;
+  const isThere = notifications.some((one) => one.id === notificationId && one.organizationId === organizationId);
+  if (isThere || stored > notifications.length) return "";
+  if (out) return "Velt holds nothing of it, and can’t be told at the moment.";
+  return "Velt’s sandbox holds nothing of it: it forgets everything when it ends. Your Redis doesn’t.";
 }
 
 export async function show() {
@@ -34,6 +49,7 @@ export async function show() {
   if (byId("chosen").value !== chosen) return;
   byId("stored").hidden = !sealed;
   byId("held").textContent = sealed ? "" : chosen ? "Nothing under this id." : "Nothing yet.";
+  byId("held-note").textContent = sealed ? unknownToVelt(organizationId, notificationId) : "";
   byId("key-name").textContent = sealed ? keyName : "";
   byId("key-id").textContent = sealed ? keyId : "";
   byId("length").textContent = sealed ? `${length} bytes` : "";

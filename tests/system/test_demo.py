@@ -134,6 +134,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     before = redis.locator("#key-id").inner_text()
     sealed = redis.locator("#sealed").inner_text()
     page.get_by_role("button", name="Rotate the keys").click()
+    expect(page.get_by_role("button", name="Rotate the keys")).to_be_disabled()
     expect(redis.locator("#key-id")).not_to_have_text(before, timeout=LONG_MS)
     expect(page.get_by_role("status")).to_contain_text("Everything is sealed by", timeout=LONG_MS)
     assert redis.locator("#sealed").inner_text() != sealed
@@ -238,6 +239,8 @@ def test_during_an_outage_it_is_said_what_waits_for_velt(page: Page) -> None:
     inbox_shows(page, "ben", TEXT)
     page.get_by_role("button", name="Start a Velt outage").click()
     expect(said).to_contain_text("Velt is out")
+    page.reload()
+    expect(said).to_contain_text("A Velt outage is under way")
     inbox.get_by_role("button", name="Mark read").click()
     expect(said).to_contain_text("It stays unread until Velt can be told")
     inbox.get_by_role("button", name="Delete").click()
@@ -248,6 +251,17 @@ def test_during_an_outage_it_is_said_what_waits_for_velt(page: Page) -> None:
     expect(said).to_contain_text("is over once Velt can be told", timeout=LONG_MS)
     page.get_by_role("button", name="End the outage").click()
     expect(said).to_contain_text("Ben Okoro is erased", timeout=LONG_MS)
+
+
+def test_a_rotation_goes_on_being_shown_after_a_reload(page: Page) -> None:
+    said, rotate = page.get_by_role("status"), page.get_by_role("button", name="Rotate the keys")
+    with page.expect_response("**/demo/keys/rotate"):
+        rotate.click()
+    page.reload()
+    expect(said).to_contain_text("A rotation of the keys is under way")
+    expect(rotate).to_be_disabled()
+    expect(said).to_contain_text("The rotation is over", timeout=LONG_MS)
+    expect(rotate).to_be_enabled()
 
 
 def test_everyone_of_the_organization_and_nobody_else(page: Page) -> None:

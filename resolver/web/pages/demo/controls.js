@@ -57,12 +57,31 @@ function waitsForVelt(name) {
   if (!byId("outcome").textContent.endsWith(text)) forget(text);
 }
 
+// What was begun before this page was loaded.
+export async function underWay() {
+  if ((await get("/demo/keys")).rotating) return once(byId("rotate"), followed);
+  if (isOut) say("A Velt outage is under way. What you send is accepted all the same.");
+}
+
+async function followed() {
+  say("A rotation of the keys is under way.");
+  say(`The rotation is over: ${await sealingAfterwards()} seals now.`);
+}
+
+async function sealingAfterwards() {
+  let found = await get("/demo/keys");
+  while (found.rotating) {
+    await pause(500);
+    found = await get("/demo/keys");
+  }
+  return found.keys[0];
+}
+
 async function rotated() {
   const before = (await get("/demo/keys")).keys[0];
   say("Rotating: a new key opens first, then seals, then everything is put under it. This takes seconds.");
   await get("/demo/keys/rotate", {});
-  while ((await get("/demo/keys")).rotating) await pause(500);
-  const after = (await get("/demo/keys")).keys[0];
+  const after = await sealingAfterwards();
   const failed = "The keys are as they were: the terminal says why.";
   say(after === before ? failed : `Everything is sealed by ${after} now.`);
 }

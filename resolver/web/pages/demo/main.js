@@ -55,3 +55,4 @@ inbox.start();
 controls.start(refresh);
 await signIn();
 await keepLooking();
+await controls.underWay();

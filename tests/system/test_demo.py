@@ -333,6 +333,7 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
     page.keyboard.press("Space")
     expect(page.locator("#opened")).to_contain_text(TEXT)
     expect(page.get_by_role("list", name="Inbox")).to_contain_text(TEXT)
+    expect(page.get_by_role("status")).to_contain_text("Opened with your master key")
     press_until(is_on("Mark read"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("has read it")

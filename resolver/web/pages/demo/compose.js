@@ -69,7 +69,7 @@ async function send(data, onSent) {
   }
   sent.unshift({ ...identity(data, added), label: data.displayBodyMessage, pieces: pieces(data) });
   showRegistration(added.registration === "registered");
-  say(`${byId("registration").textContent}.${whereItShows(data)}`);
+  say(`Accepted, ${byId("registration").textContent}.${whereItShows(data)}`);
   await onSent(sent[0]);
 }
 

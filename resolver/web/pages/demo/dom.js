@@ -65,6 +65,8 @@ export function say(text) {
   byId("outcome").replaceChildren(at, element("span", { textContent: text }));
 }
 
+export const failed = (error) => say(`That didn’t work: ${error.message}`);
+
 // Once at a time, and said when it fails. Not `disabled`: that would take the focus away.
 export async function once(button, action) {
   if (button.ariaDisabled === "true") return;
@@ -72,7 +74,7 @@ export async function once(button, action) {
   try {
     await action();
   } catch (error) {
-    say(`That didn’t work: ${error.message}`);
+    failed(error);
   } finally {
     button.removeAttribute("aria-disabled");
   }

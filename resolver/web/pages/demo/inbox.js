@@ -2,7 +2,7 @@
 
 import { get, tokenFor, velt } from "./api.js";
 import { sent } from "./compose.js";
-import { byId, element, json, once, options, say } from "./dom.js";
+import { byId, element, failed, json, once, options, say } from "./dom.js";
 import { known, organizationName, PEOPLE } from "./people.js";
 import { NotificationProvider, render } from "./provider.js";
 
@@ -17,7 +17,7 @@ export function start() {
   byId("user").value = "ben";
   byId("user").addEventListener("change", async () => {
     say(`${user().name} is signed in.`);
-    await show().catch((error) => say(`That didn’t work: ${error.message}`));
+    await show().catch(failed);
   });
 }
 

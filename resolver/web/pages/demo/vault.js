@@ -1,18 +1,19 @@
 // Your Redis holds: one notification's key and sealed bytes, and what they open to.
 
 import { get } from "./api.js";
-import { byId, element, json, options } from "./dom.js";
+import { byId, element, failed, json, once, options, say } from "./dom.js";
 
 const name = ({ organizationId, notificationId }) => JSON.stringify([organizationId, notificationId]);
 let isOpen = false;
 let atVelt = { notifications: [], stored: 0, out: false };
 
 export function start() {
-  byId("chosen").addEventListener("change", show);
-  byId("open").addEventListener("click", async () => {
+  byId("chosen").addEventListener("change", () => show().catch(failed));
+  byId("open").addEventListener("click", () => once(byId("open"), async () => {
     isOpen = !isOpen;
     await show();
-  });
+    say(isOpen ? "Opened with your master key. The audit trail says so." : "Closed.");
+  }));
 }
 
 // What Redis holds, the newest first, then what this page sent and is gone.

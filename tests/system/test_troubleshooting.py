@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from shlex import quote
 
 import pytest
 import urllib3
@@ -25,10 +28,12 @@ def troubled(resolver_environment: dict[str, str], velt: Velt, tmp_path: Path) -
         "RESOLVER_CORS_ORIGINS": "https://app.example.com",
         "RESOLVER_AUDIT_LOG": str(tmp_path / "audit.log"),
     }
-    with serving(resolver_environment, tmp_path / "log") as served:
-        variables = {**resolver_environment, **caller_of(served), "PYTHONPATH": str(ROOT)}
-        terminal = Terminal(tmp_path, plain_environment(variables))
-        terminal.type('resolver() { python -m resolver "$@"; }')
+    variables = {**resolver_environment, "PYTHONPATH": str(ROOT)}
+    with (
+        serving(resolver_environment, tmp_path / "log") as served,
+        closing(Terminal(tmp_path, plain_environment({**variables, **caller_of(served)}))) as terminal,
+    ):
+        terminal.type(f'resolver() {{ {quote(sys.executable)} -m resolver "$@"; }}')
         add(served, "merger-1")
         add(served, "narrowed-1", notifyAll=True, context={"access": {"team": "deals"}})
         velt.break_with(path=ADD, status=503, count=1)
@@ -38,7 +43,6 @@ def troubled(resolver_environment: dict[str, str], velt: Velt, tmp_path: Path) -
         velt.break_with(path=ADD, status=503)
         add(served, "late-1")
         yield terminal
-        terminal.close()
 
 
 def add(served: Served, id_: str, **changes: object) -> None:

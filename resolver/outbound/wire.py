@@ -1,7 +1,7 @@
 """Connections to one server, kept open between calls, each answer under one time budget.
 
-The standard library's own client, without more around it: a pool that also repeats, redirects and decodes
-costs more CPU than all else in a call, and none of that is wanted here.
+Sockets of our own that the standard library reads answers from: a pool that also repeats, redirects and
+decodes costs more CPU than all else in a call, and none of that is wanted here.
 
 A socket's timeout starts anew with every read, so a server that drips a byte now and then holds its caller
 for as long as it likes, in the headers too. Here all reads of one answer, status line to end, together get

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,10 +14,10 @@ import pytest
 import urllib3
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from tests.system import npm
 from tests.system.test_dev import Dev, running
 
 pytestmark = pytest.mark.system
-NPM = shutil.which("npm")
 TEXT = "Can we still sign on Friday?"
 SAID = (TEXT, "asked you about the merger", "Ana Lima", "Ben Okoro", "@example.com")
 LONG_MS = 30_000
@@ -358,14 +357,8 @@ def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) ->
 
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    if NPM is None:
-        pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("axe")
-    quiet = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
-    command = [NPM, "install", "--prefix", str(folder), *quiet, "axe-core@4.14.1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    if done.returncode:
-        pytest.skip(f"npm can't install axe-core: {done.stderr[-300:]}")
+    npm.install(folder, "axe-core@4.14.1")
     return (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 

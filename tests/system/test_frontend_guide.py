@@ -20,6 +20,7 @@ from resolver.cli.children import start_child, stop_child
 from tests.guides import blocks, steps
 from tests.servers import Service, running
 from tests.support import BACKEND, notification
+from tests.system import npm
 from tests.system.balancers import changed
 from tests.system.conftest import Served, caller_of, free_port, plain_environment, serving
 from tests.system.load import until
@@ -159,26 +160,12 @@ def typed(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(180)
 def test_the_react_part_fits_velts_types(tmp_path: Path) -> None:
-    if not shutil.which("npm"):
-        pytest.skip("npm is not installed")
     for block in blocks("frontend.md"):
         if block.file:
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
-    (tmp_path / "package.json").write_text("{}", encoding="utf-8")
-    install(
-        "typescript@5", "@veltdev/react@6.0.6", "@veltdev/types@6.0.6", "@types/react@18", folder=tmp_path
-    )
+    packages = ("typescript@5", "@veltdev/react@6.0.6", "@veltdev/types@6.0.6", "@types/react@18")
+    npm.install(tmp_path, *packages, options=("--legacy-peer-deps",))
     assert typed(tmp_path).stdout == ""
     provider = (tmp_path / "provider.js").read_text(encoding="utf-8")
     (tmp_path / "provider.js").write_text(changed(provider, {"getConfig: { url": "getConfig: { address"}))
     assert "'url'" in typed(tmp_path).stdout
-
-
-def install(*packages: str, folder: Path) -> None:
-    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
-    command = ["npm", "install", *quiet, "--legacy-peer-deps"]
-    done = subprocess.run(
-        [*command, *packages], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"needs a package registry: {done.stderr[-300:]}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,12 +19,10 @@ import pytest
 import urllib3
 
 from tests.support import BACKEND, JSON, notification, signed
+from tests.system import npm
 from tests.system.conftest import Served, serving
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed"),
-]
+pytestmark = pytest.mark.system
 PACKAGES = ("@veltdev/types@6.0.6", "typescript@5.9.3")
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CONTENTS = "ResolverResponse<Record<string, PartialNotification>>"
@@ -84,19 +81,7 @@ WRONG: tuple[tuple[tuple[str, ...], Any], ...] = (
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty project with Velt's types and a compiler in it."""
     folder = tmp_path_factory.mktemp("typescript")
-    (folder / "package.json").write_text('{"private": true}')
-    # At most one more try after ten seconds: where there is no registry, that is said in time.
-    quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
-    done = subprocess.run(
-        ["npm", "install", *quiet, *PACKAGES],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"needs a package registry: {done.stderr[-300:]}")
+    npm.install(folder, *PACKAGES)
     return folder
 
 

@@ -24,6 +24,8 @@ OURS, EMPTY, VELT_PY, REDIS_ALONE = "resolver", "empty view", "velt-py", "redis 
 EMPTY_APP, VELT_PY_APP = "bench.apps.empty:app", "bench.apps.on_velt_py:create_app()"
 NOWHERE = "http://127.0.0.1:9"
 """For who tells Velt nothing: no benchmark may reach the real one."""
+GTHREAD = ("--worker-class", "gthread")
+"""gunicorn's own threads: what doesn't know that they take turns would only wait for its own."""
 # As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -88,7 +90,7 @@ def empty(folder: Path) -> Iterator[Side]:
 
 @contextmanager
 def velt_py(folder: Path, server: LocalPostgres, velt_url: str = NOWHERE) -> Iterator[Side]:
-    with _gunicorn(VELT_PY_APP, velt_py_variables(server, velt_url), folder) as (url, pid):
+    with _gunicorn(VELT_PY_APP, velt_py_variables(server, velt_url), folder, *GTHREAD) as (url, pid):
         yield Side(url, (pid,), (server.pid,))
 
 
@@ -118,16 +120,18 @@ def seconds_to_start(command: list[str], given: Mapping[str, str], bind: str, lo
     raise RuntimeError(log.read_text(encoding="utf-8"))
 
 
-def gunicorn_command(app: str, bind: str) -> list[str]:
-    settings = ("-c", "python:resolver.serving", "--workers", "1", "--bind", bind)
-    return [sys.executable, "-m", "gunicorn", *settings, app]
+def gunicorn_command(app: str, bind: str, *settings: str) -> list[str]:
+    ours = ("-c", "python:resolver.serving", "--workers", "1", "--bind", bind)
+    return [sys.executable, "-m", "gunicorn", *ours, *settings, app]
 
 
 @contextmanager
-def _gunicorn(app: str, given: Mapping[str, str], folder: Path) -> Iterator[tuple[str, int]]:
+def _gunicorn(
+    app: str, given: Mapping[str, str], folder: Path, *settings: str
+) -> Iterator[tuple[str, int]]:
     folder.mkdir(parents=True, exist_ok=True)
     bind, log = f"127.0.0.1:{free_port()}", folder / "log"
-    with _child(gunicorn_command(app, bind), given, log) as process:
+    with _child(gunicorn_command(app, bind, *settings), given, log) as process:
         wait_until_ready(f"http://{bind}/readyz", process, log)
         yield f"http://{bind}", process.pid
 

@@ -42,10 +42,14 @@ class RedisAddress:
     options: Mapping[str, str] = ()  # type: ignore[assignment]
 
     @property
+    def is_here(self) -> bool:
+        """A Unix socket, or this very host."""
+        local = (name.startswith("127.") or name in ("localhost", "::1") for name, _ in self.hosts)
+        return bool(self.path) or all(local)
+
+    @property
     def is_private(self) -> bool:
-        """TLS, a Unix socket, or this very host."""
-        here = all(name.startswith("127.") or name in ("localhost", "::1") for name, _ in self.hosts)
-        return self.tls or bool(self.path) or here
+        return self.tls or self.is_here
 
 
 def parse(url: str) -> RedisAddress:

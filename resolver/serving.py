@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
-
 from resolver import draining
 from resolver.metrics import sharing
 from resolver.services import THREADS
@@ -22,7 +20,7 @@ from resolver.settings import DRAIN_SECONDS
 
 bind = os.environ.get("RESOLVER_BIND", "").strip() or "127.0.0.1:8080"
 workers = int(os.environ.get("WEB_CONCURRENCY", "").strip() or os.cpu_count() or 1)
-worker_class = "resolver.serving.PoliteWorker"
+worker_class = "resolver.request_loop.RequestLoop"
 threads = THREADS
 keepalive = 75
 timeout = 30
@@ -41,25 +39,6 @@ limit_request_field_size = 12 * 1024
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
-
-
-class PoliteWorker(ThreadWorker):  # type: ignore[misc]
-    """gthread, but what stops accepting stops listening too. Otherwise the kernel goes on taking connections
-    for as long as the last request lasts, and resets them all in the end."""
-
-    def set_accept_enabled(self, enabled: bool) -> None:
-        super().set_accept_enabled(enabled)
-        if self.alive or enabled:
-            return
-        for listener in self.sockets:
-            while self._accepts(listener):
-                pass  # who is in the queue already is served
-            listener.close()
-
-    def _accepts(self, listener: Any) -> bool:
-        before = self.nr_conns
-        self.accept(listener)
-        return bool(self.nr_conns > before)
 
 
 def _drain_seconds() -> float:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from resolver import __version__
+from resolver import __version__, turn
 from resolver.errors import Unanswered
 from resolver.outbound.wire import Connections
 
@@ -52,6 +52,7 @@ class Caller:
         """Whatever was answered within the time; Unanswered when nothing was, or too much."""
         if seconds <= 0:
             raise Unanswered("no time left")
+        turn.pass_on()
         try:
             return self._exchange(method, self._base + path or "/", headers, seconds, body)
         except (http.client.HTTPException, OSError, ValueError, zlib.error) as error:

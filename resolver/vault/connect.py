@@ -19,7 +19,7 @@ from resolver.errors import SettingsError
 from resolver.redis_address import RedisAddress
 from resolver.secret import Secret
 from resolver.vault.cluster import Cluster
-from resolver.vault.pool import Pool
+from resolver.vault.pool import NodePool, Pool, SentinelPool
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 0.5
@@ -53,6 +53,7 @@ def _single(address: RedisAddress, connections: int) -> Redis:
     pool = Pool(
         max_connections=connections,
         timeout=_WAIT_FOR_CONNECTION_SECONDS,
+        is_near=address.is_here,
         **where,
         **tls,
         **_manners(address),
@@ -76,7 +77,10 @@ def _sentinel(address: RedisAddress, connections: int) -> Redis:
     manners = {**_manners(address), **tls, "socket_connect_timeout": CONNECT_SECONDS}
     sentinel = Sentinel(list(address.hosts), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(  # type: ignore[no-untyped-call]
-        address.service, max_connections=connections * _INSTEAD_OF_WAITING, **manners
+        address.service,
+        connection_pool_class=SentinelPool,
+        max_connections=connections * _INSTEAD_OF_WAITING,
+        **manners,
     )
     return cast(Redis, client)
 
@@ -85,6 +89,7 @@ def _cluster(address: RedisAddress, connections: int) -> Redis:
     manners = {name: value for name, value in _manners(address).items() if name != "db"}
     cluster = Cluster(
         address.hosts,
+        connection_pool_class=NodePool,
         max_connections=connections * _INSTEAD_OF_WAITING,
         socket_connect_timeout=CONNECT_SECONDS,
         # A part that can't be reached must not take the others with it.

@@ -10,18 +10,41 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from redis import BlockingConnectionPool
+from redis import BlockingConnectionPool, ConnectionPool
+from redis.sentinel import SentinelConnectionPool
+
+from resolver import turn
 
 
-class Pool(BlockingConnectionPool):
-    def __init__(self, **settings: Any) -> None:
+class _Waits:
+    """Whoever takes a connection out of the pool is about to wait."""
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        turn.pass_on()
+        return super().get_connection(*args, **options)  # type: ignore[misc]
+
+
+class SentinelPool(_Waits, SentinelConnectionPool):
+    pass
+
+
+class NodePool(_Waits, ConnectionPool):
+    """Of one node of a cluster."""
+
+
+class Pool(_Waits, BlockingConnectionPool):
+    def __init__(self, *, is_near: bool, **settings: Any) -> None:
+        """`is_near`: reading takes no longer than waking another thread would."""
         super().__init__(**settings)  # type: ignore[no-untyped-call]
+        self._is_near = is_near
         self._own = threading.local()
         self._disconnected = 0
 
     def ask(self, *command: str) -> Any:
         """The answer to a command that may be sent twice."""
         connection = self._of_this_thread()
+        if not self._is_near:
+            turn.pass_on()
         try:
             connection.send_packed_command(connection.pack_command(*command), check_health=False)
             return connection.read_response()

@@ -126,9 +126,7 @@ def gunicorn_command(app: str, bind: str, *settings: str) -> list[str]:
 
 
 @contextmanager
-def _gunicorn(
-    app: str, given: Mapping[str, str], folder: Path, *settings: str
-) -> Iterator[tuple[str, int]]:
+def _gunicorn(app: str, given: Mapping[str, str], folder: Path, *settings: str) -> Iterator[tuple[str, int]]:
     folder.mkdir(parents=True, exist_ok=True)
     bind, log = f"127.0.0.1:{free_port()}", folder / "log"
     with _child(gunicorn_command(app, bind, *settings), given, log) as process:

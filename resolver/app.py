@@ -76,8 +76,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             app.register_blueprint(_guarded(surface, services))
             for outcome in ("unavailable", "failed"):
                 meters.REQUESTS.labels(surface.name, outcome)
-    if "callback" in settings.surfaces:
-        app.wsgi_app = ShortWay(app.wsgi_app, services, cors)  # type: ignore[method-assign]
+    app.wsgi_app = ShortWay(app.wsgi_app, services, cors)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
@@ -95,6 +94,9 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
     blueprint = surface.blueprint(services)
 
     def admit() -> None:
+        if failed := request.environ.get(current.FAILED):
+            current.attempts(failed.attempt)
+            raise failed.error
         is_audited = surface.audited and request.method in ("POST", "GET")
         if is_audited:
             unknown = Actor("unknown", request.remote_addr or "")

@@ -16,7 +16,6 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 
 from resolver.redis_address import Host
-from resolver.vault.pool import Pool
 
 Values = list[bytes | None]
 Item = TypeVar("Item")
@@ -59,8 +58,7 @@ class Cluster:
 def get_all(redis: Redis, names: Sequence[str]) -> Values:
     """In one round trip; of a cluster, in one to each node that has some."""
     if not isinstance(redis, Cluster):
-        pool = redis.connection_pool
-        return cast(Values, pool.ask("MGET", *names) if isinstance(pool, Pool) else redis.mget(names))
+        return cast(Values, redis.mget(names))
     pipeline = redis.pipeline(transaction=False)
     for name in names:
         pipeline.get(name)

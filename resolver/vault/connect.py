@@ -19,7 +19,7 @@ from resolver.errors import SettingsError
 from resolver.redis_address import RedisAddress
 from resolver.secret import Secret
 from resolver.vault.cluster import Cluster
-from resolver.vault.pool import NodePool, Pool, SentinelPool
+from resolver.vault.pool import Client, NodePool, Pool, SentinelPool
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 0.5
@@ -60,7 +60,7 @@ def _single(address: RedisAddress, connections: int) -> Redis:
         # Not understood over a Unix socket.
         **({} if address.path else {"socket_connect_timeout": CONNECT_SECONDS}),
     )
-    return Redis(connection_pool=pool)
+    return Client(pool)
 
 
 def _sentinel(address: RedisAddress, connections: int) -> Redis:

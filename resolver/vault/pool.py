@@ -1,16 +1,17 @@
-"""Connections to one server: a bounded pool, and for each thread one of its own to read with.
+"""Connections to one server: a bounded pool, and for each thread one of its own, for what is done all day.
 
 The client's way around a command (out of the pool, is it alive, retries, back) costs as much CPU as reading
-twenty records. Reading may be repeated, so a thread can keep its connection and find out at its next use that
-the server closed it.
+twenty records. A thread keeps its connection, and finds out for itself when the server has closed it.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from redis import BlockingConnectionPool, ConnectionPool
+from redis import BlockingConnectionPool, ConnectionPool, Redis, RedisError
+from redis.exceptions import ResponseError
 from redis.sentinel import SentinelConnectionPool
 
 from resolver import turn
@@ -40,21 +41,23 @@ class Pool(_Waits, BlockingConnectionPool):
         self._own = threading.local()
         self._disconnected = 0
 
-    def ask(self, *command: str) -> Any:
-        """The answer to a command that may be sent twice."""
-        connection = self._of_this_thread()
+    def ask(self, *command: Any) -> Any:
+        """The answer to a command that may be sent twice: the caller does, when its connection was closed."""
         if not self._is_near:
             turn.pass_on()
-        try:
-            connection.send_packed_command(connection.pack_command(*command), check_health=False)
-            return connection.read_response()
-        except BaseException:
-            # Whatever is still on its way would be the next command's answer.
+        return _exchanged(self._of_this_thread(), command)
+
+    def tell(self, *command: Any) -> Any:
+        """The answer to one that may not, and that waits for a disk: a connection that was closed meanwhile
+        is found out before."""
+        turn.pass_on()
+        connection = self._of_this_thread()
+        if connection.is_connected and not _is_quiet(connection):
             connection.disconnect()
-            raise
+        return _exchanged(connection, command)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
-        """Those that threads read with may be in use: each is closed before its next use."""
+        """Threads' own may be in use: each is closed before its next use."""
         super().disconnect(inuse_connections)
         self._disconnected += 1
 
@@ -67,3 +70,37 @@ class Pool(_Waits, BlockingConnectionPool):
             connection.disconnect()
         own.disconnected = self._disconnected
         return connection
+
+
+class Client(Redis):
+    """Of one server: reading records and running scripts go over the thread's own connection."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(connection_pool=pool)
+        self._pool = pool
+
+    def mget(self, keys: Any, *more: Any) -> Any:
+        return self._pool.ask("MGET", *keys, *more)
+
+    def evalsha(self, sha: Any, numkeys: int, *keys_and_args: Any) -> Any:
+        return self._pool.tell("EVALSHA", sha, numkeys, *keys_and_args)
+
+
+def _exchanged(connection: Any, command: Sequence[Any]) -> Any:
+    try:
+        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        return connection.read_response()
+    except ResponseError:
+        raise  # an answer too
+    except BaseException:
+        # Whatever is still on its way would be the next command's answer.
+        connection.disconnect()
+        raise
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Nobody has closed it, and nothing is on it that would be the next answer."""
+    try:
+        return not connection.can_read()
+    except (RedisError, OSError):
+        return False

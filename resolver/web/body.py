@@ -27,9 +27,8 @@ def read_json() -> JSON:
     return parsed(_read())
 
 
-def read_data() -> Any:
+def data_of(body: JSON) -> Any:
     """What Velt's API wraps in `{"data": …}`."""
-    body = read_json()
     if "data" not in body:
         raise InvalidArgument("data is required")
     return body["data"]

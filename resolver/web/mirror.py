@@ -14,7 +14,7 @@ from resolver.services import Services
 from resolver.velt import config_requests
 from resolver.velt.client import Endpoint
 from resolver.velt.requests import parse
-from resolver.web.body import read_data, read_data_if_any
+from resolver.web.body import data_of, read_data_if_any, read_json
 from resolver.web.errors import json_reply
 from resolver.web.request import attempt, deadline
 
@@ -29,25 +29,35 @@ _FORWARDED = {
 }
 
 
-def blueprint(services: Services) -> Blueprint:
-    mirror = Blueprint("mirror", __name__)
-    use_cases: dict[Endpoint, UseCase] = {
+def use_cases(services: Services) -> dict[Endpoint, UseCase]:
+    """What is answered from here."""
+    return {
         Endpoint.ADD: services.add,
         Endpoint.UPDATE: services.update,
         Endpoint.GET: services.get,
         Endpoint.DELETE: services.delete,
     }
 
+
+def action(endpoint: Endpoint) -> str:
+    """Its name in the audit trail."""
+    return endpoint.name.lower()
+
+
+def blueprint(services: Services) -> Blueprint:
+    mirror = Blueprint("mirror", __name__)
+    from_here = use_cases(services)
+
     def answer(endpoint: Endpoint) -> Response:
-        data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else read_data()
-        if use_case := use_cases.get(endpoint):
+        data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else data_of(read_json())
+        if use_case := from_here.get(endpoint):
             return json_reply(use_case(data, deadline(), attempt()))
         return json_reply(_forward(services, endpoint, data))
 
     for endpoint in Endpoint:
         mirror.add_url_rule(
             endpoint.value,
-            endpoint=endpoint.name.lower(),
+            endpoint=action(endpoint),
             view_func=partial(answer, endpoint),
             methods=["POST"],
             provide_automatic_options=False,

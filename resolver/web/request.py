@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from typing import NamedTuple
 
 from flask import g, request
 
@@ -18,8 +19,15 @@ from resolver.notifications.delivery import Reader
 
 RENDERING_SECONDS = 0.05
 # What the short way has found out already, when it hands a request on.
-STARTED, REQUEST_ID = "resolver.started", "resolver.request_id"
+STARTED, REQUEST_ID, FAILED = "resolver.started", "resolver.request_id", "resolver.failed"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,128}")
+
+
+class Failed(NamedTuple):
+    """What came of a request that was let in: no reply."""
+
+    attempt: Attempt
+    error: Exception
 
 
 def begin(seconds: float) -> None:
@@ -74,10 +82,10 @@ def attempt_if_any() -> Attempt | None:
 def admit(reader: Reader | Officer | None) -> None:
     g.reader = reader
     if g.get("attempt") and reader:
-        g.attempt.actor = _actor(reader)
+        g.attempt.actor = actor_of(reader)
 
 
-def _actor(reader: Reader | Officer) -> Actor:
+def actor_of(reader: Reader | Officer) -> Actor:
     if isinstance(reader, EndUser):
         return Actor("user", reader.user)
     return Actor("ops" if isinstance(reader, Officer) else "backend", reader.name)

@@ -1,87 +1,144 @@
-"""The callback's read without a framework around it: what almost every request is.
+"""What an installation does all day, without a framework around it: the callback's read, and the mirror's
+endpoints that are answered from here.
 
-It answers success, and nothing else. Whatever isn't plain (another credential than a bearer token, a body
-without a length) and whatever is refused or fails goes the long way through Flask, which has an answer to
-everything. Guard, body, use case and reply are the same pieces on both ways; a test sends both the same
-requests and compares.
+It answers success, and nothing else. Whatever isn't plain (another credential than the usual one, a body
+without a length) or isn't let in goes the long way through Flask, untouched: that has an answer to
+everything. What fails later goes there with its failure, since a write must not be tried twice. Guard, body,
+use case and reply are the same pieces on both ways; tests send both the same requests and compare.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import structlog
+import orjson
 
 from resolver import logs
+from resolver.access.callers import Backend
+from resolver.access.claims import EndUser
 from resolver.audit.attempt import Attempt
-from resolver.audit.event import Actor
 from resolver.deadline import CURRENT, Deadline
-from resolver.errors import ResolverError
+from resolver.notifications.delivery import Reader
 from resolver.services import Services
-from resolver.web import callback, reply
-from resolver.web.body import LARGEST_BODY, parsed
+from resolver.web import callback, mirror, reply
+from resolver.web.body import LARGEST_BODY, data_of, parsed
 from resolver.web.cors import Cors
 from resolver.web.guards import bearer
-from resolver.web.request import RENDERING_SECONDS, REQUEST_ID, STARTED, request_id_of
+from resolver.web.request import (
+    FAILED,
+    RENDERING_SECONDS,
+    REQUEST_ID,
+    STARTED,
+    Failed,
+    actor_of,
+    request_id_of,
+)
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATH = callback.PREFIX + "get"
-_log = structlog.get_logger(__name__)
+JSON = dict[str, Any]
 _OK = "200 OK"
+
+
+class _Way(NamedTuple):
+    """One endpoint: its guard, what of the body it takes, and its use case."""
+
+    surface: str
+    action: str
+    cors: Cors | None
+    admit: Callable[[WSGIEnvironment], Any]
+    asked: Callable[[JSON, Any], Any]
+    answer: Callable[[Any, Any, Deadline, Attempt], bytes]
 
 
 class ShortWay:
     def __init__(self, long_way: WSGIApplication, services: Services, cors: Cors) -> None:
         self.long_way = long_way
         self._services = services
-        self._cors = cors
         self._seconds = services.settings.deadline_ms / 1000 - RENDERING_SECONDS
+        self._ways: dict[str, _Way] = {}
+        if "callback" in services.settings.surfaces:
+            self._ways |= _of_callback(services, cors)
+        if "mirror" in services.settings.surfaces:
+            self._ways |= _of_mirror(services)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != _PATH or environ["REQUEST_METHOD"] != "POST":
+        path = environ["PATH_INFO"]
+        way = self._ways.get(path)
+        if way is None or environ["REQUEST_METHOD"] != "POST":
             return self.long_way(environ, start_response)
         environ[STARTED] = started = time.monotonic()
         environ[REQUEST_ID] = request = request_id_of(environ.get("HTTP_X_REQUEST_ID", ""))
         logs.REQUEST.set(request)
-        body = self._body(environ, request, Deadline(started + self._seconds))
+        body = self._body(way, environ, request, Deadline(started + self._seconds))
         if body is None:
             return self.long_way(environ, start_response)
-        headers = reply.headers(request, self._cors, environ.get("HTTP_ORIGIN"))
+        headers = reply.headers(request, way.cors, environ.get("HTTP_ORIGIN"))
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start_response(_OK, headers)
-        reply.tell("callback", "POST", _PATH, 200, time.monotonic() - started)
+        reply.tell(way.surface, "POST", path, 200, time.monotonic() - started)
         return [body]
 
-    def _body(self, environ: WSGIEnvironment, request: str, deadline: Deadline) -> bytes | None:
+    def _body(self, way: _Way, environ: WSGIEnvironment, request: str, deadline: Deadline) -> bytes | None:
         """None when it isn't this way's to answer."""
         CURRENT.set(deadline)
         try:
-            return self._answer(environ, request, deadline)
-        except ResolverError:
-            return None
-        except Exception as error:  # noqa: BLE001 - the long way answers that too, in our shape
-            _log.error("short_way_failed", type=type(error).__name__)
-            return None
+            let_in = self._let_in(way, environ)
+            if let_in is None:
+                return None
+            who, asked = let_in
+            attempt = Attempt(self._services.trail, way.surface, way.action, request, actor_of(who))
+            try:
+                return way.answer(asked, who, deadline, attempt)
+            except Exception as error:  # noqa: BLE001 - the long way answers it, whatever it is
+                environ[FAILED] = Failed(attempt, error)
+                return None
         finally:
             CURRENT.set(None)
 
-    def _answer(self, environ: WSGIEnvironment, request: str, deadline: Deadline) -> bytes | None:
-        services = self._services
-        who = services.tokens.verify(bearer(environ.get("HTTP_AUTHORIZATION", "")))
-        services.vault.guard.require_replayed()
-        body = _read(environ)
-        if body is None:
+    def _let_in(self, way: _Way, environ: WSGIEnvironment) -> tuple[Reader, Any] | None:
+        """Who asks, and for what. None has no reason: the long way looks for itself, and says it."""
+        try:
+            who = way.admit(environ)
+            self._services.vault.guard.require_replayed()
+            body = _read(environ)
+            return None if body is None else (who, way.asked(parsed(body), who))
+        except Exception:  # noqa: BLE001
             return None
-        asked = callback.asked(parsed(body), who)
+
+
+def _of_callback(services: Services, cors: Cors) -> dict[str, _Way]:
+    def admit(environ: WSGIEnvironment) -> EndUser:
+        who = services.tokens.verify(bearer(environ.get("HTTP_AUTHORIZATION", "")))
         if services.calls is not None:
             services.calls.count(who.user, who.organizations)
-        attempt = Attempt(services.trail, "callback", "get", request, Actor("user", who.user))
+        return who
+
+    def answer(asked: callback.Asked, who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:
         return callback.answer(services, who, asked, deadline, attempt)
+
+    return {callback.PREFIX + "get": _Way("callback", "get", cors, admit, callback.asked, answer)}
+
+
+def _of_mirror(services: Services) -> dict[str, _Way]:
+    def admit(environ: WSGIEnvironment) -> Backend:
+        key, token = environ.get("HTTP_X_VELT_API_KEY"), environ.get("HTTP_X_VELT_AUTH_TOKEN")
+        return services.callers.authenticate(key, token)
+
+    def way(action: str, use_case: mirror.UseCase) -> _Way:
+        def answer(data: Any, _who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:
+            return orjson.dumps(use_case(data, deadline, attempt))
+
+        return _Way("mirror", action, None, admit, lambda body, _who: data_of(body), answer)
+
+    return {
+        endpoint.value: way(mirror.action(endpoint), use_case)
+        for endpoint, use_case in mirror.use_cases(services).items()
+    }
 
 
 def _read(environ: WSGIEnvironment) -> bytes | None:

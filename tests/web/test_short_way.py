@@ -1,4 +1,4 @@
-"""The short way of a read answers as the long way does, and takes nothing else upon itself."""
+"""The short way answers as the long way does, and takes nothing else upon itself."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from resolver.vault.keyspace import RECORD_PATTERN
 from resolver.web.short_way import ShortWay
-from tests.support import BACKEND, Api, keys_of, notification
+from tests.support import BACKEND, Api, Velt, keys_of, notification
 
 GET = "/api/velt/notifications/get"
+MIRROR = "/v2/notifications/"
+JSON_TYPE = {"content-type": "application/json"}
 REQUEST_ID = "request-id-0123456789"
 Reply = tuple[str, dict[str, str], bytes]
 ORIGIN = "https://app.example.com"
@@ -43,8 +45,8 @@ def both(make_api: Callable[..., Api], tmp_path: Path) -> Api:
     return api
 
 
-def environ(body: bytes, headers: Mapping[str, str], **changes: Any) -> dict[str, Any]:
-    made = EnvironBuilder(path=GET, method="POST", data=body, headers=list(headers.items())).get_environ()
+def environ(body: bytes, headers: Mapping[str, str], path: str = GET, **changes: Any) -> dict[str, Any]:
+    made = EnvironBuilder(path=path, method="POST", data=body, headers=list(headers.items())).get_environ()
     return {**made, "HTTP_X_REQUEST_ID": REQUEST_ID, **changes}
 
 
@@ -206,3 +208,83 @@ def test_a_damaged_record_is_absent_on_both(both: Api, redis: Redis) -> None:
         redis.set(name, b"\x01damaged")
     _, _, body = same_on_both(both, environ(asked(), bearer(both)))
     assert notification()["displayBodyMessage"].encode() not in body
+
+
+UPDATE = {"notificationId": "n-1", "displayBodyMessage": "another"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("add", {"data": notification()}),
+        ("add", {"data": notification(notifyAll=True, createdAt=1)}),
+        ("add", {"data": {"organizationId": "acme"}}),
+        ("add", {"data": None}),
+        ("add", notification()),
+        ("add", []),
+        ("update", {"data": {"organizationId": "acme", "notifications": [UPDATE]}}),
+        ("update", {"data": {"organizationId": "acme", "notifications": [{"notificationId": "unknown"}]}}),
+        ("get", {"data": {"organizationId": "acme", "notificationIds": ["n-1", "unknown"]}}),
+        ("get", {"data": {"organizationId": "acme", "userId": "ben"}}),
+        ("get", {"data": {}}),
+        ("delete", {"data": {"organizationId": "acme", "notificationIds": ["unknown"]}}),
+        ("delete", {"data": {"organizationId": "acme", "notificationIds": []}}),
+    ],
+)
+def test_whatever_a_backend_asks_is_answered_alike(both: Api, endpoint: str, body: Any) -> None:
+    same_on_both(both, environ(orjson.dumps(body), {**JSON_TYPE, **BACKEND}, MIRROR + endpoint))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {**BACKEND, "x-velt-api-key": "another"},
+        {**BACKEND, "x-velt-auth-token": "another"},
+        {"x-velt-api-key": BACKEND["x-velt-api-key"]},
+        {**BACKEND, "content-type": "text/plain"},
+        {**BACKEND, "origin": ORIGIN},
+    ],
+)
+def test_whichever_backend_asks_is_answered_alike(both: Api, headers: dict[str, str]) -> None:
+    body = orjson.dumps({"data": notification()})
+    same_on_both(both, environ(body, {**JSON_TYPE, **headers}, MIRROR + "add"))
+
+
+def test_a_write_that_fails_is_tried_and_put_on_record_as_on_the_long_way(
+    both: Api, velt: Velt, tmp_path: Path
+) -> None:
+    velt.break_with(status=400, errorStatus="FAILED_PRECONDITION", message="Velt's own words")
+    log = tmp_path / "audit.log"
+    before, told = len(log.read_bytes().splitlines()), len(velt.ledger(MIRROR + "add"))
+    body = orjson.dumps({"data": notification(notificationId="n-3")})
+    status, _, said = same_on_both(both, environ(body, {**JSON_TYPE, **BACKEND}, MIRROR + "add"))
+    assert (status, b"Velt's own words" in said) == ("400 BAD REQUEST", True)
+    assert len(velt.ledger(MIRROR + "add")) - told == 2
+    lines = [orjson.loads(line) for line in log.read_bytes().splitlines()[before:]]
+    outcomes = [(line["action"], line["outcome"]) for line in lines if line.get("request") == REQUEST_ID]
+    assert outcomes == [("add", "ok"), ("add", "failed")] * 2
+
+
+def test_a_write_that_fails_unforeseen_is_tried_once_and_answered_in_our_shape(
+    both: Api, velt: Velt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+
+    def breaks(*_anything: object) -> None:
+        tried.append(1)
+        raise RuntimeError("CANARY")
+
+    monkeypatch.setattr("resolver.notifications.add.split_add", breaks)
+    body = orjson.dumps({"data": notification()})
+    wanted = environ(body, {**JSON_TYPE, **BACKEND}, MIRROR + "add")
+    status, _, said = reply(both.client.application.wsgi_app, wanted)
+    assert (status, orjson.loads(said)["error"]["status"]) == ("500 INTERNAL SERVER ERROR", "INTERNAL")
+    assert len(tried) == 1
+
+
+def test_surfaces_that_are_not_served_have_no_short_way(make_api: Callable[..., Api]) -> None:
+    api = make_api(RESOLVER_SURFACES="callback")
+    body = orjson.dumps({"data": notification()})
+    wanted = environ(body, {**JSON_TYPE, **BACKEND}, MIRROR + "add")
+    assert reply(api.client.application.wsgi_app, wanted)[0] == "404 NOT FOUND"

@@ -29,15 +29,17 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        _for_people(coloured=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
-        if style == "console"
-        else structlog.processors.JSONRenderer(_to_text)
-    )
+    renderer: structlog.typing.Processor
+    if style == "console":
+        renderer = _for_people(coloured=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
+        into: Any = structlog.PrintLoggerFactory(sys.stderr)
+    else:
+        renderer = structlog.processors.JSONRenderer(orjson.dumps, default=str)
+        into = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=into,
         cache_logger_on_first_use=False,
     )
     global bound  # noqa: PLW0603 - there is one configuration
@@ -71,7 +73,3 @@ def _request_line(event: structlog.typing.EventDict, *, coloured: bool) -> str:
     shown = f"\x1b[{_COLOURS[event['outcome']]}m{outcome}\x1b[0m" if coloured else outcome
     called = f"{event['method']} {event['route'] or '(no such path)'}"
     return f"{time.strftime('%H:%M:%S')}  {event['surface']:<8}  {shown}  {event['ms']:>8.1f} ms  {called}"
-
-
-def _to_text(event: object, **_: object) -> str:
-    return orjson.dumps(event, default=str).decode()

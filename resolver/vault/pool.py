@@ -7,9 +7,9 @@ twenty records. A thread keeps its connection, and finds out for itself when the
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any
 
+from hiredis import pack_command
 from redis import BlockingConnectionPool, ConnectionPool, Redis, RedisError
 from redis.exceptions import ResponseError
 from redis.sentinel import SentinelConnectionPool
@@ -86,9 +86,9 @@ class Client(Redis):
         return self._pool.tell("EVALSHA", sha, numkeys, *keys_and_args)
 
 
-def _exchanged(connection: Any, command: Sequence[Any]) -> Any:
+def _exchanged(connection: Any, command: tuple[Any, ...]) -> Any:
     try:
-        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        connection.send_packed_command([pack_command(command)], check_health=False)
         return connection.read_response()
     except ResponseError:
         raise  # an answer too

@@ -90,7 +90,24 @@ def test_a_token_without_kid_is_refused_where_several_keys_fit(tokens: Tokens, p
         "no object",
         None,
     ],
-    ids=repr,
+    ids=[
+        "symmetric",
+        "for encryption",
+        "to sign with",
+        "another algorithm's",
+        "of an unknown curve",
+        "no base64",
+        "a number",
+        "RSA of 1024 bits",
+        "RSA without numbers",
+        "operations that are no list",
+        "a use that is a list",
+        "a private key",
+        "a huge modulus",
+        "a huge exponent",
+        "a text",
+        "nothing",
+    ],
 )
 def test_a_key_that_is_not_fit_for_signatures_is_left_out_and_the_others_stay(
     provider: Service, tokens: Tokens, published: Any

@@ -46,7 +46,7 @@ def test_whoever_may_see_the_document_reads_addressed_or_not(api: Api, provider:
         {"status": 500},
         {"status": 302},
     ],
-    ids=repr,
+    ids=["no JSON", "neither yes nor no", "of another organization", "a failure", "a redirect"],
 )
 def test_nobody_reads_by_an_answer_that_is_no_yes(api: Api, provider: Service, broken: Any) -> None:
     for name, value in broken.items():

@@ -13,8 +13,8 @@ help: ## This list
 run: $(INSTALLED) ## Run everything here: a Redis, a Velt sandbox, the resolver (Ctrl-C ends it all)
 	@exec $(BIN)/resolver dev
 
-test: $(INSTALLED) ## Run the tests
-	@$(BIN)/pytest
+test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a server
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \

@@ -34,7 +34,11 @@ TOPOLOGY = os.environ.get("REDIS_TOPOLOGY", "single")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Some tests are about one server, whatever the others run against."""
+    """A file's tests stay together, since they share what they start; so does what takes the same ports. And
+    some are about one server, whatever the others run against."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     if TOPOLOGY == "single":
         return
     about_one = [item for item in items if item.get_closest_marker("single_server")]

@@ -23,6 +23,8 @@ bind = os.environ.get("RESOLVER_BIND", "").strip() or "127.0.0.1:8080"
 workers = int(os.environ.get("WEB_CONCURRENCY", "").strip() or os.cpu_count() or 1)
 worker_class = "resolver.request_loop.RequestLoop"
 threads = THREADS
+# With what else a process holds open, fewer than the 1,024 files that systemd and many shells allow.
+worker_connections = 900
 keepalive = 75
 timeout = 30
 graceful_timeout = 10

@@ -42,12 +42,14 @@ class Turn:
 
     def begin(self) -> int:
         """A request, by whoever has the turn."""
-        self._begun += 1
-        self._keeping = _this_thread.request = self._begun
-        _this_thread.turn = self
+        request = self._begun + 1
+        # Before `_keeping`, from which on it may be lost, and another thread may count on.
+        _this_thread.turn, _this_thread.request = self, request
+        self._begun = request
+        self._keeping = request
         if self._nobody_looks:
             self.wake()
-        return self._begun
+        return request
 
     def end(self, request: int) -> bool:
         """Whether its thread still has the turn."""
@@ -60,7 +62,8 @@ class Turn:
             self._free.put(True)
 
     def look_after(self, seconds: float) -> None:
-        """For so long, lets nobody keep it for one request for long. Sleeps while there is none."""
+        """For so long, lets nobody keep it for one request for long. Sleeps while there is none, and is done
+        when it is woken from that."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             seen = self._begun
@@ -71,6 +74,7 @@ class Turn:
                 self.lose(seen)
             else:
                 self._sleep_until_one_begins(seen, until - time.monotonic())
+                return
 
     def wake(self) -> None:
         """Who looks after it, and sleeps."""

@@ -30,12 +30,16 @@ ALLOWED = {
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret", "redis_address"},
     # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
-    "outbound": {"errors", "secret", "metrics"},
+    "outbound": {"errors", "secret", "metrics", "turn"},
     "logs": set(),
     "draining": set(),
     # What is counted: anybody may count.
     "metrics": set(),
-    "vault": VALUES,
+    # Whose turn it is to serve: whoever is about to wait passes it on.
+    "turn": set(),
+    "slow_senders": set(),
+    "request_loop": {"turn", "slow_senders"},
+    "vault": VALUES | {"turn"},
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
     "audit": VALUES,
@@ -99,10 +103,10 @@ OWNERS = {
     "jwt": {"access"},
     "cryptography": {"vault", "settings", "access", "audit"},
     "click": {"cli", "sandbox"},
-    "gunicorn": {"serving"},
+    "gunicorn": {"request_loop"},
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "audit", "outbound", "sandbox"},
+    "socket": {"cli", "audit", "outbound", "sandbox", "request_loop", "slow_senders"},
 }
 
 

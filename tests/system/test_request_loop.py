@@ -33,7 +33,6 @@ pytestmark = pytest.mark.system
 Environment = dict[str, str]
 AT_ONCE = 1.5
 """Seconds: for an answer that waits for nobody, on a machine that has other things to do."""
-FAIRLY_SOON = 5 * AT_ONCE
 LIVEZ = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 LAST_LIVEZ = LIVEZ.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 HALF = b"GET /livez HTTP/1.1\r\nhost"
@@ -177,7 +176,7 @@ def test_who_sends_one_request_after_the_other_without_end_is_not_served_alone(l
             thread.start()
         try:
             time.sleep(0.5)
-            assert slowest_of_ten(loop) < FAIRLY_SOON
+            assert slowest_of_ten(loop) < AT_ONCE
         finally:
             for connection in connections:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -188,7 +187,7 @@ def test_who_sends_one_request_after_the_other_without_end_is_not_served_alone(l
 def flood(connection: socket.socket) -> None:
     try:
         while True:
-            connection.sendall(LIVEZ * 1000)
+            connection.sendall(LIVEZ * 100_000)
     except OSError:
         pass  # the test is over
 
@@ -346,7 +345,6 @@ def test_an_idle_process_sleeps(loop: Served) -> None:
     time.sleep(0.5)
     before, cpu = switches(process), cpu_seconds(process)
     time.sleep(3)
-    print(switches(process) - before)
     assert cpu_seconds(process) - cpu < 0.2
     assert switches(process) - before < 3 * 20
 

@@ -29,8 +29,8 @@ _ROUND_SECONDS = 1.0
 _LAST_ROUND_SECONDS = 0.1
 _SENDING_SECONDS = 20.0
 """For a whole request."""
-_TAKING_SECONDS = 20
-"""In which a client takes nothing of its answer."""
+_TAKING_TIMEOUT = struct.pack("ll", 20, 0)
+"""Seconds and microseconds, in which a client takes nothing of its answer."""
 _LEAVING_SECONDS = 2.0
 _AT_ONCE = 64 * 1024
 
@@ -79,7 +79,8 @@ class RequestLoop(ThreadWorker):  # type: ignore[misc]
             self._readable.append(conn)
             return
         # It is new, and may never say a word: that should keep no thread.
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _TAKING_SECONDS, 0))
+        with suppress(OSError):  # some systems refuse it when the client is gone
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TAKING_TIMEOUT)
         seconds = max(self.cfg.keepalive, _SENDING_SECONDS)
         self._wait_for(conn, self.pending_conns, seconds, self.on_pending_socket_readable)
 

@@ -1,8 +1,8 @@
 """gunicorn's settings: `resolver serve`, `resolver dev` and `deploy/gunicorn.conf.py` all read this module.
 
-Threads, because a request mostly waits for Redis or Velt. Keep-alive outlasts a balancer's idle timeout
-(60 s usually): the other way round, the balancer reuses a connection that is just being closed. TERM drains
-first; INT stops at once.
+Threads that take turns, because a request mostly waits for Redis or Velt. Keep-alive outlasts a balancer's
+idle timeout (60 s usually): the other way round, the balancer reuses a connection that is just being closed.
+TERM drains first; INT stops at once.
 """
 
 from __future__ import annotations

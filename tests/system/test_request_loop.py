@@ -26,16 +26,19 @@ from resolver.cli.local_redis import LocalRedis
 from tests.servers import authority
 from tests.support import Velt, environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving
-from tests.system.load import add, post, until
+from tests.system.load import HEADERS, add, post, until
 
 pytestmark = pytest.mark.system
 
 Environment = dict[str, str]
 AT_ONCE = 1.5
 """Seconds: for an answer that waits for nobody, on a machine that has other things to do."""
+FAIRLY_SOON = 5
 LIVEZ = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 LAST_LIVEZ = LIVEZ.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 HALF = b"GET /livez HTTP/1.1\r\nhost"
+CREDENTIALS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode()
+HALF_A_BODY = b"POST /api/velt/token HTTP/1.1\r\nhost: x\r\n" + CREDENTIALS + b"content-length: 9\r\n\r\n{"
 READ = "/api/velt/notifications/get"
 
 
@@ -77,9 +80,13 @@ def files(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def connect(served: Served, said: bytes = b"") -> socket.socket:
+def address_of(served: Served) -> tuple[str, int]:
     target = urlsplit(served.url)
-    connection = socket.create_connection((target.hostname or "", target.port or 0), timeout=10)
+    return target.hostname or "", target.port or 0
+
+
+def connect(served: Served, said: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(address_of(served), timeout=10)
     connection.sendall(said)
     return connection
 
@@ -157,10 +164,31 @@ def test_connections_that_say_nothing_keep_nobody_waiting(loop: Served) -> None:
         assert slowest_of_ten(loop) < AT_ONCE
 
 
-@pytest.mark.parametrize("said", [HALF, b"POST /api/velt/token HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"])
+@pytest.mark.parametrize("said", [HALF, HALF_A_BODY])
 def test_as_long_as_one_thread_is_left_slow_senders_keep_nobody_waiting(loop: Served, said: bytes) -> None:
     with clients(loop, 7, said):
         assert slowest_of_ten(loop) < AT_ONCE
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("said", [HALF, HALF_A_BODY])
+def test_who_sends_for_twenty_seconds_is_cut_off(loop: Served, said: bytes) -> None:
+    with clients(loop, 8, said):
+        assert seconds_for_livez(loop, 40) < 20 + FAIRLY_SOON
+
+
+@pytest.mark.heavy
+def test_who_takes_nothing_for_twenty_seconds_is_cut_off(alone: Environment, tmp_path: Path) -> None:
+    asked = LIVEZ.replace(b"/livez", b"/openapi.json") * 50
+    with serving(alone, tmp_path / "log") as served, ExitStack() as stack:
+        for _ in range(8):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(address_of(served))
+            connection.sendall(asked)
+        time.sleep(5)
+        assert seconds_for_livez(served, 60) > AT_ONCE, "they hold no thread, so this shows nothing"
+        assert slowest_of_ten(served) < AT_ONCE
 
 
 def test_who_does_not_hang_up_after_its_last_answer_keeps_nobody_waiting(loop: Served) -> None:
@@ -230,8 +258,7 @@ def test_connections_that_are_reset_leave_nothing_behind(loop: Served) -> None:
     process, before = child(loop), 0
     until(lambda: files(process) == seen_twice(process), 10)
     before = files(process)
-    half_a_body = b"POST /api/velt/token HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"
-    for said in (b"", HALF, LIVEZ, LIVEZ * 50, LAST_LIVEZ, half_a_body):
+    for said in (b"", HALF, LIVEZ, LIVEZ * 50, LAST_LIVEZ, HALF_A_BODY):
         with ExitStack() as stack:
             for number in range(20):
                 connection = connect(loop, said)

@@ -8,6 +8,7 @@ whoever has the turn waits for nothing but the poller, except while it serves.
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import time
@@ -32,6 +33,7 @@ _SENDING_SECONDS = 20.0
 _TAKING_TIMEOUT = struct.pack("ll", 20, 0)
 """Seconds and microseconds, in which a client takes nothing of its answer."""
 _LEAVING_SECONDS = 2.0
+_STOPPING = {signal.SIGQUIT, signal.SIGINT, signal.SIGTERM, signal.SIGABRT}
 _AT_ONCE = 64 * 1024
 
 
@@ -56,7 +58,7 @@ class RequestLoop(ThreadWorker):  # type: ignore[misc]
         self.poller.register(self.method_queue.fileno(), EVENT_READ, self.method_queue.run_callbacks)
         self.set_accept_enabled(True)
         try:
-            threads = [self.tpool.submit(self._take_turns) for _ in range(self.cfg.threads)]
+            threads = self._start()
             while self.alive and self.is_parent_alive():
                 self._look_after(threads, _ROUND_SECONDS)
             self.alive = False
@@ -83,6 +85,14 @@ class RequestLoop(ThreadWorker):  # type: ignore[misc]
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TAKING_TIMEOUT)
         seconds = max(self.cfg.keepalive, _SENDING_SECONDS)
         self._wait_for(conn, self.pending_conns, seconds, self.on_pending_socket_readable)
+
+    def _start(self) -> list[Future[None]]:
+        """Undisturbed: what handles QUIT would wait for a lock that this thread holds meanwhile."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            return [self.tpool.submit(self._take_turns) for _ in range(self.cfg.threads)]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     def _look_after(self, threads: Iterable[Future[None]], seconds: float) -> None:
         self.notify()

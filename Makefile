@@ -14,7 +14,7 @@ run: $(INSTALLED) ## Run everything here: a Redis, a Velt sandbox, the resolver 
 	@exec $(BIN)/resolver dev
 
 test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a server
-	@$(BIN)/pytest -n 3 --dist loadgroup
+	@$(BIN)/pytest -n 3
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \

@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck
 from redis import Redis
+from xdist.scheduler import LoadFileScheduling
 
 from resolver.app import create_app
 from resolver.privacy.eraser import Eraser
@@ -30,20 +31,33 @@ for name, examples in {"sample": 150, "nightly": 30_000}.items():
 hypothesis.settings.load_profile("sample")
 
 
+RUN_RESOLVER_DEV = {
+    f"tests/system/test_{name}.py"
+    for name in ("browser", "demo", "dev", "frontend_guide", "quick_start", "request_lines")
+}
 TOPOLOGY = os.environ.get("REDIS_TOPOLOGY", "single")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file's tests stay together, since they share what they start; so does what takes the same ports. And
-    some are about one server, whatever the others run against."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """Some tests are about one server, whatever the others run against."""
     if TOPOLOGY == "single":
         return
     about_one = [item for item in items if item.get_closest_marker("single_server")]
     config.hook.pytest_deselected(items=about_one)
     items[:] = [item for item in items if item not in about_one]
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """When several processes run tests: a file's stay together, since they share what they start, and so does
+    what takes the same ports."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "resolver dev" if file in RUN_RESOLVER_DEV else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

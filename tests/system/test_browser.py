@@ -15,7 +15,7 @@ from tests.servers import Service, running
 from tests.support import BACKEND, notification, signed
 from tests.system.conftest import Served, serving
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("resolver dev")]
+pytestmark = pytest.mark.system
 COOKIE = "resolver-session"
 # What Velt's SDK does in a page: one POST of JSON, with what its `headers` and `credentials` say.
 ASK = """

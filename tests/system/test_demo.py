@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.system import npm
 from tests.system.test_dev import Dev, running
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("resolver dev")]
+pytestmark = pytest.mark.system
 TEXT = "Can we still sign on Friday?"
 SAID = (TEXT, "asked you about the merger", "Ana Lima", "Ben Okoro", "@example.com")
 LONG_MS = 30_000

@@ -25,7 +25,6 @@ from resolver.cli.local_redis import LocalRedis
 from tests.system.conftest import RESOLVER, free_ports, plain_environment
 
 pytestmark = [
-    pytest.mark.xdist_group("resolver dev"),
     pytest.mark.system,
     pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed"),
 ]

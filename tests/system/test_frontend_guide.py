@@ -25,7 +25,7 @@ from tests.system.balancers import changed
 from tests.system.conftest import Served, caller_of, free_port, plain_environment, serving
 from tests.system.load import until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("resolver dev")]
+pytestmark = pytest.mark.system
 # What Velt's documents say that the SDK does with a provider.
 SDK = """
 const providers = [];

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser
 from tests.guides import ROOT, Step, Terminal, shows, steps
 from tests.system.conftest import plain_environment
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120), pytest.mark.xdist_group("resolver dev")]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 CLONE = "velt-notification-resolver"
 # The origins that `resolver dev` lets read, as the guide says.
 PORTS = (3000, 4200, 5173, 8081)

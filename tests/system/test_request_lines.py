@@ -19,7 +19,7 @@ from resolver.cli.children import start_child, stop_child
 from tests.support import BACKEND, notification, signed
 from tests.system.conftest import RESOLVER, free_port, free_ports, plain_environment
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("resolver dev")]
+pytestmark = pytest.mark.system
 COLOUR = "\x1b["
 
 

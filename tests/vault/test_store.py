@@ -32,6 +32,25 @@ def test_what_was_put_is_read(vault: Vault) -> None:
     assert vault.read("acme", ["n-1", "unknown"]) == {"n-1": record(content=b'{"a":1}')}
 
 
+@pytest.mark.single_server
+def test_a_connection_that_the_server_closed_costs_neither_a_write_nor_a_read(
+    vault: Vault, redis: Redis
+) -> None:
+    vault.put(record())
+    redis.client_kill_filter(_type="normal", skipme=True)
+    vault.put(record("n-2"))
+    redis.client_kill_filter(_type="normal", skipme=True)
+    assert vault.read("acme", ["n-1", "n-2"]).keys() == {"n-1", "n-2"}
+
+
+@pytest.mark.single_server
+def test_a_server_that_forgot_the_scripts_is_told_them_again(vault: Vault, redis: Redis) -> None:
+    vault.put(record())
+    redis.script_flush()
+    vault.put(record("n-2"))
+    assert vault.read("acme", ["n-2"])
+
+
 def test_the_same_id_in_two_organizations_never_meets(vault: Vault) -> None:
     vault.put(record(organization="acme", content=b'{"of":"acme"}'))
     vault.put(record(organization="zeta", content=b'{"of":"zeta"}'))

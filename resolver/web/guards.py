@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Request
 
@@ -15,6 +16,9 @@ from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
 from resolver.settings import Settings
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
 
 Guard = Callable[[Services, Request], Reader | Officer | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -44,7 +48,12 @@ def _is_loopback(address: str | None) -> bool:
 
 
 def backend(services: Services, request: Request) -> Backend:
-    return services.callers.authenticate(request.headers.get(_API_KEY), request.headers.get(_AUTH_TOKEN))
+    return backend_in(services, request.environ)
+
+
+def backend_in(services: Services, environ: WSGIEnvironment) -> Backend:
+    key, token = environ.get("HTTP_X_VELT_API_KEY"), environ.get("HTTP_X_VELT_AUTH_TOKEN")
+    return services.callers.authenticate(key, token)
 
 
 def privacy(services: Services, request: Request) -> Officer:
@@ -76,9 +85,14 @@ def reader(services: Services, request: Request) -> Reader | None:
         if services.failures is not None:
             services.failures.count(request.remote_addr or "")
         raise Unauthenticated() from None
+    count(services, who)
+    return who
+
+
+def count(services: Services, who: Reader) -> None:
+    """A call of an end user; TooManyCalls when it is one too many."""
     if services.calls is not None and isinstance(who, EndUser):
         services.calls.count(who.user, who.organizations)
-    return who
 
 
 def _reader(services: Services, request: Request) -> Reader:

@@ -26,7 +26,7 @@ from resolver.services import Services
 from resolver.web import callback, mirror, reply
 from resolver.web.body import LARGEST_BODY, data_of, parsed
 from resolver.web.cors import Cors
-from resolver.web.guards import bearer
+from resolver.web.guards import backend_in, bearer, count
 from resolver.web.request import (
     FAILED,
     RENDERING_SECONDS,
@@ -113,21 +113,22 @@ class ShortWay:
 
 def _of_callback(services: Services, cors: Cors) -> dict[str, _Way]:
     def admit(environ: WSGIEnvironment) -> EndUser:
-        who = services.tokens.verify(bearer(environ.get("HTTP_AUTHORIZATION", "")))
-        if services.calls is not None:
-            services.calls.count(who.user, who.organizations)
-        return who
+        return services.tokens.verify(bearer(environ.get("HTTP_AUTHORIZATION", "")))
+
+    def asked(body: JSON, who: Reader) -> callback.Asked:
+        found = callback.asked(body, who)
+        count(services, who)  # last: what isn't answered here is counted on the long way
+        return found
 
     def answer(asked: callback.Asked, who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:
         return callback.answer(services, who, asked, deadline, attempt)
 
-    return {callback.PREFIX + "get": _Way("callback", "get", cors, admit, callback.asked, answer)}
+    return {callback.PREFIX + "get": _Way("callback", "get", cors, admit, asked, answer)}
 
 
 def _of_mirror(services: Services) -> dict[str, _Way]:
     def admit(environ: WSGIEnvironment) -> Backend:
-        key, token = environ.get("HTTP_X_VELT_API_KEY"), environ.get("HTTP_X_VELT_AUTH_TOKEN")
-        return services.callers.authenticate(key, token)
+        return backend_in(services, environ)
 
     def way(action: str, use_case: mirror.UseCase) -> _Way:
         def answer(data: Any, _who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:

@@ -52,6 +52,12 @@ def test_everybody_has_their_own_share_and_a_fresh_token_brings_no_other(make_ap
     assert statuses(ask(api, "zoe")) == [200]
 
 
+def test_a_call_that_is_refused_for_its_body_counts_once(make_api: MakeApi) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="2/minute")
+    headers = {"authorization": f"Bearer {signed('ben', 'acme')}"}
+    assert statuses(api.post(GET, b"{", headers), ask(api), ask(api)) == [400, 200, 429]
+
+
 def test_people_of_one_id_in_two_organizations_are_two(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="2/minute")
     assert statuses(*(ask(api, "1") for _ in range(3))) == [200, 200, 429]

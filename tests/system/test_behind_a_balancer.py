@@ -14,6 +14,7 @@ import urllib3
 from tests.support import BACKEND, Velt, notification
 from tests.system.balancers import GET, Balanced, Balancer, Traffic, balanced, haproxy, nginx
 from tests.system.load import assert_nothing_is_lost, until
+from tests.system.processes import children_of
 
 pytestmark = pytest.mark.system
 
@@ -26,18 +27,14 @@ def environment(resolver_environment: Environment) -> Environment:
     return {**resolver_environment, "RESOLVER_DRAIN_SECONDS": "2", "RESOLVER_LOG_LEVEL": "info"}
 
 
-def children(process: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
 def web_processes(found: Balanced, number: int) -> list[int]:
     """The gunicorn workers of an instance: those that serve."""
     masters = [
         pid
-        for pid in children(found.instances[number].process.pid)
+        for pid in children_of(found.instances[number].process.pid)
         if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
-    return [pid for master in masters for pid in children(master)]
+    return [pid for master in masters for pid in children_of(master)]
 
 
 def restart_in_turn(found: Balanced, times: int) -> None:

@@ -29,6 +29,7 @@ from tests.system.conftest import (
     serving,
     wait_until_ready,
 )
+from tests.system.processes import children_of
 
 pytestmark = pytest.mark.system
 PROCESSES = 4
@@ -70,15 +71,11 @@ def add(url: str, notification_id: str) -> None:
     assert reply.status == 200, reply.data
 
 
-def children_of(pid: int) -> set[int]:
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
 until = partial(load.until, seconds=20)
 
 
 def replaced(before: set[int], master: int) -> bool:
-    now = children_of(master)
+    now = set(children_of(master))
     return len(now) == PROCESSES and not now & before
 
 
@@ -95,7 +92,7 @@ def test_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_folder(
     velt.mend()
     files = set()
     for restart in range(restarts):
-        before = children_of(master)
+        before = set(children_of(master))
         if restart % 2:
             for child in before:
                 os.kill(child, signal.SIGKILL)
@@ -131,7 +128,7 @@ def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goe
 
     with serving(variables, tmp_path / "log") as served:
         killed = folder_of(served)
-        children = children_of(served.process.pid)
+        children = set(children_of(served.process.pid))
         all_of_them = children.union(*map(children_of, children))
         for pid in (served.process.pid, *all_of_them):
             os.kill(pid, signal.SIGKILL)
@@ -199,7 +196,7 @@ def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
 def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "metrics")
     assert scrape(four.url), "meanwhile, what one process counted"
-    before = children_of(four.process.pid)
+    before = set(children_of(four.process.pid))
     os.kill(four.process.pid, signal.SIGHUP)
     until(lambda: replaced(before, four.process.pid))
     wait_until_ready(f"{four.url}/readyz", four.process, tmp_path / "log")

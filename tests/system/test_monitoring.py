@@ -4,10 +4,8 @@ fires for what it is there for, and for nothing before."""
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -38,6 +36,7 @@ from tests.system.conftest import (
     serving,
     wait_until_ready,
 )
+from tests.system.processes import suspended
 
 pytestmark = pytest.mark.system
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -291,15 +290,6 @@ def redis_hangs(world: World) -> Iterator[None]:
 def the_instance_is_gone(world: World) -> Iterator[None]:
     stop_child(world.served.process)
     yield
-
-
-@contextmanager
-def suspended(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 # In this order: the last ones break what the others need.

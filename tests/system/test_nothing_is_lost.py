@@ -26,6 +26,7 @@ from resolver.velt import requests
 from tests.support import Velt, keys_of, notification
 from tests.system.conftest import RESOLVER, Served, plain_environment, serving
 from tests.system.load import Adding, add, assert_nothing_is_lost, post, read, until
+from tests.system.processes import children_of, cpu_seconds, suspended
 from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -35,17 +36,16 @@ ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update",
 
 def descendants(pid: int, marked: str) -> list[int]:
     """Processes below this one whose command line holds the mark."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    found = [n for child in map(int, children) for n in (child, *_below(child))]
+    found = [n for child in children_of(pid) for n in (child, *_below(child))]
     return [n for n in found if marked in _command(n)]
 
 
 def _below(pid: int) -> list[int]:
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        children = children_of(pid)
     except OSError:
         return []
-    return [n for child in map(int, children) for n in (child, *_below(child))]
+    return [n for child in children for n in (child, *_below(child))]
 
 
 def _command(pid: int) -> str:
@@ -56,12 +56,10 @@ def _command(pid: int) -> str:
 
 
 def web_workers(served: Served) -> list[int]:
-    (master,) = (n for n in descendants(served.process.pid, "gunicorn") if n in _children(served.process.pid))
-    return _children(master)
-
-
-def _children(pid: int) -> list[int]:
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()))
+    (master,) = (
+        n for n in descendants(served.process.pid, "gunicorn") if n in children_of(served.process.pid)
+    )
+    return children_of(master)
 
 
 def outbox_worker(served: Served) -> list[int]:
@@ -185,13 +183,10 @@ def test_a_frozen_redis_is_answered_for_in_time_and_recovered_from(
     on_own_redis: Served, own_redis: OwnRedis, seconds: int
 ) -> None:
     assert add(on_own_redis.url, "before")[0] == 200
-    os.kill(own_redis.server.pid, signal.SIGSTOP)
-    try:
-        with Adding(on_own_redis.url, clients=16) as adding:  # twice as many as threads
-            time.sleep(seconds)
-            alive = status_of(f"{on_own_redis.url}/livez"), status_of(f"{on_own_redis.url}/readyz")
-    finally:
-        os.kill(own_redis.server.pid, signal.SIGCONT)
+    twice_as_many_as_threads = Adding(on_own_redis.url, clients=16)
+    with suspended(own_redis.server.pid), twice_as_many_as_threads as adding:
+        time.sleep(seconds)
+        alive = status_of(f"{on_own_redis.url}/livez"), status_of(f"{on_own_redis.url}/readyz")
     assert set(adding.statuses) == {503}
     assert adding.slowest < 2
     assert alive == (200, 200)
@@ -375,8 +370,3 @@ def test_a_command_that_kills_its_worker_is_given_up_after_five_and_delays_nobod
 
 def _holds(redis: Redis, commands: bytes, claims: bytes) -> bool:
     return bool(redis.hget(commands.decode(), "a") == claims)
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -27,6 +27,7 @@ from tests.servers import authority
 from tests.support import Velt, environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving
 from tests.system.load import HEADERS, add, post, until
+from tests.system.processes import children_of, cpu_seconds, suspended
 
 pytestmark = pytest.mark.system
 
@@ -71,9 +72,8 @@ def loop(alone: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def child(served: Served) -> int:
-    master = served.process.pid
-    (found,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return int(found)
+    (found,) = children_of(served.process.pid)
+    return found
 
 
 def files(pid: int) -> int:
@@ -130,15 +130,6 @@ def slowest_of_ten(served: Served) -> float:
     return max(seconds_for_livez(served) for _ in range(10))
 
 
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def read(served: Served) -> int:
     return post(served.url, READ, {"organizationId": "acme", "notificationIds": ["n-1"]})[0]
 
@@ -147,7 +138,7 @@ def test_a_redis_that_hangs_keeps_nobody_else_waiting_and_is_gotten_over(
     loop: Served, redis_of_ours: LocalRedis
 ) -> None:
     with ThreadPoolExecutor(24) as pool:
-        with frozen(redis_of_ours.pid):
+        with suspended(redis_of_ours.pid):
             one = pool.submit(read, loop)
             time.sleep(0.1)
             assert slowest_of_ten(loop) < AT_ONCE
@@ -391,11 +382,6 @@ def test_an_idle_process_sleeps(loop: Served) -> None:
 def switches(process: int) -> int:
     statuses = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/status")]
     return sum(int(found) for text in statuses for found in re.findall(r"ctxt_switches:\s*(\d+)", text))
-
-
-def cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from resolver import aside
+from resolver.client_socket import ClientSocket
 from resolver.slow_senders import SlowSenders
 from resolver.turn import Turn
 
@@ -35,6 +37,11 @@ _TAKING_TIMEOUT = struct.pack("ll", 20, 0)
 _LEAVING_SECONDS = 2.0
 _STOPPING = {signal.SIGQUIT, signal.SIGINT, signal.SIGTERM, signal.SIGABRT}
 _AT_ONCE = 64 * 1024
+_MOST_ASIDE = 8
+
+
+Served = list[tuple[Any, bool]]
+"""Connections whose request was answered, and whether they are kept."""
 
 
 class RequestLoop(ThreadWorker):  # type: ignore[misc]
@@ -80,6 +87,8 @@ class RequestLoop(ThreadWorker):  # type: ignore[misc]
         if conn.initialized or conn.data_ready:
             self._readable.append(conn)
             return
+        if not self.cfg.is_ssl:
+            conn.sock = ClientSocket.taking_over(conn.sock)
         # It is new, and may never say a word: that should keep no thread.
         with suppress(OSError):  # some systems refuse it when the client is gone
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TAKING_TIMEOUT)
@@ -109,16 +118,24 @@ class RequestLoop(ThreadWorker):  # type: ignore[misc]
         self._senders.cut_off(0)
 
     def _take_turns(self) -> None:
+        served: Served = []
         while self._turn.take():
-            while not self._is_over and self._round():
+            while not self._is_over and self._round(served):
                 pass
 
-    def _round(self) -> bool:
+    def _round(self, served: Served) -> bool:
         """False when the turn is another thread's now, which finds everything as it was left."""
         # One request of each: who sends many at once waits in line like the others.
         for _ in range(len(self._readable)):
-            if not self._serve(self._readable.popleft()):
+            serve = partial(self._serve, self._readable.popleft(), served)
+            # What TLS waits for isn't seen here, so nobody is left waiting for it.
+            work = serve if self.cfg.is_ssl else partial(aside.begin, serve)
+            if not self._keeps_turn(work, served):
                 return False
+            if aside.number() >= _MOST_ASIDE and not self._all_go_on(served):
+                return False
+        if not self._all_go_on(served):
+            return False
         self._let_in()
         self.murder_keepalived()
         self.murder_pending()
@@ -127,16 +144,39 @@ class RequestLoop(ThreadWorker):  # type: ignore[misc]
         self.wait_for_and_dispatch_events(0 if self._readable else seconds)
         return True
 
-    def _serve(self, conn: Any) -> bool:
+    def _keeps_turn(self, work: Callable[[], None], served: Served) -> bool:
         request = self._turn.begin()
+        work()
+        has_turn = self._turn.end(request)
+        self._hand_over(served, has_turn=has_turn)
+        while not has_turn and aside.number():  # before this thread gets in line
+            aside.go_on()
+            self._hand_over(served, has_turn=False)
+        return has_turn
+
+    def _all_go_on(self, served: Served) -> bool:
+        """One after the other: each may lose the turn."""
+        while aside.number():
+            if not self._keeps_turn(aside.go_on, served):
+                return False
+        return True
+
+    def _hand_over(self, served: Served, *, has_turn: bool) -> None:
+        for conn, is_kept in served:
+            if has_turn:
+                self._finish(conn, is_kept)
+            else:
+                self.method_queue.defer(self._finish, conn, is_kept)
+        served.clear()
+
+    def _serve(self, conn: Any, served: Served) -> None:
         self._senders.begin(conn)
         is_kept = self._is_kept(conn)
         self._senders.end(conn)
-        if self._turn.end(request):
-            self._finish(conn, is_kept)
-            return True
-        self.method_queue.defer(self._finish, conn, is_kept)
-        return False
+        if aside.is_another_waiting():  # and this thread may not get back to here for long
+            self.method_queue.defer(self._finish, conn, is_kept)
+        else:
+            served.append((conn, is_kept))
 
     def _is_kept(self, conn: Any) -> bool:
         """After it has been answered."""

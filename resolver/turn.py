@@ -18,6 +18,8 @@ import time
 from contextlib import suppress
 from queue import SimpleQueue
 
+from resolver import aside
+
 _LONG = 0.005
 
 
@@ -114,5 +116,6 @@ _this_thread = _ThisThread()
 
 def pass_on() -> None:
     """Before a wait that is worth another thread's waking; nothing happens where nobody takes turns."""
+    aside.all_go_on()
     if _this_thread.turn is not None:
         _this_thread.turn.lose(_this_thread.request)

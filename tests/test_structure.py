@@ -36,10 +36,13 @@ ALLOWED = {
     # What is counted: anybody may count.
     "metrics": set(),
     # Whose turn it is to serve: whoever is about to wait passes it on.
-    "turn": set(),
+    "turn": {"aside"},
+    # Who lets others begin: whoever asked for something that is on its way.
+    "aside": set(),
+    "client_socket": {"aside"},
     "slow_senders": set(),
-    "request_loop": {"turn", "slow_senders"},
-    "vault": VALUES | {"turn"},
+    "request_loop": {"turn", "aside", "client_socket", "slow_senders"},
+    "vault": VALUES | {"turn", "aside"},
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
     "audit": VALUES,
@@ -47,7 +50,7 @@ ALLOWED = {
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound"},
     "access": VALUES | {"settings", "outbound"},
-    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit"},
+    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit", "aside"},
     "openapi": VALUES | {"velt"},
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
@@ -106,7 +109,8 @@ OWNERS = {
     "gunicorn": {"request_loop"},
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "audit", "outbound", "sandbox", "request_loop", "slow_senders"},
+    "socket": {"cli", "audit", "outbound", "sandbox", "request_loop", "slow_senders", "client_socket"},
+    "greenlet": {"aside"},
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from resolver import aside
 from resolver.access.callers import Backend
 from resolver.access.claims import EndUser
 from resolver.access.documents import Documents
@@ -51,7 +53,8 @@ class Delivery:
         if not _belongs(reader, organization):
             attempt.record("denied", organization, absent=len(notifications))
             return []
-        held = self.vault.read(organization, notifications)
+        with nullcontext() if self.read_policy == "document" else aside.offered():
+            held = self.vault.read(organization, notifications)
         given = self._given(reader, list(held.values()), deadline)
         _on_record(attempt, organization, held, given, len(notifications))
         return given

@@ -10,11 +10,17 @@ import threading
 from typing import Any
 
 from hiredis import pack_command
-from redis import BlockingConnectionPool, ConnectionPool, Redis, RedisError
+from redis import (
+    BlockingConnectionPool,
+    ConnectionError,  # noqa: A004 - Redis's own
+    ConnectionPool,
+    Redis,
+    RedisError,
+)
 from redis.exceptions import ResponseError
 from redis.sentinel import SentinelConnectionPool
 
-from resolver import turn
+from resolver import aside, turn
 
 
 class _Waits:
@@ -33,6 +39,50 @@ class NodePool(_Waits, ConnectionPool):
     """Of one node of a cluster."""
 
 
+class _Line:
+    """One connection: answers are read in the order of asking, by all who asked before it was closed."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._conversation = 0
+        """Counts on when it is closed: who asked before can't read any more."""
+        self._ended_by: Exception = ConnectionError()
+
+    def send(self, command: tuple[Any, ...]) -> int:
+        """In which conversation."""
+        try:
+            self._connection.send_packed_command([pack_command(command)], check_health=False)
+        except BaseException as error:
+            self.close(error)
+            raise
+        return self._conversation
+
+    def read(self, conversation: int) -> Any:
+        if conversation != self._conversation:
+            raise self._ended_by
+        try:
+            return self._connection.read_response()
+        except ResponseError:
+            raise  # an answer too
+        except BaseException as error:
+            # Whatever is still on its way would be the next command's answer.
+            self.close(error)
+            raise
+
+    def require_quiet(self) -> None:
+        """Closes it unless nobody has, and nothing is on it that would be the next answer."""
+        try:
+            if self._connection.is_connected and self._connection.can_read():
+                self.close(ConnectionError("an answer that nobody asked for"))
+        except (RedisError, OSError) as error:
+            self.close(error)
+
+    def close(self, reason: BaseException) -> None:
+        self._connection.disconnect()
+        self._conversation += 1
+        self._ended_by = reason if isinstance(reason, RedisError) else ConnectionError("closed meanwhile")
+
+
 class Pool(_Waits, BlockingConnectionPool):
     def __init__(self, *, is_near: bool, **settings: Any) -> None:
         """`is_near`: reading takes no longer than waking another thread would."""
@@ -42,34 +92,37 @@ class Pool(_Waits, BlockingConnectionPool):
         self._disconnected = 0
 
     def ask(self, *command: Any) -> Any:
-        """The answer to a command that may be sent twice: the caller does, when its connection was closed."""
-        if not self._is_near:
+        """The answer to a command that may be sent twice: the caller does, when its connection was closed.
+        Others of its thread may ask before it is read."""
+        line = self._line()
+        conversation = line.send(command)
+        if not aside.step() and not self._is_near:
             turn.pass_on()
-        return _exchanged(self._of_this_thread(), command)
+        return line.read(conversation)
 
     def tell(self, *command: Any) -> Any:
         """The answer to one that may not, and that waits for a disk: a connection that was closed meanwhile
         is found out before."""
-        turn.pass_on()
-        connection = self._of_this_thread()
-        if connection.is_connected and not _is_quiet(connection):
-            connection.disconnect()
-        return _exchanged(connection, command)
+        turn.pass_on()  # so that nobody's answer is still on its way
+        line = self._line()
+        line.require_quiet()
+        return line.read(line.send(command))
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Threads' own may be in use: each is closed before its next use."""
         super().disconnect(inuse_connections)
         self._disconnected += 1
 
-    def _of_this_thread(self) -> Any:
+    def _line(self) -> _Line:
+        """This thread's."""
         own = self._own
-        connection = getattr(own, "connection", None)
-        if connection is None:
-            connection = own.connection = self.make_connection()  # type: ignore[no-untyped-call]
+        line: _Line | None = getattr(own, "line", None)
+        if line is None:
+            line = own.line = _Line(self.make_connection())  # type: ignore[no-untyped-call]
         elif own.disconnected != self._disconnected:
-            connection.disconnect()
+            line.close(ConnectionError("closed with the others"))
         own.disconnected = self._disconnected
-        return connection
+        return line
 
 
 class Client(Redis):
@@ -84,23 +137,3 @@ class Client(Redis):
 
     def evalsha(self, sha: Any, numkeys: int, *keys_and_args: Any) -> Any:
         return self._pool.tell("EVALSHA", sha, numkeys, *keys_and_args)
-
-
-def _exchanged(connection: Any, command: tuple[Any, ...]) -> Any:
-    try:
-        connection.send_packed_command([pack_command(command)], check_health=False)
-        return connection.read_response()
-    except ResponseError:
-        raise  # an answer too
-    except BaseException:
-        # Whatever is still on its way would be the next command's answer.
-        connection.disconnect()
-        raise
-
-
-def _is_quiet(connection: Any) -> bool:
-    """Nobody has closed it, and nothing is on it that would be the next answer."""
-    try:
-        return not connection.can_read()
-    except (RedisError, OSError):
-        return False

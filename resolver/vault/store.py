@@ -186,8 +186,10 @@ class Vault:
         try:
             return get_all(self._redis, names)
         except RedisConnectionError:
-            # A pooled connection that the server closed meanwhile; reading twice is harmless.
-            return get_all(self._redis, names)
+            # A connection that the server closed meanwhile; reading twice is harmless. Under guard, or all
+            # who asked on that connection would find out one after the other that there is no new one.
+            with self.guard:
+                return get_all(self._redis, names)
 
     def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
         if sealed is None:

@@ -18,13 +18,14 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
+import orjson
 import pytest
 import urllib3
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
 from tests.servers import authority
-from tests.support import Velt, environment
+from tests.support import Velt, environment, notification
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving
 from tests.system.load import HEADERS, add, post, until
 from tests.system.processes import children_of, cpu_seconds, suspended
@@ -156,6 +157,77 @@ def test_a_velt_that_is_slow_keeps_nobody_else_waiting(loop: Served, velt: Velt)
         time.sleep(0.1)
         assert slowest_of_ten(loop) < AT_ONCE
         assert {asked.result()[0] for asked in adds} == {200}
+
+
+def known(served: Served) -> socket.socket:
+    """A connection that has been answered before: the loop finds many of these at once."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(10)
+    connection.connect(address_of(served))
+    connection.sendall(LIVEZ)
+    assert b"200 OK" in connection.recv(4096)
+    return connection
+
+
+def asking_for(ids: list[str]) -> bytes:
+    body = orjson.dumps({"organizationId": "acme", "notificationIds": ids})
+    head = f"POST {READ} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+    return head.encode() + CREDENTIALS + b"\r\n" + body
+
+
+def each_gets_its_own(asked: list[socket.socket]) -> bool:
+    found = []
+    for connection in asked:
+        with connection:
+            found.append(list(orjson.loads(everything(connection).partition(b"\r\n\r\n")[2])["data"]))
+    return found == [[f"n-{reader}"] for reader in range(len(asked))]
+
+
+@pytest.fixture
+def read_by_many(loop: Served) -> None:
+    for number in range(12):
+        assert add(loop.url, f"n-{number}")[0] == 200
+
+
+@pytest.mark.usefixtures("read_by_many")
+def test_who_reads_at_once_with_others_gets_its_own(loop: Served) -> None:
+    for _ in range(20):
+        asked = [known(loop) for _ in range(12)]
+        with suspended(child(loop)):  # so that all of them are there when it looks
+            for number, connection in enumerate(asked):
+                connection.sendall(asking_for([f"n-{number}"]))
+        assert each_gets_its_own(asked)
+
+
+@pytest.mark.usefixtures("read_by_many")
+@pytest.mark.parametrize("said", [HALF, HALF_A_BODY])
+def test_a_slow_sender_among_them_keeps_no_reader_waiting(loop: Served, said: bytes) -> None:
+    assert_answered_beside(loop, said)
+
+
+@pytest.mark.usefixtures("read_by_many")
+def test_one_that_takes_nothing_of_its_answer_keeps_no_reader_waiting(loop: Served) -> None:
+    long = [f"long-{number}" for number in range(150)]
+    for id_ in long:
+        adding = notification(notificationId=id_, displayBodyMessage="x" * 30_000)
+        assert post(loop.url, "/v2/notifications/add", {"data": adding})[0] == 200
+    assert_answered_beside(loop, asking_for(long))
+
+
+def assert_answered_beside(served: Served, said: bytes) -> None:
+    """Six who read, whatever the one in their midst does."""
+    asked, other = [known(served) for _ in range(6)], known(served)
+    with other:
+        with suspended(child(served)):
+            for number, connection in enumerate(asked):
+                if number == 3:
+                    other.sendall(said)
+                connection.sendall(asking_for([f"n-{number}"]))
+        started = time.monotonic()
+        assert each_gets_its_own(asked)
+        assert time.monotonic() - started < AT_ONCE
+        reset(other)
 
 
 def test_connections_that_say_nothing_keep_nobody_waiting(loop: Served) -> None:

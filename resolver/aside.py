@@ -1,0 +1,86 @@
+"""Requests of one thread that have asked for something, and let others begin until it is there.
+
+Whoever waits for an answer keeps its thread from doing anything else, and another thread costs more to wake
+than a read does. So a request is a greenlet: it asks, and steps aside. The next one begins, asks, and steps
+aside, too. Then all go on, in the order of asking, when what they asked for has mostly arrived.
+
+    begin(A) ── asks, steps aside
+    begin(B) ── asks, steps aside
+    go_on()  ── A reads its answer, and ends
+    go_on()  ── B reads its own, and ends
+
+Hazard: whoever stepped aside goes on only when its thread gets to it. So a thread lets all of them go on
+before it waits for anybody else: `turn.pass_on()` does that, and so do sockets of clients (`client_socket`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from greenlet import getcurrent, greenlet
+
+
+class _Request(greenlet):
+    offers = False
+
+
+class _ThisThread(threading.local):
+    def __init__(self) -> None:
+        self.aside: deque[_Request] = deque()
+
+
+_this_thread = _ThisThread()
+
+
+def begin(serve: Callable[[], None]) -> None:
+    """Until it has ended, or stepped aside."""
+    _Request(serve).switch()
+
+
+@contextmanager
+def offered() -> Iterator[None]:
+    """By a request that waits for nobody else afterwards: several such would wait one after the other."""
+    request = getcurrent()
+    if not isinstance(request, _Request):
+        yield
+        return
+    request.offers = True
+    try:
+        yield
+    finally:
+        request.offers = False
+
+
+def step() -> bool:
+    """Whether it was offered: then others have begun meanwhile, and all who asked before have gone on."""
+    request = getcurrent()
+    if not isinstance(request, _Request) or not request.offers or request.parent is None:
+        return False
+    _this_thread.aside.append(request)
+    request.parent.switch()
+    return True
+
+
+def number() -> int:
+    """Of those who wait."""
+    return len(_this_thread.aside)
+
+
+def is_another_waiting() -> bool:
+    """Whether this request only goes on because another one is about to wait."""
+    return isinstance(getcurrent().parent, _Request)
+
+
+def go_on() -> None:
+    """Who asked first, until it has ended, or steps aside again."""
+    request = _this_thread.aside.popleft()
+    request.parent = getcurrent()  # who is to be returned to
+    request.switch()
+
+
+def all_go_on() -> None:
+    while number():
+        go_on()

@@ -1,0 +1,115 @@
+"""Several who ask on one connection before the first reads, against a real server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from redis import Redis
+
+from resolver import aside
+from resolver.cli.local_redis import LocalRedis
+from resolver.errors import VaultUnavailable
+from resolver.vault.store import Vault
+from tests.system.processes import suspended
+from tests.vault.conftest import record
+
+pytestmark = pytest.mark.single_server
+
+IDS = [f"n-{number}" for number in range(7)]
+
+
+class Readers:
+    """Of one thread: each asks for one notification, and finds it or is told why not."""
+
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
+        self.found: dict[str, list[str]] = {}
+        self.failed: list[VaultUnavailable] = []
+
+    def begin(self, ids: list[str]) -> None:
+        for id_ in ids:
+            aside.begin(partial(self._read, id_))
+
+    def write(self) -> None:
+        self.vault.put(record("n-new"))
+
+    def _read(self, id_: str) -> None:
+        try:
+            with aside.offered():
+                self.found[id_] = list(self.vault.read("acme", [id_]))
+        except VaultUnavailable as error:
+            self.failed.append(error)
+
+
+@pytest.fixture
+def readers(vault: Vault) -> Iterator[Readers]:
+    for id_ in IDS:
+        vault.put(record(id_))
+    vault.read("acme", IDS)  # the connection is open
+    yield Readers(vault)
+    assert not aside.number()
+
+
+def each_its_own(found: dict[str, list[str]]) -> bool:
+    return found == {id_: [id_] for id_ in IDS}
+
+
+def test_each_reads_its_own_answer(readers: Readers) -> None:
+    readers.begin(IDS)
+    assert not readers.found, "all of them have asked, and nobody has read"
+    aside.all_go_on()
+    assert each_its_own(readers.found)
+
+
+def test_a_write_between_them_reads_its_own_too(readers: Readers) -> None:
+    readers.begin(IDS[:3])
+    aside.begin(readers.write)
+    assert len(readers.found) == 3, "it waits for Redis, so the others went on before"
+    readers.begin(IDS[3:])
+    aside.all_go_on()
+    assert each_its_own(readers.found)
+    assert readers.vault.read("acme", ["n-new"])
+
+
+@pytest.mark.parametrize("when", ["before they ask", "after they have asked"])
+def test_when_the_server_closes_the_connection_all_ask_once_more(
+    readers: Readers, redis: Redis, when: str
+) -> None:
+    def close() -> None:
+        redis.client_kill_filter(_type="normal", skipme=True)
+
+    steps: list[Callable[[], None]] = [partial(readers.begin, IDS), close]
+    for step in steps if when.startswith("after") else reversed(steps):
+        step()
+    aside.all_go_on()
+    assert not readers.failed
+    assert each_its_own(readers.found)
+
+
+def test_when_others_connections_are_let_go_of_all_ask_once_more(readers: Readers) -> None:
+    readers.begin(IDS[:3])
+    readers.vault._redis.connection_pool.disconnect(inuse_connections=False)
+    readers.begin(IDS[3:])
+    aside.all_go_on()
+    assert not readers.failed
+    assert each_its_own(readers.found)
+
+
+def test_a_server_that_hangs_keeps_all_of_them_waiting_once(
+    readers: Readers, redis_server: LocalRedis
+) -> None:
+    with suspended(redis_server.pid):
+        started = time.monotonic()
+        readers.begin(IDS)
+        aside.all_go_on()
+        assert time.monotonic() - started < 1
+    assert len(readers.failed) == len(IDS)
+    readers.failed.clear()
+    time.sleep(0.6)
+    assert readers.vault.read("acme", IDS), "one finds out that it is back"
+    readers.begin(IDS)
+    aside.all_go_on()
+    assert each_its_own(readers.found), "and no answer is another's, though Redis sent the old ones meanwhile"

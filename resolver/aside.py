@@ -41,10 +41,11 @@ def begin(serve: Callable[[], None]) -> None:
 
 
 @contextmanager
-def offered() -> Iterator[None]:
-    """By a request that waits for nobody else afterwards: several such would wait one after the other."""
+def offered(is_all: bool) -> Iterator[None]:
+    """`is_all`: the request waits for nobody else afterwards. Several that do would wait one after the other,
+    and don't step aside."""
     request = getcurrent()
-    if not isinstance(request, _Request):
+    if not isinstance(request, _Request) or not is_all:
         yield
         return
     request.offers = True
@@ -52,6 +53,10 @@ def offered() -> Iterator[None]:
         yield
     finally:
         request.offers = False
+
+
+def is_offered() -> bool:
+    return getattr(getcurrent(), "offers", False)
 
 
 def step() -> bool:

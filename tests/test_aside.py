@@ -23,7 +23,7 @@ class Story:
         def serve() -> None:
             for _ in range(times):
                 self.told.append(f"{name} asks")
-                with aside.offered():
+                with aside.offered(True):
                     aside.step()
             self.told.append(f"{name} ends")
 
@@ -54,7 +54,7 @@ def test_all_ask_before_the_first_goes_on_and_go_on_in_the_order_of_asking(story
 def test_whom_it_was_not_offered_to_ends_at_once(story: Story) -> None:
     def serve() -> None:
         assert not aside.step()
-        with aside.offered():
+        with aside.offered(True):
             pass
         assert not aside.step()
         story.told.append("ended")

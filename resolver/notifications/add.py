@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from resolver import aside
 from resolver.audit.attempt import Attempt
 from resolver.command import Command, Kind
 from resolver.deadline import Deadline
@@ -44,7 +45,8 @@ class AddNotification:
         attempt.record(organization=record.organization, ids=[record.notification])
         with self.telling.turn() as mine:
             # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
-            written = self.vault.put(record, self.telling.entry(command, mine))
+            with aside.offered(not mine):
+                written = self.vault.put(record, self.telling.entry(command, mine))
             answer = self._register(command, written, deadline) if written.claim else None
         if answer is None:
             self.telling.left_waiting()

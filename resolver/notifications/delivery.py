@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,7 +52,7 @@ class Delivery:
         if not _belongs(reader, organization):
             attempt.record("denied", organization, absent=len(notifications))
             return []
-        with nullcontext() if self.read_policy == "document" else aside.offered():
+        with aside.offered(self.read_policy != "document"):
             held = self.vault.read(organization, notifications)
         given = self._given(reader, list(held.values()), deadline)
         _on_record(attempt, organization, held, given, len(notifications))

@@ -46,6 +46,7 @@ class _Line:
         self._connection = connection
         self._conversation = 0
         """Counts on when it is closed: who asked before can't read any more."""
+        self._unread = 0
         self._ended_by: Exception = ConnectionError()
 
     def send(self, command: tuple[Any, ...]) -> int:
@@ -55,11 +56,13 @@ class _Line:
         except BaseException as error:
             self.close(error)
             raise
+        self._unread += 1
         return self._conversation
 
     def read(self, conversation: int) -> Any:
         if conversation != self._conversation:
             raise self._ended_by
+        self._unread -= 1
         try:
             return self._connection.read_response()
         except ResponseError:
@@ -71,8 +74,10 @@ class _Line:
 
     def require_quiet(self) -> None:
         """Closes it unless nobody has, and nothing is on it that would be the next answer."""
+        if self._unread or not self._connection.is_connected:
+            return  # it was looked at before the first of these
         try:
-            if self._connection.is_connected and self._connection.can_read():
+            if self._connection.can_read():
                 self.close(ConnectionError("an answer that nobody asked for"))
         except (RedisError, OSError) as error:
             self.close(error)
@@ -80,6 +85,7 @@ class _Line:
     def close(self, reason: BaseException) -> None:
         self._connection.disconnect()
         self._conversation += 1
+        self._unread = 0
         self._ended_by = reason if isinstance(reason, RedisError) else ConnectionError("closed meanwhile")
 
 
@@ -103,10 +109,13 @@ class Pool(_Waits, BlockingConnectionPool):
     def tell(self, *command: Any) -> Any:
         """The answer to one that may not, and that waits for a disk: a connection that was closed meanwhile
         is found out before."""
-        turn.pass_on()  # so that nobody's answer is still on its way
+        if not aside.is_offered():
+            turn.pass_on()
         line = self._line()
         line.require_quiet()
-        return line.read(line.send(command))
+        conversation = line.send(command)
+        aside.step()
+        return line.read(conversation)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Threads' own may be in use: each is closed before its next use."""

@@ -27,18 +27,24 @@ class Readers:
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
         self.found: dict[str, list[str]] = {}
+        self.written: list[str] = []
         self.failed: list[VaultUnavailable] = []
 
     def begin(self, ids: list[str]) -> None:
         for id_ in ids:
             aside.begin(partial(self._read, id_))
 
-    def write(self) -> None:
-        self.vault.put(record("n-new"))
+    def write(self, id_: str, *, steps_aside: bool) -> None:
+        try:
+            with aside.offered(steps_aside):
+                self.vault.put(record(id_))
+            self.written.append(id_)
+        except VaultUnavailable as error:
+            self.failed.append(error)
 
     def _read(self, id_: str) -> None:
         try:
-            with aside.offered():
+            with aside.offered(True):
                 self.found[id_] = list(self.vault.read("acme", [id_]))
         except VaultUnavailable as error:
             self.failed.append(error)
@@ -64,14 +70,36 @@ def test_each_reads_its_own_answer(readers: Readers) -> None:
     assert each_its_own(readers.found)
 
 
-def test_a_write_between_them_reads_its_own_too(readers: Readers) -> None:
+@pytest.mark.parametrize("steps_aside", [True, False])
+def test_a_write_between_them_reads_its_own_too(readers: Readers, *, steps_aside: bool) -> None:
     readers.begin(IDS[:3])
-    aside.begin(readers.write)
-    assert len(readers.found) == 3, "it waits for Redis, so the others went on before"
+    aside.begin(partial(readers.write, "n-new", steps_aside=steps_aside))
+    assert len(readers.found) == (0 if steps_aside else 3), "one that waits lets the others go on before"
     readers.begin(IDS[3:])
     aside.all_go_on()
     assert each_its_own(readers.found)
+    assert readers.written == ["n-new"]
     assert readers.vault.read("acme", ["n-new"])
+
+
+def test_what_was_written_on_a_connection_that_is_let_go_of_is_neither_acknowledged_nor_repeated(
+    readers: Readers,
+) -> None:
+    for id_ in ("n-1", "n-2"):
+        aside.begin(partial(readers.write, id_, steps_aside=True))
+    readers.vault._redis.connection_pool.disconnect(inuse_connections=False)
+    aside.begin(partial(readers.write, "n-3", steps_aside=True))
+    aside.all_go_on()
+    assert readers.written == ["n-3"]
+    assert len(readers.failed) == 2
+
+
+def test_a_connection_that_was_closed_before_costs_no_write(readers: Readers, redis: Redis) -> None:
+    redis.client_kill_filter(_type="normal", skipme=True)
+    for id_ in ("n-1", "n-2", "n-3"):
+        aside.begin(partial(readers.write, id_, steps_aside=True))
+    aside.all_go_on()
+    assert readers.written == ["n-1", "n-2", "n-3"]
 
 
 @pytest.mark.parametrize("when", ["before they ask", "after they have asked"])

@@ -40,53 +40,55 @@ class NodePool(_Waits, ConnectionPool):
 
 
 class _Line:
-    """One connection: answers are read in the order of asking, by all who asked before it was closed."""
+    """One connection, for several who ask before the first of them reads: in the order of asking."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._conversation = 0
-        """Counts on when it is closed: who asked before can't read any more."""
-        self._unread = 0
-        self._ended_by: Exception = ConnectionError()
+        self._asked = self._read = 0
+        self._closed_by: Exception = ConnectionError()
 
     def send(self, command: tuple[Any, ...]) -> int:
-        """In which conversation."""
+        """The number of its answer."""
         try:
             self._connection.send_packed_command([pack_command(command)], check_health=False)
         except BaseException as error:
             self.close(error)
             raise
-        self._unread += 1
-        return self._conversation
+        self._asked += 1
+        return self._asked
 
-    def read(self, conversation: int) -> Any:
-        if conversation != self._conversation:
-            raise self._ended_by
-        self._unread -= 1
+    def read(self, number: int) -> Any:
+        if number <= self._read:
+            raise self._closed_by  # after it was asked for
+        if number != self._read + 1:
+            self.close(ConnectionError("out of turn"))  # rather than give out what is somebody else's
+            raise self._closed_by
         try:
-            return self._connection.read_response()
+            answer = self._connection.read_response()
         except ResponseError:
+            self._read = number
             raise  # an answer too
         except BaseException as error:
             # Whatever is still on its way would be the next command's answer.
             self.close(error)
             raise
+        self._read = number
+        return answer
 
     def require_quiet(self) -> None:
         """Closes it unless nobody has, and nothing is on it that would be the next answer."""
-        if self._unread or not self._connection.is_connected:
-            return  # it was looked at before the first of these
+        if self._asked > self._read or not self._connection.is_connected:
+            return  # it was looked at before the first of those who asked
         try:
             if self._connection.can_read():
-                self.close(ConnectionError("an answer that nobody asked for"))
+                self.close(ConnectionError("nobody asked"))
         except (RedisError, OSError) as error:
             self.close(error)
 
     def close(self, reason: BaseException) -> None:
         self._connection.disconnect()
-        self._conversation += 1
-        self._unread = 0
-        self._ended_by = reason if isinstance(reason, RedisError) else ConnectionError("closed meanwhile")
+        self._read = self._asked
+        self._closed_by = reason if isinstance(reason, RedisError) else ConnectionError("closed meanwhile")
 
 
 class Pool(_Waits, BlockingConnectionPool):
@@ -101,10 +103,12 @@ class Pool(_Waits, BlockingConnectionPool):
         """The answer to a command that may be sent twice: the caller does, when its connection was closed.
         Others of its thread may ask before it is read."""
         line = self._line()
-        conversation = line.send(command)
-        if not aside.step() and not self._is_near:
-            turn.pass_on()
-        return line.read(conversation)
+        answer = line.send(command)
+        if not aside.step():
+            aside.all_go_on()  # who asked before reads before
+            if not self._is_near:
+                turn.pass_on()
+        return line.read(answer)
 
     def tell(self, *command: Any) -> Any:
         """The answer to one that may not, and that waits for a disk: a connection that was closed meanwhile
@@ -113,9 +117,9 @@ class Pool(_Waits, BlockingConnectionPool):
             turn.pass_on()
         line = self._line()
         line.require_quiet()
-        conversation = line.send(command)
+        answer = line.send(command)
         aside.step()
-        return line.read(conversation)
+        return line.read(answer)
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Threads' own may be in use: each is closed before its next use."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import cast
 
 import pytest
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver import aside
 from resolver.cli.local_redis import LocalRedis
 from resolver.errors import VaultUnavailable
+from resolver.vault.pool import Pool
 from resolver.vault.store import Vault
 from tests.system.processes import suspended
 from tests.vault.conftest import record
@@ -32,7 +35,7 @@ class Readers:
 
     def begin(self, ids: list[str]) -> None:
         for id_ in ids:
-            aside.begin(partial(self._read, id_))
+            aside.begin(partial(self.read, id_))
 
     def write(self, id_: str, *, steps_aside: bool) -> None:
         try:
@@ -42,9 +45,9 @@ class Readers:
         except VaultUnavailable as error:
             self.failed.append(error)
 
-    def _read(self, id_: str) -> None:
+    def read(self, id_: str, *, steps_aside: bool = True) -> None:
         try:
-            with aside.offered(True):
+            with aside.offered(steps_aside):
                 self.found[id_] = list(self.vault.read("acme", [id_]))
         except VaultUnavailable as error:
             self.failed.append(error)
@@ -68,6 +71,24 @@ def test_each_reads_its_own_answer(readers: Readers) -> None:
     assert not readers.found, "all of them have asked, and nobody has read"
     aside.all_go_on()
     assert each_its_own(readers.found)
+
+
+def test_one_that_reads_without_stepping_aside_reads_its_own_too(readers: Readers) -> None:
+    readers.begin(IDS[:3])
+    aside.begin(partial(readers.read, IDS[3], steps_aside=False))
+    assert len(readers.found) == 4, "who asked before has read before"
+    readers.begin(IDS[4:])
+    aside.all_go_on()
+    assert each_its_own(readers.found)
+
+
+def test_an_answer_that_is_read_out_of_turn_is_nobodys(readers: Readers) -> None:
+    line = cast(Pool, readers.vault._redis.connection_pool)._line()
+    first, second = line.send(("ECHO", "first")), line.send(("ECHO", "second"))
+    for number in (second, first):
+        with pytest.raises(RedisConnectionError):
+            line.read(number)
+    assert line.read(line.send(("ECHO", "third"))) == b"third"
 
 
 @pytest.mark.parametrize("steps_aside", [True, False])

@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from greenlet import getcurrent, greenlet
 
@@ -29,7 +30,7 @@ class _Request(greenlet):
 
 class _ThisThread(threading.local):
     def __init__(self) -> None:
-        self.aside: deque[_Request] = deque()
+        self.aside: deque[greenlet] = deque()
 
 
 _this_thread = _ThisThread()
@@ -56,16 +57,17 @@ def offered(is_all: bool) -> Iterator[None]:
 
 
 def is_offered() -> bool:
-    return getattr(getcurrent(), "offers", False)
+    request = getcurrent()
+    return isinstance(request, _Request) and request.offers
 
 
 def step() -> bool:
     """Whether it was offered: then others have begun meanwhile, and all who asked before have gone on."""
-    request = getcurrent()
-    if not isinstance(request, _Request) or not request.offers or request.parent is None:
+    if not is_offered():
         return False
+    request = getcurrent()
     _this_thread.aside.append(request)
-    request.parent.switch()
+    cast(greenlet, request.parent).switch()
     return True
 
 

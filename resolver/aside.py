@@ -16,12 +16,16 @@ before it waits for anybody else: `turn.pass_on()` does that, and so do sockets 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Final, cast
 
 from greenlet import getcurrent, greenlet
+
+_LONG = 0.05
+WHILE: Final = 1.0
 
 
 class _Request(greenlet):
@@ -31,6 +35,7 @@ class _Request(greenlet):
 class _ThisThread(threading.local):
     def __init__(self) -> None:
         self.aside: deque[greenlet] = deque()
+        self.nobody_until = 0.0
 
 
 _this_thread = _ThisThread()
@@ -57,8 +62,9 @@ def offered(is_all: bool) -> Iterator[None]:
 
 
 def is_offered() -> bool:
+    """Not for a while after going on took somebody long: whoever else stepped aside waited for that, too."""
     request = getcurrent()
-    return isinstance(request, _Request) and request.offers
+    return isinstance(request, _Request) and request.offers and time.monotonic() >= _this_thread.nobody_until
 
 
 def step() -> bool:
@@ -85,7 +91,10 @@ def go_on() -> None:
     """Who asked first, until it has ended, or steps aside again."""
     request = _this_thread.aside.popleft()
     request.parent = getcurrent()  # who is to be returned to
+    started = time.monotonic()
     request.switch()
+    if (now := time.monotonic()) - started > _LONG:
+        _this_thread.nobody_until = now + WHILE
 
 
 def all_go_on() -> None:

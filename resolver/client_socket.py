@@ -24,6 +24,14 @@ class ClientSocket(socket.socket):
                 aside.all_go_on()
         return super().recv(size, flags)
 
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        if aside.number():
+            try:
+                return super().send(data, flags | _NO_WAITING)
+            except BlockingIOError:
+                aside.all_go_on()
+        return super().send(data, flags)
+
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         if aside.number():
             rest = memoryview(data)

@@ -41,7 +41,7 @@ class Deadline:
 
 CURRENT: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 """Of the request that this thread is serving; None in commands, which take the time they need. For the vault
-alone, whose every step would otherwise carry it: what calls Velt is handed its deadline."""
+and the trail, whose every step would otherwise carry it: what calls Velt is handed its deadline."""
 
 
 @contextmanager

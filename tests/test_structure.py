@@ -49,7 +49,7 @@ ALLOWED = {
     "privacy": VALUES | {"vault", "outbox", "audit", "velt"},
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound"},
-    "access": VALUES | {"settings", "outbound"},
+    "access": VALUES | {"settings", "outbound", "turn"},
     "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit", "aside"},
     "openapi": VALUES | {"velt"},
     "services": VALUES

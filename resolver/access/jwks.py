@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
+from resolver import turn
 from resolver.access.keys import TokenKey, from_jwk
 from resolver.errors import Unanswered, Unavailable
 from resolver.outbound.caller import Caller
@@ -116,6 +117,7 @@ class Jwks:
         if not self._waiting.acquire(blocking=False):
             return
         try:
+            turn.pass_on()
             with self._state:
                 if not self._under_way and not self._ask():
                     return

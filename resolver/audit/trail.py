@@ -22,11 +22,13 @@ from resolver.audit.chain import Link, before_first, linked, signed_text
 from resolver.audit.event import Event, as_json
 from resolver.audit.outlet import Outlet
 from resolver.audit.signing import Signer
+from resolver.deadline import CURRENT
 from resolver.errors import AuditUnavailable, Unavailable
 from resolver.metrics import meters
 
 _ANCHOR = b'{"action":"anchor"'
 PATIENCE_SECONDS: Final = 0.5
+_LEAST_SECONDS = 0.05
 ANCHOR_SECONDS: Final = 1.0
 KeepAnchor = Callable[[Link, str], None]
 """Remembers elsewhere how long a chain is; may raise Unavailable."""
@@ -37,6 +39,15 @@ _log = structlog.get_logger(__name__)
 
 def log_it(reason: str) -> None:
     _log.warning("audit_anchor_failed", reason=reason)
+
+
+def _patience() -> float:
+    """No more than half of what the request has left: it may have more to put on record, and others of its
+    thread may wait for it."""
+    deadline = CURRENT.get()
+    return (
+        max(_LEAST_SECONDS, min(PATIENCE_SECONDS, deadline.remaining() / 2)) if deadline else PATIENCE_SECONDS
+    )
 
 
 class Trail:
@@ -87,8 +98,9 @@ class Trail:
             self._lock.release()
 
     def _append(self, bodies: Callable[[Link], list[bytes]]) -> Link:
-        until = time.monotonic() + PATIENCE_SECONDS
-        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+        seconds = _patience()
+        until = time.monotonic() + seconds
+        if not self._lock.acquire(timeout=seconds):
             raise AuditUnavailable("audit: busy")
         try:
             head = self._head or self._begin(until)

@@ -22,6 +22,7 @@ from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.keyspace import FINGERPRINT_KEY
+from resolver.vault.pool import SharedFate
 from resolver.vault.restored import Certificates
 
 # What a cluster's client raises for a part that nobody serves is no relative of the others.
@@ -70,7 +71,9 @@ class Guard:
             self._patience.answered()
 
     def _judged(self, error: Exception) -> VaultUnavailable:
-        if isinstance(error, RedisTimeoutError | RedisConnectionError):
+        if isinstance(error, SharedFate):
+            pass  # one failure, however many asked
+        elif isinstance(error, RedisTimeoutError | RedisConnectionError):
             self._patience.failed()
         else:
             self._patience.answered()  # if not with good news

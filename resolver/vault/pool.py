@@ -7,7 +7,8 @@ twenty records. A thread keeps its connection, and finds out for itself when the
 from __future__ import annotations
 
 import threading
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 from hiredis import pack_command
 from redis import (
@@ -16,11 +17,16 @@ from redis import (
     ConnectionPool,
     Redis,
     RedisError,
+    TimeoutError,  # noqa: A004
 )
 from redis.exceptions import ResponseError
 from redis.sentinel import SentinelConnectionPool
 
 from resolver import aside, turn
+
+_AWHILE = 0.05
+_LEAST_SECONDS = 0.05
+"""For what has arrived, and is more than one piece."""
 
 
 class _Waits:
@@ -39,41 +45,66 @@ class NodePool(_Waits, ConnectionPool):
     """Of one node of a cluster."""
 
 
+class SharedFate(Exception):
+    """What ended somebody else's command on the same connection."""
+
+
+class _AlsoClosed(SharedFate, ConnectionError):
+    pass
+
+
+class _AlsoTimedOut(SharedFate, TimeoutError):
+    pass
+
+
+class _Asked(NamedTuple):
+    number: int
+    at: float
+
+
 class _Line:
     """One connection, for several who ask before the first of them reads: in the order of asking."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._asked = self._read = 0
-        self._closed_by: Exception = ConnectionError()
+        self._fate: type[SharedFate] = _AlsoClosed
 
-    def send(self, command: tuple[Any, ...]) -> int:
-        """The number of its answer."""
+    def send(self, command: tuple[Any, ...]) -> _Asked:
         try:
             self._connection.send_packed_command([pack_command(command)], check_health=False)
         except BaseException as error:
             self.close(error)
             raise
         self._asked += 1
-        return self._asked
+        return _Asked(self._asked, time.monotonic())
 
-    def read(self, number: int) -> Any:
-        if number <= self._read:
-            raise self._closed_by  # after it was asked for
-        if number != self._read + 1:
-            self.close(ConnectionError("out of turn"))  # rather than give out what is somebody else's
-            raise self._closed_by
+    def read(self, asked: _Asked) -> Any:
+        if asked.number <= self._read:
+            raise self._fate  # it was closed meanwhile
+        if asked.number != self._read + 1:
+            self.close()  # rather than give out what is somebody else's
+            raise self._fate
         try:
-            answer = self._connection.read_response()
+            answer = self._connection.read_response(**self._patience(asked))
         except ResponseError:
-            self._read = number
+            self._read = asked.number
             raise  # an answer too
         except BaseException as error:
             # Whatever is still on its way would be the next command's answer.
             self.close(error)
             raise
-        self._read = number
+        self._read = asked.number
         return answer
+
+    def _patience(self, asked: _Asked) -> dict[str, float]:
+        """From asking on: those who asked together wait together, not each after the other."""
+        waited = time.monotonic() - asked.at
+        return (
+            {"timeout": max(_LEAST_SECONDS, self._connection.socket_timeout - waited)}
+            if waited > _AWHILE
+            else {}
+        )
 
     def require_quiet(self) -> None:
         """Closes it unless nobody has, and nothing is on it that would be the next answer."""
@@ -81,14 +112,14 @@ class _Line:
             return  # it was looked at before the first of those who asked
         try:
             if self._connection.can_read():
-                self.close(ConnectionError("nobody asked"))
+                self.close()
         except (RedisError, OSError) as error:
             self.close(error)
 
-    def close(self, reason: BaseException) -> None:
+    def close(self, reason: BaseException | None = None) -> None:
         self._connection.disconnect()
         self._read = self._asked
-        self._closed_by = reason if isinstance(reason, RedisError) else ConnectionError("closed meanwhile")
+        self._fate = _AlsoTimedOut if isinstance(reason, TimeoutError) else _AlsoClosed
 
 
 class Pool(_Waits, BlockingConnectionPool):
@@ -133,7 +164,7 @@ class Pool(_Waits, BlockingConnectionPool):
         if line is None:
             line = own.line = _Line(self.make_connection())  # type: ignore[no-untyped-call]
         elif own.disconnected != self._disconnected:
-            line.close(ConnectionError("closed with the others"))
+            line.close()
         own.disconnected = self._disconnected
         return line
 

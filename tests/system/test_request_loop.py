@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -25,9 +25,10 @@ import urllib3
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
 from tests.servers import authority
-from tests.support import Velt, environment, notification
+from tests.support import JSON, Velt, environment, notification
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving
 from tests.system.load import HEADERS, add, post, until
+from tests.system.load import read as read_ids
 from tests.system.processes import children_of, cpu_seconds, suspended
 
 pytestmark = pytest.mark.system
@@ -171,8 +172,12 @@ def known(served: Served) -> socket.socket:
 
 
 def asking_for(ids: list[str]) -> bytes:
-    body = orjson.dumps({"organizationId": "acme", "notificationIds": ids})
-    head = f"POST {READ} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+    return posting(READ, {"organizationId": "acme", "notificationIds": ids})
+
+
+def posting(path: str, given: JSON) -> bytes:
+    body = orjson.dumps(given)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
     return head.encode() + CREDENTIALS + b"\r\n" + body
 
 
@@ -213,6 +218,36 @@ def test_one_that_takes_nothing_of_its_answer_keeps_no_reader_waiting(loop: Serv
         adding = notification(notificationId=id_, displayBodyMessage="x" * 30_000)
         assert post(loop.url, "/v2/notifications/add", {"data": adding})[0] == 200
     assert_answered_beside(loop, asking_for(long))
+
+
+@pytest.mark.usefixtures("read_by_many")
+def test_a_backend_that_changes_something_among_them_keeps_to_its_own(loop: Served) -> None:
+    elsewhere = {"data": {"organizationId": "acme", "documentId": "elsewhere", "notificationIds": ["n-0"]}}
+    for _ in range(5):
+        assert_answered_beside(loop, posting("/v2/notifications/delete", elsewhere))
+    assert read_ids(loop.url, ["n-0"]) == {"n-0"}
+
+
+def test_a_trail_that_takes_no_lines_fails_all_who_read_at_once_in_time(
+    alone: Environment, tmp_path: Path
+) -> None:
+    trail = tmp_path / "trail"
+    os.mkfifo(trail)
+    unread = os.open(trail, os.O_RDWR | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(unread, b"x" * 512)
+    with serving(alone | {"RESOLVER_AUDIT_LOG": str(trail)}, tmp_path / "log") as served:
+        asked = [known(served) for _ in range(8)]
+        with suspended(child(served)):
+            for connection in asked:
+                connection.sendall(asking_for(["n-0"]))
+        started = time.monotonic()
+        for connection in asked:
+            with connection:
+                assert b"503" in everything(connection)
+        assert time.monotonic() - started < 2 + AT_ONCE
+    os.close(unread)
 
 
 def assert_answered_beside(served: Served, said: bytes) -> None:

@@ -44,10 +44,9 @@ def log_it(reason: str) -> None:
 def _patience() -> float:
     """No more than half of what the request has left: it may have more to put on record, and others of its
     thread may wait for it."""
-    deadline = CURRENT.get()
-    return (
-        max(_LEAST_SECONDS, min(PATIENCE_SECONDS, deadline.remaining() / 2)) if deadline else PATIENCE_SECONDS
-    )
+    if deadline := CURRENT.get():
+        return max(_LEAST_SECONDS, min(PATIENCE_SECONDS, deadline.remaining() / 2))
+    return PATIENCE_SECONDS
 
 
 class Trail:

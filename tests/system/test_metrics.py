@@ -165,6 +165,8 @@ def test_no_room_for_figures_keeps_nobody_from_serving(
         **resolver_environment,
         "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
         FOLDER: str(tmp_path / "metrics"),
+        # Figures that have no room aren't shared: another process would not know of this one's.
+        "WEB_CONCURRENCY": "1",
     }
     env = plain_environment({**variables, "RESOLVER_BIND": bind})
     with log.open("wb") as output:

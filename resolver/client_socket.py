@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from resolver import aside
 
 _NO_WAITING = getattr(socket, "MSG_DONTWAIT", 0)
+Given = TypeVar("Given")
+Done = TypeVar("Done")
 
 
 class ClientSocket(socket.socket):
@@ -17,28 +20,22 @@ class ClientSocket(socket.socket):
         return cls(fileno=accepted.detach())
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        if aside.number():
-            try:
-                return super().recv(size, flags | _NO_WAITING)
-            except BlockingIOError:
-                aside.all_go_on()
-        return super().recv(size, flags)
+        return _waiting_last(super().recv, size, flags)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        if aside.number():
-            try:
-                return super().send(data, flags | _NO_WAITING)
-            except BlockingIOError:
-                aside.all_go_on()
-        return super().send(data, flags)
+        return _waiting_last(super().send, data, flags)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        if aside.number():
-            rest = memoryview(data)
-            with suppress(BlockingIOError):
-                rest = rest[super().send(rest, flags | _NO_WAITING) :]
-            if not rest:
-                return
-            aside.all_go_on()
-            data = rest
-        super().sendall(data, flags)
+        rest = memoryview(data)
+        while rest and aside.number():
+            rest = rest[self.send(rest, flags) :]
+        if rest:
+            super().sendall(rest, flags)
+
+
+def _waiting_last(call: Callable[[Given, int], Done], given: Given, flags: int) -> Done:
+    if aside.number():
+        with suppress(BlockingIOError):
+            return call(given, flags | _NO_WAITING)
+        aside.all_go_on()
+    return call(given, flags)

@@ -100,11 +100,9 @@ class _Line:
     def _patience(self, asked: _Asked) -> dict[str, float]:
         """From asking on: those who asked together wait together, not each after the other."""
         waited = time.monotonic() - asked.at
-        return (
-            {"timeout": max(_LEAST_SECONDS, self._connection.socket_timeout - waited)}
-            if waited > _AWHILE
-            else {}
-        )
+        if waited <= _AWHILE:
+            return {}
+        return {"timeout": max(_LEAST_SECONDS, self._connection.socket_timeout - waited)}
 
     def require_quiet(self) -> None:
         """Closes it unless nobody has, and nothing is on it that would be the next answer."""

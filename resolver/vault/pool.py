@@ -27,6 +27,8 @@ from resolver import aside, turn
 _AWHILE = 0.05
 _LEAST_SECONDS = 0.05
 """For what has arrived, and is more than one piece."""
+_MOST_UNSENT = 4
+"""The server begins with these while others ask."""
 
 
 class _Waits:
@@ -67,17 +69,27 @@ class _Line:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._unsent: list[bytes] = []
         self._asked = self._read = 0
         self._fate: type[SharedFate] = _AlsoClosed
 
-    def send(self, command: tuple[Any, ...]) -> _Asked:
+    def ask(self, command: tuple[Any, ...]) -> _Asked:
+        self._unsent.append(pack_command(command))
+        self._asked += 1
+        if len(self._unsent) == _MOST_UNSENT:
+            self.send()
+        return _Asked(self._asked, time.monotonic())
+
+    def send(self) -> None:
+        """What was asked, if it wasn't sent yet: several commands in one piece wake the server once."""
+        if not self._unsent:
+            return
+        unsent, self._unsent = self._unsent, []
         try:
-            self._connection.send_packed_command([pack_command(command)], check_health=False)
+            self._connection.send_packed_command([b"".join(unsent)], check_health=False)
         except BaseException as error:
             self.close(error)
             raise
-        self._asked += 1
-        return _Asked(self._asked, time.monotonic())
 
     def read(self, asked: _Asked) -> Any:
         if asked.number <= self._read:
@@ -85,6 +97,7 @@ class _Line:
         if asked.number != self._read + 1:
             self.close()  # rather than give out what is somebody else's
             raise self._fate
+        self.send()
         try:
             answer = self._connection.read_response(**self._patience(asked))
         except ResponseError:
@@ -116,6 +129,7 @@ class _Line:
 
     def close(self, reason: BaseException | None = None) -> None:
         self._connection.disconnect()
+        self._unsent.clear()
         self._read = self._asked
         self._fate = _AlsoTimedOut if isinstance(reason, TimeoutError) else _AlsoClosed
 
@@ -132,10 +146,11 @@ class Pool(_Waits, BlockingConnectionPool):
         """The answer to a command that may be sent twice: the caller does, when its connection was closed.
         Others of its thread may ask before it is read."""
         line = self._line()
-        answer = line.send(command)
+        answer = line.ask(command)
         if not aside.step():
             aside.all_go_on()  # who asked before reads before
             if not self._is_near:
+                line.send()
                 turn.pass_on()
         return line.read(answer)
 
@@ -146,7 +161,7 @@ class Pool(_Waits, BlockingConnectionPool):
             turn.pass_on()
         line = self._line()
         line.require_quiet()
-        answer = line.send(command)
+        answer = line.ask(command)
         aside.step()
         return line.read(answer)
 

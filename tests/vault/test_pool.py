@@ -84,11 +84,11 @@ def test_one_that_reads_without_stepping_aside_reads_its_own_too(readers: Reader
 
 def test_an_answer_that_is_read_out_of_turn_is_nobodys(readers: Readers) -> None:
     line = cast(Pool, readers.vault._redis.connection_pool)._line()
-    first, second = line.send(("ECHO", "first")), line.send(("ECHO", "second"))
+    first, second = line.ask(("ECHO", "first")), line.ask(("ECHO", "second"))
     for number in (second, first):
         with pytest.raises(RedisConnectionError):
             line.read(number)
-    assert line.read(line.send(("ECHO", "third"))) == b"third"
+    assert line.read(line.ask(("ECHO", "third"))) == b"third"
 
 
 @pytest.mark.parametrize("steps_aside", [True, False])

@@ -1,7 +1,7 @@
 """One notification as it is kept: a small header for decisions, and the content as ready-to-send JSON.
 
-A read opens the record, looks at the header and splices the content's bytes into the reply: content is
-never parsed on the read path. Plaintext layout: length of header (4) | header JSON | content JSON.
+A read opens the record, looks at the header and splices the content's bytes into the reply: neither is
+parsed on the read path. Plaintext layout: length of header (4) | header JSON, in lines | content JSON.
 """
 
 from __future__ import annotations
@@ -15,8 +15,25 @@ from typing import Any, NamedTuple
 import orjson
 
 from resolver.errors import Unreadable
+from resolver.header import EVERYONE, LINES, NARROWED, VERIFIED, written
 
 _LENGTH = Struct(">I")
+
+
+Opened = tuple[bytes, bytes]
+"""All that a read needs of a record: its header in lines, which `resolver.header` reads, and its content.
+A pair, since a name for it would cost a read of many as much as finding out who may read."""
+
+
+def opened(plaintext: bytes) -> Opened:
+    try:
+        end = 4 + _LENGTH.unpack_from(plaintext)[0]
+    except StructError:
+        raise Unreadable() from None
+    header, content = plaintext[4:end], plaintext[end:]
+    if header.startswith(LINES):
+        return header, content
+    return Record.of(header, content).header(), content
 
 
 class Record(NamedTuple):
@@ -37,46 +54,45 @@ class Record(NamedTuple):
     content: bytes = b"{}"
 
     def to_bytes(self) -> bytes:
-        header = orjson.dumps({name: value for name, value in self._header() if value})
+        header = self.header()
         return b"".join((_LENGTH.pack(len(header)), header, self.content))
 
-    def _header(self) -> tuple[tuple[str, Any], ...]:
-        return (
-            ("o", self.organization),
-            ("n", self.notification),
-            ("d", self.document),
-            ("u", self.actor),
-            ("a", self.audience),
-            ("e", self.everyone),
-            ("v", self.verified),
-            ("h", self.hidden),
-            ("c", self.created),
-            ("p", dict(self.private)),
+    def header(self) -> bytes:
+        place = {"o": self.organization, "n": self.notification}
+        others = {"d": self.document, "c": self.created, "p": dict(self.private)}
+        marks = {EVERYONE: self.everyone, VERIFIED: self.verified, NARROWED: bool(self.access())}
+        return written(
+            place | {name: value for name, value in others.items() if value},
+            [mark for mark, is_true in marks.items() if is_true],
+            self.actor,
+            self.audience,
+            self.hidden,
         )
 
     @classmethod
     def from_bytes(cls, plaintext: bytes) -> Record:
+        return cls.of(*opened(plaintext))
+
+    @classmethod
+    def of(cls, header: bytes, content: bytes) -> Record:
+        """Of what was opened."""
         try:
-            end = 4 + _LENGTH.unpack_from(plaintext)[0]
-            header = orjson.loads(plaintext[4:end])
-            get = header.get
-            # By position, as they stand above: a read does this for each of many.
-            return cls._make(
-                (
-                    header["o"],
-                    header["n"],
-                    get("d", ""),
-                    get("u", ""),
-                    tuple(get("a", ())),
-                    get("e", False),
-                    get("v", False),
-                    tuple(get("h", ())),
-                    get("c", 0),
-                    get("p", {}),
-                    plaintext[end:],
-                )
+            given = orjson.loads(header)
+            get = given.get
+            return cls(
+                organization=given["o"],
+                notification=given["n"],
+                document=get("d", ""),
+                actor=get("u", ""),
+                audience=tuple(get("a", ())),
+                everyone=get("e", False),
+                verified=get("v", False),
+                hidden=tuple(get("h", ())),
+                created=get("c", 0),
+                private=get("p", {}),
+                content=content,
             )
-        except (orjson.JSONDecodeError, StructError, KeyError, AttributeError, TypeError):
+        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
             raise Unreadable() from None
 
     def access(self) -> Mapping[str, Any]:
@@ -120,9 +136,3 @@ class Record(NamedTuple):
     def addressees(self) -> frozenset[str]:
         """Whom it is addressed to by name, without those who left."""
         return frozenset(self.audience).difference(self.hidden)
-
-    def reply_json(self) -> bytes:
-        """What the callback sends, under its id: the id, then the content spliced in as it is."""
-        id_, content = orjson.dumps(self.notification), self.content
-        comma = b"," if len(content) > 2 else b""
-        return b"".join((id_, b':{"notificationId":', id_, comma, content[1:]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import pytest
 from hypothesis import given
@@ -12,7 +10,9 @@ from hypothesis import strategies as st
 from resolver.errors import Unreadable
 from resolver.record import Record
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+# Characters that JSON spells otherwise, or that stand between names in a header.
+nasty = st.text('"\\,:[]{}\n\r\t\x00\x7f\u2028ab', min_size=1, max_size=4)
+names = nasty | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
 @given(
@@ -33,15 +33,6 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 )
 def test_it_survives_the_way_to_bytes_and_back(record: Record) -> None:
     assert Record.from_bytes(record.to_bytes()) == record
-
-
-@pytest.mark.parametrize(
-    "content", [{}, {"a": 1}, {"text": 'quotes " and { braces }', "deep": [{"x": None}]}]
-)
-def test_the_reply_has_the_content_spliced_in_under_its_id(content: dict[str, Any]) -> None:
-    record = Record("acme", 'n"1', "doc", "ana", content=orjson.dumps(content))
-    reply = orjson.loads(b"{" + record.reply_json() + b"}")
-    assert reply == {'n"1': {"notificationId": 'n"1', **content}}
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,25 @@ ROOT = Path(resolver.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # Which of our own packages and modules each may import. What stands in no list may import plain values alone.
-VALUES = {"errors", "secret", "deadline", "record", "split", "fields", "nesting", "command", "patience"}
+VALUES = {
+    "errors",
+    "secret",
+    "deadline",
+    "record",
+    "header",
+    "split",
+    "fields",
+    "nesting",
+    "command",
+    "patience",
+}
 VALUES |= {"redis_address", "metrics"}
 ALLOWED = {
     "errors": set(),
     "secret": set(),
     "deadline": {"errors"},
-    "record": {"errors"},
+    "header": set(),
+    "record": {"errors", "header"},
     "split": set(),
     "fields": set(),
     "nesting": set(),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from resolver.access.claims import EndUser
 from resolver.errors import Unavailable
+from resolver.header import ANYBODY_GONE, EVERYONE, NARROWED, VERIFIED, Traces
 from resolver.record import Record
 
 ReadPolicy = Literal["recipient", "document", "organization"]
@@ -23,7 +24,6 @@ class Verdict(Enum):
     EVERYONE = True, "it is addressed to everyone in the organization"
     ORGANIZATION = True, "everyone in the organization reads under this policy"
     SEES_DOCUMENT = True, "they may see the document"
-    FOREIGN = False, "they are not of this organization"
     HIDDEN = False, "they took themselves out of it, by deleting it"
     NOT_ADDRESSED = False, "it is not addressed to them"
     NARROWED = False, "it is not addressed to them by name, and context.access narrows who else is meant"
@@ -45,23 +45,17 @@ class Deletion(Enum):
     NOTHING = "nothing changes"
 
 
-def judge(person: EndUser, record: Record, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
-    if record.organization not in person.organizations:
-        return Verdict.FOREIGN
-    if person.user in record.hidden:
+def judge(person: Traces, header: bytes, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
+    """Of a record in an organization of theirs: a read done for each of many."""
+    if ANYBODY_GONE in header and header.find(person.gone) >= 0:
         return Verdict.HIDDEN
     match policy:
         case "recipient":
-            return _as_recipient(person.user, record)
+            return _as_recipient(person, header)
         case "document":
             return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
         case "organization":
             return Verdict.ORGANIZATION
-
-
-def is_near(person: EndUser, record: Record) -> bool:
-    """What every policy asks first: of the organization, and not gone from the audience."""
-    return record.organization in person.organizations and person.user not in record.hidden
 
 
 def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
@@ -70,7 +64,7 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
         return Deletion.NOTHING
     if person.user == record.actor:
         return Deletion.REMOVES
-    if policy == "actor" or person.user in record.hidden or not _as_recipient(person.user, record).reads:
+    if policy == "actor" or not judge(Traces.of(person.user), record.header(), "recipient").reads:
         return Deletion.NOTHING
     if not record.everyone and record.addressees() == {person.user}:
         return Deletion.REMOVES
@@ -87,13 +81,11 @@ def without(person: EndUser, record: Record) -> Record:
     )
 
 
-def _as_recipient(user: str, record: Record) -> Verdict:
-    if user == record.actor:
-        return Verdict.ACTOR
-    if user in record.audience:
-        return Verdict.ADDRESSED
-    if not record.everyone:
+def _as_recipient(person: Traces, header: bytes) -> Verdict:
+    if header.find(person.named) >= 0:
+        return Verdict.ACTOR if header.startswith(person.acted) else Verdict.ADDRESSED
+    if header.find(EVERYONE) < 0:
         return Verdict.NOT_ADDRESSED
-    if record.access():
+    if header.find(NARROWED) >= 0:
         return Verdict.NARROWED
-    return Verdict.UNVERIFIED if record.verified else Verdict.EVERYONE
+    return Verdict.EVERYONE if header.find(VERIFIED) < 0 else Verdict.UNVERIFIED

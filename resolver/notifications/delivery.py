@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +16,6 @@ from resolver.access.policy import (
     ReadPolicy,
     Verdict,
     deletion,
-    is_near,
     judge,
     without,
 )
@@ -25,11 +24,14 @@ from resolver.audit.event import Outcome
 from resolver.command import Entry, Place
 from resolver.deadline import Deadline
 from resolver.errors import PermissionDenied
+from resolver.header import Traces
 from resolver.notifications.telling import removal
-from resolver.record import Record
+from resolver.record import Opened, Record
 from resolver.vault.store import Changed, Vault
 
 Reader = EndUser | Backend
+Found = Mapping[str, Opened]
+"""By id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,15 @@ class Delivery:
         notifications: Sequence[str],
         deadline: Deadline,
         attempt: Attempt,
-    ) -> list[Record]:
+    ) -> Found:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
         forbidden and in another organization are all simply absent."""
         if not _belongs(reader, organization):
             attempt.record("denied", organization, absent=len(notifications))
-            return []
+            return {}
         with aside.offered(self.read_policy != "document"):
-            held = self.vault.read(organization, notifications)
-        given = self._given(reader, list(held.values()), deadline)
+            held = self.vault.open(organization, notifications)
+        given = self._given(reader, held, deadline)
         _on_record(attempt, organization, held, given, len(notifications))
         return given
 
@@ -62,8 +64,8 @@ class Delivery:
         self, person: EndUser, organization: str, notification: str, deadline: Deadline
     ) -> Verdict | None:
         """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
-        held = self.vault.read(organization, [notification]).values()
-        return next((why for _, why in self._judged(person, held, deadline)), None)
+        held = self.vault.open(organization, [notification])
+        return self._judged(person, held, deadline).get(notification)
 
     def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
@@ -81,19 +83,21 @@ class Delivery:
         else:
             attempt.record("denied", organization, absent=1)
 
-    def _given(self, reader: Reader, held: list[Record], deadline: Deadline) -> list[Record]:
+    def _given(self, reader: Reader, held: Found, deadline: Deadline) -> Found:
         if isinstance(reader, Backend):
             return held
-        return [record for record, why in self._judged(reader, held, deadline) if why.reads]
+        judged = self._judged(reader, held, deadline)
+        return {id_: held[id_] for id_, why in judged.items() if why.reads}
 
-    def _judged(
-        self, person: EndUser, held: Collection[Record], deadline: Deadline
-    ) -> list[tuple[Record, Verdict]]:
-        seen: set[str] = set()
-        if self.read_policy == "document":
-            near = (record for record in held if is_near(person, record))
+    def _judged(self, person: EndUser, held: Found, deadline: Deadline) -> dict[str, Verdict]:
+        traces, policy = Traces.of(person.user), self.read_policy
+        seen: Set[str] = frozenset()
+        if policy == "document":
+            near = [Record.of(*opened) for opened in held.values() if traces.gone not in opened[0]]
             seen = self.documents.seen_by(person, near, deadline)
-        return [(r, judge(person, r, self.read_policy, sees_document=r.notification in seen)) for r in held]
+        return {
+            id_: judge(traces, header, policy, sees_document=id_ in seen) for id_, (header, _) in held.items()
+        }
 
     def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
         effect = deletion(person, record, self.delete_policy)
@@ -109,11 +113,10 @@ class Delivery:
 
 
 def _on_record(
-    attempt: Attempt, organization: str, held: Mapping[str, Record], given: list[Record], asked: int
+    attempt: Attempt, organization: str, held: Collection[str], given: Collection[str], asked: int
 ) -> None:
-    ids = [record.notification for record in given]
-    allowed = frozenset(ids)
-    denied = [id_ for id_ in held if id_ not in allowed]
+    ids = list(given)
+    denied = [id_ for id_ in held if id_ not in given]
     outcome: Outcome = "denied" if denied and not ids else "ok"
     attempt.record(outcome, organization, ids, denied, absent=asked - len(held))
 

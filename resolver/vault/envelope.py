@@ -35,13 +35,11 @@ class Envelope:
         return b"".join((_VERSION, nonce, bytes((len(label),)), label, ciphertext))
 
     def open(self, key_name: str, sealed: bytes) -> bytes:
-        if len(sealed) < 14 or sealed[0] != 1:
-            raise Unreadable()
-        start = 14 + sealed[13]
-        cipher = self._keyring[sealed[14:start], key_name[PARTITION]]
         try:
-            return cipher.decrypt(sealed[1:13], sealed[start:], _VERSION + key_name.encode())
-        except (InvalidTag, ValueError):
+            start = 14 + sealed[13]
+            cipher = self._keyring[sealed[14:start], key_name[PARTITION]]
+            return cipher.decrypt(sealed[1:13], sealed[start:], sealed[:1] + key_name.encode())
+        except (InvalidTag, ValueError, IndexError):
             raise Unreadable() from None
 
     @property

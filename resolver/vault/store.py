@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import structlog
 from redis import ConnectionError as RedisConnectionError
@@ -23,7 +23,7 @@ from resolver.errors import (
     VaultUnavailable,
 )
 from resolver.metrics import meters
-from resolver.record import Record
+from resolver.record import Opened, Record, opened
 from resolver.vault.cluster import Values, by_server, get_all, holder
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.fingerprint import Fingerprint
@@ -38,6 +38,7 @@ _TRIES = 3
 _REPLICATION_MS = 400
 Keys = list[str]
 Arguments = list[bytes | str | int]
+Form = TypeVar("Form", Opened, Record)
 _log = structlog.get_logger(__name__)
 
 Changed = tuple[Record | None, Entry | None]
@@ -131,15 +132,13 @@ class Vault:
                 return written
         raise Overtaken()
 
-    def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
+    def open(self, organization: str, notifications: Sequence[str]) -> dict[str, Opened]:
         """What is held of these, in one round trip. Absent and unreadable ones are simply not there."""
-        names = self._keyspace.records(organization, notifications)
-        if not names:
-            return {}
-        with _timed("read"), self.guard:
-            values = self._mget(names)
-        opened = map(self._open, names, values)
-        return {id_: record for id_, record in zip(notifications, opened, strict=True) if record}
+        return self._held(opened, organization, notifications)
+
+    def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
+        """The same, for whoever looks into them."""
+        return self._held(Record.from_bytes, organization, notifications)
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
@@ -151,8 +150,9 @@ class Vault:
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
             with self.guard:
                 values = self._mget(texts := [name.decode() for name in names])
-            opened = zip(texts, values, map(self._open, texts, values), strict=True)
-            yield [Held(name, sealed, record) for name, sealed, record in opened if sealed and record]
+            records = map(self._open, texts, values)
+            found = zip(texts, values, records, strict=True)
+            yield [Held(name, sealed, record) for name, sealed, record in found if sealed and record]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
         """In one round trip to each server, each unless somebody wrote it since; then the caller's to
@@ -182,6 +182,23 @@ class Vault:
             return error.state
         return "ok"
 
+    def _held(
+        self, form: Callable[[bytes], Form], organization: str, notifications: Sequence[str]
+    ) -> dict[str, Form]:
+        names = self._keyspace.records(organization, notifications)
+        if not names:
+            return {}
+        with _timed("read"), self.guard:
+            values = self._mget(names)
+        held, unseal = {}, self._envelope.open
+        for id_, key_name, sealed in zip(notifications, names, values, strict=True):
+            if sealed is not None:
+                try:
+                    held[id_] = form(unseal(key_name, sealed))
+                except Unreadable:
+                    self._not_opened(key_name)
+        return held
+
     def _mget(self, names: list[str]) -> Values:
         try:
             return get_all(self._redis, names)
@@ -197,10 +214,13 @@ class Vault:
         try:
             return Record.from_bytes(self._envelope.open(key_name, sealed))
         except Unreadable:
-            self.unreadable += 1
-            meters.UNREADABLE.labels("record").inc()
-            _log.error("record_unreadable", key=key_name)
+            self._not_opened(key_name)
             return None
+
+    def _not_opened(self, key_name: str) -> None:
+        self.unreadable += 1
+        meters.UNREADABLE.labels("record").inc()
+        _log.error("record_unreadable", key=key_name)
 
     def _always(self, key_name: str, write: _Write, entry: Entry | None) -> Written:
         """A write that nobody can overtake."""

@@ -17,8 +17,7 @@ from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.fields import as_notification_id
-from resolver.notifications.delivery import Reader
-from resolver.record import Record
+from resolver.notifications.delivery import Found, Reader
 from resolver.services import Services
 from resolver.web.body import read_json
 from resolver.web.cors import Cors
@@ -73,15 +72,14 @@ def answer(services: Services, who: Reader, asked: Asked, deadline: Deadline, at
     """The reply to a read."""
     if not asked.notifications:
         attempt.record(absent=0)
-        return _found([], [])
-    records = services.delivery.read(who, asked.organization, asked.notifications, deadline, attempt)
+        return _found({}, [])
+    found = services.delivery.read(who, asked.organization, asked.notifications, deadline, attempt)
     withheld = services.settings.withheld_headline
-    return _found(records, _stubs(withheld, asked.notifications, records) if withheld else [])
+    return _found(found, _stubs(withheld, asked.notifications, found) if withheld else [])
 
 
-def _stubs(withheld: str, asked: list[str], records: list[Record]) -> list[JSON]:
+def _stubs(withheld: str, asked: list[str], found: Found) -> list[JSON]:
     """What stands for each absent id, whatever the reason it is absent."""
-    found = {record.notification for record in records}
     absent = [id_ for id_ in asked if id_ not in found]
     return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
 
@@ -122,8 +120,14 @@ def _organization(body: JSON, who: Reader) -> str:
     raise InvalidArgument("organizationId is required")
 
 
-def _found(records: Iterable[Record], stubs: Iterable[JSON]) -> bytes:
+def _found(found: Found, stubs: Iterable[JSON]) -> bytes:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
-    items = [record.reply_json() for record in records]
-    items += [orjson.dumps(stub["notificationId"]) + b":" + orjson.dumps(stub) for stub in stubs]
-    return b'{"data":{' + b",".join(items) + b'},"success":true,"statusCode":200}'
+    pieces = [b""]
+    for id_, (_, content) in found.items():
+        name = orjson.dumps(id_)
+        pieces += (b",", name, b':{"notificationId":', name, b"," if len(content) > 2 else b"", content[1:])
+    for stub in stubs:
+        pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
+    pieces[:2] = [b'{"data":{']
+    pieces.append(b'},"success":true,"statusCode":200}')
+    return b"".join(pieces)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from redis import Redis
 
+from resolver.record import Record
 from tests.support import Api, keys_of
 
 GET, DELETE = "/api/velt/notifications/get", "/api/velt/notifications/delete"
@@ -25,6 +27,18 @@ def test_get_answers_in_the_sdks_shape(api: Api) -> None:
     assert (reply.status_code, body["success"], body["statusCode"]) == (200, True, 200)
     assert body["data"]["n-1"]["notificationId"] == "n-1"
     assert body["data"]["n-1"]["displayBodyMessage"] == "CANARY body"
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"a": 1}, {"text": 'quotes " and { braces }', "deep": [{"x": None}]}]
+)
+def test_content_comes_back_as_it_is_under_its_id(api: Api, content: dict[str, Any]) -> None:
+    for id_ in ('n"1', "n-2"):
+        api.services.vault.put(Record("acme", id_, "doc", "ben", content=orjson.dumps(content)))
+    assert api.read('n"1', "n-2") == {
+        'n"1': {"notificationId": 'n"1', **content},
+        "n-2": {"notificationId": "n-2", **content},
+    }
 
 
 @pytest.mark.parametrize("body", [{}, {"notificationIds": []}, {"notificationIds": None}])

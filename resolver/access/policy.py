@@ -46,7 +46,7 @@ class Deletion(Enum):
 
 
 def judge(person: Traces, header: bytes, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
-    """Of a record in an organization of theirs: a read done for each of many."""
+    """Of a record in an organization of theirs. A read asks it for each of many."""
     if ANYBODY_GONE in header and header.find(person.gone) >= 0:
         return Verdict.HIDDEN
     match policy:

@@ -122,12 +122,10 @@ def _organization(body: JSON, who: Reader) -> str:
 
 def _found(found: Found, stubs: Iterable[JSON]) -> bytes:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
-    pieces = [b""]
+    pieces: list[bytes] = []
     for id_, (_, content) in found.items():
         name = orjson.dumps(id_)
         pieces += (b",", name, b':{"notificationId":', name, b"," if len(content) > 2 else b"", content[1:])
     for stub in stubs:
         pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
-    pieces[:2] = [b'{"data":{']
-    pieces.append(b'},"success":true,"statusCode":200}')
-    return b"".join(pieces)
+    return b"".join((b'{"data":{', *pieces[1:], b'},"success":true,"statusCode":200}'))

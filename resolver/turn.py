@@ -20,7 +20,8 @@ from queue import SimpleQueue
 
 from resolver import aside
 
-_LONG = 0.005
+_LONG = 0.01
+"""Several times what most requests take: two threads that are awake together slow each other down."""
 
 
 class Turn:

@@ -10,7 +10,7 @@ from types import FrameType
 
 import click
 
-from resolver.cli.children import start_child, stop_child
+from resolver.cli.children import give_way, start_child, stop_child
 from resolver.metrics import sharing
 from resolver.settings import load
 
@@ -53,6 +53,13 @@ def worker_command() -> list[str]:
     return [sys.executable, "-m", "resolver", "worker"]
 
 
+def _start_worker() -> subprocess.Popen[bytes]:
+    """Nobody waits for it as somebody waits for a reply."""
+    worker = start_child(worker_command())
+    give_way(worker)
+    return worker
+
+
 def _supervise(web_command: list[str]) -> int:
     """The web decides: when it ends, so do we. A worker that ends is started again."""
     web = start_child(web_command)
@@ -65,10 +72,10 @@ def _supervise(web_command: list[str]) -> int:
 
     for number in (*_STOPPING, signal.SIGHUP):
         signal.signal(number, forward)
-    worker = start_child(worker_command())
+    worker = _start_worker()
     while web.poll() is None:
         if worker.poll() is not None and not stopping:
-            worker = start_child(worker_command())
+            worker = _start_worker()
         _wait(web)
     stop_child(worker)
     return web.returncode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import urllib3
 from resolver.cli.children import start_child, stop_child
 from tests.support import environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, wait_until_ready
+from tests.system.load import until
+from tests.system.processes import children_of, threads_of
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
@@ -28,6 +31,15 @@ def test_each_request_is_one_line_of_the_log_without_its_query(served: Served) -
     lines = [line for line in served.log.splitlines() if '"/livez"' in line]
     assert len(lines) == 1
     assert "CANARY" not in served.log
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
+def test_the_worker_beside_it_gives_way_to_requests(served: Served) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    web, worker = children_of(served.process.pid)
+    until(lambda: len(threads_of(worker)) > 1, 10)
+    priorities = [{os.getpriority(os.PRIO_PROCESS, it) for it in threads_of(of)} for of in (web, worker)]
+    assert priorities == [{own}, {max(own, 10)}]
 
 
 def test_headers_that_are_far_too_large_are_refused(served: Served) -> None:

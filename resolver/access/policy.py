@@ -49,13 +49,17 @@ def judge(person: Traces, header: bytes, policy: ReadPolicy, *, sees_document: b
     """Of a record in an organization of theirs. A read asks it for each of many."""
     if ANYBODY_GONE in header and header.find(person.gone) >= 0:
         return Verdict.HIDDEN
-    match policy:
-        case "recipient":
-            return _as_recipient(person, header)
-        case "document":
-            return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
-        case "organization":
-            return Verdict.ORGANIZATION
+    if policy == "document":
+        return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
+    if policy == "organization":
+        return Verdict.ORGANIZATION
+    if header.find(person.named) >= 0:
+        return Verdict.ACTOR if header.startswith(person.acted) else Verdict.ADDRESSED
+    if header.find(EVERYONE) < 0:
+        return Verdict.NOT_ADDRESSED
+    if header.find(NARROWED) >= 0:
+        return Verdict.NARROWED
+    return Verdict.EVERYONE if header.find(VERIFIED) < 0 else Verdict.UNVERIFIED
 
 
 def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
@@ -79,13 +83,3 @@ def without(person: EndUser, record: Record) -> Record:
         audience=tuple(user for user in record.audience if user != person.user),
         hidden=(*record.hidden, person.user),
     )
-
-
-def _as_recipient(person: Traces, header: bytes) -> Verdict:
-    if header.find(person.named) >= 0:
-        return Verdict.ACTOR if header.startswith(person.acted) else Verdict.ADDRESSED
-    if header.find(EVERYONE) < 0:
-        return Verdict.NOT_ADDRESSED
-    if header.find(NARROWED) >= 0:
-        return Verdict.NARROWED
-    return Verdict.EVERYONE if header.find(VERIFIED) < 0 else Verdict.UNVERIFIED

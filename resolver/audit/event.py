@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -30,8 +31,7 @@ class Actor:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     actor: Actor
     surface: str
     action: str
@@ -42,7 +42,7 @@ class Event:
     """What it was done to. Of a read: what was given out."""
     denied: Sequence[str] = ()
     """What is held and was not given out."""
-    more: JSON = field(default_factory=dict)
+    more: Mapping[str, Any] = MappingProxyType({})
     """Counts and codes."""
 
     def bodies(self) -> list[bytes]:

@@ -28,12 +28,12 @@ A pair, since a name for it would cost a read of many as much as finding out who
 def opened(plaintext: bytes) -> Opened:
     try:
         end = 4 + _LENGTH.unpack_from(plaintext)[0]
-    except StructError:
+        if plaintext[end - 1 : end + 1] != b"}{":
+            raise Unreadable()  # one of them isn't whole
+        header, content = plaintext[4:end], plaintext[end:]
+        return (header if header.startswith(LINES) else Record.of(header, content).header()), content
+    except (StructError, AttributeError, TypeError, ValueError):
         raise Unreadable() from None
-    header, content = plaintext[4:end], plaintext[end:]
-    if header.startswith(LINES):
-        return header, content
-    return Record.of(header, content).header(), content
 
 
 class Record(NamedTuple):

@@ -37,7 +37,7 @@ _TAKING_TIMEOUT = struct.pack("ll", 20, 0)
 _LEAVING_SECONDS = 2.0
 _STOPPING = {signal.SIGQUIT, signal.SIGINT, signal.SIGTERM, signal.SIGABRT}
 _AT_ONCE = 64 * 1024
-_MOST_ASIDE = 8
+_MOST_ASIDE = 16
 
 
 Served = list[tuple[Any, bool]]

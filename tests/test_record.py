@@ -36,7 +36,15 @@ def test_it_survives_the_way_to_bytes_and_back(record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    "plaintext", [b"", b"\x00\x00\x00\x02{}", b"\x00\x00\x00\xff{}", b"\x00\x00\x00\x02[]"]
+    "plaintext",
+    [
+        b"",
+        b"\x00\x00\x00\x02{}",
+        b"\x00\x00\x00\xff{}",
+        b"\x00\x00\x00\x02[]",
+        b"\x00\x00\x00\x02{\n",
+        b"\x00\x00\x00\x20{\n}{}",
+    ],
 )
 def test_bytes_that_are_no_record_are_unreadable(plaintext: bytes) -> None:
     with pytest.raises(Unreadable):

@@ -46,9 +46,10 @@ def start_child(
 def give_way(process: subprocess.Popen[bytes]) -> None:
     """Where processors are short, others go first; a tenth of one is left to it. Call it before the child has
     threads: each thread has its own priority, and those to come have its first one's."""
-    with suppress(OSError):  # it has ended, or this system has no such thing
+    with suppress(OSError):  # it has ended, or its parent gives way by more
         os.setpriority(os.PRIO_PROCESS, process.pid, _BEHIND_OTHERS)
-        # Where the kernel shares processors out between sessions first, that alone changes nothing.
+    # Where the kernel shares processors out between sessions first, that alone changes nothing.
+    with suppress(OSError):  # it doesn't here, or somebody asked for the same a moment ago
         Path(f"/proc/{process.pid}/autogroup").write_text(str(_BEHIND_OTHERS), encoding="ascii")
 
 

@@ -23,8 +23,8 @@ from resolver.velt import requests
 
 JSON = dict[str, Any]
 LARGEST_CONTENT = 32 * 1024
-# With the header: a thousand people, say. Every read of the notification opens all of it.
-LARGEST_RECORD = 2 * LARGEST_CONTENT
+# With the header: thousands of people. Every read of the notification opens all of it.
+LARGEST_RECORD = 3 * LARGEST_CONTENT
 _ADDED = "Notification added successfully."
 _MOST_WARNINGS = 20
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from hiredis import pack_command
 from redis import (
@@ -27,7 +27,7 @@ from resolver import aside, turn
 _AWHILE = 0.05
 _LEAST_SECONDS = 0.05
 """For what has arrived, and is more than one piece."""
-_MOST_UNSENT = 4
+_MOST_UNSENT = 8
 """The server begins with these while others ask."""
 
 
@@ -59,11 +59,6 @@ class _AlsoTimedOut(SharedFate, TimeoutError):
     pass
 
 
-class _Asked(NamedTuple):
-    number: int
-    at: float
-
-
 class _Line:
     """One connection, for several who ask before the first of them reads: in the order of asking."""
 
@@ -71,48 +66,51 @@ class _Line:
         self._connection = connection
         self._unsent: list[bytes] = []
         self._asked = self._read = 0
+        self._sent_at = 0.0
         self._fate: type[SharedFate] = _AlsoClosed
 
-    def ask(self, command: tuple[Any, ...]) -> _Asked:
+    def ask(self, command: tuple[Any, ...]) -> int:
+        """Its number, to read the answer by."""
         self._unsent.append(pack_command(command))
         self._asked += 1
         if len(self._unsent) == _MOST_UNSENT:
             self.send()
-        return _Asked(self._asked, time.monotonic())
+        return self._asked
 
     def send(self) -> None:
         """What was asked, if it wasn't sent yet: several commands in one piece wake the server once."""
         if not self._unsent:
             return
         unsent, self._unsent = self._unsent, []
+        self._sent_at = time.monotonic()
         try:
             self._connection.send_packed_command([b"".join(unsent)], check_health=False)
         except BaseException as error:
             self.close(error)
             raise
 
-    def read(self, asked: _Asked) -> Any:
-        if asked.number <= self._read:
+    def read(self, number: int) -> Any:
+        if number <= self._read:
             raise self._fate  # it was closed meanwhile
-        if asked.number != self._read + 1:
+        if number != self._read + 1:
             self.close()  # rather than give out what is somebody else's
             raise self._fate
         self.send()
         try:
-            answer = self._connection.read_response(**self._patience(asked))
+            answer = self._connection.read_response(**self._patience())
         except ResponseError:
-            self._read = asked.number
+            self._read = number
             raise  # an answer too
         except BaseException as error:
             # Whatever is still on its way would be the next command's answer.
             self.close(error)
             raise
-        self._read = asked.number
+        self._read = number
         return answer
 
-    def _patience(self, asked: _Asked) -> dict[str, float]:
-        """From asking on: those who asked together wait together, not each after the other."""
-        waited = time.monotonic() - asked.at
+    def _patience(self) -> dict[str, float]:
+        """From sending on: those who asked together wait together, not each after the other."""
+        waited = time.monotonic() - self._sent_at
         if waited <= _AWHILE:
             return {}
         return {"timeout": max(_LEAST_SECONDS, self._connection.socket_timeout - waited)}

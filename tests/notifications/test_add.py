@@ -182,7 +182,7 @@ def test_content_of_32_kib_is_kept_and_more_is_too_large(api: Api, velt: Velt) -
 
 
 def test_an_audience_too_large_to_open_at_every_read_is_refused(api: Api) -> None:
-    many = [{"userId": f"user-{n:020d}"} for n in range(3000)]
+    many = [{"userId": f"user-{n:020d}"} for n in range(4000)]
     assert error_of(api.add(notifyUsers=many)) == (413, "INVALID_ARGUMENT")
     assert api.add(notifyUsers=many[:1000]).status_code == 200
 

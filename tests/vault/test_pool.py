@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,7 +24,7 @@ from tests.vault.conftest import record
 
 pytestmark = pytest.mark.single_server
 
-IDS = [f"n-{number}" for number in range(7)]
+IDS = [f"n-{number}" for number in range(8)]
 
 
 class Readers:
@@ -174,6 +177,20 @@ def test_who_goes_on_late_has_waited_already(readers: Readers, redis_server: Loc
         aside.all_go_on()
         assert time.monotonic() - started < 0.3
     assert len(readers.failed) == len(IDS)
+    time.sleep(aside.WHILE)
+
+
+def test_what_was_asked_long_ago_and_sent_late_has_all_its_time(
+    readers: Readers, redis_server: LocalRedis
+) -> None:
+    readers.begin(IDS[:3])
+    time.sleep(0.46)
+    with suspended(redis_server.pid):
+        resume = threading.Timer(0.2, os.kill, (redis_server.pid, signal.SIGCONT))
+        resume.start()
+        aside.all_go_on()
+        resume.join()
+    assert len(readers.found) == 3
     time.sleep(aside.WHILE)
 
 

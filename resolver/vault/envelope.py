@@ -27,18 +27,16 @@ class Envelope:
         self._keyring = keyring
 
     def seal(self, key_name: str, plaintext: bytes) -> bytes:
-        nonce = secrets.token_bytes(12)
+        nonce, name = secrets.token_bytes(12), key_name.encode()
         label = self._keyring.sealing_id.encode()
-        ciphertext = self._keyring[label, key_name[PARTITION]].encrypt(
-            nonce, plaintext, _VERSION + key_name.encode()
-        )
+        ciphertext = self._keyring[name[PARTITION] + label].encrypt(nonce, plaintext, _VERSION + name)
         return b"".join((_VERSION, nonce, bytes((len(label),)), label, ciphertext))
 
     def open(self, key_name: str, sealed: bytes) -> bytes:
         try:
-            start = 14 + sealed[13]
-            cipher = self._keyring[sealed[14:start], key_name[PARTITION]]
-            return cipher.decrypt(sealed[1:13], sealed[start:], sealed[:1] + key_name.encode())
+            start, name = 14 + sealed[13], key_name.encode()
+            cipher = self._keyring[name[PARTITION] + sealed[14:start]]
+            return cipher.decrypt(sealed[1:13], sealed[start:], sealed[:1] + name)
         except (InvalidTag, ValueError, IndexError):
             raise Unreadable() from None
 

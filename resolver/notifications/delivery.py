@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 
 from resolver import aside
 from resolver.access.callers import Backend
@@ -65,7 +66,7 @@ class Delivery:
     ) -> Verdict | None:
         """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
         held = self.vault.open(organization, [notification])
-        return self._judged(person, held, deadline).get(notification)
+        return next(iter(self._judged(person, held, deadline)), None)
 
     def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
@@ -86,18 +87,17 @@ class Delivery:
     def _given(self, reader: Reader, held: Found, deadline: Deadline) -> Found:
         if isinstance(reader, Backend):
             return held
-        judged = self._judged(reader, held, deadline)
-        return {id_: held[id_] for id_, why in judged.items() if why.reads}
+        reads = [why.reads for why in self._judged(reader, held, deadline)]
+        return held if all(reads) else dict(compress(held.items(), reads))
 
-    def _judged(self, person: EndUser, held: Found, deadline: Deadline) -> dict[str, Verdict]:
+    def _judged(self, person: EndUser, held: Found, deadline: Deadline) -> list[Verdict]:
+        """In the order of what is held."""
         traces, policy = Traces.of(person.user), self.read_policy
         seen: Set[str] = frozenset()
         if policy == "document":
             near = [Record.of(*opened) for opened in held.values() if traces.gone not in opened[0]]
             seen = self.documents.seen_by(person, near, deadline)
-        return {
-            id_: judge(traces, header, policy, sees_document=id_ in seen) for id_, (header, _) in held.items()
-        }
+        return [judge(traces, header, policy, sees_document=id_ in seen) for id_, (header, _) in held.items()]
 
     def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
         effect = deletion(person, record, self.delete_policy)
@@ -116,7 +116,7 @@ def _on_record(
     attempt: Attempt, organization: str, held: Collection[str], given: Collection[str], asked: int
 ) -> None:
     ids = list(given)
-    denied = [id_ for id_ in held if id_ not in given]
+    denied = [id_ for id_ in held if id_ not in given] if len(given) < len(held) else []
     outcome: Outcome = "denied" if denied and not ids else "ok"
     attempt.record(outcome, organization, ids, denied, absent=asked - len(held))
 

@@ -96,7 +96,7 @@ def _notification_ids(body: JSON) -> list[str]:
         return []
     if not isinstance(given, list) or len(given) > MOST_IDS:
         raise InvalidArgument(f"notificationIds must be a list of at most {MOST_IDS} strings")
-    ids = [value if type(value) is str else as_notification_id(value) for value in given]
+    ids = given if set(map(type, given)) == {str} else list(map(as_notification_id, given))
     if None in ids:
         raise InvalidArgument("notificationIds must be strings")
     return list(dict.fromkeys(filter(None, ids)))

@@ -28,7 +28,7 @@ from resolver.metrics import meters
 
 _ANCHOR = b'{"action":"anchor"'
 PATIENCE_SECONDS: Final = 0.5
-_LEAST_SECONDS = 0.05
+_LEAST_SECONDS = 0.01
 ANCHOR_SECONDS: Final = 1.0
 KeepAnchor = Callable[[Link, str], None]
 """Remembers elsewhere how long a chain is; may raise Unavailable."""

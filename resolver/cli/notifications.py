@@ -9,6 +9,7 @@ import click
 
 from resolver.access.claims import EndUser
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
+from resolver.cli.identifier import IDENTIFIER
 from resolver.cli.on_record import on_record
 from resolver.deadline import Deadline
 from resolver.services import build_delivery, build_stores
@@ -42,8 +43,8 @@ def split(file: TextIO, people: People, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("organization")
-@click.argument("notification")
+@click.argument("organization", type=IDENTIFIER)
+@click.argument("notification", type=IDENTIFIER)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def inspect(organization: str, notification: str, as_json: bool) -> None:
     """Open one notification and show what is held. For operators: this prints content."""
@@ -60,10 +61,16 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("organization")
-@click.argument("notification")
-@click.option("--user", required=True, help="The end user's id, as Velt knows it.")
-@click.option("--document", "documents", multiple=True, help="That their token names. Repeat for several.")
+@click.argument("organization", type=IDENTIFIER)
+@click.argument("notification", type=IDENTIFIER)
+@click.option("--user", type=IDENTIFIER, required=True, help="The end user's id, as Velt knows it.")
+@click.option(
+    "--document",
+    "documents",
+    type=IDENTIFIER,
+    multiple=True,
+    help="That their token names. Repeat for several.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def explain(
     organization: str, notification: str, user: str, documents: tuple[str, ...], as_json: bool
@@ -90,8 +97,10 @@ def explain(
 
 
 @click.command()
-@click.option("--user", required=True, help="The end user's id, as Velt knows it.")
-@click.option("--org", "organizations", multiple=True, required=True, help="Repeat for several.")
+@click.option("--user", type=IDENTIFIER, required=True, help="The end user's id, as Velt knows it.")
+@click.option(
+    "--org", "organizations", type=IDENTIFIER, multiple=True, required=True, help="Repeat for several."
+)
 @click.option(
     "--ttl", default=USUAL_SECONDS, show_default=True, type=click.IntRange(SHORTEST_SECONDS, LONGEST_SECONDS)
 )

@@ -151,3 +151,17 @@ def test_missing_settings_are_listed_and_no_traceback_is_shown() -> None:
 
 def test_wrong_usage_exits_with_2() -> None:
     assert run("token").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "acme", "n-\udcff"),
+        ("explain", "\udcff", "n-1", "--user", "ben"),
+        ("explain", "acme", "n-1", "--user", "\udcff"),
+        ("token", "--user", "\udcff", "--org", "acme"),
+    ],
+)
+def test_bytes_that_are_no_text_are_no_id(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert (done.exit_code, "no id does" in done.output) == (2, True)

@@ -18,7 +18,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, cast
 
 from greenlet import getcurrent, greenlet
@@ -45,23 +46,19 @@ def begin(serve: Callable[[], None]) -> None:
     _Request(serve).switch()
 
 
-class offered:  # noqa: N801 - used like a function
-    """Where a request may step aside. `is_all`: it waits for nobody else afterwards. Several that do would
-    wait one after the other, and don't step aside."""
-
-    __slots__ = ("_request",)
-
-    def __init__(self, is_all: bool) -> None:
-        request = getcurrent()
-        self._request = request if is_all and isinstance(request, _Request) else None
-
-    def __enter__(self) -> None:
-        if self._request is not None:
-            self._request.offers = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._request is not None:
-            self._request.offers = False
+@contextmanager
+def offered(is_all: bool) -> Iterator[None]:
+    """`is_all`: the request waits for nobody else afterwards. Several that do would wait one after the other,
+    and don't step aside."""
+    request = getcurrent()
+    if not isinstance(request, _Request) or not is_all:
+        yield
+        return
+    request.offers = True
+    try:
+        yield
+    finally:
+        request.offers = False
 
 
 def is_offered() -> bool:

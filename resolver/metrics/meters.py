@@ -8,9 +8,9 @@ the fork.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -81,19 +81,14 @@ def begin() -> None:
     BREAKER.labels("velt").set(0)
 
 
-class timed:  # noqa: N801 - used like a function
+@contextmanager
+def timed(histogram: Histogram, what: str, outcome_of: Callable[[Exception], str]) -> Iterator[None]:
     """How long it took, and how it ended; `outcome_of` gives what is raised a name."""
-
-    __slots__ = ("_histogram", "_outcome_of", "_started", "_what")
-
-    def __init__(self, histogram: Histogram, what: str, outcome_of: Callable[[Exception], str]) -> None:
-        self._histogram, self._what, self._outcome_of = histogram, what, outcome_of
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        outcome = self._outcome_of(error) if isinstance(error, Exception) else "ok"
-        series(self._histogram, self._what, outcome).observe(time.perf_counter() - self._started)
+    started, outcome = time.perf_counter(), "ok"
+    try:
+        yield
+    except Exception as error:
+        outcome = outcome_of(error)
+        raise
+    finally:
+        series(histogram, what, outcome).observe(time.perf_counter() - started)

@@ -46,7 +46,8 @@ class Deletion(Enum):
 
 
 def judge(person: Traces, header: bytes, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
-    """Of a record in an organization of theirs. A read asks it for each of many."""
+    """Of a record in an organization of theirs. A read asks it for each of many, so bytes are found, which is
+    half the price of `in`."""
     if ANYBODY_GONE in header and header.find(person.gone) >= 0:
         return Verdict.HIDDEN
     if policy == "document":

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from resolver.fields import is_sound
+from resolver.cli.identifier import IDENTIFIER
 from resolver.privacy.erasures import TAMPERED
 from resolver.privacy.order import Phase
 from resolver.services import build_erasures, build_stores
@@ -17,13 +17,11 @@ JSON = dict[str, Any]
 
 
 @click.command("status")
-@click.argument("erasure", required=False)
+@click.argument("erasure", type=IDENTIFIER, required=False)
 @click.option("--json", "as_json", is_flag=True, help="For scripts; with the certificates of what is done.")
 def status(erasure: str | None, as_json: bool) -> None:
     """How far ERASURE is, with its certificate when it is done; or a line for each of them, whoever asked for
     it, the oldest first."""
-    if erasure and not is_sound(erasure):
-        raise click.UsageError("That is no erasure's id.")
     settings = load()
     erasures = build_erasures(settings, build_stores(settings))
     if erasure is None:

@@ -95,7 +95,9 @@ class Delivery:
         traces, policy = Traces.of(person.user), self.read_policy
         seen: Set[str] = frozenset()
         if policy == "document":
-            near = [Record.of(*opened) for opened in held.values() if traces.gone not in opened[0]]
+            near = [
+                Record.of(*it) for it in held.values() if judge(traces, it[0], policy) is not Verdict.HIDDEN
+            ]
             seen = self.documents.seen_by(person, near, deadline)
         return [judge(traces, header, policy, sees_document=id_ in seen) for id_, (header, _) in held.items()]
 

@@ -121,7 +121,7 @@ class Vault:
         for _ in range(_TRIES):
             with _timed("read"), self.guard:
                 sealed = cast(bytes | None, self._redis.get(key_name))
-            record = self._open(key_name, sealed)
+            record = self._open(Record.from_bytes, key_name, sealed)
             if record is None or sealed is None:
                 return None
             changed, entry = change(record)
@@ -150,9 +150,11 @@ class Vault:
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
             with self.guard:
                 values = self._mget(texts := [name.decode() for name in names])
-            records = map(self._open, texts, values)
-            found = zip(texts, values, records, strict=True)
-            yield [Held(name, sealed, record) for name, sealed, record in found if sealed and record]
+            yield [
+                Held(name, sealed, record)
+                for name, sealed in zip(texts, values, strict=True)
+                if sealed and (record := self._open(Record.from_bytes, name, sealed))
+            ]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
         """In one round trip to each server, each unless somebody wrote it since; then the caller's to
@@ -190,14 +192,8 @@ class Vault:
             return {}
         with _timed("read"), self.guard:
             values = self._mget(names)
-        held, unseal = {}, self._envelope.open
-        for id_, key_name, sealed in zip(notifications, names, values, strict=True):
-            if sealed is not None:
-                try:
-                    held[id_] = form(unseal(key_name, sealed))
-                except Unreadable:
-                    self._not_opened(key_name)
-        return held
+        found = zip(notifications, names, values, strict=True)
+        return {id_: it for id_, name, sealed in found if (it := self._open(form, name, sealed))}
 
     def _mget(self, names: list[str]) -> Values:
         try:
@@ -208,19 +204,16 @@ class Vault:
             with self.guard:
                 return get_all(self._redis, names)
 
-    def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
+    def _open(self, form: Callable[[bytes], Form], key_name: str, sealed: bytes | None) -> Form | None:
         if sealed is None:
             return None
         try:
-            return Record.from_bytes(self._envelope.open(key_name, sealed))
+            return form(self._envelope.open(key_name, sealed))
         except Unreadable:
-            self._not_opened(key_name)
+            self.unreadable += 1
+            meters.UNREADABLE.labels("record").inc()
+            _log.error("record_unreadable", key=key_name)
             return None
-
-    def _not_opened(self, key_name: str) -> None:
-        self.unreadable += 1
-        meters.UNREADABLE.labels("record").inc()
-        _log.error("record_unreadable", key=key_name)
 
     def _always(self, key_name: str, write: _Write, entry: Entry | None) -> Written:
         """A write that nobody can overtake."""
@@ -261,7 +254,7 @@ class Vault:
 
     def _is_ours(self, key_name: str) -> bool:
         """Whether a record that is there was put there with these keys: it opens, and its name is its own."""
-        record = self._open(key_name, cast(bytes | None, self._redis.get(key_name)))
+        record = self._open(Record.from_bytes, key_name, cast(bytes | None, self._redis.get(key_name)))
         if record is None:
             return False
         return self._keyspace.record(record.organization, record.notification) == key_name

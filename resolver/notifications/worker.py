@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import structlog
 
@@ -76,6 +75,9 @@ class Worker:
             self._doorbell.wait(SWEEP_SECONDS)
         # In no order, or a command that Velt always fails at would be the first to be tried each time.
         random.shuffle(lines)
+        if lines and not self._telling.breaker.is_proven():
+            # If Velt has gone meanwhile, one call finds out, instead of one for each thread.
+            self._work_alone(lines.pop(), stop)
         for batch in _batches(lines, self._threads):
             self._free.acquire()
             if stop.is_set() or self._telling.breaker.wait_seconds():
@@ -108,21 +110,19 @@ class Worker:
         for line in suspicious:
             if stop.is_set():
                 return
-            # Claimed when its turn has come: a claim would run out meanwhile, and count against it.
-            with self._alone():
-                if claimed := self._outbox.claim(line):
-                    self._work([claimed], stop)
-            self._beat()
+            self._work_alone(line, stop)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Everybody else's work is finished, and none begins."""
+    def _work_alone(self, line: Line, stop: threading.Event) -> None:
+        """When everybody else's work is finished, and none begins."""
         for _ in range(self._threads):
             self._free.acquire()
         try:
-            yield
+            # Claimed when its turn has come: a claim would run out meanwhile, and count against it.
+            if claimed := self._outbox.claim(line):
+                self._work([claimed], stop)
         finally:
             self._free.release(self._threads)
+        self._beat()
 
     def _work_and_release(self, claims: list[Claimed], stop: threading.Event) -> None:
         try:

@@ -3,6 +3,8 @@
 Closed, everybody may ask. A failure opens it: then one caller an interval may, the probe, and the interval
 doubles with each probe that fails (with jitter, so that processes don't knock in step). The first success
 closes it. Velt's own Retry-After stands above all that: nobody asks before, whatever succeeds meanwhile.
+
+Closed isn't proven: after a while without an answer Velt may have gone, and nobody here has noticed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from resolver.metrics import meters
 
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 15.0
+PROVEN_SECONDS: Final = 1.0
 _LONGEST_RETRY_AFTER: Final = 300.0
 
 
@@ -27,11 +30,16 @@ class Breaker:
         self._next_probe = 0.0
         self._not_before = 0.0
         self._probing = False
+        self._proven_until = 0.0
 
     def wait_seconds(self) -> float:
         """Until somebody may ask; 0 when now. Looking takes nothing: `may_ask` does."""
         earliest = max(self._not_before, self._next_probe if self._failures else 0.0)
         return max(0.0, earliest - time.monotonic())
+
+    def is_proven(self) -> bool:
+        """Somebody was answered just now. Who can wait sends one ahead otherwise, not many at once."""
+        return time.monotonic() < self._proven_until
 
     def may_ask(self) -> bool:
         """For whoever asks in the next moment: when it is open, a yes is the interval's only one."""
@@ -49,12 +57,14 @@ class Breaker:
                 meters.BREAKER.labels(self._service).set(0)
             self._failures = 0
             self._probing = False
+            self._proven_until = time.monotonic() + PROVEN_SECONDS
 
     def failed(self, retry_after: float = 0.0) -> None:
         with self._lock:
             if not self._failures:
                 meters.BREAKER.labels(self._service).set(1)
             now = time.monotonic()
+            self._proven_until = now
             self._not_before = max(self._not_before, now + min(retry_after, _LONGEST_RETRY_AFTER))
             # Of many that were under way when it opened, the first counts; after that the probe alone.
             if not self._failures or self._probing:

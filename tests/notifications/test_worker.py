@@ -141,12 +141,25 @@ def test_an_outage_is_waited_out_with_few_probes(
         deferred.add(notificationId=f"n-{n}")
     with working():
         time.sleep(2)
-        # Those under way when it began (at most one a thread), then a probe each interval that doubles.
-        assert len(velt.ledger(ADD)) <= 8 + 4
+        # The one that finds out, then a probe each interval that doubles.
+        assert len(velt.ledger(ADD)) <= 1 + 4
         velt.mend()
         until(lambda: empty(outbox))
     assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(20)}
     assert outbox.depth().dead == 0
+
+
+def test_after_a_quiet_time_one_call_finds_out_that_velt_has_gone(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    for n in range(20):
+        deferred.add(notificationId=f"n-{n}")
+    velt.break_with(retryAfter=1, latencyMs=100, count=1)
+    with working():
+        until(lambda: empty(outbox))
+    refused, *told = velt.ledger(ADD)
+    assert len(told) == 20
+    assert min(entry["at"] for entry in told) - refused["at"] >= 990
 
 
 def test_velts_retry_after_is_honoured(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:

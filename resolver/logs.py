@@ -12,6 +12,8 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from resolver import utc
+
 REQUEST: ContextVar[str] = ContextVar("request", default="")
 """The id of the request on whose behalf this thread logs."""
 REQUEST_LINE = "request"
@@ -25,9 +27,8 @@ bound: Any = structlog.get_logger()
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
     shared: list[structlog.typing.Processor] = [
-        _with_request,
+        _with_request_and_time,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor
     if style == "console":
@@ -46,11 +47,12 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
     bound = structlog.get_logger().bind()
 
 
-def _with_request(
+def _with_request_and_time(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     if request := REQUEST.get():
         event["request_id"] = request
+    event["timestamp"] = utc.millisecond_now()
     return event
 
 

@@ -7,7 +7,6 @@ caller lets nothing happen: what isn't on record isn't done.
 from __future__ import annotations
 
 import atexit
-import datetime
 import os
 import secrets
 import threading
@@ -17,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from resolver import __version__
+from resolver import __version__, utc
 from resolver.audit.chain import Link, before_first, linked, signed_text
 from resolver.audit.event import Event, as_json
 from resolver.audit.outlet import Outlet
@@ -113,7 +112,7 @@ class Trail:
 
     def _write(self, head: Link, body: bytes, until: float) -> Link:
         """The chain goes on only from what was written whole."""
-        link, line = linked(head, now(), body)
+        link, line = linked(head, utc.millisecond_now(), body)
         self._outlet.write(line, until)
         self._head = link
         if body.startswith(_ANCHOR):
@@ -145,7 +144,7 @@ class Trail:
     def _tell(self, keep_anchor: KeepAnchor, anchored: Link) -> None:
         """Told once it was tried: whoever closes while another thread is at it does it once more."""
         try:
-            keep_anchor(anchored, now())
+            keep_anchor(anchored, utc.millisecond_now())
         finally:
             self._told = anchored
 
@@ -154,8 +153,3 @@ class Trail:
             return []
         signature = self._signer.sign(signed_text(head))
         return [as_json({"action": "anchor", "signs": head.seq, "signature": signature})]
-
-
-def now() -> str:
-    moment = datetime.datetime.now(datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

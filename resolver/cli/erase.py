@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from resolver import utc
 from resolver.cli.erasure_status import tell
 from resolver.cli.meant import ensure_meant
 from resolver.cli.on_record import on_record, operator, trail_of
 from resolver.cli.progress import progress_bar
 from resolver.cli.words import counted
 from resolver.privacy.mentions import is_mentioned
-from resolver.privacy.order import Order, Phase, new_id, today
+from resolver.privacy.order import Order, Phase, new_id
 from resolver.privacy.people import prose_in
 from resolver.services import Stores, build_eraser, build_erasures, build_stores
 from resolver.settings import Settings, load
@@ -108,7 +109,7 @@ def _order(  # noqa: PLR0913 - a command's options
     return Order(
         id=new_id(),
         by=operator(),
-        asked=today(),
+        asked=utc.now(),
         users=users,
         emails=emails,
         mentioning=names,

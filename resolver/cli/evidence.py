@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from resolver import __version__
+from resolver import __version__, utc
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
 from resolver.cli import manifest as manifests
@@ -191,7 +191,7 @@ def _records(settings: Settings, stores: Stores) -> JSON:
         "records": count,
         "organizations": len(organizations),
         "unreadable": stores.vault.unreadable,
-        "oldestAddedAt": _time(oldest) if oldest else None,
+        "oldestAddedAt": utc.second(oldest // 1000) if oldest else None,
         "oldestInDays": round(days, 1),
         "retentionDays": settings.retention_days,
         "withinRetention": not settings.retention_days or days <= settings.retention_days,
@@ -227,16 +227,10 @@ def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) ->
 
 def _about(began: datetime) -> JSON:
     return {
-        "made": _time(datetime.now(UTC).timestamp() * 1000),
-        "since": _time(began.timestamp() * 1000),
+        "made": utc.now(),
+        "since": utc.second(int(began.timestamp())),
         "version": __version__,
     }
-
-
-def _time(milliseconds: float) -> str:
-    return (
-        datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    )
 
 
 def _bytes(part: Any) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from enum import Enum, StrEnum, auto
 from typing import Any, Self
 
@@ -115,7 +114,3 @@ class Order:
 
 def new_id() -> str:
     return secrets.token_hex(16)
-
-
-def today() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

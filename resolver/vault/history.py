@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import cast
 
 from redis import Redis
 
+from resolver import utc
 from resolver.vault.guard import Guard
 from resolver.vault.keyspace import FORMER_SIGNERS, KEYS_SEEN
 
@@ -19,8 +19,7 @@ class History:
         """That it seals now, the first time that somebody says so."""
         with self._guard:
             if not self._redis.hexists(KEYS_SEEN, key_id):
-                now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-                self._redis.hsetnx(KEYS_SEEN, key_id, now)
+                self._redis.hsetnx(KEYS_SEEN, key_id, utc.now())
 
     def keys_since(self) -> dict[str, str]:
         with self._guard:

@@ -15,9 +15,10 @@ import orjson
 from flask import Blueprint, Response
 from marshmallow import RAISE, Schema
 
+from resolver import utc
 from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
 from resolver.fields import LONGEST_ID, Flag, Identifiers
-from resolver.privacy.order import Odd, Order, new_id, today
+from resolver.privacy.order import Odd, Order, new_id
 from resolver.services import Services
 from resolver.velt.requests import parse
 from resolver.web.body import read_json
@@ -97,7 +98,7 @@ def _order(asked: JSON) -> Order:
     return Order(
         id=new_id(),
         by=officer().name,
-        asked=today(),
+        asked=utc.now(),
         users=tuple(asked.get("userIds", ())),
         emails=tuple(asked.get("emails", ())),
         organizations=tuple(asked.get("organizationIds", ())),

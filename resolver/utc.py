@@ -1,0 +1,22 @@
+"""Moments as text: ISO 8601, in UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+
+def now() -> str:
+    return second(int(time.time()))
+
+
+def millisecond_now() -> str:
+    """For what is said with every request: only the first of a second has a date to work out."""
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{second(seconds)[:-1]}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -21,8 +21,9 @@ _LENGTH = Struct(">I")
 
 
 Opened = tuple[bytes, bytes]
-"""All that a read needs of a record: its header in lines, which `resolver.header` reads, and its content.
-A pair, since a name for it would cost a read of many as much as finding out who may read."""
+"""All that a read needs of a record: its header in lines, which `resolver.header` reads, and its content from
+behind the opening brace, as it stands in a reply. A pair, since a name for it would cost a read of many as
+much as finding out who may read."""
 
 
 def opened(plaintext: bytes) -> Opened:
@@ -30,8 +31,8 @@ def opened(plaintext: bytes) -> Opened:
         end = 4 + _LENGTH.unpack_from(plaintext)[0]
         if plaintext[end - 1 : end + 1] != b"}{":
             raise Unreadable()  # one of them isn't whole
-        header, content = plaintext[4:end], plaintext[end:]
-        return (header if header.startswith(LINES) else Record.of(header, content).header()), content
+        header, members = plaintext[4:end], plaintext[end + 1 :]
+        return (header if header.startswith(LINES) else Record.of(header, members).header()), members
     except (StructError, AttributeError, TypeError, ValueError):
         raise Unreadable() from None
 
@@ -74,7 +75,7 @@ class Record(NamedTuple):
         return cls.of(*opened(plaintext))
 
     @classmethod
-    def of(cls, header: bytes, content: bytes) -> Record:
+    def of(cls, header: bytes, members: bytes) -> Record:
         """Of what was opened."""
         try:
             given = orjson.loads(header)
@@ -90,7 +91,7 @@ class Record(NamedTuple):
                 hidden=tuple(get("h", ())),
                 created=get("c", 0),
                 private=get("p", {}),
-                content=content,
+                content=b"{" + members,
             )
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
             raise Unreadable() from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -93,12 +93,10 @@ class Delivery:
     def _judged(self, person: EndUser, held: Found, deadline: Deadline) -> list[Verdict]:
         """In the order of what is held."""
         traces, policy = Traces.of(person.user), self.read_policy
-        seen: Set[str] = frozenset()
-        if policy == "document":
-            near = [
-                Record.of(*it) for it in held.values() if judge(traces, it[0], policy) is not Verdict.HIDDEN
-            ]
-            seen = self.documents.seen_by(person, near, deadline)
+        if policy != "document":
+            return [judge(traces, header, policy) for header, _ in held.values()]
+        near = [Record.of(*it) for it in held.values() if judge(traces, it[0], policy) is not Verdict.HIDDEN]
+        seen = self.documents.seen_by(person, near, deadline)
         return [judge(traces, header, policy, sees_document=id_ in seen) for id_, (header, _) in held.items()]
 
     def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:

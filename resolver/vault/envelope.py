@@ -36,7 +36,7 @@ class Envelope:
         try:
             start, name = 14 + sealed[13], key_name.encode()
             cipher = self._keyring[name[PARTITION] + sealed[14:start]]
-            return cipher.decrypt(sealed[1:13], sealed[start:], sealed[:1] + name)
+            return cipher.decrypt(sealed[_NONCE], sealed[start:], sealed[:1] + name)
         except (InvalidTag, ValueError, IndexError):
             raise Unreadable() from None
 

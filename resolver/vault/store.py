@@ -121,7 +121,7 @@ class Vault:
         for _ in range(_TRIES):
             with _timed("read"), self.guard:
                 sealed = cast(bytes | None, self._redis.get(key_name))
-            record = self._open(Record.from_bytes, key_name, sealed)
+            record = self._open(key_name, sealed)
             if record is None or sealed is None:
                 return None
             changed, entry = change(record)
@@ -150,10 +150,11 @@ class Vault:
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
             with self.guard:
                 values = self._mget(texts := [name.decode() for name in names])
+            records = self._each_opened(Record.from_bytes, texts, values)
             yield [
                 Held(name, sealed, record)
-                for name, sealed in zip(texts, values, strict=True)
-                if sealed and (record := self._open(Record.from_bytes, name, sealed))
+                for name, sealed, record in zip(texts, values, records, strict=True)
+                if sealed and record
             ]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
@@ -192,8 +193,8 @@ class Vault:
             return {}
         with _timed("read"), self.guard:
             values = self._mget(names)
-        found = zip(notifications, names, values, strict=True)
-        return {id_: it for id_, name, sealed in found if (it := self._open(form, name, sealed))}
+        held = zip(notifications, self._each_opened(form, names, values), strict=True)
+        return {id_: it for id_, it in held if it}
 
     def _mget(self, names: list[str]) -> Values:
         try:
@@ -204,16 +205,22 @@ class Vault:
             with self.guard:
                 return get_all(self._redis, names)
 
-    def _open(self, form: Callable[[bytes], Form], key_name: str, sealed: bytes | None) -> Form | None:
-        if sealed is None:
-            return None
-        try:
-            return form(self._envelope.open(key_name, sealed))
-        except Unreadable:
-            self.unreadable += 1
-            meters.UNREADABLE.labels("record").inc()
-            _log.error("record_unreadable", key=key_name)
-            return None
+    def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
+        return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))
+
+    def _each_opened(
+        self, form: Callable[[bytes], Form], names: Sequence[str], values: Values
+    ) -> Iterator[Form | None]:
+        """None for what isn't there, or doesn't open."""
+        open_ = self._envelope.open
+        for key_name, sealed in zip(names, values, strict=True):
+            try:
+                yield None if sealed is None else form(open_(key_name, sealed))
+            except Unreadable:
+                self.unreadable += 1
+                meters.UNREADABLE.labels("record").inc()
+                _log.error("record_unreadable", key=key_name)
+                yield None
 
     def _always(self, key_name: str, write: _Write, entry: Entry | None) -> Written:
         """A write that nobody can overtake."""
@@ -254,7 +261,7 @@ class Vault:
 
     def _is_ours(self, key_name: str) -> bool:
         """Whether a record that is there was put there with these keys: it opens, and its name is its own."""
-        record = self._open(Record.from_bytes, key_name, cast(bytes | None, self._redis.get(key_name)))
+        record = self._open(key_name, cast(bytes | None, self._redis.get(key_name)))
         if record is None:
             return False
         return self._keyspace.record(record.organization, record.notification) == key_name

@@ -123,9 +123,16 @@ def _organization(body: JSON, who: Reader) -> str:
 def _found(found: Found, stubs: Iterable[JSON]) -> bytes:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
     pieces: list[bytes] = []
-    for id_, (_, content) in found.items():
-        name = orjson.dumps(id_)
-        pieces += (b",", name, b':{"notificationId":', name, b"," if len(content) > 2 else b"", content[1:])
+    for name, (_, members) in zip(_spelt(found), found.values(), strict=True):
+        pieces += (b',"', name, b'":{"notificationId":"', name, b'",' if len(members) > 1 else b'"', members)
     for stub in stubs:
         pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
-    return b"".join((b'{"data":{', *pieces[1:], b'},"success":true,"statusCode":200}'))
+    if pieces:
+        pieces[0] = pieces[0][1:]
+    return b"".join((b'{"data":{', *pieces, b'},"success":true,"statusCode":200}'))
+
+
+def _spelt(ids: Iterable[str]) -> list[bytes]:
+    """Each as JSON, without its quotes: a line for each, since no string of JSON holds a line break."""
+    lines = orjson.dumps(list(ids), option=orjson.OPT_INDENT_2)
+    return lines[5:-3].split(b'",\n  "') if len(lines) > 2 else []

@@ -41,6 +41,13 @@ def test_content_comes_back_as_it_is_under_its_id(api: Api, content: dict[str, A
     }
 
 
+def test_ids_made_of_what_json_is_made_of_have_each_their_own_content(api: Api) -> None:
+    ids = ['a",', '","', '"', ",", "\\", '\\",\\"', '",\n  "', "[\n", "\n]", "{}", "\u2028", "😀\x7f", "b"]
+    for id_ in ids:
+        api.services.vault.put(Record("acme", id_, "doc", "ben", content=orjson.dumps({"of": id_})))
+    assert api.read(*ids) == {id_: {"notificationId": id_, "of": id_} for id_ in ids}
+
+
 @pytest.mark.parametrize("body", [{}, {"notificationIds": []}, {"notificationIds": None}])
 @pytest.mark.parametrize("organization", [{}, {"organizationId": "acme"}])
 def test_no_ids_is_no_content_and_never_everything(api: Api, body: Any, organization: Any) -> None:

@@ -48,7 +48,7 @@ class Event(NamedTuple):
     def bodies(self) -> list[bytes]:
         """One JSON object for each line; several parts when the ids don't fit into one."""
         head = self._head()
-        ids, denied = list(map(shortened, self.ids)), list(map(shortened, self.denied))
+        ids, denied = _each_shortened(self.ids), _each_shortened(self.denied)
         whole = as_json({**head, **_named(ids, denied)})
         if len(whole) <= LONGEST_LINE - _ENVELOPE:
             return [whole]
@@ -85,6 +85,11 @@ def shortened(text: str) -> str:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{text[: _LONGEST_TEXT - 20]}...{digest}"
+
+
+def _each_shortened(texts: Sequence[str]) -> list[str]:
+    is_short = max(map(len, texts), default=0) <= _LONGEST_TEXT
+    return list(texts) if is_short else list(map(shortened, texts))
 
 
 def _named(ids: list[str], denied: list[str]) -> JSON:

@@ -1,0 +1,104 @@
+"""The process around the loop: it starts anew, ends in time, is replaced, and sleeps."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support import Velt
+from tests.system.conftest import Served, serving
+from tests.system.load import add, until
+from tests.system.processes import cpu_seconds
+from tests.system.request_loop.clients import (
+    AT_ONCE,
+    HALF,
+    LAST_LIVEZ,
+    Environment,
+    child,
+    clients,
+    everything,
+    files,
+    read,
+    seconds_for_livez,
+    slowest_of_ten,
+)
+
+pytestmark = pytest.mark.system
+
+
+def test_it_starts_anew_after_so_many_requests_and_nobody_notices(alone: Environment, tmp_path: Path) -> None:
+    settings = {**alone, "GUNICORN_CMD_ARGS": "--max-requests 100"}
+    with serving(settings, tmp_path / "log") as served, ThreadPoolExecutor(4) as pool:
+        first = child(served)
+        statuses = list(pool.map(lambda _: read(served), range(150)))
+        assert set(statuses) == {200}
+        assert child(served) != first
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_time_though_clients_say_nothing(
+    alone: Environment, tmp_path: Path, stop: signal.Signals
+) -> None:
+    with serving(alone, tmp_path / "log") as served, ExitStack() as stack:
+        stack.enter_context(clients(served, 3))
+        if stop is signal.SIGINT:  # which waits for nobody
+            stack.enter_context(clients(served, 8, HALF))
+        time.sleep(0.1)
+        asked = time.monotonic()
+        served.process.send_signal(stop)
+        assert served.process.wait(20) == 0
+        assert time.monotonic() - asked < 3 + AT_ONCE
+
+
+def test_a_term_under_load_answers_whatever_was_accepted(
+    alone: Environment, tmp_path: Path, velt: Velt
+) -> None:
+    velt.break_with(latencyMs=300)
+    with serving(alone, tmp_path / "log") as served, ThreadPoolExecutor(16) as pool:
+        adds = [pool.submit(add, served.url, f"term-{number}") for number in range(16)]
+        with clients(served, 16, LAST_LIVEZ) as others:
+            served.process.send_signal(signal.SIGTERM)
+            assert all(b"200 OK" in everything(connection) for connection in others)
+        assert {asked.result()[0] for asked in adds} == {200}
+        assert served.process.wait(15) == 0
+
+
+def test_a_process_that_is_aborted_makes_place_for_another_one_and_leaves_nothing_open(loop: Served) -> None:
+    def replaced(sent: signal.Signals) -> None:
+        before = child(loop)
+        os.kill(before, sent)
+        until(lambda: not Path(f"/proc/{before}").exists(), 5)
+        until(lambda: seconds_for_livez(loop) < AT_ONCE, 5)
+
+    replaced(signal.SIGKILL)
+    before = files(loop.process.pid)
+    for _ in range(2):
+        replaced(signal.SIGKILL)
+    for sent in (
+        signal.SIGABRT,
+        *[signal.SIGQUIT] * 4,
+    ):  # just when its threads start
+        replaced(sent)
+    assert files(loop.process.pid) == before
+
+
+def test_an_idle_process_sleeps(loop: Served) -> None:
+    process = child(loop)
+    assert slowest_of_ten(loop) < AT_ONCE
+    time.sleep(0.5)
+    before, cpu = switches(process), cpu_seconds(process)
+    time.sleep(3)
+    assert cpu_seconds(process) - cpu < 0.2
+    assert switches(process) - before < 3 * 20
+
+
+def switches(process: int) -> int:
+    statuses = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/status")]
+    return sum(int(found) for text in statuses for found in re.findall(r"ctxt_switches:\s*(\d+)", text))

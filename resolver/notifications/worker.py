@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
@@ -46,6 +46,7 @@ class Worker:
         self._doorbell = doorbell
         self._threads = threads
         self._free = threading.Semaphore(threads)
+        self._under_way: list[Future[None]] = []
         self._next_beat = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -75,9 +76,11 @@ class Worker:
             self._doorbell.wait(SWEEP_SECONDS)
         # In no order, or a command that Velt always fails at would be the first to be tried each time.
         random.shuffle(lines)
-        if lines and not self._telling.breaker.is_proven():
+        while lines and self._is_quiet():
             # If Velt has gone meanwhile, one call finds out, instead of one for each thread.
             self._work_alone(lines.pop(), stop)
+            if stop.is_set() or self._telling.breaker.wait_seconds():
+                return
         for batch in _batches(lines, self._threads):
             self._free.acquire()
             if stop.is_set() or self._telling.breaker.wait_seconds():
@@ -104,13 +107,18 @@ class Worker:
             usual, suspicious = self._outbox.claim_all(lines, SUSPICIOUS)
         finally:
             if usual:
-                pool.submit(self._work_and_release, usual, stop)
+                batch = pool.submit(self._work_and_release, usual, stop)
+                self._under_way = [batch, *(other for other in self._under_way if not other.done())]
             else:
                 self._free.release()
         for line in suspicious:
             if stop.is_set():
                 return
             self._work_alone(line, stop)
+
+    def _is_quiet(self) -> bool:
+        """Nobody is asking Velt, and nobody has been answered just now."""
+        return not self._telling.breaker.is_proven() and all(batch.done() for batch in self._under_way)
 
     def _work_alone(self, line: Line, stop: threading.Event) -> None:
         """When everybody else's work is finished, and none begins."""

@@ -38,7 +38,7 @@ class Breaker:
         return max(0.0, earliest - time.monotonic())
 
     def is_proven(self) -> bool:
-        """Somebody was answered just now. Who can wait sends one ahead otherwise, not many at once."""
+        """Somebody was answered just now."""
         return time.monotonic() < self._proven_until
 
     def may_ask(self) -> bool:

@@ -16,6 +16,7 @@ from resolver.notifications.worker import MOST_UNFINISHED, SUSPICIOUS
 from resolver.outbox.queue import Outbox
 from resolver.services import build, build_stores, build_worker
 from resolver.settings import load
+from resolver.vault.keyspace import Line
 from tests.support import JSON, Api, Velt, keys_of
 
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
@@ -160,6 +161,47 @@ def test_after_a_quiet_time_one_call_finds_out_that_velt_has_gone(
     refused, *told = velt.ledger(ADD)
     assert len(told) == 20
     assert min(entry["at"] for entry in told) - refused["at"] >= 990
+
+
+def test_whoever_is_sent_ahead_has_to_ask_velt(
+    deferred: Api,
+    velt: Velt,
+    outbox: Outbox,
+    working: Working,
+    *,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or the others follow one that couldn't even be read."""
+    for n in range(20):
+        deferred.add(notificationId=f"n-{n}")
+    (unreadable, *_) = keys_of(redis, "{p*c:*")
+    redis.hset(unreadable, "0", b"no command")
+
+    def last(lines: list[Line]) -> None:
+        lines.sort(key=lambda line: line.commands.encode() == unreadable)
+
+    monkeypatch.setattr("resolver.notifications.worker.random.shuffle", last)
+    velt.break_with(retryAfter=1, latencyMs=100, count=1)
+    with working():
+        until(lambda: empty(outbox))
+    refused, *told = velt.ledger(ADD)
+    assert len(told) == 19
+    assert min(entry["at"] for entry in told) - refused["at"] >= 990
+
+
+def test_a_call_that_takes_long_keeps_no_other_waiting(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    deferred.add()
+    with working():
+        until(lambda: empty(outbox))
+        velt.break_with(latencyMs=4000, path=UPDATE)
+        change(deferred, readByUserIds=["ben"])
+        time.sleep(1.5)
+        deferred.add(notificationId="n-2")
+        until(lambda: velt.inbox("ben") and len(velt.ledger(ADD)) == 2, 1.5)
+        assert not empty(outbox)
 
 
 def test_velts_retry_after_is_honoured(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:

@@ -10,6 +10,7 @@ import click
 
 from resolver.audit.event import Actor, Event
 from resolver.audit.trail import Trail
+from resolver.errors import VaultForeign, VaultUnavailable
 from resolver.services import Stores, build_trail
 from resolver.settings import Settings
 
@@ -20,6 +21,14 @@ STDERR = 2
 def on_record(
     settings: Settings, stores: Stores, action: str, organization: str = "", ids: Sequence[str] = ()
 ) -> None:
+    _require_our_key(stores)
+    put_on_record(settings, stores, action, organization, ids)
+
+
+def put_on_record(
+    settings: Settings, stores: Stores, action: str, organization: str, ids: Sequence[str]
+) -> None:
+    """For what changes the index key itself: half-way through, the database isn't either key's."""
     who = Actor("ops", operator())
     with trail_of(settings, stores) as trail:
         trail.record(Event(who, "cli", action, "ok", organization=organization, ids=ids))
@@ -30,6 +39,16 @@ def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
     """A command's own."""
     with closing(build_trail(settings, stores, standard=STDERR, unanchored=_say_so)) as trail:
         yield trail
+
+
+def _require_our_key(stores: Stores) -> None:
+    """Lines that another index key signed would be strange to whoever verifies the trail, for ever."""
+    try:
+        stores.vault.ping()
+    except VaultForeign:
+        raise
+    except VaultUnavailable:
+        pass  # whatever needs it says so
 
 
 def _say_so(reason: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from resolver.audit.signing import Signer, succession, trusted
-from resolver.cli.on_record import on_record
+from resolver.cli.on_record import put_on_record
 from resolver.cli.progress import progress_bar
 from resolver.environment import Environment
 from resolver.errors import VaultRestored
@@ -49,7 +49,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     if not yes:
         click.confirm("Nobody is served until this is done. Begin?", abort=True)
     _require_replayed(stores, work)
-    on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
+    put_on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
     _begin(work)
     outcome = _run(stores, work, quiet=as_json)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}

@@ -14,7 +14,7 @@ from redis import Redis
 from resolver.cli import main
 from tests.access.test_permissions import answering
 from tests.servers import Service, running
-from tests.support import Api, keys_of, notification
+from tests.support import Api, key, keys_of, notification
 
 Write = Callable[[str, str], Path]
 
@@ -65,6 +65,17 @@ def test_inspect_opens_what_is_held(api: Api, resolver_environment: dict[str, st
         {"metadata": {"m": 1}},
     )
     assert shown["content"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_with_another_index_key_nothing_is_opened_and_nothing_strange_gets_into_the_trail(
+    api: Api, resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    api.add()
+    trail = tmp_path / "audit.log"
+    another = {**resolver_environment, "RESOLVER_INDEX_KEY": key(77), "RESOLVER_AUDIT_LOG": str(trail)}
+    done = run("inspect", "acme", "n-1", env=another)
+    assert (done.exit_code, "belongs to another index key" in done.output) == (1, True)
+    assert not trail.exists()
 
 
 def test_inspect_says_when_nothing_is_held(api: Api, resolver_environment: dict[str, str]) -> None:

@@ -131,7 +131,10 @@ class Environment:
                 # The entry itself may be a secret: only its position is named.
                 self.problem(name, f"entry {position} is not of the form name:secret, such as backend:…")
             elif any(label == seen for seen, _ in pairs):
-                self.problem(name, f"entry {position} has the name of an earlier one")
+                self.problem(
+                    name,
+                    f"entry {position} has the name of an earlier one: give it another, of your choice",
+                )
             else:
                 pairs.append((label, value))
         return pairs

@@ -63,6 +63,7 @@ def _spoken(event: JSON) -> str:
             f"{event.get('surface', 'audit')} {event.get('action', '')}",
             event.get("organization", ""),
             ids + more,
+            f"for {event['user']}" if event.get("user") else "",
             f"denied: {', '.join(event['denied'][:5])}" if event.get("denied") else "",
         )
         if part

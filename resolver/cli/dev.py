@@ -29,10 +29,12 @@ from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command, worker_command
 from resolver.demo.wishes import Wishes
 from resolver.metrics import sharing
+from resolver.services import build_stores
 from resolver.settings import Settings, load
 
 # Where the usual frontend tools serve their pages.
 _ORIGINS = ",".join(f"http://localhost:{port}" for port in (3000, 4200, 5173, 8081))
+_REDIS_SECONDS = 5.0
 _EXAMPLE = {
     "organizationId": "acme",
     "documentId": "report-7",
@@ -82,9 +84,12 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     if keys:
         variables["RESOLVER_DEV_STATE"] = str(state.absolute())
     variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(port)}")
-    if not variables.get("REDIS_URL"):
+    is_given = bool(variables.get("REDIS_URL"))
+    if not is_given:
         variables["REDIS_URL"] = _start_redis(state, stack)
     settings = load(variables)
+    if is_given:
+        _require_answer(settings)
     url = f"http://{settings.bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - called, not bound
     commands = stack.enter_context(
         commands_file(state / "commands.sh", variables, _as_in_guides(settings, url))
@@ -138,6 +143,18 @@ def _start_redis(state: Path, stack: ExitStack) -> str:
         raise click.ClickException(str(error)) from None
     stack.callback(redis.stop)
     return redis.url
+
+
+def _require_answer(settings: Settings) -> None:
+    """Of a Redis that we didn't start; it may just be starting, too."""
+    vault, give_up = build_stores(settings).vault, time.monotonic() + _REDIS_SECONDS
+    while vault.state() == "down":
+        if time.monotonic() > give_up:
+            raise click.ClickException(
+                f"REDIS_URL is set to {_redis_shown(settings)}, and nothing answers there. Is it left over "
+                "from a run that has ended? After `unset REDIS_URL` a Redis is started here."
+            )
+        time.sleep(0.2)
 
 
 def _sandbox_command(port: int) -> list[str]:

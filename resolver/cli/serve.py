@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from resolver.cli.children import give_way, start_child, stop_child
+from resolver.cli.words import counted
 from resolver.metrics import sharing
 from resolver.settings import load
 
@@ -28,7 +29,8 @@ def serve(bind: str | None, workers: int | None) -> None:
     command = gunicorn_command(address, count)
     embedded = settings.worker == "embedded"
     with_worker = " and a worker" if embedded else ""
-    click.echo(f"Serving on {address} with {count} processes{with_worker}", err=True)
+    processes = counted(count, "process", "processes")
+    click.echo(f"Serving on {address} with {processes}{with_worker}", err=True)
     if not embedded:
         sys.stderr.flush()
         # In place of this process, so that a supervisor's signals reach gunicorn itself.

@@ -275,6 +275,7 @@ def test_tail_shows_events_to_people_and_lines_to_scripts(used: tuple[Path, dict
     spoken = run("tail", env=env).output
     assert "backend backend" in spoken
     assert "user ben" in spoken
+    assert "for ben" in spoken
     assert "mirror add" in spoken
     raw = run("tail", "--json", str(path), env=env).output
     assert raw.encode() == path.read_bytes()

@@ -164,6 +164,15 @@ def test_a_redis_of_ones_own_is_used_and_named_without_its_password(
         redis.execute_command("ACL", "DELUSER", "tester")  # type: ignore[no-untyped-call]
 
 
+def test_a_redis_url_that_is_left_over_from_an_earlier_run_is_named(tmp_path: Path) -> None:
+    env = {**plain_environment({}), "REDIS_URL": f"unix://{tmp_path}/gone.sock"}
+    command = [*RESOLVER, "dev", "--state", str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"{tmp_path}/gone.sock" in done.stderr
+    assert "unset REDIS_URL" in done.stderr
+
+
 def test_a_redis_that_does_not_start_says_why_and_where(tmp_path: Path) -> None:
     (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
     (tmp_path / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")

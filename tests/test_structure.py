@@ -25,6 +25,7 @@ VALUES = {
     "nesting",
     "command",
     "patience",
+    "utc",
 }
 VALUES |= {"redis_address", "metrics"}
 ALLOWED = {
@@ -37,13 +38,14 @@ ALLOWED = {
     "fields": set(),
     "nesting": set(),
     "patience": set(),
+    "utc": set(),
     "redis_address": set(),
     "command": {"errors"},
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret", "redis_address"},
     # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
     "outbound": {"errors", "secret", "metrics", "turn"},
-    "logs": set(),
+    "logs": {"utc"},
     "draining": set(),
     # What is counted: anybody may count.
     "metrics": set(),

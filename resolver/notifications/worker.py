@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import structlog
 
@@ -78,7 +79,7 @@ class Worker:
         random.shuffle(lines)
         while lines and self._is_quiet():
             # If Velt has gone meanwhile, one call finds out, instead of one for each thread.
-            self._work_alone(lines.pop(), stop)
+            self._work_one(lines.pop(), stop)
             if stop.is_set() or self._telling.breaker.wait_seconds():
                 return
         for batch in _batches(lines, self._threads):
@@ -114,23 +115,29 @@ class Worker:
         for line in suspicious:
             if stop.is_set():
                 return
-            self._work_alone(line, stop)
+            with self._alone():
+                self._work_one(line, stop)
 
     def _is_quiet(self) -> bool:
         """Nobody is asking Velt, and nobody has been answered just now."""
         return not self._telling.breaker.is_proven() and all(batch.done() for batch in self._under_way)
 
-    def _work_alone(self, line: Line, stop: threading.Event) -> None:
-        """When everybody else's work is finished, and none begins."""
+    def _work_one(self, line: Line, stop: threading.Event) -> None:
+        """In this thread."""
+        # Claimed when its turn has come: a claim would run out meanwhile, and count against it.
+        if claimed := self._outbox.claim(line):
+            self._work([claimed], stop)
+        self._beat()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Everybody else's work is finished, and none begins."""
         for _ in range(self._threads):
             self._free.acquire()
         try:
-            # Claimed when its turn has come: a claim would run out meanwhile, and count against it.
-            if claimed := self._outbox.claim(line):
-                self._work([claimed], stop)
+            yield
         finally:
             self._free.release(self._threads)
-        self._beat()
 
     def _work_and_release(self, claims: list[Claimed], stop: threading.Event) -> None:
         try:

@@ -155,12 +155,7 @@ def test_after_a_quiet_time_one_call_finds_out_that_velt_has_gone(
 ) -> None:
     for n in range(20):
         deferred.add(notificationId=f"n-{n}")
-    velt.break_with(retryAfter=1, latencyMs=100, count=1)
-    with working():
-        until(lambda: empty(outbox))
-    refused, *told = velt.ledger(ADD)
-    assert len(told) == 20
-    assert min(entry["at"] for entry in told) - refused["at"] >= 990
+    assert told_after_one_refusal(velt, outbox, working) == 20
 
 
 def test_whoever_is_sent_ahead_has_to_ask_velt(
@@ -182,12 +177,34 @@ def test_whoever_is_sent_ahead_has_to_ask_velt(
         lines.sort(key=lambda line: line.commands.encode() == unreadable)
 
     monkeypatch.setattr("resolver.notifications.worker.random.shuffle", last)
+    assert told_after_one_refusal(velt, outbox, working) == 19
+
+
+def told_after_one_refusal(velt: Velt, outbox: Outbox, working: Working) -> int:
+    """How many, when Velt says at the first call when to come back: none of them before that."""
     velt.break_with(retryAfter=1, latencyMs=100, count=1)
     with working():
         until(lambda: empty(outbox))
     refused, *told = velt.ledger(ADD)
-    assert len(told) == 19
     assert min(entry["at"] for entry in told) - refused["at"] >= 990
+    return len(told)
+
+
+def test_a_worker_that_gets_no_thread_for_a_while_goes_on_and_can_be_stopped(
+    deferred: Api, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        deferred.add(notificationId=f"n-{n}")
+    start, until_then = threading.Thread.start, time.monotonic() + 1.5
+
+    def refused(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name and time.monotonic() < until_then:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with working():
+        until(lambda: empty(outbox), 20)
 
 
 def test_a_call_that_takes_long_keeps_no_other_waiting(

@@ -28,9 +28,11 @@ from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command, worker_command
 from resolver.demo.wishes import Wishes
+from resolver.errors import VaultUnavailable
 from resolver.metrics import sharing
 from resolver.services import build_stores
 from resolver.settings import Settings, load
+from resolver.vault.store import Vault
 
 # Where the usual frontend tools serve their pages.
 _ORIGINS = ",".join(f"http://localhost:{port}" for port in (3000, 4200, 5173, 8081))
@@ -148,13 +150,22 @@ def _start_redis(state: Path, stack: ExitStack) -> str:
 def _require_answer(settings: Settings) -> None:
     """Of a Redis that we didn't start; it may just be starting, too."""
     vault, give_up = build_stores(settings).vault, time.monotonic() + _REDIS_SECONDS
-    while vault.state() == "down":
+    while reason := _down(vault):
         if time.monotonic() > give_up:
             raise click.ClickException(
-                f"REDIS_URL is set to {_redis_shown(settings)}, and nothing answers there. Is it left over "
-                "from a run that has ended? After `unset REDIS_URL` a Redis is started here."
+                f"REDIS_URL is set to {_redis_shown(settings)}, which can't be used ({reason}). Is it left "
+                "over from a run that has ended? After `unset REDIS_URL` a Redis is started here."
             )
         time.sleep(0.2)
+
+
+def _down(vault: Vault) -> str:
+    """Why; empty when it is up, or what it holds keeps it closed."""
+    try:
+        vault.ping()
+    except VaultUnavailable as error:
+        return error.reason if error.state == "down" else ""
+    return ""
 
 
 def _sandbox_command(port: int) -> list[str]:

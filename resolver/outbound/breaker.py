@@ -18,7 +18,7 @@ from resolver.metrics import meters
 
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 15.0
-PROVEN_SECONDS: Final = 1.0
+_PROVEN_SECONDS: Final = 1.0
 _LONGEST_RETRY_AFTER: Final = 300.0
 
 
@@ -57,7 +57,7 @@ class Breaker:
                 meters.BREAKER.labels(self._service).set(0)
             self._failures = 0
             self._probing = False
-            self._proven_until = time.monotonic() + PROVEN_SECONDS
+            self._proven_until = time.monotonic() + _PROVEN_SECONDS
 
     def failed(self, retry_after: float = 0.0) -> None:
         with self._lock:

@@ -1,10 +1,22 @@
-"""How deep JSON may be nested. Deeper, and whoever walks or writes it fails at some other layer, later."""
+"""Limits on the shape of JSON: how deeply it is nested, and how many objects and lists it makes in memory.
+
+JSON that is nested deeper than `DEEPEST` makes another layer fail later, when that layer walks or writes it.
+A list of empty brackets takes 3 bytes on the wire and about 60 in memory: a few megabytes of it keep a
+process busy for seconds.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 DEEPEST = 64
+MOST_CONTAINERS = 100_000
+"""Objects and lists in one answer of another service. A page of 1,000 notifications holds about 20,000."""
+
+
+def has_too_many_containers(raw: bytes) -> bool:
+    """Tell from the brackets alone whether parsing would take too long. Brackets within strings count too."""
+    return raw.count(b"{") + raw.count(b"[") > MOST_CONTAINERS
 
 
 def is_too_deep(parsed: Any, raw: bytes) -> bool:

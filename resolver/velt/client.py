@@ -15,12 +15,12 @@ import orjson
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered, VeltRefused, VeltUnavailable
 from resolver.metrics import meters
-from resolver.nesting import is_too_deep
+from resolver.nesting import has_too_many_containers, is_too_deep
 from resolver.outbound.caller import Answer, Caller
 from resolver.secret import Secret
 
 JSON = dict[str, Any]
-_LARGEST_ANSWER = 16 * 1024 * 1024
+_LARGEST_ANSWER = 4 * 1024 * 1024
 
 THROTTLED = "RESOURCE_EXHAUSTED"
 # Velt's refusals, and the HTTP status they are passed on with when Velt sent them under a 200.
@@ -141,6 +141,11 @@ def _outcome(error: Exception) -> str:
 
 
 def _parsed(body: bytes) -> JSON:
+    """Parse an answer in bounded time: no deadline can interrupt a parser, so the size is checked first."""
+    if has_too_many_containers(body):
+        raise VeltUnavailable(
+            "velt: the answer is too large: it holds too many objects. Ask for smaller pages"
+        )
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -53,11 +53,13 @@ def raw_server(answer: bytes, drip: float = 0) -> Iterator[str]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    stopped.set()
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stopped.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
 
 
 def http(body: bytes, status: str = "200 OK", length: int | None = None) -> bytes:
@@ -163,9 +165,26 @@ def test_a_redirect_is_not_followed(velt: Velt) -> None:
 
 
 def test_an_answer_that_is_too_large_is_cut_off() -> None:
-    whole = b'{"result":{"status":"success","x":"' + b"x" * (17 * 1024 * 1024) + b'"}}'
+    whole = b'{"result":{"status":"success","x":"' + b"x" * (5 * 1024 * 1024) + b'"}}'
     with raw_server(http(whole)) as url, pytest.raises(VeltUnavailable) as caught:
         ask(url, seconds=10)
+    assert "too large" in caught.value.reason
+
+
+def brackets(megabytes: float) -> bytes:
+    """An answer that is small on the wire and large in memory: each pair of brackets becomes an object."""
+    pairs = int(megabytes * 1024 * 1024) // 3
+    return b'{"result":{"status":"success","data":[' + b"[]," * pairs + b"[]]}}"
+
+
+@pytest.mark.parametrize("megabytes", [16, 3.9])
+def test_velt_client_refuses_an_answer_of_brackets_within_the_deadline(megabytes: float) -> None:
+    """Parsing counts too: 16 MiB of brackets took five times the deadline."""
+    with raw_server(http(brackets(megabytes))) as url:
+        started = time.monotonic()
+        with pytest.raises(VeltUnavailable) as caught:
+            ask(url, seconds=2.0)
+        assert time.monotonic() - started < 2.2
     assert "too large" in caught.value.reason
 
 

@@ -36,7 +36,9 @@ from resolver.settings import Settings
 from resolver.vault.anchors import Anchor, Anchors
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
+from resolver.vault.guard import Guard
 from resolver.vault.history import History
+from resolver.vault.identity import DatabaseIdentity, Identity
 from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.orders import Orders
@@ -59,6 +61,7 @@ class Stores:
     outbox: Outbox
     redis: Redis
     keyspace: Keyspace
+    identity: Identity
     envelope: Envelope
     orders: Orders
     certificates: Certificates | None
@@ -181,10 +184,12 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     certificates = Certificates(settings.certificate_dir) if settings.certificate_dir else None
     trusted = None if replaying else certificates
     keeping = Keeping(settings.retention_days, settings.redis_wait)
-    vault = Vault(redis, keyspace, envelope, keeping, trusted)
+    identity = Identity.of(keyspace, settings.velt_api_key)
+    guard = Guard(redis, DatabaseIdentity(redis, identity, keyspace, envelope), trusted)
+    vault = Vault(redis, guard, keyspace, envelope, keeping)
     outbox, orders = Outbox(redis, vault.guard, envelope), Orders(redis, vault.guard, envelope)
     history = History(redis, vault.guard)
-    return Stores(vault, outbox, redis, keyspace, envelope, orders, certificates, history)
+    return Stores(vault, outbox, redis, keyspace, identity, envelope, orders, certificates, history)
 
 
 def build_velt(settings: Settings, connections: int = 1) -> VeltClient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from resolver import __version__
+from resolver.cli.adopt import adopt
 from resolver.cli.audit import audit
 from resolver.cli.audit_verify import verify as verify_trail
 from resolver.cli.certificates import replay, verify
@@ -61,4 +62,5 @@ for command in (
 for command in (erase, erasure_status, verify, replay):
     privacy.add_command(command)
 audit.add_command(verify_trail)
-keys.add_command(reindex)
+for command in (reindex, adopt):
+    keys.add_command(command)

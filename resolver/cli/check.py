@@ -157,7 +157,7 @@ def _vault(settings: Settings) -> Iterator[Finding]:
     except VaultUnavailable as error:
         yield Finding("fail", "vault", error.reason)
         return
-    yield Finding("ok", "vault", f"fingerprint matches; {len(sample)} records looked at")
+    yield Finding("ok", "vault", f"the database is ours; {len(sample)} records looked at")
     if vault.unreadable:
         yield Finding(
             "fail",

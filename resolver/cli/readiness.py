@@ -16,7 +16,10 @@ import click
 _START_SECONDS = 30
 _WHY = {
     "down": "Is the Redis of REDIS_URL there, and ours?",
-    "foreign": "That Redis was used with another RESOLVER_INDEX_KEY: put that back, or take another Redis.",
+    "foreign": (
+        "That Redis was used with another RESOLVER_INDEX_KEY or VELT_API_KEY, or by an earlier version: put "
+        "that back, or take another Redis. `resolver keys adopt` moves it to another VELT_API_KEY on purpose."
+    ),
 }
 
 

@@ -17,11 +17,12 @@ from resolver.errors import VaultRestored
 from resolver.secret import Secret
 from resolver.services import Stores, build_stores
 from resolver.settings import load
+from resolver.vault.identity import Identity
 from resolver.vault.keyspace import Keyspace
-from resolver.vault.reindex import Reindex, Renamed
+from resolver.vault.reindex import Reindex, Renamed, in_flight
 
 _NOTICED_SECONDS = 1.5
-"""Until the last process has looked at the fingerprint again."""
+"""Until the last process has looked at the identity again."""
 _NAMED = 20
 _HOW_TO_GO_ON = (
     "{} records do not open, so nobody can tell their new names; nobody is served until that is mended. Put "
@@ -42,7 +43,9 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     settings = load()
     fresh = _new_key(new_key)
     stores = build_stores(settings)
-    work = Reindex(stores.redis, stores.keyspace, Keyspace(fresh), stores.envelope)
+    keyspace = Keyspace(fresh)
+    after = Identity.of(keyspace, settings.velt_api_key)
+    work = Reindex(stores.redis, keyspace, stores.envelope, stores.identity, after)
     if work.is_done():
         click.echo("Done already: RESOLVER_INDEX_KEY can be changed now.")
         return
@@ -50,7 +53,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
         click.confirm("Nobody is served until this is done. Begin?", abort=True)
     _require_replayed(stores, work)
     put_on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
-    _begin(work)
+    _begin(stores, work)
     outcome = _run(stores, work, quiet=as_json)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}
     click.echo(json.dumps(said) if as_json else "; ".join(f"{outcome[k]} {k.value}" for k in Renamed))
@@ -79,12 +82,12 @@ def _require_replayed(stores: Stores, work: Reindex) -> None:
         raise
 
 
-def _begin(work: Reindex) -> None:
+def _begin(stores: Stores, work: Reindex) -> None:
     """What is on its way to Velt, or being erased, has such names in it: it must be over before."""
     if not work.begin():
         return  # it was, when the first record was renamed, and nobody was served since
     time.sleep(_NOTICED_SECONDS)
-    if (left := work.under_way()) and work.give_up():
+    if (left := in_flight(stores.redis)) and work.give_up():
         raise click.ClickException(
             f"{left}. Let the worker finish, and see `resolver outbox dead` and `resolver privacy status`. "
             f"Nothing was changed."

@@ -12,7 +12,7 @@ from resolver.errors import VaultUnavailable
 from resolver.secret import Secret
 from resolver.vault.cluster import primaries
 from resolver.vault.connect import connect
-from resolver.vault.keyspace import FINGERPRINT_KEY
+from resolver.vault.keyspace import IDENTITY_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RedisFacts:
     """TLS, a Unix socket, or this very host."""
     user: str
     claimed: bool
-    """Some deployment's fingerprint is there already."""
+    """A deployment has written its identity there already."""
 
 
 def examine(url: Secret) -> RedisFacts:
@@ -41,7 +41,7 @@ def examine(url: Secret) -> RedisFacts:
             fsync=", ".join(sorted({_fsync(server) for server in servers})),
             encrypted=redis_address.parse(url.reveal()).is_private,
             user=_user(servers[0]),
-            claimed=bool(client.exists(FINGERPRINT_KEY)),
+            claimed=bool(client.exists(IDENTITY_KEY)),
         )
     except RedisError as error:
         raise VaultUnavailable(f"redis: {type(error).__name__}") from error

@@ -20,8 +20,8 @@ from resolver.errors import VaultUnavailable
 from resolver.patience import Patience
 from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
-from resolver.vault.fingerprint import Fingerprint
-from resolver.vault.keyspace import FINGERPRINT_KEY
+from resolver.vault.identity import DatabaseIdentity
+from resolver.vault.keyspace import IDENTITY_KEY
 from resolver.vault.pool import SharedFate
 from resolver.vault.restored import Certificates
 
@@ -30,10 +30,10 @@ _FAILURES = (RedisError, RedisClusterException)
 
 
 class Guard:
-    def __init__(self, redis: Redis, fingerprint: Fingerprint, certificates: Certificates | None) -> None:
+    def __init__(self, redis: Redis, identity: DatabaseIdentity, certificates: Certificates | None) -> None:
         """`certificates`: of erasures that this database must know of."""
         self._redis = redis
-        self._fingerprint = fingerprint
+        self._identity = identity
         self._certificates = certificates
         self._patience = Patience()
 
@@ -43,7 +43,7 @@ class Guard:
         if self._patience.is_out():
             raise VaultUnavailable("redis: not answering")
         try:
-            self._fingerprint.check()
+            self._identity.check()
             if self._certificates:
                 self._certificates.check(self._redis)
         except _FAILURES as error:
@@ -56,7 +56,7 @@ class Guard:
             return
         try:
             # Asked in any case: a probe that found nothing out would be another caller's, lost.
-            self._redis.exists(FINGERPRINT_KEY)
+            self._redis.exists(IDENTITY_KEY)
             self._patience.answered()
             self._certificates.check(self._redis)
         except _FAILURES as error:

@@ -34,7 +34,7 @@ from resolver.secret import Secret
 PARTITIONS = 64
 PARTITION = slice(0, 5)
 """Of a key name: `{p07}`."""
-FINGERPRINT_KEY = "vnr:fingerprint"
+IDENTITY_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
 ANCHORS = "vnr:audit:"
 DOORBELL = "vnr:doorbell"
@@ -94,6 +94,12 @@ class Keyspace:
         """Tells two index keys apart without telling anything about either."""
         digest = hashlib.blake2b(b"fingerprint", key=self._key, digest_size=16).hexdigest()
         return f"{digest}/{PARTITIONS}"
+
+    def environment(self, velt_api_key: Secret) -> str:
+        """Digest of the Velt API key: tells two environments at Velt apart."""
+        return hashlib.blake2b(
+            velt_api_key.reveal_bytes(), key=self._key, digest_size=16, person=b"environment"
+        ).hexdigest()
 
 
 def touched_by(order: str) -> str:

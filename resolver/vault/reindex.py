@@ -1,6 +1,6 @@
 """The index key changed: every record under the name that the new key gives it.
 
-Offline: from the first step to the last no other process is served, since the fingerprint is neither key's.
+Offline: from the first step to the last no other process is served, since the identity is neither key's.
 Stopped half-way, the same step is done again: what has its new name already is passed over.
 
     before            the old key's own
@@ -21,10 +21,10 @@ from redis import Redis
 from resolver.errors import Unreadable, VaultForeign, VaultUnavailable
 from resolver.record import Record
 from resolver.vault.envelope import Envelope
-from resolver.vault.fingerprint import claim_text
+from resolver.vault.identity import Identity, swap
 from resolver.vault.keyspace import (
-    FINGERPRINT_KEY,
     FORMER_SIGNERS,
+    IDENTITY_KEY,
     ORDERS,
     RECORD_PATTERN,
     Keyspace,
@@ -36,7 +36,6 @@ from resolver.vault.scanning import scan
 
 _GONE = (0, -2)
 """What PTTL says of a key that expires this moment, or did."""
-_SWAP = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('SET', KEYS[1], ARGV[2]) and 1 or 0"
 
 
 class Renamed(Enum):
@@ -53,12 +52,27 @@ class _Move(NamedTuple):
     px: int | None
 
 
+def in_flight(redis: Redis) -> str:
+    """Describe the commands and erasures that are not done yet; empty when there are none."""
+    pipeline = redis.pipeline(transaction=False)
+    for partition in partitions():
+        pipeline.zcard(queue_of(partition))
+        pipeline.hlen(dead_of(partition))
+    pipeline.hlen(ORDERS)
+    *lines, orders = pipeline.execute()
+    waiting, dead = sum(lines[::2]), sum(lines[1::2])
+    if waiting or dead or orders:
+        return f"{waiting} commands wait, {dead} were given up, {orders} erasures are under way"
+    return ""
+
+
 class Reindex:
-    def __init__(self, redis: Redis, old: Keyspace, new: Keyspace, envelope: Envelope) -> None:
-        self._redis, self._old, self._new, self._envelope = redis, old, new, envelope
-        self._before, self._after = (claim_text(keyspace.fingerprint()) for keyspace in (old, new))
+    def __init__(
+        self, redis: Redis, new: Keyspace, envelope: Envelope, before: Identity, after: Identity
+    ) -> None:
+        self._redis, self._new, self._envelope = redis, new, envelope
+        self._before, self._after = before.text(), after.text()
         self._closed, self._renaming = f"{self._before}?{self._after}", f"{self._before}>{self._after}"
-        self._swap = redis.register_script(_SWAP)
         self.unreadable: list[str] = []
         """The names of records that didn't open."""
 
@@ -73,19 +87,6 @@ class Reindex:
         if self._found() != self._renaming:
             raise VaultForeign("the Redis database belongs to neither of these index keys")
         return False
-
-    def under_way(self) -> str:
-        """What has names in it that are not a record's own; empty when there is nothing of it."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for partition in partitions():
-            pipeline.zcard(queue_of(partition))
-            pipeline.hlen(dead_of(partition))
-        pipeline.hlen(ORDERS)
-        *lines, orders = pipeline.execute()
-        waiting, dead = sum(lines[::2]), sum(lines[1::2])
-        if waiting or dead or orders:
-            return f"{waiting} commands wait, {dead} were given up, {orders} erasures are under way"
-        return ""
 
     def former_signers(self) -> dict[str, str]:
         found = cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS))
@@ -157,7 +158,7 @@ class Reindex:
 
     def _moved(self, from_: str, to: str) -> bool:
         """Unless another re-index was quicker."""
-        return bool(self._swap(keys=[FINGERPRINT_KEY], args=[from_, to]))
+        return swap(self._redis, from_, to)
 
     def _found(self) -> str:
-        return (cast(bytes | None, self._redis.get(FINGERPRINT_KEY)) or b"").decode("ascii", "replace")
+        return (cast(bytes | None, self._redis.get(IDENTITY_KEY)) or b"").decode("ascii", "replace")

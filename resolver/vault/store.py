@@ -26,10 +26,8 @@ from resolver.metrics import meters
 from resolver.record import Opened, Record, opened
 from resolver.vault.cluster import Values, by_server, get_all, holder
 from resolver.vault.envelope import Envelope, nonce_of
-from resolver.vault.fingerprint import Fingerprint
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import DOORBELL, FINGERPRINT_KEY, RECORD_PATTERN, Keyspace, line_of
-from resolver.vault.restored import Certificates
+from resolver.vault.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
 from resolver.vault.scanning import scan
 
 _DAY_MS = 86_400_000
@@ -88,17 +86,17 @@ class Vault:
     def __init__(
         self,
         redis: Redis,
+        guard: Guard,
         keyspace: Keyspace,
         envelope: Envelope,
         keeping: Keeping,
-        certificates: Certificates | None = None,
     ) -> None:
         self._redis = redis
         self._keyspace = keyspace
         self._envelope = envelope
         self._retention_ms = keeping.days * _DAY_MS
         self._replicas = keeping.replicas
-        self.guard = Guard(redis, Fingerprint(redis, keyspace, self._is_ours), certificates)
+        self.guard = guard
         self._commit = redis.register_script(read_script("resolver.vault", "commit"))
         self.unreadable = 0
         """Records that didn't open since this process started."""
@@ -177,7 +175,7 @@ class Vault:
     def ping(self) -> None:
         """Reached, and ours."""
         with self.guard:
-            self._redis.exists(FINGERPRINT_KEY)
+            self._redis.exists(IDENTITY_KEY)
 
     def state(self) -> str:
         """`ok` when it is reached, and ours; else why not, as VaultUnavailable has it."""
@@ -263,13 +261,6 @@ class Vault:
         _, place, claim, lease_ms = entry or ("", "", "", 0)
         keys = [key_name, line.commands, line.queue]
         return keys, [*write, command, place, claim, lease_ms, line.member, DOORBELL]
-
-    def _is_ours(self, key_name: str) -> bool:
-        """Whether a record that is there was put there with these keys: it opens, and its name is its own."""
-        record = self._open(key_name, cast(bytes | None, self._redis.get(key_name)))
-        if record is None:
-            return False
-        return self._keyspace.record(record.organization, record.notification) == key_name
 
 
 def _timed(operation: str) -> AbstractContextManager[None]:

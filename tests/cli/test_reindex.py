@@ -17,12 +17,12 @@ from redis import Redis
 from resolver.cli import main
 from resolver.record import Record
 from resolver.secret import Secret
-from resolver.vault.fingerprint import claim_text
-from resolver.vault.keyspace import FINGERPRINT_KEY, FORMER_SIGNERS, ORDERS_KNOWN, Keyspace
+from resolver.vault.identity import Identity
+from resolver.vault.keyspace import FORMER_SIGNERS, IDENTITY_KEY, ORDERS_KNOWN, Keyspace
 from resolver.vault.reindex import Reindex
 from tests.cli.test_rotation import drained
 from tests.erasing import done, order
-from tests.support import Api, Velt, key, keys_of
+from tests.support import API_KEY, Api, Velt, key, keys_of
 from tests.system.conftest import RESOLVER, plain_environment
 
 MakeApi = Callable[..., Api]
@@ -46,9 +46,18 @@ def reindex(env: Environment, new_key: Path) -> Result:
 
 
 def closed_for_it() -> str:
-    """The fingerprint of a database on which it has begun, and renamed nothing."""
+    """The identity of a database on which it has begun, and renamed nothing."""
     old, new = (Keyspace(Secret(base64.b64decode(key(byte)))) for byte in (9, 77))
-    return f"{claim_text(old.fingerprint())}?{claim_text(new.fingerprint())}"
+    before, after = (Identity.of(keyspace, Secret.of(API_KEY)).text() for keyspace in (old, new))
+    return f"{before}?{after}"
+
+
+def killed_after(step: Callable[[Reindex], bool]) -> Callable[[Reindex], bool]:
+    def killed(work: Reindex) -> bool:
+        step(work)
+        raise KeyboardInterrupt
+
+    return killed
 
 
 def fill(api: Api, count: int) -> None:
@@ -112,9 +121,9 @@ def test_a_database_of_another_key_is_left_alone(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis, new_key: Path
 ) -> None:
     make_api(RESOLVER_INDEX_KEY=key(55)).add()
-    before = redis.get(FINGERPRINT_KEY)
+    before = redis.get(IDENTITY_KEY)
     assert reindex(resolver_environment, new_key).exit_code == 1
-    assert redis.get(FINGERPRINT_KEY) == before
+    assert redis.get(IDENTITY_KEY) == before
 
 
 def test_what_the_old_key_signed_goes_on_to_count_and_nobody_else_is_let_in(  # noqa: PLR0917 - fixtures
@@ -202,7 +211,7 @@ def test_killed_before_the_first_record_was_renamed_it_can_still_be_given_up(
     velt.break_with(status=503)
     make_api().add()
     with monkeypatch.context() as patch:
-        patch.setattr(Reindex, "under_way", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Reindex, "begin", killed_after(Reindex.begin))
         assert reindex(resolver_environment, new_key).exit_code == 1
     assert make_api().add().status_code == 503
     assert "Nothing was changed" in reindex(resolver_environment, new_key).output
@@ -229,14 +238,14 @@ def test_a_database_that_was_restored_is_replayed_first(
 ) -> None:
     make_api().add()
     (kept / f"{'0' * 32}.json").write_text("{}")
-    before = redis.get(FINGERPRINT_KEY)
+    before = redis.get(IDENTITY_KEY)
     told = reindex(resolver_environment, new_key)
     assert told.exit_code == 1
     assert "replay" in told.output
-    assert redis.get(FINGERPRINT_KEY) == before
-    redis.set(FINGERPRINT_KEY, closed_for_it())
+    assert redis.get(IDENTITY_KEY) == before
+    redis.set(IDENTITY_KEY, closed_for_it())
     assert reindex(resolver_environment, new_key).exit_code == 1
-    assert redis.get(FINGERPRINT_KEY) == before, "else no replay were possible"
+    assert redis.get(IDENTITY_KEY) == before, "else no replay were possible"
     redis.sadd(ORDERS_KNOWN, "0" * 32)
     assert reindex(resolver_environment, new_key).exit_code == 0
 

@@ -17,7 +17,7 @@ from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.store import Keeping, Vault, Written
 from tests.support import keys_of
-from tests.vault.conftest import INDEX, keyring, record
+from tests.vault.conftest import INDEX, guard_of, keyring, record
 
 DAY = 86_400
 
@@ -26,8 +26,9 @@ class Stores:
     def __init__(self, url: str, retention_days: int = 90) -> None:
         client = connect(Secret.of(url), connections=4)
         keyspace, envelope = Keyspace(INDEX), Envelope(keyring("k1"))
-        self.vault = Vault(client, keyspace, envelope, Keeping(retention_days))
-        self.outbox = Outbox(client, self.vault.guard, envelope)
+        guard = guard_of(client, keyspace, envelope)
+        self.vault = Vault(client, guard, keyspace, envelope, Keeping(retention_days))
+        self.outbox = Outbox(client, guard, envelope)
 
     def put(self, n: int = 1, *, mine: bool = False, lease_ms: int = 5000, id_: str = "n-1") -> Written:
         claim = new_claim() if mine else ""

@@ -25,7 +25,7 @@ from resolver.cli.local_redis import LocalRedis
 from resolver.privacy.order import Order, new_id
 from resolver.services import build_stores
 from resolver.settings import load
-from resolver.vault.keyspace import FINGERPRINT_KEY, RECORD_PATTERN
+from resolver.vault.keyspace import IDENTITY_KEY, RECORD_PATTERN
 from tests import topologies
 from tests.support import BACKEND, METRICS_TOKEN, Velt, environment, keys_of, notification, stored
 from tests.system.conftest import (
@@ -264,11 +264,11 @@ def somebody_tries_tokens(world: World) -> Iterator[None]:
 
 def redis_belongs_to_others(world: World) -> Iterator[None]:
     redis = world.client()
-    own = stored(redis, FINGERPRINT_KEY)
-    redis.set(FINGERPRINT_KEY, b"1:somebody-else")
+    own = stored(redis, IDENTITY_KEY)
+    redis.set(IDENTITY_KEY, b"1:somebody-else")
     until(lambda: world.add("foreign") == 503, "a refusal")
     yield
-    redis.set(FINGERPRINT_KEY, own)
+    redis.set(IDENTITY_KEY, own)
 
 
 def redis_came_back_from_a_backup(world: World) -> Iterator[None]:

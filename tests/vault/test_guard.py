@@ -13,12 +13,11 @@ from redis import TimeoutError as RedisTimeoutError
 from resolver.errors import VaultUnavailable
 from resolver.secret import Secret
 from resolver.vault.connect import connect
-from resolver.vault.fingerprint import Fingerprint
-from resolver.vault.guard import Guard
+from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.restored import Certificates
 from resolver.vault.store import Vault
-from tests.vault.conftest import INDEX, record
+from tests.vault.conftest import INDEX, guard_of, keyring, record
 
 
 def fail(vault: Vault, error: Exception) -> None:
@@ -77,8 +76,7 @@ def test_a_look_for_what_must_be_replayed_leaves_the_probe_to_whoever_needs_redi
 
 def test_a_look_for_what_must_be_replayed_counts_an_outage_and_passes(tmp_path: Path) -> None:
     away = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
-    certificates = Certificates(str(tmp_path))
-    guard = Guard(away, Fingerprint(away, Keyspace(INDEX), lambda _: True), certificates)
+    guard = guard_of(away, Keyspace(INDEX), Envelope(keyring("k1")), kept=str(tmp_path))
     started = time.monotonic()
     for _ in range(50):
         guard.require_replayed()

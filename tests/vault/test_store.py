@@ -17,7 +17,7 @@ from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.store import Changed, Keeping, Vault
 from tests.support import keys_of, stored
-from tests.vault.conftest import INDEX, MakeVault, keyring, record
+from tests.vault.conftest import INDEX, MakeVault, guard_of, keyring, record
 
 DAY = 86_400
 
@@ -175,7 +175,8 @@ def test_a_scan_finds_every_record(vault: Vault) -> None:
 
 def test_an_unreachable_redis_is_unavailable_within_a_second_and_never_not_found() -> None:
     client = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
-    vault = Vault(client, Keyspace(INDEX), Envelope(keyring("k1")), Keeping())
+    keyspace, envelope = Keyspace(INDEX), Envelope(keyring("k1"))
+    vault = Vault(client, guard_of(client, keyspace, envelope), keyspace, envelope, Keeping())
     started = time.monotonic()
     with pytest.raises(VaultUnavailable):
         vault.read("acme", ["n-1"])

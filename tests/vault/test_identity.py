@@ -7,18 +7,19 @@ import time
 import pytest
 from redis import Redis
 
-from resolver.errors import VaultUnavailable
+from resolver.errors import VaultForeign, VaultUnavailable
 from resolver.secret import Secret
-from resolver.vault.keyspace import FINGERPRINT_KEY
+from resolver.vault.keyspace import IDENTITY_KEY
 from tests.support import stored
 from tests.vault.conftest import MakeVault, record
 
 OTHER = Secret(b"another index key, 32 bytes long")
+OTHER_API_KEY = Secret.of("the API key of another environment")
 
 
 def test_the_first_process_claims_an_empty_database(make_vault: MakeVault, redis: Redis) -> None:
     make_vault().ping()
-    assert redis.get(FINGERPRINT_KEY)
+    assert redis.get(IDENTITY_KEY)
 
 
 def test_a_process_with_another_index_key_reads_and_writes_nothing(
@@ -32,22 +33,42 @@ def test_a_process_with_another_index_key_reads_and_writes_nothing(
     assert sorted(redis.keys()) == before
 
 
+def test_database_identity_refuses_another_velt_api_key(make_vault: MakeVault, redis: Redis) -> None:
+    """Two deployments with copied secrets would share records, and send each other's commands."""
+    make_vault().put(record())
+    stranger, before = make_vault(api_key=OTHER_API_KEY), sorted(redis.keys())
+    for attempt in (lambda: stranger.put(record()), lambda: stranger.read("acme", ["n-1"]), stranger.ping):
+        with pytest.raises(VaultForeign) as refused:
+            attempt()
+        assert "resolver keys adopt" in refused.value.reason
+    assert sorted(redis.keys()) == before
+
+
+def test_database_identity_refuses_the_schema_of_an_earlier_version(
+    make_vault: MakeVault, redis: Redis
+) -> None:
+    redis.set(IDENTITY_KEY, b"1:0123456789abcdef/64")
+    with pytest.raises(VaultForeign) as refused:
+        make_vault().ping()
+    assert "schema 1" in refused.value.reason
+
+
 def test_a_database_with_records_is_not_claimed_by_other_keys(make_vault: MakeVault, redis: Redis) -> None:
     make_vault().put(record())
-    redis.delete(FINGERPRINT_KEY)
+    redis.delete(IDENTITY_KEY)
     for stranger in (make_vault(index=OTHER), make_vault("k9")):
         with pytest.raises(VaultUnavailable):
             stranger.ping()
-    assert not redis.exists(FINGERPRINT_KEY)
+    assert not redis.exists(IDENTITY_KEY)
 
 
 def test_a_lost_fingerprint_is_written_again_by_who_can_open_the_records(
     make_vault: MakeVault, redis: Redis
 ) -> None:
     make_vault().put(record())
-    redis.delete(FINGERPRINT_KEY)
+    redis.delete(IDENTITY_KEY)
     assert make_vault().read("acme", ["n-1"])
-    assert redis.exists(FINGERPRINT_KEY)
+    assert redis.exists(IDENTITY_KEY)
 
 
 def test_it_recovers_by_itself_when_the_right_database_is_back(make_vault: MakeVault, redis: Redis) -> None:
@@ -62,7 +83,7 @@ def test_it_recovers_by_itself_when_the_right_database_is_back(make_vault: MakeV
 def test_a_running_process_notices_a_restored_database(make_vault: MakeVault, redis: Redis) -> None:
     vault = make_vault()
     vault.ping()
-    redis.set(FINGERPRINT_KEY, b"1:somebody-elses/64")
+    redis.set(IDENTITY_KEY, b"1:somebody-elses/64")
     time.sleep(1.1)
     with pytest.raises(VaultUnavailable):
         vault.put(record())
@@ -70,8 +91,8 @@ def test_a_running_process_notices_a_restored_database(make_vault: MakeVault, re
 
 def test_a_schema_of_the_future_is_not_touched(make_vault: MakeVault, redis: Redis) -> None:
     make_vault().ping()
-    value = stored(redis, FINGERPRINT_KEY)
-    redis.set(FINGERPRINT_KEY, b"999:" + value.split(b":", 1)[1])
+    value = stored(redis, IDENTITY_KEY)
+    redis.set(IDENTITY_KEY, b"999:" + value.split(b":", 1)[1])
     with pytest.raises(VaultUnavailable):
         make_vault().ping()
 
@@ -80,6 +101,6 @@ def test_a_schema_of_the_future_is_not_touched(make_vault: MakeVault, redis: Red
 def test_a_fingerprint_that_makes_no_sense_is_not_ours(
     make_vault: MakeVault, redis: Redis, garbage: bytes
 ) -> None:
-    redis.set(FINGERPRINT_KEY, garbage)
+    redis.set(IDENTITY_KEY, garbage)
     with pytest.raises(VaultUnavailable):
         make_vault().ping()

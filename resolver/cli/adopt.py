@@ -1,0 +1,40 @@
+"""`resolver keys adopt`: give a database to another Velt API key on purpose."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from resolver.cli.on_record import put_on_record
+from resolver.services import build_stores
+from resolver.settings import load
+from resolver.vault.identity import Adoption
+from resolver.vault.reindex import in_flight
+
+
+@click.command("adopt")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def adopt(yes: bool, as_json: bool) -> None:
+    """Move the Redis database to this VELT_API_KEY. One database belongs to one environment at Velt: a
+    resolver with another API key answers 503. From here on the processes of the former key do, and commands
+    that wait are sent to this environment."""
+    settings = load()
+    stores = build_stores(settings)
+    adoption = Adoption(stores.redis, stores.identity)
+    needed = adoption.is_needed()
+    if needed:
+        left = in_flight(stores.redis) or "nothing waits"
+        if not yes:
+            click.confirm(
+                f"Move this database to the environment of this VELT_API_KEY ({left})? Processes with the "
+                "former key answer 503 within a second.",
+                abort=True,
+                err=True,
+            )
+        # The lookup key is the same one, so the line is signed with a key that counts.
+        put_on_record(settings, stores, "keys adopt", "", [stores.identity.environment])
+        adoption.adopt()
+    said = "The database belongs to this VELT_API_KEY " + ("now." if needed else "already.")
+    click.echo(json.dumps({"adopted": needed}) if as_json else said)

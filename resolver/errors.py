@@ -7,6 +7,7 @@ ResolverError
 ├── Unauthenticated          no credential, or (on callbacks) one that doesn't hold
 ├── PermissionDenied         a credential that holds no right to this
 ├── NotFound                 no such path, or a surface that is closed here
+├── AlreadyExists            another request was made under the same Idempotency-Key
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
@@ -65,6 +66,11 @@ class PermissionDenied(ResolverError):
 class NotFound(ResolverError):
     code = "NOT_FOUND"
     message = "Not found."
+
+
+class AlreadyExists(ResolverError):
+    code = "ALREADY_EXISTS"
+    message = "This Idempotency-Key was used for another request."
 
 
 class Unavailable(ResolverError):

@@ -50,6 +50,8 @@ class Record(NamedTuple):
     hidden: tuple[str, ...] = ()
     """People who took themselves out; they don't read it under any policy."""
     created: int = 0
+    request: str = ""
+    """Digest of the add that an `Idempotency-Key` came with; empty without one."""
     private: Mapping[str, Any] = MappingProxyType({})
     """For the backend's eyes only: metadata, location, context."""
     content: bytes = b"{}"
@@ -60,7 +62,7 @@ class Record(NamedTuple):
 
     def header(self) -> bytes:
         place = {"o": self.organization, "n": self.notification}
-        others = {"d": self.document, "c": self.created, "p": dict(self.private)}
+        others = {"d": self.document, "c": self.created, "q": self.request, "p": dict(self.private)}
         marks = {EVERYONE: self.everyone, VERIFIED: self.verified, NARROWED: bool(self.access())}
         return written(
             place | {name: value for name, value in others.items() if value},
@@ -90,6 +92,7 @@ class Record(NamedTuple):
                 verified=get("v", False),
                 hidden=tuple(get("h", ())),
                 created=get("c", 0),
+                request=get("q", ""),
                 private=get("p", {}),
                 content=b"{" + members,
             )

@@ -38,6 +38,7 @@ from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard
 from resolver.vault.history import History
+from resolver.vault.idempotency import IdempotencyKeys
 from resolver.vault.identity import DatabaseIdentity, Identity
 from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
@@ -66,6 +67,7 @@ class Stores:
     orders: Orders
     certificates: Certificates | None
     history: History
+    idempotency: IdempotencyKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def build(settings: Settings, *, standard: int = 1) -> Services:
         callers=Callers(settings.velt_api_key, settings.caller_tokens),
         officers=Officers(settings.privacy_tokens) if settings.privacy_tokens else None,
         tokens=tokens,
-        add=AddNotification(vault, outbox, telling, settings.people),
+        add=AddNotification(vault, outbox, telling, settings.people, stores.idempotency),
         update=UpdateNotifications(vault, telling, settings.people),
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
@@ -188,8 +190,10 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     guard = Guard(redis, DatabaseIdentity(redis, identity, keyspace, envelope), trusted)
     vault = Vault(redis, guard, keyspace, envelope, keeping)
     outbox, orders = Outbox(redis, vault.guard, envelope), Orders(redis, vault.guard, envelope)
-    history = History(redis, vault.guard)
-    return Stores(vault, outbox, redis, keyspace, identity, envelope, orders, certificates, history)
+    history, idempotency = History(redis, guard), IdempotencyKeys(redis, guard, envelope)
+    return Stores(
+        vault, outbox, redis, keyspace, identity, envelope, orders, certificates, history, idempotency
+    )
 
 
 def build_velt(settings: Settings, connections: int = 1) -> VeltClient:

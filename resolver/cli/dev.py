@@ -40,7 +40,7 @@ _REDIS_SECONDS = 5.0
 _EXAMPLE = {
     "organizationId": "acme",
     "documentId": "report-7",
-    "notificationId": "hello-1",
+    "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA",
     "actionUser": {"userId": "ana", "name": "Ana Lima", "email": "ana@example.com"},
     "notifyUsers": [{"userId": "ben", "name": "Ben Okoro", "email": "ben@example.com"}],
     "notifyAll": False,
@@ -224,7 +224,7 @@ def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str, comman
     caller = next(iter(settings.caller_tokens.values())).reveal()
     backend = [f"x-velt-api-key: {settings.velt_api_key.reveal()}", f"x-velt-auth-token: {caller}"]
     ben = Tokens(settings.token).mint("ben", ["acme"], LONGEST_SECONDS).token
-    wanted = {"organizationId": "acme", "notificationIds": ["hello-1"]}
+    wanted = {"organizationId": "acme", "notificationIds": ["nOZ7d0vX2Qk4mJrT9cB1yLwA"]}
     return "\n".join(
         (
             "",

@@ -65,6 +65,7 @@ def rotate(rate: int, as_json: bool) -> None:
     on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
     stores.history.note_key(next(iter(settings.master_keys)))
     stores.orders.reseal()
+    stores.idempotency.reseal()
     outcome: Counter[Resealed] = Counter()
     for _ in range(_MOST_PASSES):
         done = _pass(stores, rate, quiet=as_json)
@@ -103,6 +104,7 @@ def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | i
     """By key id: how much is under it, and what may be done with it."""
     rotation, commands = _rotations(stores)
     records, waiting = rotation.key_ids(), commands.key_ids() + stores.orders.key_ids()
+    waiting += stores.idempotency.key_ids()
     since = stores.history.keys_since()
     names = list(dict.fromkeys([*settings.master_keys, *records, *waiting]))
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ import orjson
 
 from resolver import aside
 from resolver.audit.attempt import Attempt
-from resolver.command import Command, Kind
+from resolver.command import Command, Entry, Kind
 from resolver.deadline import Deadline
-from resolver.errors import TooLarge, VeltRefused
+from resolver.errors import AlreadyExists, InvalidArgument, Overtaken, TooLarge, VeltRefused
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
 from resolver.outbox.queue import Outbox, claimed_by
 from resolver.record import Record
 from resolver.split import People, Split, split_add
+from resolver.vault.idempotency import IdempotencyKeys
 from resolver.vault.store import Vault, Written
 from resolver.velt import requests
 
@@ -27,6 +29,7 @@ LARGEST_CONTENT = 32 * 1024
 LARGEST_RECORD = 3 * LARGEST_CONTENT
 _ADDED = "Notification added successfully."
 _MOST_WARNINGS = 20
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,58 @@ class AddNotification:
     outbox: Outbox
     telling: Telling
     people: People
+    idempotency: IdempotencyKeys
 
-    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
+    def __call__(
+        self, data: Any, deadline: Deadline, attempt: Attempt, idempotency_key: str | None = None
+    ) -> JSON:
+        """`idempotency_key` makes the id, once for each caller and organization."""
         request = requests.parse(requests.ADD, data)
-        request.setdefault("notificationId", mint_id())
+        made_of = self._identified(request, data, attempt.actor.id, idempotency_key)
         split = split_add(request, self.people)
-        record = _record(request, split)
+        record = _record(request, split, made_of)
         command = Command(Kind.REGISTER, record.notification, split.forward)
         attempt.record(organization=record.organization, ids=[record.notification])
         with self.telling.turn() as mine:
             # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
             with aside.offered(not mine):
-                written = self.vault.put(record, self.telling.entry(command, mine))
+                written = self._put(record, self.telling.entry(command, mine))
+            if written is None:
+                return self._repeated(record, request, split)
             answer = self._register(command, written, deadline) if written.claim else None
         if answer is None:
             self.telling.left_waiting()
         return _reply(answer, request, split)
+
+    def _identified(self, request: JSON, data: Any, caller: str, key: str | None) -> str:
+        """Give the request its id. Returns the request's digest when a key makes the id, else nothing."""
+        if key is None:
+            request.setdefault("notificationId", mint_id())
+            return ""
+        if not _KEY.fullmatch(key):
+            raise InvalidArgument("Idempotency-Key must be 1 to 255 printable ASCII characters")
+        if "notificationId" in request:
+            raise InvalidArgument(
+                "Give either notificationId or the Idempotency-Key header: the key makes the id"
+            )
+        made = self.idempotency.notification_id(caller, request["organizationId"], key)
+        request["notificationId"] = made
+        return self.idempotency.request_digest(data)
+
+    def _put(self, record: Record, entry: Entry) -> Written | None:
+        """None when the Idempotency-Key was used before."""
+        return self.vault.put_new(record, entry) if record.request else self.vault.put(record, entry)
+
+    def _repeated(self, record: Record, request: JSON, split: Split) -> JSON:
+        """The reply to a request that was made before. Nothing is written: what came since stays."""
+        held = self.vault.read(record.organization, [record.notification]).get(record.notification)
+        if held is None:
+            raise Overtaken()  # removed in this very moment: the next try adds it
+        if held.request != record.request:
+            raise AlreadyExists()
+        self.vault.make_durable(record.organization, record.notification)
+        waits = self.vault.has_commands(record.organization, record.notification)
+        return _reply(None if waits else {"result": {}}, request, split)
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:
         """Velt's answer; None when it can't be had now, and the command waits."""
@@ -83,7 +122,7 @@ def audience_of(users: list[JSON]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(user["userId"] for user in users))
 
 
-def _record(request: JSON, split: Split) -> Record:
+def _record(request: JSON, split: Split, made_of: str) -> Record:
     record = Record(
         organization=request["organizationId"],
         notification=request["notificationId"],
@@ -93,6 +132,7 @@ def _record(request: JSON, split: Split) -> Record:
         everyone=request.get("notifyAll", True),
         verified=request.get("verifyUserPermissions", False),
         created=int(time.time() * 1000),
+        request=made_of,
         private=split.private,
         content=orjson.dumps(split.content),
     )

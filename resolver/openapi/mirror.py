@@ -13,12 +13,12 @@ from resolver.velt.client import Endpoint
 
 JSON = dict[str, Any]
 _SECURITY: list[JSON] = [{"veltApiKey": [], "callerToken": []}]
-_ENTRIES_EXAMPLE = [{"id": "hello-1", "displayBodyMessage": "Can we still sign on Monday?"}]
+_ENTRIES_EXAMPLE = [{"id": "nOZ7d0vX2Qk4mJrT9cB1yLwA", "displayBodyMessage": "Can we still sign on Monday?"}]
 _EXAMPLES: dict[Endpoint, JSON] = {
     Endpoint.ADD: {
         "organizationId": "acme",
         "documentId": "report-7",
-        "notificationId": "hello-1",
+        "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA",
         "actionUser": {"userId": "ana", "name": "Ana Lima"},
         "notifyUsers": [{"userId": "ben"}],
         "notifyAll": False,
@@ -28,11 +28,22 @@ _EXAMPLES: dict[Endpoint, JSON] = {
     },
     Endpoint.UPDATE: {"organizationId": "acme", "notifications": _ENTRIES_EXAMPLE},
     Endpoint.GET: {"organizationId": "acme", "documentId": "report-7", "pageSize": 20},
-    Endpoint.DELETE: {"organizationId": "acme", "notificationIds": ["hello-1"]},
+    Endpoint.DELETE: {"organizationId": "acme", "notificationIds": ["nOZ7d0vX2Qk4mJrT9cB1yLwA"]},
     Endpoint.CONFIG_SET: {"organizationId": "acme", "userIds": ["ben"], "config": {"inbox": "MINE"}},
     Endpoint.CONFIG_GET: {"organizationId": "acme", "userId": "ben", "documentIds": ["report-7"]},
     Endpoint.WORKSPACE_GET: {},
     Endpoint.WORKSPACE_UPDATE: {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 60}}},
+}
+_IDEMPOTENCY_KEY: JSON = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": (
+        "Makes the id, once for each of your backends and organizations: a request that is repeated under "
+        "the same key adds nothing. Not together with notificationId. Another request under it is a 409."
+    ),
+    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]([\\x20-\\x7e]{0,253}[\\x21-\\x7e])?$"},
+    "example": "order-1042-shipped",
 }
 _CONFIG: JSON = {"inbox": "MINE", "email": "MINE"}
 _KEPT: JSON = {
@@ -45,19 +56,19 @@ _ANSWERED: dict[Endpoint, tuple[str, Any]] = {
         {
             "success": True,
             "message": "Notification added successfully.",
-            "notificationId": "hello-1",
+            "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA",
             "registration": "registered",
         },
     ),
     Endpoint.UPDATE: (
         "Notification(s) updated successfully.",
-        {"hello-1": {"success": True, "message": "Notification updated."}},
+        {"nOZ7d0vX2Qk4mJrT9cB1yLwA": {"success": True, "message": "Notification updated."}},
     ),
     Endpoint.GET: (
         "Notification(s) retrieved successfully.",
         [
             {
-                "id": "hello-1",
+                "id": "nOZ7d0vX2Qk4mJrT9cB1yLwA",
                 "notificationSource": "custom",
                 "actionUser": {"userId": "ana", "name": "Ana Lima"},
                 "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
@@ -69,7 +80,7 @@ _ANSWERED: dict[Endpoint, tuple[str, Any]] = {
     ),
     Endpoint.DELETE: (
         "Notification(s) deleted successfully.",
-        {"hello-1": {"success": True, "message": "Notification deleted."}},
+        {"nOZ7d0vX2Qk4mJrT9cB1yLwA": {"success": True, "message": "Notification deleted."}},
     ),
     Endpoint.CONFIG_SET: (
         "User config set successfully.",
@@ -174,10 +185,11 @@ def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
         "operationId": endpoint.name.lower(),
         "summary": _SUMMARIES[endpoint],
         "security": _SECURITY,
+        **({"parameters": [_IDEMPOTENCY_KEY]} if endpoint is Endpoint.ADD else {}),
         "requestBody": body(data, {"data": _EXAMPLES[endpoint]}, required=needed),
         "responses": {
             "200": reply("Velt's answer.", _result(_ANSWERS[endpoint]), example=example),
-            **mirror_errors(400, 401, 403, 404, 413, 415, 429),
+            **mirror_errors(400, 401, 403, 404, *([409] if endpoint is Endpoint.ADD else []), 413, 415, 429),
             **own_errors(500, 503),
         },
     }

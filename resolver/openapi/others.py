@@ -22,8 +22,8 @@ _ID: JSON = {
 _DONE: JSON = {"success": {"const": True}, "statusCode": {"const": 200}}
 _DONE_EXAMPLE: JSON = {"success": True, "statusCode": 200}
 _CONTENT: JSON = {
-    "hello-1": {
-        "notificationId": "hello-1",
+    "nOZ7d0vX2Qk4mJrT9cB1yLwA": {
+        "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA",
         "actionUser": {"userId": "ana", "name": "Ana Lima"},
         "displayHeadlineMessageTemplate": "{actionUser} asked you about the merger",
         "displayHeadlineMessageTemplateData": {"actionUser": {"userId": "ana", "name": "Ana Lima"}},
@@ -53,7 +53,7 @@ def callback(prefix: str, most_ids: int) -> JSON:
         f"{prefix}get": _callback(
             "get",
             "Content by id; what isn't there, or isn't meant for the reader, is absent",
-            body(get, {"organizationId": "acme", "notificationIds": ["hello-1"]}),
+            body(get, {"organizationId": "acme", "notificationIds": ["nOZ7d0vX2Qk4mJrT9cB1yLwA"]}),
             reply(
                 "The content that there is for this reader.",
                 found,
@@ -63,7 +63,7 @@ def callback(prefix: str, most_ids: int) -> JSON:
         f"{prefix}delete": _callback(
             "delete",
             "Remove it, or leave its audience; always the same answer",
-            body(delete, {"organizationId": "acme", "notificationId": "hello-1"}),
+            body(delete, {"organizationId": "acme", "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA"}),
             reply("Done, or there was nothing to do.", closed(**_DONE), example=_DONE_EXAMPLE),
         ),
     }

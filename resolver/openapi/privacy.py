@@ -33,7 +33,7 @@ _SO_FAR: JSON = {
     "counts": {"lookedAt": 1200, "removed": 3, "cut": 2, "commands": 1, "unreadable": 0},
 }
 _LINES = (
-    '{"type":"notification","organizationId":"acme","notificationId":"hello-1"}\n'
+    '{"type":"notification","organizationId":"acme","notificationId":"nOZ7d0vX2Qk4mJrT9cB1yLwA"}\n'
     '{"type":"end","complete":true,"found":1,"unreadable":0}\n'
 )
 _CERTIFICATE = closed(certificate={"type": "object"}, signature={"type": "string"})

@@ -26,7 +26,9 @@ _READABLE = range(2, 3)
 _WRITTEN = 2
 _TRUSTED_SECONDS = 1.0
 _LOOK_AT = 1000
-_SWAP = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('SET', KEYS[1], ARGV[2]) and 1 or 0"
+_COMPARE_AND_SET = (
+    "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('SET', KEYS[1], ARGV[2]) and 1 or 0"
+)
 
 
 class Identity(NamedTuple):
@@ -136,7 +138,12 @@ class Adoption:
 
 def swap(redis: Redis, before: str, after: str) -> bool:
     """Replace the identity in one step, unless another process was quicker."""
-    return bool(redis.register_script(_SWAP)(keys=[IDENTITY_KEY], args=[before, after]))
+    return compare_and_set(redis, IDENTITY_KEY, before, after)
+
+
+def compare_and_set(redis: Redis, name: str, before: str | bytes, after: str | bytes) -> bool:
+    """Replace a string that is still what was read."""
+    return bool(redis.register_script(_COMPARE_AND_SET)(keys=[name], args=[before, after]))
 
 
 def _found(redis: Redis) -> str | None:

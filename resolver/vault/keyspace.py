@@ -13,6 +13,7 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {p00}h            who is at work on erasures              string
     {p00}w            every erasure that was asked for        set of ids
     {p00}k            certificates of those that are done     hash, by erasure id
+    {p00}i            the secret that idempotency keys become ids with    string
     vnr:audit:<chain>   how long a chain of the audit trail is                              string
     vnr:keys          since when each master key seals        hash
     vnr:signers       public keys of former index keys        hash
@@ -39,6 +40,7 @@ WORKER_KEY = "vnr:worker"
 ANCHORS = "vnr:audit:"
 DOORBELL = "vnr:doorbell"
 ORDERS, ORDERS_HELD, ORDERS_KNOWN, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
+IDEMPOTENCY = "{p00}i"
 KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"

@@ -104,9 +104,19 @@ class Vault:
     def put(self, record: Record, entry: Entry | None = None) -> Written:
         """Stores it, over whatever stood under its id, and lines up its command in the same step. The
         retention starts now."""
-        key_name = self._keyspace.record(record.organization, record.notification)
-        sealed = self._envelope.seal(key_name, record.to_bytes())
-        return self._always(key_name, _Write("put", sealed, px=self._retention_ms or b""), entry)
+        key_name, write = self._put("put", record)
+        return self._always(key_name, write, entry, waits=True)
+
+    def put_new(self, record: Record, entry: Entry | None = None) -> Written | None:
+        """Store a record under an id that is free, with its command; None when a record stands there."""
+        key_name, write = self._put("put new", record)
+        return self._write(key_name, write, entry, waits=True)
+
+    def make_durable(self, organization: str, notification: str) -> None:
+        """Write a record once more as it is, and wait for the replicas: its add may have heard that too few
+        have it."""
+        if self._replicas:
+            self.change(organization, notification, lambda record: (record._replace(), None), waits=True)
 
     def remove(self, organization: str, notification: str, entry: Entry | None = None) -> Written:
         return self._always(self._keyspace.record(organization, notification), _Write("remove"), entry)
@@ -115,7 +125,9 @@ class Vault:
         """A command alone; the record, if there is one, stays as it is."""
         return self._always(self._keyspace.record(organization, notification), _Write("keep"), entry)
 
-    def change(self, organization: str, notification: str, change: Change) -> Written | None:
+    def change(
+        self, organization: str, notification: str, change: Change, *, waits: bool = False
+    ) -> Written | None:
         """Applies the change to the stored record; None when there is none (or none that opens)."""
         key_name = self._keyspace.record(organization, notification)
         for _ in range(_TRIES):
@@ -128,7 +140,7 @@ class Vault:
             if changed is record:
                 return Written(key_name)
             write = self._replacement(key_name, sealed, changed)
-            if written := self._write(key_name, write, entry):
+            if written := self._write(key_name, write, entry, waits=waits):
                 return written
         raise Overtaken()
 
@@ -139,6 +151,12 @@ class Vault:
     def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
         """The same, for whoever looks into them."""
         return self._held(Record.from_bytes, organization, notifications)
+
+    def has_commands(self, organization: str, notification: str) -> bool:
+        """Whether commands about it still wait for Velt."""
+        commands = line_of(self._keyspace.record(organization, notification)).commands
+        with self.guard:
+            return bool(self._redis.exists(commands))
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
@@ -225,15 +243,18 @@ class Vault:
                 _log.error("record_unreadable", key=key_name)
                 yield None
 
-    def _always(self, key_name: str, write: _Write, entry: Entry | None) -> Written:
+    def _always(self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False) -> Written:
         """A write that nobody can overtake."""
-        return self._write(key_name, write, entry) or Written(key_name)
+        return self._write(key_name, write, entry, waits=waits) or Written(key_name)
 
-    def _write(self, key_name: str, write: _Write, entry: Entry | None) -> Written | None:
-        """Record and command in one step; None when a replacement was overtaken, and nothing is written."""
+    def _write(
+        self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False
+    ) -> Written | None:
+        """Record and command in one step; None when a replacement was overtaken, and nothing is written.
+        `waits`: it counts only when RESOLVER_REDIS_WAIT replicas have it."""
         keys, args = self._arguments(key_name, write, entry)
         with _timed(write.mode), self.guard:
-            done, claimed = self._committed(keys, args, waits=write.mode == "put")
+            done, claimed = self._committed(keys, args, waits=waits)
         if not done:
             return None
         return Written(key_name, entry.claim if entry and claimed else "")
@@ -250,6 +271,12 @@ class Vault:
             # Written, and not safe: whoever asked hears that it may not be, and asks again.
             raise VaultUnavailable(f"redis: {replicas} of {self._replicas} replicas have it")
         return cast(tuple[int, int], written)
+
+    def _put(self, mode: str, record: Record) -> tuple[str, _Write]:
+        """The name that a record has in Redis, and the write that puts it there."""
+        key_name = self._keyspace.record(record.organization, record.notification)
+        sealed = self._envelope.seal(key_name, record.to_bytes())
+        return key_name, _Write(mode, sealed, px=self._retention_ms or b"")
 
     def _replacement(self, key_name: str, sealed: bytes, changed: Record | None) -> _Write:
         replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""

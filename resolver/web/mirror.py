@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
@@ -50,6 +50,9 @@ def blueprint(services: Services) -> Blueprint:
 
     def answer(endpoint: Endpoint) -> Response:
         data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else data_of(read_json())
+        if endpoint is Endpoint.ADD:
+            key = request.headers.get("idempotency-key")
+            return json_reply(services.add(data, deadline(), attempt(), key))
         if use_case := from_here.get(endpoint):
             return json_reply(use_case(data, deadline(), attempt()))
         return json_reply(_forward(services, endpoint, data))

@@ -69,7 +69,7 @@ class ShortWay:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         way = self._ways.get(path)
-        if way is None or environ["REQUEST_METHOD"] != "POST":
+        if way is None or environ["REQUEST_METHOD"] != "POST" or "HTTP_IDEMPOTENCY_KEY" in environ:
             return self.long_way(environ, start_response)
         environ[STARTED] = started = time.monotonic()
         environ[REQUEST_ID] = request = request_id_of(environ.get("HTTP_X_REQUEST_ID", ""))

@@ -399,5 +399,5 @@ def test_a_rotation_that_is_cut_short_loses_nothing(tmp_path: Path, seconds: flo
         dev.process.kill()
         dev.process.wait()
     with running(tmp_path) as dev:
-        assert dev.paste(1)["data"].keys() == {"hello-1"}
+        assert dev.paste(1)["data"].keys() == {"nOZ7d0vX2Qk4mJrT9cB1yLwA"}
         assert not (tmp_path / "rotation-wanted").exists()

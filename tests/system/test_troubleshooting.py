@@ -34,7 +34,7 @@ def troubled(resolver_environment: dict[str, str], velt: Velt, tmp_path: Path) -
         closing(Terminal(tmp_path, plain_environment({**variables, **caller_of(served)}))) as terminal,
     ):
         terminal.type(f'resolver() {{ {quote(sys.executable)} -m resolver "$@"; }}')
-        add(served, "merger-1")
+        add(served, "n-1")
         add(served, "narrowed-1", notifyAll=True, context={"access": {"team": "deals"}})
         velt.break_with(path=ADD, status=503, count=1)
         velt.break_with(path=ADD, status=400, errorStatus="FAILED_PRECONDITION", count=1)

@@ -1,6 +1,7 @@
 -- Writes a record and puts a command in its line, both or neither.
 --   KEYS[1]  the record              KEYS[2]  its commands (hash)      KEYS[3]  the partition's queue
---   ARGV[1]  'put', 'replace' (only the version that was read), 'remove' or 'keep'
+--   ARGV[1]  'put', 'put new' (only where no record is), 'replace' (only the version that was read), 'remove' or
+--            'keep'
 --   ARGV[2]  the sealed record; for 'replace' an empty string removes it
 --   ARGV[3]  milliseconds the record has to live; empty: for ever ('put') or what is running ('replace')
 --   ARGV[4]  for 'replace': the nonce that was read (bytes 2-13 of a sealed record)
@@ -16,7 +17,11 @@
 -- there before, '' for nothing) and l (milliseconds that had to live, 0 for ever).
 local previous = ''
 local left = 0
-if ARGV[1] == 'put' then
+local puts = ARGV[1] == 'put' or ARGV[1] == 'put new'
+if ARGV[1] == 'put new' and redis.call('EXISTS', KEYS[1]) == 1 then
+  return {0, 0}
+end
+if puts then
   previous = redis.call('GET', KEYS[1]) or ''
   left = math.max(redis.call('PTTL', KEYS[1]), 0)
   if ARGV[3] == '' then
@@ -64,7 +69,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if head == tail and ARGV[7] ~= '' then
   redis.call('HSET', KEYS[2], 'k', ARGV[7], 'a', 1)
-  if ARGV[1] == 'put' then
+  if puts then
     redis.call('HSET', KEYS[2], 'v', string.sub(ARGV[2], 2, 13), 'p', previous, 'l', left)
   end
   redis.call('ZADD', KEYS[3], now + ARGV[8], ARGV[9])

@@ -1,0 +1,84 @@
+"""Idempotency keys: the same key of the same caller names the same notification.
+
+An id is derived from the caller's name, the organization and the key with a random secret, so it can't be
+guessed and tells nothing. The secret is made once and kept sealed in Redis. It depends on no other key, so
+neither a new master key nor a new lookup key changes an id.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections import Counter
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from resolver.errors import Unreadable, VaultUnavailable
+from resolver.vault.envelope import Envelope, key_id_of
+from resolver.vault.guard import Guard
+from resolver.vault.identity import compare_and_set
+from resolver.vault.keyspace import IDEMPOTENCY
+
+_SECRET_BYTES = 32
+_ID_BYTES = 18
+"""As many random bits as an id that is minted has."""
+
+
+class IdempotencyKeys:
+    def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
+        self._redis, self._guard, self._envelope = redis, guard, envelope
+        self._known: bytes | None = None
+
+    def notification_id(self, caller: str, organization: str, key: str) -> str:
+        digest = self._digest(b"notification", [caller, organization, key])
+        return base64.urlsafe_b64encode(digest[:_ID_BYTES]).decode()
+
+    def request_digest(self, data: Any) -> str:
+        """Digest of a request's data: equal data has the same one, whatever the order of its keys."""
+        return self._digest(b"request", data).hex()
+
+    def reseal(self) -> None:
+        """Put the secret under the master key that seals now, unless another process was quicker."""
+        with self._guard:
+            sealed = cast(bytes | None, self._redis.get(IDEMPOTENCY))
+            if sealed and not self._envelope.is_fresh(sealed):
+                fresh = self._envelope.reseal(IDEMPOTENCY, sealed)
+                compare_and_set(self._redis, IDEMPOTENCY, sealed, fresh)
+
+    def key_ids(self) -> Counter[str]:
+        """Under which master key the secret is; empty when it wasn't made yet."""
+        with self._guard:
+            sealed = cast(bytes | None, self._redis.get(IDEMPOTENCY))
+        return Counter([key_id_of(sealed)] if sealed else [])
+
+    def _digest(self, purpose: bytes, value: Any) -> bytes:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(text, key=self._secret(), digest_size=32, person=purpose).digest()
+
+    def _secret(self) -> bytes:
+        if self._known is None:
+            self._known = self._read() or self._made()
+        return self._known
+
+    def _made(self) -> bytes:
+        fresh = self._envelope.seal(IDEMPOTENCY, secrets.token_bytes(_SECRET_BYTES))
+        with self._guard:
+            self._redis.set(IDEMPOTENCY, fresh, nx=True)
+        # Read again: of several processes that made one, the first one's counts.
+        if (kept := self._read()) is None:
+            raise VaultUnavailable("redis: the secret of idempotency keys was not kept")
+        return kept
+
+    def _read(self) -> bytes | None:
+        with self._guard:
+            sealed = cast(bytes | None, self._redis.get(IDEMPOTENCY))
+        if sealed is None:
+            return None
+        try:
+            return self._envelope.open(IDEMPOTENCY, sealed)
+        except Unreadable:
+            # Another secret would give the same keys other ids: refuse instead.
+            raise VaultUnavailable("the secret of idempotency keys does not open with these keys") from None

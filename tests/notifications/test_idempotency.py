@@ -1,0 +1,162 @@
+"""Idempotency-Key: a request that is repeated under one key adds one notification, with a random id."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from resolver.cli import main
+from resolver.vault.keyspace import IDEMPOTENCY
+from tests.support import (
+    API_KEY,
+    BACKEND,
+    CALLER_TOKEN,
+    Api,
+    Velt,
+    error_of,
+    key,
+    keys_of,
+    notification,
+    stored,
+)
+
+ADD = "/v2/notifications/add"
+MakeApi = Callable[..., Api]
+OTHER_BACKEND = "another-caller-token-0123456789abcdefghij"
+
+
+def add(api: Api, idempotency_key: str | None, token: str = CALLER_TOKEN, **changes: Any) -> TestResponse:
+    given = {name: value for name, value in notification(**changes).items() if value is not None}
+    named = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+    return api.post(ADD, {"data": given}, {**BACKEND, "x-velt-auth-token": token, **named})
+
+
+def id_of(reply: TestResponse) -> str:
+    assert reply.status_code == 200, reply.data
+    return str(reply.get_json()["result"]["data"]["notificationId"])
+
+
+def test_a_repeated_request_under_one_idempotency_key_adds_one_notification(api: Api, velt: Velt) -> None:
+    first, again = (add(api, "order-1042-shipped", notificationId=None) for _ in range(2))
+    assert first.get_json() == again.get_json()
+    assert len(velt.sent(ADD)) == 1
+    assert api.read(id_of(first)).keys() == {id_of(first)}
+
+
+def test_an_idempotency_key_is_found_neither_at_velt_nor_in_redis(api: Api, velt: Velt, redis: Redis) -> None:
+    id_ = id_of(add(api, "order-1042-shipped", notificationId=None))
+    assert re.fullmatch(r"[A-Za-z0-9_-]{24}", id_)
+    assert "1042" not in str(velt.ledger())
+    assert all(b"1042" not in (redis.dump(name) or b"") for name in keys_of(redis, "*"))
+
+
+def test_another_request_under_the_same_idempotency_key_is_a_conflict(api: Api) -> None:
+    id_ = id_of(add(api, "k-1", notificationId=None))
+    other = add(api, "k-1", notificationId=None, displayBodyMessage="CANARY another text")
+    assert error_of(other) == (409, "ALREADY_EXISTS")
+    assert api.read(id_)[id_]["displayBodyMessage"] == "CANARY body"
+
+
+def test_the_order_of_keys_in_the_body_makes_no_other_request(api: Api) -> None:
+    body = {name: value for name, value in notification().items() if name != "notificationId"}
+    headers = {**BACKEND, "idempotency-key": "k-1"}
+    replies = [api.post(ADD, {"data": data}, headers) for data in (body, dict(reversed(body.items())))]
+    assert id_of(replies[0]) == id_of(replies[1])
+
+
+def test_an_idempotency_key_counts_for_its_backend_and_its_organization_alone(make_api: MakeApi) -> None:
+    api = make_api(RESOLVER_CALLER_TOKENS=f"backend:{CALLER_TOKEN},other:{OTHER_BACKEND}")
+    ids = {
+        id_of(add(api, "k-1", notificationId=None)),
+        id_of(add(api, "k-1", OTHER_BACKEND, notificationId=None)),
+        id_of(add(api, "k-1", notificationId=None, organizationId="globex")),
+        id_of(add(api, "k-2", notificationId=None)),
+    }
+    assert len(ids) == 4
+
+
+def test_a_repeated_request_leaves_what_came_since(api: Api) -> None:
+    """An update, and a person who dismissed it: a retry that comes late must not bring them back."""
+    id_ = id_of(add(api, "k-1", notificationId=None, notifyAll=True))
+    changed = {"organizationId": "acme", "notifications": [{"id": id_, "displayBodyMessage": "CANARY new"}]}
+    assert api.velt("notifications/update", changed).status_code == 200
+    assert api.erase(id_, user="cleo").status_code == 200
+    add(api, "k-1", notificationId=None, notifyAll=True)
+    assert api.read(id_)[id_]["displayBodyMessage"] == "CANARY new"
+    assert api.read(id_, user="cleo") == {}
+
+
+def test_a_key_whose_add_velt_refused_is_free_again(api: Api, velt: Velt) -> None:
+    velt.break_with(status=400, errorStatus="INVALID_ARGUMENT", count=1)
+    assert add(api, "k-1", notificationId=None).status_code == 400
+    assert id_of(add(api, "k-1", notificationId=None, displayBodyMessage="CANARY mended"))
+
+
+def test_a_repeated_request_says_whether_velt_has_heard_of_it(api: Api, velt: Velt) -> None:
+    velt.break_with(status=503)
+    replies = [add(api, "k-1", notificationId=None) for _ in range(2)]
+    registrations = [reply.get_json()["result"]["data"]["registration"] for reply in replies]
+    assert registrations == ["pending", "pending"]
+
+
+def test_concurrent_requests_under_one_key_add_one_notification(api: Api, velt: Velt) -> None:
+    replies: list[TestResponse] = []
+    threads = [
+        threading.Thread(target=lambda: replies.append(add(api, "k-1", notificationId=None)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id_of(reply) for reply in replies}) == 1
+    assert len(velt.sent(ADD)) == 1
+
+
+def test_an_idempotency_key_beside_an_id_is_refused(api: Api) -> None:
+    assert error_of(add(api, "k-1")) == (400, "INVALID_ARGUMENT")
+
+
+def test_an_idempotency_key_out_of_form_is_refused(api: Api) -> None:
+    for odd in ("", "x" * 256, "caf\u00e9", "a\tb"):
+        assert error_of(add(api, odd, notificationId=None)) == (400, "INVALID_ARGUMENT"), odd
+
+
+def test_ids_stay_the_same_through_a_new_master_key_and_a_new_lookup_key(
+    make_api: MakeApi, resolver_environment: dict[str, str], redis: Redis, tmp_path: Path
+) -> None:
+    """A retry may come after either: it must not add a second notification."""
+    id_ = id_of(add(make_api(), "k-1", notificationId=None))
+    before = stored(redis, IDEMPOTENCY)
+    rotated = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)},k1:{key(1)}"}
+    assert CliRunner().invoke(main, ["keys", "rotate"], env=rotated).exit_code == 0
+    assert stored(redis, IDEMPOTENCY) != before
+    withdrawn = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
+    new_key = tmp_path / "new.key"
+    new_key.write_text(key(77), encoding="utf-8")
+    told = CliRunner().invoke(main, ["keys", "reindex", str(new_key), "--yes"], env=withdrawn)
+    assert told.exit_code == 0, told.output
+    api = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}", RESOLVER_INDEX_KEY=key(77))
+    assert id_of(add(api, "k-1", notificationId=None)) == id_
+
+
+def test_a_secret_that_does_not_open_is_an_outage_and_no_second_notification(
+    make_api: MakeApi, redis: Redis
+) -> None:
+    api = make_api()
+    add(api, "k-1", notificationId=None)
+    redis.set(IDEMPOTENCY, b"\x01" + bytes(40))
+    assert add(make_api(), "k-1", notificationId=None).status_code == 503
+
+
+def test_minted_ids_stay_the_default(api: Api) -> None:
+    ids = {id_of(add(api, None, notificationId=None)) for _ in range(2)}
+    assert len(ids) == 2
+    assert API_KEY not in str(ids)

@@ -96,12 +96,12 @@ class Services:
         return [self.keyspace.blinded(name) for name in names]
 
 
-def build(settings: Settings, *, standard: int = 1) -> Services:
+def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = None) -> Services:
     """Call it after fork: the pools made here must not be shared between processes. `standard` is what `-`
-    means to the audit trail."""
+    means to the audit trail; `velt` stands in for the usual client."""
     stores = build_stores(settings, connections=THREADS + 2)
     vault, outbox = stores.vault, stores.outbox
-    velt = build_velt(settings, connections=THREADS)
+    velt = velt or build_velt(settings, connections=THREADS)
     slots = threading.Semaphore(INLINE_THREADS) if settings.registration == "inline" else None
     telling = Telling(
         vault, outbox, velt, Breaker("velt"), settings.deadline_ms + GRACE_MS, Rarely(SAY_SO_SECONDS), slots

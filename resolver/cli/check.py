@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -18,11 +19,12 @@ from resolver.cli.live import Where, meant, probed
 from resolver.cli.words import counted
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
+from resolver.notifications.add import looks_semantic
 from resolver.record import Record
 from resolver.services import build_stores
 from resolver.settings import Settings, load
 from resolver.vault.doctor import RedisFacts, examine
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
 
 _SAMPLE = 1000
 _NEEDED = ("settings", "redis", "vault", "velt", "audit")
@@ -35,16 +37,28 @@ _VELT_SECONDS = 10.0
 @click.option("--organization", help="Of the probe, with --live.")
 @click.option("--document", help="Likewise.")
 @click.option("--user", help="Whom the probe is addressed to, and nobody else.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="With --live: a transcript without content, ids or secrets, to share.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def check(
-    live: bool, organization: str | None, document: str | None, user: str | None, as_json: bool
+def check(  # noqa: PLR0913, PLR0917 - a command's options
+    live: bool,
+    organization: str | None,
+    document: str | None,
+    user: str | None,
+    report: Path | None,
+    as_json: bool,
 ) -> None:
     """Look at the settings, Redis and Velt. Exit status 0 when nothing failed, 1 otherwise. With --live one
     notification is added at Velt, with your keys: it shows what Velt stores, and how it answers."""
     where = meant(live, organization, document, user)
+    if report and not live:
+        raise click.UsageError("--report goes with --live.")
     found = []
     # Closed at once, whatever ends the telling: a pipe that is closed too leaves no probe behind.
-    with closing(_all(where)) as findings:
+    with closing(_all(where, report)) as findings:
         for finding in findings:
             found.append(finding)
             if not as_json:
@@ -54,7 +68,7 @@ def check(
     raise SystemExit(any(finding.outcome == "fail" for finding in found))
 
 
-def _all(where: Where | None) -> Generator[Finding]:
+def _all(where: Where | None, report: Path | None) -> Generator[Finding]:
     failed = False
     for finding in findings():
         failed = failed or (finding.outcome == "fail" and finding.about in _NEEDED)
@@ -62,7 +76,7 @@ def _all(where: Where | None) -> Generator[Finding]:
     if where and failed:
         yield Finding("fail", "live", "not begun: mend the above first")
     elif where:
-        yield from probed(load(), where)
+        yield from probed(load(), where, report)
 
 
 def findings() -> Iterator[Finding]:
@@ -166,6 +180,7 @@ def _vault(settings: Settings) -> Iterator[Finding]:
         )
     yield from _keys(settings)
     yield from _addresses(sample)
+    yield from _telling_ids(sample)
     yield from _erasures(settings)
     yield from trail(settings)
     yield from _outbox(settings)
@@ -226,12 +241,35 @@ def _addresses(sample: list[Record]) -> Iterator[Finding]:
         )
 
 
+def _refused(refusal: VeltRefused) -> Finding:
+    """Only a refusal of the credentials says that they are wrong."""
+    status = refusal.status[:40]
+    if refusal.status in CREDENTIALS:
+        return Finding("fail", "velt", f"refuses our credentials ({status})")
+    if refusal.status == THROTTLED:
+        return Finding("warn", "velt", f"asks us to slow down ({status}): it says nothing of our credentials")
+    return Finding("fail", "velt", f"refuses to show the workspace's settings ({status})")
+
+
+def _telling_ids(sample: list[Record]) -> Iterator[Finding]:
+    """Velt reads notification ids, and an id that says what it is about can be guessed."""
+    telling = sum(looks_semantic(record.notification) for record in sample)
+    # Of random ids, two in a thousand look so as well.
+    if telling * 20 > len(sample):
+        yield Finding(
+            "warn",
+            "privacy",
+            f"{telling} of {len(sample)} notification ids look as if they say what they are about, and Velt "
+            "receives them: send an Idempotency-Key instead, or leave the id out",
+        )
+
+
 def _velt(settings: Settings) -> Iterator[Finding]:
     client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
     try:
         client.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(_VELT_SECONDS))
     except VeltRefused as refusal:
-        yield Finding("fail", "velt", f"refuses our credentials ({refusal.status})")
+        yield _refused(refusal)
     except VeltUnavailable as error:
         yield Finding("fail", "velt", f"cannot be reached ({error.reason})")
     else:

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ from resolver.audit.event import Actor
 from resolver.cli import velts_answers
 from resolver.cli.finding import Finding
 from resolver.cli.on_record import STDERR, operator
+from resolver.cli.transcript import RecordedVeltClient, Transcript
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.fields import is_identifier, is_sound
@@ -57,18 +59,38 @@ def _is_sound_id(value: str | None) -> bool:
     return value is not None and is_identifier(value) and is_sound(value)
 
 
-def probed(settings: Settings, where: Where) -> Iterator[Finding]:
+def probed(settings: Settings, where: Where, report: Path | None = None) -> Iterator[Finding]:
+    """`report` is a file for the transcript, if one is wanted."""
     # Told within the call, short-lived should it be left behind after all, and counted against nobody.
     settings = replace(settings, registration="inline", retention_days=1, rate_limit=None, log_level="error")
     logs.configure(settings.log_level, settings.log_format)
-    services = build(replace(settings, surfaces=frozenset({"callback"})), standard=STDERR)
+    velt = RecordedVeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
+    services = build(replace(settings, surfaces=frozenset({"callback"})), standard=STDERR, velt=velt)
     with closing(services.trail), _noted_signals() as stopped:
         probe = _probe(services, where)
         _announce(probe)
         secrets = [settings.velt_api_key.reveal(), settings.velt_auth_token.reveal()]
+        velt.transcript = transcript = Transcript(_placeholders(probe))
+        shown: list[Finding] = []
         with closing(_round(_Live(settings, services, probe, stopped))) as findings:
             for finding in findings:
-                yield finding.without(secrets)
+                shown.append(finding.without(secrets))
+                yield shown[-1]
+        if report:
+            transcript.write(report, settings.velt_api_url, shown)
+
+
+def _placeholders(probe: Probe) -> dict[str, str]:
+    """What a transcript calls the ids of a run."""
+    rows = {id_: id_.replace(probe.id, "<probe>") for id_ in probe.rows}
+    given = {probe.organization: "<organization>", probe.document: "<document>", probe.user: "<user>"}
+    return {
+        f"{probe.organization}-else": "<another organization>",
+        **given,
+        ACTOR: ACTOR,
+        STRANGER: STRANGER,
+        **rows,
+    }
 
 
 def _round(live: _Live) -> Generator[Finding]:
@@ -103,7 +125,7 @@ class _Live:
     stopped: Callable[[], bool]
 
     def steps(self) -> tuple[Callable[[], Iterator[Finding]], ...]:
-        return (self.leftovers, self.add, self.answers, self.callback)
+        return (self.leftovers, self.add, self.answers, self.callback, self.blank)
 
     def leftovers(self) -> Iterator[Finding]:
         if found := self.probe.leftovers(until=self.stopped):
@@ -126,9 +148,19 @@ class _Live:
         lag = yield from velts_answers.stored(self.probe, self.stopped)
         if not self.stopped():
             yield from velts_answers.added_again(self.probe, lag)
-        for ask in (velts_answers.updated, velts_answers.deleted_unknown):
+        for ask in (
+            velts_answers.updated,
+            velts_answers.without_users,
+            velts_answers.deleted_unknown,
+        ):
             if not self.stopped():
                 yield from ask(self.probe)
+        if not self.stopped():
+            yield from velts_answers.deleted_for_one(self.probe, lag)
+
+    def blank(self) -> Iterator[Finding]:
+        """Last: from then on Velt's record is another one."""
+        yield from velts_answers.blanked(self.probe)
 
     def callback(self) -> Iterator[Finding]:
         """In this process, through the application as it is served."""
@@ -183,7 +215,8 @@ def _probe(services: Services, where: Where) -> Probe:
 def _announce(probe: Probe) -> None:
     click.echo(
         f"Adding one notification at Velt: {probe.id}, in organization {probe.organization}, document "
-        f"{probe.document}, from {ACTOR} to {probe.user} alone. Taken away again at the end.",
+        f"{probe.document}, from {ACTOR} to {probe.user} alone, then three rows without content: one to "
+        f"{probe.user}, two that no reader matches. All are taken away again.",
         err=True,
     )
 

@@ -194,6 +194,61 @@ def updated(probe: Probe) -> Iterator[Finding]:
         yield _ok(f"an update of an unknown id is reported ({unknown}), and passed on to your backend")
 
 
+def without_users(probe: Probe) -> Iterator[Finding]:
+    """Whether an add may leave `notifyUsers` out, or empty, when it is for everyone."""
+    cases: tuple[tuple[str, str, JSON], ...] = (
+        ("absent", "without notifyUsers", {}),
+        ("empty", "with an empty notifyUsers", {"notifyUsers": []}),
+    )
+    for name, how, fields in cases:
+        try:
+            with probe.row(name, notifyAll=True, context=probe.unmatched, **fields):
+                yield _ok(f"an add {how} is taken when notifyAll is true")
+        except VeltRefused as error:
+            yield _warn(
+                f"an add {how} is refused ({refusal(error)}): name at least one person in notifyUsers, also "
+                "with notifyAll"
+            )
+
+
+def blanked(probe: Probe) -> Iterator[Finding]:
+    """Whether text that Velt holds can be blanked."""
+    texts = {"displayHeadlineMessageTemplate": "", "displayBodyMessage": ""}
+    try:
+        data = probe.ask(Endpoint.UPDATE, notifications=[{"id": probe.id, **texts}]).get("data")
+    except VeltRefused as error:
+        yield _warn(
+            f"an update with blank texts is refused ({refusal(error)}): text at Velt can't be blanked"
+        )
+        return
+    said = data.get(probe.id) if isinstance(data, dict) else None
+    if isinstance(said, dict) and said.get("success") is True:
+        yield _ok("an update with blank texts is taken: text that Velt holds can be blanked")
+    else:
+        yield _warn("Velt doesn't say that it took an update with blank texts")
+
+
+def deleted_for_one(probe: Probe, lag: float) -> Iterator[Finding]:
+    """What a deletion with a `userId` filter leaves of a row that two people have."""
+    people = [{"userId": probe.user}, {"userId": STRANGER}]
+    try:
+        with probe.row("copies", notifyAll=False, notifyUsers=people) as id_:
+            time.sleep(lag)
+            probe.ask(Endpoint.DELETE, notificationIds=[id_], userId=probe.user)
+            time.sleep(lag)
+            is_left = probe.is_listed(id_, documentId=probe.document)
+    except VeltRefused as error:
+        yield _warn(f"what a deletion with a userId leaves could not be seen ({refusal(error)})")
+        return
+    if is_left:
+        yield _ok("a deletion with a userId leaves the notification to its other recipients, as it does here")
+    else:
+        yield _warn(
+            "a deletion with a userId takes the notification from everyone at Velt; here it takes that "
+            "person out, and the content stays for the others"
+        )
+
+
 def deleted_unknown(probe: Probe) -> Iterator[Finding]:
     yield _deletion("an unknown id", _outcome(probe, Endpoint.DELETE, probe.unknown))
 

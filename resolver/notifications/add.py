@@ -29,6 +29,8 @@ LARGEST_CONTENT = 32 * 1024
 LARGEST_RECORD = 3 * LARGEST_CONTENT
 _ADDED = "Notification added successfully."
 _MOST_WARNINGS = 20
+_WORD = re.compile(r"[A-Z]?[a-z]{4,}|[A-Z]{5,}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -109,6 +111,13 @@ class AddNotification:
 def mint_id() -> str:
     """144 random bits in the characters that Velt allows."""
     return secrets.token_urlsafe(18)
+
+
+def looks_semantic(notification: str) -> bool:
+    """Whether an id may say what it is about: a word of letters alone, beside other parts, as in
+    `order-1042-shipped`. A UUID, a number, or random characters have no such word."""
+    parts = re.split(r"[-_]+", notification)
+    return len(parts) > 1 and any(_WORD.fullmatch(part) and not _HEX.fullmatch(part) for part in parts)
 
 
 def ensure_fits(record: Record) -> None:

@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.telling import Unreached
 from resolver.outbox.queue import Claimed
 from resolver.record import Record
-from resolver.split import split_add
+from resolver.split import RESOLVER_MODE, split_add
 from resolver.vault.keyspace import Keyspace, line_of
 from resolver.velt import requests
 from resolver.velt.client import CREDENTIALS, Endpoint
@@ -33,7 +33,7 @@ PREFIX = "resolver-probe-"
 ACTOR, STRANGER = "resolver-check", "resolver-check-stranger"
 STALE_SECONDS = 600
 """Longer than any run takes: an older probe is nobody's any more."""
-_MADE = re.compile(PREFIX + r"([0-9]{1,12})-[0-9a-f]+(?:-unknown)?")
+_MADE = re.compile(PREFIX + r"([0-9]{1,12})-[0-9a-f]+(?:-[a-z]+)?")
 _CALL_SECONDS = 5.0
 _PATIENT_SECONDS = 12.0
 _LOOK_SECONDS = 0.4
@@ -78,6 +78,39 @@ class Probe:
     def unknown(self) -> str:
         """An id that Velt was never sent."""
         return f"{self.id}-unknown"
+
+    @property
+    def rows(self) -> list[str]:
+        """Every id that a run may leave at Velt: the probe, and rows that were asked of Velt alone."""
+        return [self.id, self.unknown, *(f"{self.id}-{name}" for name in ("absent", "empty", "copies"))]
+
+    @property
+    def unmatched(self) -> JSON:
+        """A context that no reader has: it keeps a row for everyone from being shown to anyone."""
+        return {"access": {"resolverProbe": self.id}}
+
+    @contextmanager
+    def row(self, name: str, **fields: Any) -> Iterator[str]:
+        """A row at Velt alone, without content, until the block ends: its id."""
+        id_ = f"{self.id}-{name}"
+        self.ask(
+            Endpoint.ADD,
+            documentId=self.document,
+            notificationId=id_,
+            actionUser={"userId": ACTOR},
+            **RESOLVER_MODE,
+            **fields,
+        )
+        try:
+            yield id_
+        finally:
+            with suppress(ResolverError):  # `take_away` looks for it again
+                self.ask(Endpoint.DELETE, notificationIds=[id_])
+
+    def is_listed(self, id_: str, **by: Any) -> bool:
+        """Whether Velt's get gives it back."""
+        items = self.ask(Endpoint.GET, notificationIds=[id_], **by).get("data")
+        return any(item.get("id") == id_ for item in _objects(items))
 
     def request(self) -> JSON:
         return {
@@ -172,13 +205,12 @@ class Probe:
         return Left(held, waiting, at_velt, refused)
 
     def _is_at_velt(self) -> bool:
-        """The other id too: a Velt that makes what an update names has it now."""
-        ids = [self.id, self.unknown]
-        items = self.ask(Endpoint.GET, documentId=self.document, notificationIds=ids).get("data")
+        """The other ids too: a Velt that makes what an update names has it now."""
+        items = self.ask(Endpoint.GET, documentId=self.document, notificationIds=self.rows).get("data")
         found = {item.get("id") for item in _objects(items)}
-        if self.unknown in found:
-            self.ask(Endpoint.DELETE, notificationIds=[self.unknown])
-        return not found.isdisjoint(ids)
+        if others := [id_ for id_ in self.rows[1:] if id_ in found]:
+            self.ask(Endpoint.DELETE, notificationIds=others)
+        return not found.isdisjoint(self.rows)
 
     def _tell_what_waits(self) -> None:
         """Of this probe alone; what a worker has in hand is left to it."""

@@ -59,6 +59,7 @@ _DIRECTIVES: dict[str, Check[object]] = {
 
 def add(state: State, data: Fields) -> Success:
     _check(data)
+    _check_people(state, data)
     organization_id, document_id = data.values["organizationId"], data.values["documentId"]
     wanted = {kind for kind in ("organization", "document") if data.is_set(f"create{kind.title()}")}
     state.access.enter(organization_id, document_id, wanted)
@@ -66,6 +67,15 @@ def add(state: State, data: Fields) -> Success:
     admitted = state.access.readers(organization_id, document_id) if verified else None
     _store(state, Record(data.values.get("notificationId") or new_id(), dict(data.values), admitted))
     return Success(_MESSAGE, {"success": True, "message": _MESSAGE})
+
+
+def _check_people(state: State, data: Fields) -> None:
+    """Whether `notifyUsers` may be left out, or empty, Velt's documents don't say."""
+    people = data.values.get("notifyUsers")
+    if people is None and state.answers.addWithoutUsers == "refused":
+        raise invalid("notifyUsers is required")
+    if people == [] and state.answers.addWithEmptyUsers == "refused":
+        raise invalid("notifyUsers must not be empty")
 
 
 def _store(state: State, record: Record) -> None:

@@ -20,6 +20,13 @@ class Answers:
     getSource: bool = True
     displayFields: str = "as sent"
     """Of a get: what was sent, or words of Velt's own where nothing was."""
+    addWithoutUsers: str = "taken"
+    """An add that leaves `notifyUsers` out: taken, or refused."""
+    addWithEmptyUsers: str = "taken"
+    blankUpdate: str = "taken"
+    """An update whose texts are empty: taken, or refused."""
+    deleteForUser: str = "copy"
+    """What a deletion with `userId` takes: that person's copy, or the row for everyone."""
     lagMs: int = 0
     """How old what a get sees is."""
 
@@ -30,6 +37,10 @@ class Answers:
         "getFlag": flag,
         "getSource": flag,
         "displayFields": one_of("as sent", "invented"),
+        "addWithoutUsers": one_of("taken", "refused"),
+        "addWithEmptyUsers": one_of("taken", "refused"),
+        "blankUpdate": one_of("taken", "refused"),
+        "deleteForUser": one_of("copy", "row"),
         "lagMs": integer(0, _LONGEST_LAG_MS),
     }
 

@@ -6,6 +6,8 @@ from resolver.sandbox.records import Record
 
 def is_addressed(record: Record, user_id: str, access: Access) -> bool:
     """Named, or one of everyone; and admitted, when permissions were verified as it was added."""
+    if user_id in record.gone:
+        return False
     everyone = record.is_for_everyone and access.is_member(record.organization_id, user_id)
     named = user_id in record.people
     return (named or everyone) and (record.admitted is None or user_id in record.admitted)
@@ -17,7 +19,9 @@ def receives(record: Record, user_id: str, access: Access) -> bool:
 
 def sees(record: Record, user_id: str, access: Access) -> bool:
     """Velt's "Documents" and "All" tabs also show what others were sent in a document one can open."""
-    opens = access.can_open(record.organization_id, record.document_id, user_id)
+    opens = (
+        access.can_open(record.organization_id, record.document_id, user_id) and user_id not in record.gone
+    )
     addressed = is_addressed(record, user_id, access)
     return (opens or addressed) and matches_context(record, user_id, access)
 

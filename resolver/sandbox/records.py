@@ -26,6 +26,8 @@ class Record:
     sequence: int = 0
     read: dict[str, bool] = field(default_factory=dict)
     """Who has read it, and whether it stays in that person's "For You" all the same."""
+    gone: set[str] = field(default_factory=set)
+    """Whose copy was deleted."""
 
     @property
     def organization_id(self) -> str:
@@ -57,6 +59,16 @@ class Record:
     def context(self) -> Json:
         access: Json = self.sent.get("context", {}).get("access", {})
         return access
+
+    @property
+    def has_readers(self) -> bool:
+        return self.is_for_everyone or bool(self.people)
+
+    def take_out(self, user_id: str) -> None:
+        """Delete one person's copy: the others keep theirs."""
+        left = [person for person in self.sent.get("notifyUsers", []) if person["userId"] != user_id]
+        self.sent["notifyUsers"] = left
+        self.gone.add(user_id)
 
     def raw(self) -> Json:
         """Everything held about it, for whoever wants to see what Velt would hold."""

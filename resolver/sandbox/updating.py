@@ -32,6 +32,7 @@ _CHECKS: dict[str, Check[object]] = {
 _IDENTITY = {"id", "notificationId", "organizationId", "documentId", "notificationSource", "timestamp"}
 _STRIPPED = {"isRead", "isArchived", "isNotificationResolverUsed"}
 _READ_STATE = {"readByUserIds", "persistReadForUsers"}
+_TEXTS = ("displayHeadlineMessageTemplate", "displayBodyMessage")
 _OUTCOMES = {True: "Notification updated.", False: "Failed to update notification."}
 
 
@@ -39,6 +40,8 @@ def update(state: State, data: Fields) -> Success:
     scope = Scope.read(data)
     verified = data.is_set("verifyUserPermissions")
     changes = list(_changes(data))
+    if state.answers.blankUpdate == "refused" and any(map(_has_blank_text, changes)):
+        raise invalid("displayBodyMessage must not be empty")
     results = {}
     for notification_id, fields in changes:
         record = state.records.find(scope.organization_id, notification_id)
@@ -50,6 +53,10 @@ def update(state: State, data: Fields) -> Success:
         said = reports(state.answers.unknownUpdate, known=found)
         results[notification_id] = {"success": said, "message": _OUTCOMES[said]}
     return Success("Notification(s) updated successfully.", results)
+
+
+def _has_blank_text(change: tuple[str, Json]) -> bool:
+    return any(change[1].get(name) == "" for name in _TEXTS)
 
 
 def _changes(data: Fields) -> Iterator[tuple[str, Json]]:

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from redis import Redis
 
 from resolver.cli import main
+from resolver.notifications.add import mint_id
+from resolver.record import Record
 from tests.support import Api, Velt, key, keys_of
 
 
@@ -57,6 +59,41 @@ def test_user_ids_that_look_like_addresses_are_warned_of(
     status, found = check(resolver_environment)
     assert status == 0
     assert found["warn privacy"] == ["1 of 3 user ids look like e-mail addresses, and Velt receives user ids"]
+
+
+def test_notification_ids_that_say_what_they_are_about_are_warned_of(
+    api: Api, resolver_environment: dict[str, str]
+) -> None:
+    for id_ in ("order-1042-shipped", "Vq3xZ8rT1mK5wY7cN0aB2dLf", "550e8400-e29b-41d4-a716-446655440000"):
+        api.add(notificationId=id_)
+    status, found = check(resolver_environment)
+    assert status == 0
+    (text,) = [text for text in found["warn privacy"] if "Idempotency-Key" in text]
+    assert text.startswith("1 of 3 notification ids")
+
+
+def test_minted_notification_ids_are_not_warned_of(api: Api, resolver_environment: dict[str, str]) -> None:
+    for n in range(60):
+        api.services.vault.put(Record("acme", mint_id(), f"d-{n}", "ana"))
+    _, found = check(resolver_environment)
+    assert "Idempotency-Key" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "words"),
+    [
+        ({"status": 429}, "warn", "slow down"),
+        ({"status": 403, "errorStatus": "PERMISSION_DENIED"}, "fail", "refuses our credentials"),
+        ({"status": 400, "errorStatus": "INVALID_ARGUMENT"}, "fail", "workspace's settings"),
+    ],
+    ids=str,
+)
+def test_check_tells_wrong_credentials_from_other_refusals_of_velt(
+    resolver_environment: dict[str, str], velt: Velt, *, fault: dict[str, Any], outcome: str, words: str
+) -> None:
+    velt.break_with(**fault)
+    _, found = check(resolver_environment)
+    assert words in found[f"{outcome} velt"][0]
 
 
 def test_an_unreachable_redis_fails(resolver_environment: dict[str, str]) -> None:

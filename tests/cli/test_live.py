@@ -71,6 +71,9 @@ def test_it_shows_that_velt_holds_ids_alone_and_takes_the_probe_away(
     assert found.record["notifyUsers"] == [{"userId": "ben"}]
     assert found.outcome("the callback gives ben the content") == "ok"
     assert found.outcome("does not give it to somebody else of the organization") == "ok"
+    assert found.outcome("an add without notifyUsers is taken") == "ok"
+    assert found.outcome("an update with blank texts is taken") == "ok"
+    assert found.outcome("leaves the notification to its other recipients") == "ok"
     assert found.outcome("the probe is gone, at Velt and here") == "ok"
     assert nothing_is_left(velt, redis)
     sent = "".join(entry["raw"] for entry in velt.ledger()).lower()
@@ -111,7 +114,13 @@ def test_what_velt_repeats_of_our_credentials_is_not_shown(
         ({"getSource": False}, "leaves notificationSource out", "warn"),
         ({"displayFields": "invented"}, "puts words of its own into displayBodyMessage", "warn"),
         ({"displayFields": "invented"}, "more of people than was sent (name)", "warn"),
+        ({"addWithoutUsers": "refused"}, "an add without notifyUsers is refused", "warn"),
+        ({"addWithoutUsers": "refused"}, "an add with an empty notifyUsers is taken", "ok"),
+        ({"addWithEmptyUsers": "refused"}, "an add with an empty notifyUsers is refused", "warn"),
+        ({"blankUpdate": "refused"}, "an update with blank texts is refused", "warn"),
+        ({"deleteForUser": "row"}, "takes the notification from everyone at Velt", "warn"),
         ({"lagMs": 2000}, "get lags", "warn"),
+        ({"lagMs": 1500}, "leaves the notification to its other recipients", "ok"),
         ({"lagMs": 1500, "addAgain": "duplicate"}, "makes a second notification", "warn"),
     ],
     ids=str,

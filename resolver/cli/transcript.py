@@ -1,0 +1,122 @@
+"""A transcript of a probe: what was asked of Velt and how it answered, without content, ids or secrets.
+
+It is made to be shared and committed, so nothing of an answer is shown unless it is known to be harmless:
+names of fields, numbers, booleans, and texts that Velt's documents give. Other texts appear as their length,
+and so do names in maps that are free or keyed by ids.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resolver import __version__, utc
+from resolver.cli.finding import Finding
+from resolver.deadline import Deadline
+from resolver.errors import ResolverError, VeltRefused
+from resolver.velt.client import Endpoint, VeltClient
+
+JSON = dict[str, Any]
+_DOCUMENTED = re.compile(
+    r"success|custom|comment|huddle|crdt|[A-Z]{2,}(_[A-Z]+)*"
+    r"|Notification(\(s\))? (added|updated|deleted|retrieved) successfully\."
+    r"|Notification (updated|deleted)\.|Failed to (update|delete) notification\."
+    r"|Notification (already exists|not found)\."
+)
+_FIELD = re.compile(r"[A-Za-z]{1,40}")
+_FREE_MAPS = frozenset(
+    {
+        "access",
+        "data",
+        "details",
+        "displayBodyMessageTemplateData",
+        "displayHeadlineMessageTemplateData",
+        "metadata",
+        "notificationSourceData",
+        "notifyUsersByUserId",
+    }
+)
+_DOCUMENTED_NAMES = frozenset(
+    {"actionUser", "apiKey", "documentId", "locationId", "message", "organizationId", "success", "userId"}
+)
+_MOST_SHOWN = 3
+"""Items of a list: a document's rows are like each other."""
+
+
+class Transcript:
+    """Records each exchange with Velt. `names` maps ids that a run was told about to placeholders."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        # The longest first: an id may contain another one.
+        self._names = sorted(names.items(), key=lambda pair: -len(pair[0]))
+        self._exchanges: list[JSON] = []
+        self._refusals: set[str] = set()
+
+    def add(self, path: str, data: JSON, outcome: str, answer: Any) -> None:
+        self._exchanges.append(
+            {"path": path, "asked": self._shown(data), "outcome": outcome, "answered": self._shown(answer)}
+        )
+
+    def add_refusal(self, path: str, data: JSON, refusal: VeltRefused) -> None:
+        error = refusal.payload.get("error")
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            self._refusals.add(error["message"])
+        self.add(path, data, f"refused: HTTP {refusal.http_status}", refusal.payload)
+
+    def write(self, file: Path, url: str, findings: Sequence[Finding]) -> None:
+        """`url` is Velt's address as configured: it tells the real one from a sandbox."""
+        about = {"made": utc.now(), "resolver": __version__, "velt": url}
+        found = [{"outcome": f.outcome, "text": self._masked(f.text)} for f in findings if f.about == "live"]
+        text = json.dumps({**about, "findings": found, "exchanges": self._exchanges}, indent=2)
+        file.write_text(f"{text}\n", encoding="utf-8")
+
+    def _shown(self, value: Any, within: str = "") -> Any:
+        if isinstance(value, dict):
+            return {self._name(name, within): self._shown(inner, name) for name, inner in value.items()}
+        if isinstance(value, list):
+            more = [f"<{len(value) - _MOST_SHOWN} more>"] if len(value) > _MOST_SHOWN else []
+            return [*(self._shown(inner) for inner in value[:_MOST_SHOWN]), *more]
+        return self._text(value) if isinstance(value, str) else value
+
+    def _name(self, name: str, within: str) -> str:
+        is_field = name in _DOCUMENTED_NAMES if within in _FREE_MAPS else _FIELD.fullmatch(name)
+        return name if is_field else self._text(name)
+
+    def _text(self, text: str) -> str:
+        if _DOCUMENTED.fullmatch(text):
+            return text
+        return dict(self._names).get(text) or f"<{len(text)} characters>"
+
+    def _masked(self, text: str) -> str:
+        """A finding's text, which may name ids and quote a refusal of Velt's."""
+        for quoted in self._refusals:
+            text = text.replace(quoted, self._text(quoted))
+        for name, placeholder in self._names:
+            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", placeholder, text)
+        return text
+
+
+class RecordedVeltClient(VeltClient):
+    """Velt's client, which writes down what it asked and heard."""
+
+    transcript: Transcript | None = None
+
+    def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+        try:
+            answer = super().post(endpoint, data, deadline)
+        except VeltRefused as refusal:
+            if self.transcript:
+                self.transcript.add_refusal(endpoint.value, data, refusal)
+            raise
+        except ResolverError as error:
+            self._add(endpoint, data, f"no answer: {getattr(error, 'reason', type(error).__name__)}", None)
+            raise
+        self._add(endpoint, data, "answered", answer)
+        return answer
+
+    def _add(self, endpoint: Endpoint, data: JSON, outcome: str, answer: Any) -> None:
+        if self.transcript:
+            self.transcript.add(endpoint.value, data, outcome, answer)

@@ -1,0 +1,76 @@
+"""check --live --report: a transcript of the exchange with Velt that can be shared and committed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from click.testing import CliRunner
+
+from resolver.cli import main
+from resolver.notifications.probe import WORDS
+from tests.support import API_KEY, CALLER_TOKEN, VELT_TOKEN, Velt, notification
+
+WHERE = ("--organization", "acme-corp", "--document", "secret-doc", "--user", "ben.okoro")
+
+
+def report_of(env: dict[str, str], file: Path) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["check", "--live", *WHERE, "--report", str(file), "--json"], env=env)
+    return done.exit_code, file.read_text(encoding="utf-8")
+
+
+def test_a_report_holds_every_exchange_and_neither_ids_nor_content_nor_secrets(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    status, text = report_of(resolver_environment, tmp_path / "report.json")
+    assert status == 0, text
+    written = json.loads(text)
+    asked = [exchange["path"] for exchange in written["exchanges"]]
+    sent = [entry["path"] for entry in velt.ledger() if "/notifications/" in entry["path"]]
+    assert asked == sent
+    first = next(exchange for exchange in written["exchanges"] if exchange["path"].endswith("/add"))
+    assert first["asked"]["organizationId"] == "<organization>"
+    assert first["asked"]["notifyUsers"] == [{"userId": "<user>"}]
+    assert first["answered"]["result"]["status"] == "success"
+    assert written["findings"]
+    secrets = (API_KEY, VELT_TOKEN, CALLER_TOKEN, *WHERE[1::2], *WORDS)
+    assert not [secret for secret in secrets if secret in text.lower()]
+
+
+def test_a_report_shows_nothing_of_the_document_s_other_notifications(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    """Rows of a customer's document may hold text, names, and ids as names of fields."""
+    other: dict[str, Any] = notification(
+        organizationId="acme-corp",
+        documentId="secret-doc",
+        notifyUsers=[{"userId": "maryprivate"}],
+        metadata={"codename": "bluebird"},
+    )
+    add_at_velt(velt, other)
+    _, text = report_of(resolver_environment, tmp_path / "report.json")
+    assert not [word for word in ("CANARY", "maryprivate", "codename", "bluebird") if word in text]
+
+
+def test_a_report_does_not_repeat_what_velt_says_when_it_refuses(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    velt.break_with(path="/v2/notifications/add", status=400, message="CANARY is not allowed here")
+    status, text = report_of(resolver_environment, tmp_path / "report.json")
+    assert status == 1
+    assert "INVALID_ARGUMENT" in text
+    assert "CANARY" not in text
+
+
+def test_report_goes_with_live(resolver_environment: dict[str, str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["check", "--report", str(tmp_path / "x")], env=resolver_environment)
+    assert (done.exit_code, "--live" in done.output) == (2, True)
+
+
+def add_at_velt(velt: Velt, data: dict[str, Any]) -> None:
+    headers = {"x-velt-api-key": API_KEY, "x-velt-auth-token": VELT_TOKEN}
+    url = f"{velt.url}/v2/notifications/add"
+    reply = urllib3.request("POST", url, json={"data": data}, headers=headers, retries=False, timeout=5)
+    assert reply.status == 200, reply.data

@@ -1,17 +1,21 @@
-"""The team's Permission Provider, asked as Velt asks it: may this person see this document, in this context?
+"""The team's Permission Provider, asked in Velt's own protocol: one request for each resource.
 
-    POST {data: {requests: [{userId, resource: {id, type, source, organizationId, context?}}]}}
+    POST {data: {requests: [{userId, resource: {id, type, source, organizationId, …}}]}}
       -> {data: [{userId, resourceId, type, organizationId, hasAccess, expiresAt?}], success: true}
 
+A resource is a document (`type` is `document`, with its `parentFolderId` when that is known) or one field of
+`context.access` (`type` is `context`, and the id is the JSON of that field: `{"widgetId":1}`). A provider
+judges each by its type, so a context says nothing inside a request about a document. The answers may also
+stand under `data.results`.
+
 Only an answer that names all four of what was asked, and says `true`, is a yes. Silence, an error, or any
-other shape is a no for now, and not remembered. An answer is, until its `expiresAt` (epoch milliseconds).
+other shape is a no for now and is not cached. An answer is cached until its `expiresAt` (epoch milliseconds).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import zip_longest
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import orjson
 import structlog
@@ -34,39 +38,53 @@ _LARGEST_ANSWER = 256 * 1024
 _FAIR_SECONDS = 0.4
 """Less than this, and that it didn't answer in time says nothing of it."""
 _MOST_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 300.0
-_RESOURCE = "document"
+_SOURCE = "getNotifications"
 _SUBJECT = ("userId", "resourceId", "type", "organizationId")
+_LARGEST_EXACT = 2**53
 _log = structlog.get_logger(__name__)
 
 
 class Question(NamedTuple):
+    """Whether one person has access to one resource."""
+
     user: str
     organization: str
-    document: str
-    access: bytes
-    """`context.access` as JSON; empty when nothing narrows."""
+    type: Literal["document", "context"]
+    resource: str
+    """The document's id, or the JSON of the one field of a context."""
+    folder: str = ""
+    """Of a document, when it is known."""
 
     @classmethod
-    def of(cls, user: str, organization: str, document: str, access: Mapping[str, Any]) -> Self:
-        narrowing = orjson.dumps(access, option=orjson.OPT_SORT_KEYS) if access else b""
-        return cls(user, organization, document, narrowing)
+    def about_document(cls, user: str, organization: str, document: str, folder: str = "") -> Self:
+        return cls(user, organization, "document", document, folder)
+
+    @classmethod
+    def about_context(cls, user: str, organization: str, field: str, value: Any) -> Self:
+        return cls(user, organization, "context", orjson.dumps({field: _as_in_javascript(value)}).decode())
 
     def as_request(self) -> JSON:
-        context = {"context": {"access": orjson.loads(self.access)}} if self.access else {}
-        return {
-            "userId": self.user,
-            "resource": {
-                "id": self.document,
-                "type": _RESOURCE,
-                "source": "getNotifications",
-                "organizationId": self.organization,
-                **context,
-            },
+        resource = {
+            "id": self.resource,
+            "type": self.type,
+            "source": _SOURCE,
+            "organizationId": self.organization,
         }
+        if self.type == "context":
+            resource["context"] = {"access": orjson.loads(self.resource)}
+        elif self.folder:
+            resource["parentFolderId"] = self.folder
+        return {"userId": self.user, "resource": resource}
 
     def subject(self) -> tuple[str, ...]:
         """What an answer must name, in the order of `_SUBJECT`."""
-        return self.user, self.document, _RESOURCE, self.organization
+        return self.user, self.resource, self.type, self.organization
+
+
+def _as_in_javascript(value: Any) -> Any:
+    """1.0 is spelt `1` in JavaScript, which providers are written in, and so it is in the ids that Velt sends."""
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT
+    return int(value) if is_whole else value
 
 
 class PermissionProvider:
@@ -92,11 +110,13 @@ class PermissionProvider:
         return granted
 
     def _ask(self, batch: list[Question], until: Deadline) -> set[Question]:
-        body = self._called([question.as_request() for question in batch], until)
-        answers = _answers(body, most=_ANSWERS_A_QUESTION * len(batch))
+        # An answer doesn't repeat the folder, so of questions that differ in nothing else one is asked.
+        asked = {question.subject(): question for question in batch}
+        body = self._called([question.as_request() for question in asked.values()], until)
+        answers = _answers(body, most=_ANSWERS_A_QUESTION * len(asked))
         granted = set()
-        for question in batch:
-            found = answers.get(question.subject(), [])
+        for subject, question in asked.items():
+            found = answers.get(subject, [])
             verdicts = [answer.get("hasAccess") for answer in found]
             if verdicts and all(isinstance(yes, bool) for yes in verdicts):
                 # Said twice and differently, it is a no.
@@ -122,14 +142,8 @@ class PermissionProvider:
 
 
 def _batches(questions: list[Question]) -> Iterator[list[Question]]:
-    """An answer doesn't repeat the context that was asked about: no call asks about one document twice."""
-    by_document: dict[tuple[str, str], list[Question]] = {}
-    for question in questions:
-        by_document.setdefault((question.organization, question.document), []).append(question)
-    for turn in zip_longest(*by_document.values()):
-        different = [question for question in turn if question]
-        for start in range(0, len(different), _MOST_A_CALL):
-            yield different[start : start + _MOST_A_CALL]
+    for start in range(0, len(questions), _MOST_A_CALL):
+        yield questions[start : start + _MOST_A_CALL]
 
 
 def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
@@ -139,6 +153,8 @@ def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
     except orjson.JSONDecodeError:
         raise Unanswered("not JSON") from None
     given = parsed.get("data") if isinstance(parsed, dict) and parsed.get("success") is not False else None
+    if isinstance(given, dict):
+        given = given.get("results")
     if not isinstance(given, list) or len(given) > most or is_too_deep(parsed, body):
         raise Unanswered("another shape")
     answers: dict[tuple[str, ...], list[JSON]] = {}

@@ -23,7 +23,7 @@ class Verdict(Enum):
     ADDRESSED = True, "it is addressed to them"
     EVERYONE = True, "it is addressed to everyone in the organization"
     ORGANIZATION = True, "everyone in the organization reads under this policy"
-    SEES_DOCUMENT = True, "they may see the document"
+    SEES_DOCUMENT = True, "they may see the document, and every context that narrows it"
     HIDDEN = False, "they took themselves out of it, by deleting it"
     NOT_ADDRESSED = False, "it is not addressed to them"
     NARROWED = False, "it is not addressed to them by name, and context.access narrows who else is meant"
@@ -32,6 +32,10 @@ class Verdict(Enum):
         "it is not addressed to them by name, and verifyUserPermissions narrows who else is meant",
     )
     NO_DOCUMENT_ACCESS = False, "nobody said that they may see the document"
+    NO_CONTEXT_ACCESS = (
+        False,
+        "they may see the document, but the Permission Provider did not grant every field of context.access",
+    )
 
     def __init__(self, reads: bool, why: str) -> None:
         self.reads = reads
@@ -45,13 +49,19 @@ class Deletion(Enum):
     NOTHING = "nothing changes"
 
 
-def judge(person: Traces, header: bytes, policy: ReadPolicy, *, sees_document: bool = False) -> Verdict:
+def judge(
+    person: Traces,
+    header: bytes,
+    policy: ReadPolicy,
+    *,
+    by_document: Verdict = Verdict.NO_DOCUMENT_ACCESS,
+) -> Verdict:
     """Of a record in an organization of theirs. A read asks it for each of many, so bytes are found, which is
-    half the price of `in`."""
+    half the price of `in`. `by_document`: what `Documents` found, for the policy of that name."""
     if ANYBODY_GONE in header and header.find(person.gone) >= 0:
         return Verdict.HIDDEN
     if policy == "document":
-        return Verdict.SEES_DOCUMENT if sees_document else Verdict.NO_DOCUMENT_ACCESS
+        return by_document
     if policy == "organization":
         return Verdict.ORGANIZATION
     if header.find(person.named) >= 0:

@@ -96,8 +96,11 @@ class Delivery:
         if policy != "document":
             return [judge(traces, header, policy) for header, _ in held.values()]
         near = [Record.of(*it) for it in held.values() if judge(traces, it[0], policy) is not Verdict.HIDDEN]
-        seen = self.documents.seen_by(person, near, deadline)
-        return [judge(traces, header, policy, sees_document=id_ in seen) for id_, (header, _) in held.items()]
+        found = self.documents.judge(person, near, deadline)
+        return [
+            judge(traces, header, policy, by_document=found.get(id_, Verdict.NO_DOCUMENT_ACCESS))
+            for id_, (header, _) in held.items()
+        ]
 
     def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
         effect = deletion(person, record, self.delete_policy)

@@ -18,12 +18,28 @@ from tests.servers import Service, running
 JSON = dict[str, Any]
 
 
-def question(document: str = "d-1", user: str = "ben", **access: Any) -> Question:
-    return Question.of(user, "acme", document, access)
+def question(document: str = "d-1", user: str = "ben", folder: str = "") -> Question:
+    return Question.about_document(user, "acme", document, folder)
 
 
-def answering(*documents: str, **changes: Any) -> Any:
-    """A provider that lets people see these documents."""
+def context(field: str, value: Any, user: str = "ben") -> Question:
+    return Question.about_context(user, "acme", field, value)
+
+
+def answering(*documents: str, contexts: JSON | None = None, **changes: Any) -> Any:
+    """A provider built as Velt's own sample is: it judges each request by its type, grants these documents by
+    their ids in requests of type `document`, where it ignores any context, and these values of fields in
+    requests of type `context`."""
+
+    def grants(resource: JSON) -> bool:
+        match resource["type"]:
+            case "document":
+                return resource["id"] in documents
+            case "context":
+                fields = resource["context"]["access"].items()
+                return all((contexts or {}).get(field) == value for field, value in fields)
+            case _:
+                return False
 
     def answer(asked: JSON) -> JSON:
         return {
@@ -33,7 +49,7 @@ def answering(*documents: str, **changes: Any) -> Any:
                     "resourceId": request["resource"]["id"],
                     "type": request["resource"]["type"],
                     "organizationId": request["resource"]["organizationId"],
-                    "hasAccess": request["resource"]["id"] in documents,
+                    "hasAccess": grants(request["resource"]),
                     **changes,
                 }
                 for request in asked["data"]["requests"]
@@ -76,20 +92,68 @@ def test_only_what_it_said_yes_to_is_granted(provider: PermissionProvider) -> No
     assert provider.granted(asked, soon()) == {question("d-1"), question("d-3")}
 
 
-def test_a_context_goes_along_and_is_asked_about_on_its_own(
+def test_each_field_of_a_context_is_a_request_of_type_context(
     service: Service, provider: PermissionProvider
 ) -> None:
-    plain, red, blue = question(), question(team="red"), question(team="blue")
-    service.body = lambda asked: answering(
-        *(r["resource"]["id"] for r in asked["data"]["requests"] if _team(r) != "blue")
-    )(asked)
-    assert provider.granted({plain, red, blue}, soon()) == {plain, red}
-    teams = [[_team(request) for request in body["data"]["requests"]] for body in service.requests]
-    assert sorted(map(len, teams)) == [1, 1, 1], "one answer could not be told from the other"
+    """As in Velt's documents: the id is the compact JSON of that field alone."""
+    service.body = answering("d-1", contexts={"widgetId": 1})
+    asked = [question(), context("widgetId", 1), context("team", "blue & more")]
+    assert provider.granted(asked, soon()) == {question(), context("widgetId", 1)}
+    common = {"source": "getNotifications", "organizationId": "acme"}
+    resources = [
+        {"id": "d-1", "type": "document", **common},
+        {"id": '{"widgetId":1}', "type": "context", **common, "context": {"access": {"widgetId": 1}}},
+        {
+            "id": '{"team":"blue & more"}',
+            "type": "context",
+            **common,
+            "context": {"access": {"team": "blue & more"}},
+        },
+    ]
+    sent = [{"userId": "ben", "resource": resource} for resource in resources]
+    assert service.requests == [{"data": {"requests": sent}}]
 
 
-def _team(request: JSON) -> Any:
-    return request["resource"].get("context", {}).get("access", {}).get("team")
+@pytest.mark.parametrize(
+    ("value", "id_"), [(1.0, '{"f":1}'), (1.5, '{"f":1.5}'), ("1", '{"f":"1"}'), ("é", '{"f":"é"}')]
+)
+def test_the_id_of_a_context_is_spelt_as_in_javascript(value: Any, id_: str) -> None:
+    assert context("f", value).resource == id_
+
+
+def test_a_yes_to_the_document_is_no_yes_to_its_context(
+    service: Service, provider: PermissionProvider
+) -> None:
+    service.body = answering("d-1", '{"team":"red"}')
+    assert provider.granted([question(), context("team", "red")], soon()) == {question()}
+
+
+def test_the_folder_goes_along_when_it_is_known(service: Service, provider: PermissionProvider) -> None:
+    provider.granted([question(folder="f-1"), question("d-3")], soon())
+    folders = [
+        request["resource"].get("parentFolderId") for request in service.requests[0]["data"]["requests"]
+    ]
+    assert folders == ["f-1", None]
+
+
+def test_of_two_folders_of_one_document_one_is_asked_about(
+    service: Service, provider: PermissionProvider
+) -> None:
+    """The answer to one could not be told from the answer to the other."""
+    granted = provider.granted([question(folder="f-1"), question(folder="f-2")], soon())
+    assert len(granted) == 1
+    assert len(service.requests[0]["data"]["requests"]) == 1
+
+
+def test_answers_may_stand_under_results(service: Service, provider: PermissionProvider) -> None:
+    """As the changelog of Velt's SDK 6.0.1 has it."""
+
+    def answer(asked: JSON) -> JSON:
+        found = answering("d-1")(asked)
+        return {**found, "data": {"results": found["data"]}}
+
+    service.body = answer
+    assert provider.granted([question(), question("d-2")], soon()) == {question()}
 
 
 @pytest.mark.parametrize("access", [True, False])
@@ -122,7 +186,8 @@ def test_what_was_remembered_of_one_person_says_nothing_of_another(
     service.body = answering("d-1", expiresAt=later(60))
     provider.granted({question()}, soon())
     service.body = answering(expiresAt=later(60))
-    for other in (question(user="zoe"), Question.of("ben", "zeta", "d-1", {}), question(team="red")):
+    elsewhere = Question.about_document("ben", "zeta", "d-1")
+    for other in (question(user="zoe"), elsewhere, question(folder="f-1"), context("team", "red")):
         assert provider.granted({other}, soon()) == set()
 
 
@@ -135,6 +200,8 @@ def test_what_was_remembered_of_one_person_says_nothing_of_another(
         b"[]",
         b"{}",
         b'{"data": {}}',
+        b'{"data": {"results": {}}}',
+        b'{"data": {"results": [null]}}',
         b'{"data": [null, 7, []]}',
         b'{"data": [{"hasAccess": true}]}',
         answering("d-1", hasAccess="true"),

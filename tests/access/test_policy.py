@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resolver.access.claims import EndUser
-from resolver.access.policy import Deletion, deletion, judge, without
+from resolver.access.policy import Deletion, Verdict, deletion, judge, without
 from resolver.errors import Unavailable
 from resolver.header import Traces
 from resolver.record import Record
@@ -23,7 +23,7 @@ def record(**changes: Any) -> Record:
 
 
 def may_read(user: str, record: Record, policy: Any) -> bool:
-    return judge(Traces.of(user), record.header(), policy, sees_document=True).reads
+    return judge(Traces.of(user), record.header(), policy, by_document=Verdict.SEES_DOCUMENT).reads
 
 
 TO_ALL = {"everyone": True}

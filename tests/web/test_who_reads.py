@@ -30,12 +30,23 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared": {"everyone": False, "audience": (NAMED, "dora"), "hidden": ()},
     "everyone": {"everyone": True},
     "narrowed": {"everyone": True, "private": {"context": {"access": {"team": "red"}}}},
+    "narrowed twice": {"everyone": True, "private": {"context": {"access": {"team": "red", "widgetId": 7}}}},
+    "narrowed and named": {"everyone": False, "private": {"context": {"access": {"team": "red"}}}},
     "verified": {"everyone": True, "verified": True},
+    "verified and named": {"everyone": False, "verified": True},
     "elsewhere": {"everyone": True, "document": "d-2"},
 }
 SEES_D1 = {ACTOR, STRANGER}
-"""Whom the Permission Provider, or their own token, lets see document d-1; nobody sees d-2."""
-POLICIES = ("recipient", "organization", "provider", "claim")
+"""Whom the Permission Provider, or their own token, lets see document d-1, so not everybody who is named;
+nobody sees d-2."""
+CONTEXTS: dict[str, dict[str, Any]] = {
+    ACTOR: {"widgetId": 7},
+    NAMED: {"team": "red", "widgetId": 7},
+    LEFT: {"team": "red", "widgetId": 7},
+    STRANGER: {"team": "red"},
+}
+"""What the Permission Provider grants each of them in requests of type `context`."""
+POLICIES = ("recipient", "organization", "provider", "claim", "claim and provider")
 Send = Callable[[str, Any], TestResponse]
 
 
@@ -54,10 +65,11 @@ def should_read(policy: str, user: str, kind: str) -> bool:
     match policy:
         case "organization":
             return True
-        case "provider":
-            return user in SEES_D1 and held.document == "d-1"
+        case "provider" | "claim and provider":
+            matches = all(CONTEXTS[user].get(name) == value for name, value in held.access().items())
+            return user in SEES_D1 and held.document == "d-1" and matches
         case "claim":
-            return user in SEES_D1 and held.document == "d-1" and (named or kind != "narrowed")
+            return user in SEES_D1 and held.document == "d-1" and not held.access()
         case _:
             return named or kind in ("everyone", "elsewhere")
 
@@ -65,8 +77,9 @@ def should_read(policy: str, user: str, kind: str) -> bool:
 @pytest.fixture
 def permissions() -> Iterator[Service]:
     def answer(asked: Any) -> Any:
-        seen = {"d-1"} if asked["data"]["requests"][0]["userId"] in SEES_D1 else set()
-        return answering(*seen)(asked)
+        user = asked["data"]["requests"][0]["userId"]
+        seen = {"d-1"} if user in SEES_D1 else set()
+        return answering(*seen, contexts=CONTEXTS[user])(asked)
 
     with running(Service(body=answer)) as service:
         yield service
@@ -79,13 +92,9 @@ def policy(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(policy: str, permissions: Service) -> dict[str, str]:
-    match policy:
-        case "provider":
-            return {"RESOLVER_READ_POLICY": "document", "RESOLVER_PERMISSION_URL": permissions.url}
-        case "claim":
-            return {"RESOLVER_READ_POLICY": "document", "RESOLVER_TOKEN_DOCUMENTS_CLAIM": "docs"}
-        case _:
-            return {"RESOLVER_READ_POLICY": policy}
+    provider = {"RESOLVER_PERMISSION_URL": permissions.url} if "provider" in policy else {}
+    claim = {"RESOLVER_TOKEN_DOCUMENTS_CLAIM": "docs"} if "claim" in policy else {}
+    return {"RESOLVER_READ_POLICY": "document" if provider or claim else policy, **provider, **claim}
 
 
 def sender(api: Api, user: str, organizations: tuple[str, ...]) -> Send:
@@ -147,9 +156,9 @@ def what_deletion_does(delete_policy: str, user: str, kind: str) -> str:
     if delete_policy == "actor" or user in held.hidden:
         return "nothing"
     if user in held.audience:
-        return (
-            "removes" if kind in ("last", "addressed") else "leaves"
-        )  # in both, alone among those still there
+        # In these, alone among those still there.
+        alone = kind == "last" or (kind != "shared" and not held.everyone)
+        return "removes" if alone else "leaves"
     return "leaves" if kind in ("everyone", "elsewhere") else "nothing"
 
 

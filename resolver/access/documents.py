@@ -71,4 +71,4 @@ def _folder(record: Record) -> str:
     """What the backend said in `metadata`, which end users never write; empty when it said nothing usable."""
     metadata = record.private.get("metadata")
     found = [metadata.get(name) for name in _FOLDER_NAMES] if isinstance(metadata, dict) else []
-    return next((folder for folder in found if is_identifier(folder)), "")
+    return next((str(folder) for folder in found if is_identifier(folder)), "")

@@ -64,7 +64,7 @@ class Question(NamedTuple):
         return cls(user, organization, "context", orjson.dumps({field: _as_in_javascript(value)}).decode())
 
     def as_request(self) -> JSON:
-        resource = {
+        resource: JSON = {
             "id": self.resource,
             "type": self.type,
             "source": _SOURCE,
@@ -82,7 +82,7 @@ class Question(NamedTuple):
 
 
 def _as_in_javascript(value: Any) -> Any:
-    """1.0 is spelt `1` in JavaScript, which providers are written in, and so it is in the ids that Velt sends."""
+    """1.0 is spelt `1` in JavaScript, and so it is in the ids that Velt sends."""
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT
     return int(value) if is_whole else value
 

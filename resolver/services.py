@@ -44,6 +44,7 @@ from resolver.vault.keyring import Keyring
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.orders import Orders
 from resolver.vault.restored import Certificates
+from resolver.vault.revocations import Revocations
 from resolver.vault.store import Keeping, Vault
 from resolver.velt.client import VeltClient
 
@@ -68,6 +69,7 @@ class Stores:
     certificates: Certificates | None
     history: History
     idempotency: IdempotencyKeys
+    revocations: Revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Services:
     export: Export
     erasures: Erasures
     keyspace: Keyspace
+    revocations: Revocations
 
     def blinded(self, names: Iterable[str]) -> list[str]:
         """What stands for them in the audit trail, where the person must not be found again."""
@@ -121,19 +124,21 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         update=UpdateNotifications(vault, telling, settings.people),
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
-        delivery=build_delivery(settings, vault),
+        delivery=build_delivery(settings, stores),
         trail=build_trail(settings, stores, standard=standard),
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
-        export=Export(vault, outbox, stores.orders),
+        export=Export(vault, outbox, stores.orders, stores.revocations),
         erasures=build_erasures(settings, stores),
         keyspace=stores.keyspace,
+        revocations=stores.revocations,
     )
 
 
-def build_delivery(settings: Settings, vault: Vault) -> Delivery:
+def build_delivery(settings: Settings, stores: Stores) -> Delivery:
     provider = PermissionProvider(settings.permission, THREADS) if settings.permission else None
-    return Delivery(vault, settings.read_policy, settings.delete_policy, Documents(provider))
+    policies = settings.read_policy, settings.delete_policy
+    return Delivery(stores.vault, stores.revocations, *policies, Documents(provider))
 
 
 def build_trail(
@@ -191,8 +196,19 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     vault = Vault(redis, guard, keyspace, envelope, keeping)
     outbox, orders = Outbox(redis, vault.guard, envelope), Orders(redis, vault.guard, envelope)
     history, idempotency = History(redis, guard), IdempotencyKeys(redis, guard, envelope)
+    revocations = Revocations(redis, guard, keyspace, envelope, keeping.replicas)
     return Stores(
-        vault, outbox, redis, keyspace, identity, envelope, orders, certificates, history, idempotency
+        vault=vault,
+        outbox=outbox,
+        redis=redis,
+        keyspace=keyspace,
+        identity=identity,
+        envelope=envelope,
+        orders=orders,
+        certificates=certificates,
+        history=history,
+        idempotency=idempotency,
+        revocations=revocations,
     )
 
 

@@ -6,7 +6,8 @@ path reaches into nested claims. A token that says none of it, or says it in ano
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from resolver.errors import Unauthenticated
@@ -21,6 +22,9 @@ class EndUser:
     organizations: frozenset[str]
     documents: frozenset[str] = frozenset()
     """That the token itself lets this person see, where a claim for that is configured."""
+    issued_at: float = field(default=-math.inf, compare=False)
+    """The token's `iat`, in epoch seconds; before all time when it doesn't say. Whichever token somebody
+    has, they are the same person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,20 @@ class Claims:
         documents = _several(_value(claims, self.documents)) if self.documents else frozenset()
         if not _is_name(user) or not organizations:
             raise Unauthenticated()
-        return EndUser(user, organizations, documents)
+        return EndUser(user, organizations, documents, _issued_at(claims.get("iat")))
 
     def write(self, user: str, organizations: list[str]) -> JSON:
         claims: JSON = {}
         _put(claims, self.user, user)
         _put(claims, self.organizations, organizations)
         return claims
+
+
+def _issued_at(value: Any) -> float:
+    """What isn't a number tells no time: such a token is as old as any mark that revokes tokens."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value if is_number and not is_nan else -math.inf
 
 
 def _several(value: Any) -> frozenset[str]:

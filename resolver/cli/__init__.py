@@ -20,6 +20,7 @@ from resolver.cli.outbox import outbox
 from resolver.cli.privacy import privacy
 from resolver.cli.reindex import reindex
 from resolver.cli.serve import serve
+from resolver.cli.tokens import tokens
 from resolver.cli.worker import worker
 from resolver.cli.workspace import workspace
 from resolver.errors import ResolverError
@@ -49,6 +50,7 @@ for command in (
     check,
     keys,
     token,
+    tokens,
     split,
     inspect,
     explain,

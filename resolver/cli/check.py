@@ -14,7 +14,7 @@ import click
 from resolver.access.jwks import fetch
 from resolver.cli.check_trail import trail
 from resolver.cli.finding import Finding
-from resolver.cli.keys import key_usage
+from resolver.cli.keys import is_used, key_usage, usage_as_text
 from resolver.cli.live import Where, meant, probed
 from resolver.cli.words import counted
 from resolver.deadline import Deadline
@@ -188,12 +188,12 @@ def _vault(settings: Settings) -> Iterator[Finding]:
 
 def _keys(settings: Settings) -> Iterator[Finding]:
     for name, used in key_usage(settings, build_stores(settings)).items():
-        total = f"{used['records']} records, {used['commands']} commands"
+        total = usage_as_text(used)
         if name not in settings.master_keys:
             yield Finding("fail", "keys", f"{total} are under {name!r}, which is not among the master keys")
         elif name == next(iter(settings.master_keys)):
             yield Finding("ok", "keys", f"{name} seals: {total}")
-        elif used["records"] or used["commands"]:
+        elif is_used(used):
             yield Finding("warn", "keys", f"{name} still opens {total} (resolver keys rotate)")
         else:
             yield Finding("ok", "keys", f"{name} opens nothing any more and can be withdrawn")

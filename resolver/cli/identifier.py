@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from resolver.fields import is_sound
+from resolver.fields import LONGEST_ID, is_identifier, is_sound
 
 
 class _Identifier(click.ParamType[str]):
@@ -15,6 +15,9 @@ class _Identifier(click.ParamType[str]):
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
         if not is_sound(str(value)):
             self.fail("this holds bytes that are no text, and no id does.", parameter, context)
+        if not is_identifier(str(value)):
+            # An unset variable of a script must not read as an option that was left out.
+            self.fail(f"an id has 1 to {LONGEST_ID} characters.", parameter, context)
         return str(value)
 
 

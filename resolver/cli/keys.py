@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import click
@@ -48,7 +48,7 @@ def status(as_json: bool) -> None:
         return
     for name, used in found.items():
         since = f" Seals since {used['since']}." if used["since"] else ""
-        click.echo(f"{name}: {used['records']} records, {used['commands']} commands.{since} {used['advice']}")
+        click.echo(f"{name}: {usage_as_text(used)}.{since} {used['advice']}")
     click.echo(f"The audit trail and certificates are signed by {own}")
     for key in former:
         click.echo(f"Before the index key was changed: {key}")
@@ -103,19 +103,31 @@ def _throttled(batches: Iterator[Counter[Resealed]], rate: int) -> Iterator[Coun
 def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | int]]:
     """By key id: how much is under it, and what may be done with it."""
     rotation, commands = _rotations(stores)
-    records, waiting = rotation.key_ids(), commands.key_ids() + stores.orders.key_ids()
+    records, waiting = rotation.record_key_ids(), commands.key_ids() + stores.orders.key_ids()
     waiting += stores.idempotency.key_ids()
+    revocations = rotation.revocation_key_ids()
     since = stores.history.keys_since()
-    names = list(dict.fromkeys([*settings.master_keys, *records, *waiting]))
+    names = list(dict.fromkeys([*settings.master_keys, *records, *waiting, *revocations]))
     return {
         name: {
             "records": records[name],
             "commands": waiting[name],
+            "revocations": revocations[name],
             "since": since.get(name, ""),
-            "advice": _advice(name, list(settings.master_keys), records[name] + waiting[name]),
+            "advice": _advice(
+                name, list(settings.master_keys), records[name] + waiting[name] + revocations[name]
+            ),
         }
         for name in names
     }
+
+
+def usage_as_text(used: Mapping[str, str | int]) -> str:
+    return f"{used['records']} records, {used['commands']} commands, {used['revocations']} revocations"
+
+
+def is_used(used: Mapping[str, str | int]) -> bool:
+    return bool(used["records"] or used["commands"] or used["revocations"])
 
 
 def _advice(name: str, masters: list[str], used: int) -> str:

@@ -83,7 +83,7 @@ def explain(
     vault = stores.vault
     person = EndUser(user, frozenset({organization}), frozenset(documents))
     deadline = Deadline.after(settings.deadline_ms / 1000)
-    verdict = build_delivery(settings, vault).explain(person, organization, notification, deadline)
+    verdict = build_delivery(settings, stores).explain(person, organization, notification, deadline)
     if vault.unreadable:
         raise click.ClickException("Held, but it does not open with these keys.")
     reads = verdict is not None and verdict.reads

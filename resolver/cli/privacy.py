@@ -50,7 +50,7 @@ def export(
     last: JSON = {}
     with progress_bar() as progress:
         bar = progress.add_task("Looking", total=2 * stores.orders.size())
-        for found in Export(stores.vault, stores.outbox, stores.orders)(
+        for found in Export(stores.vault, stores.outbox, stores.orders, stores.revocations)(
             order.subject, frozenset(organizations)
         ):
             progress.advance(bar)

@@ -76,7 +76,7 @@ def begin() -> None:
     """Zeros: what appears with its first failure only is no rise to whoever watches for one."""
     for what in ("line", "anchor"):
         AUDIT_FAILURES.labels(what)
-    for what in ("record", "command"):
+    for what in ("record", "command", "revocation"):
         UNREADABLE.labels(what)
     BREAKER.labels("velt").set(0)
 

@@ -24,10 +24,12 @@ from resolver.audit.attempt import Attempt
 from resolver.audit.event import Outcome
 from resolver.command import Entry, Place
 from resolver.deadline import Deadline
-from resolver.errors import PermissionDenied
+from resolver.errors import PermissionDenied, Unauthenticated
 from resolver.header import Traces
 from resolver.notifications.telling import removal
 from resolver.record import Opened, Record
+from resolver.vault.cluster import Values
+from resolver.vault.revocations import Extent, Revocations
 from resolver.vault.store import Changed, Vault
 
 Reader = EndUser | Backend
@@ -38,6 +40,7 @@ Found = Mapping[str, Opened]
 @dataclass(frozen=True, slots=True)
 class Delivery:
     vault: Vault
+    revocations: Revocations
     read_policy: ReadPolicy
     delete_policy: DeletePolicy
     documents: Documents
@@ -51,15 +54,20 @@ class Delivery:
         attempt: Attempt,
     ) -> Found:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
-        forbidden and in another organization are all simply absent."""
-        if not _belongs(reader, organization):
+        forbidden and in another organization are all simply absent. Raises Unauthenticated when the reader's
+        token is revoked everywhere."""
+        held = self._held(reader, organization, notifications)
+        if held is None:
             attempt.record("denied", organization, absent=len(notifications))
             return {}
-        with aside.offered(self.read_policy != "document"):
-            held = self.vault.open(organization, notifications)
         given = self._given(reader, held, deadline)
         _on_record(attempt, organization, held, given, len(notifications))
         return given
+
+    def require_honoured(self, reader: Reader) -> None:
+        """For a call that opens nothing: Unauthenticated when the reader's token is revoked everywhere."""
+        if isinstance(reader, EndUser):
+            self._opens(reader, "")
 
     def explain(
         self, person: EndUser, organization: str, notification: str, deadline: Deadline
@@ -75,14 +83,41 @@ class Delivery:
         if isinstance(reader, Backend):
             attempt.record(organization=organization, ids=[notification])
             self.vault.remove(organization, notification, unless_told)
-        elif self.delete_policy == "backend":
+            return
+        is_open = self._opens(reader, organization)
+        if self.delete_policy == "backend":
             raise PermissionDenied("Deleting is left to the backend here.")
-        elif _belongs(reader, organization):
+        if is_open:
             change = partial(self._after, reader, unless_told, attempt)
             if self.vault.change(organization, notification, change) is None:
                 attempt.record(organization=organization, absent=1)
         else:
             attempt.record("denied", organization, absent=1)
+
+    def _held(self, reader: Reader, organization: str, notifications: Sequence[str]) -> Found | None:
+        """None when the reader's token doesn't open this organization. What revokes tokens is looked up in
+        the round trip of the records."""
+        if isinstance(reader, Backend):
+            return self.vault.open(organization, notifications)
+        if organization not in reader.organizations:
+            self._opens(reader, organization)
+            return None
+        marks = self.revocations.names(reader.user, organization)
+        with aside.offered(self.read_policy != "document"):
+            held, values = self.vault.open_beside(organization, notifications, marks)
+        return held if self._is_honoured(reader, marks, values) else None
+
+    def _opens(self, person: EndUser, organization: str) -> bool:
+        """Whether their token opens this organization; Unauthenticated when it opens nothing any more."""
+        marks = self.revocations.names(person.user, organization)
+        is_honoured = self._is_honoured(person, marks, self.revocations.values(marks))
+        return is_honoured and organization in person.organizations
+
+    def _is_honoured(self, person: EndUser, marks: Sequence[str], values: Values) -> bool:
+        extent = self.revocations.extent(marks, values, person.issued_at)
+        if extent is Extent.EVERYWHERE:
+            raise Unauthenticated()
+        return extent is Extent.NOWHERE
 
     def _given(self, reader: Reader, held: Found, deadline: Deadline) -> Found:
         if isinstance(reader, Backend):
@@ -122,7 +157,3 @@ def _on_record(
     denied = [id_ for id_ in held if id_ not in given] if len(given) < len(held) else []
     outcome: Outcome = "denied" if denied and not ids else "ok"
     attempt.record(outcome, organization, ids, denied, absent=asked - len(held))
-
-
-def _belongs(reader: Reader, organization: str) -> bool:
-    return isinstance(reader, Backend) or organization in reader.organizations

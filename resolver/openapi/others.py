@@ -97,7 +97,28 @@ def token(path: str, schema: Schema) -> JSON:
                     "200": reply(
                         "The token.", minted, example={"token": "eyJhbGciOi…", "expiresAt": 1795219162}
                     ),
-                    **own_errors(400, 401, 403, 404, 413, 415, 500, 503),
+                    **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
+                },
+            }
+        }
+    }
+
+
+def revocation(path: str, schema: Schema) -> JSON:
+    taken = body({**schema_of(schema), "additionalProperties": False}, {"userId": "ben"})
+    since = {"type": "integer", "description": "Epoch seconds, of Redis's clock."}
+    return {
+        path: {
+            "post": {
+                "tags": ["token"],
+                "operationId": "token_revoke",
+                "summary": "Revoke the tokens of one of your users that were issued until now",
+                "description": "Without an organization, in all of them.",
+                "security": [{"veltApiKey": [], "callerToken": []}],
+                "requestBody": taken,
+                "responses": {
+                    "200": reply("Revoked.", closed(revokedAt=since), example={"revokedAt": 1795219162}),
+                    **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
                 },
             }
         }
@@ -108,7 +129,7 @@ def metrics(path: str) -> JSON:
     text: JSON = {"type": "string"}
     operation = _get("metrics", "What Prometheus asks", text, _METRICS, "text/plain")
     operation["security"] = [{"metricsToken": []}]
-    operation["responses"] |= own_errors(401, 403, 404)
+    operation["responses"] |= own_errors(401, 403, 404, 429)
     return {path: {"get": operation}}
 
 

@@ -66,7 +66,7 @@ def erasure(path: str, schema: Schema, followed: str) -> JSON:
         "202": reply(
             "It will be done.", closed(erasureId={"type": "string"}), example={"erasureId": _ERASURE}
         ),
-        **own_errors(400, 401, 403, 404, 413, 415, 500, 503),
+        **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
     }
     looked = _operation("erasure", "How far an erasure is; with its certificate when it is done")
     looked["parameters"] = [
@@ -87,7 +87,7 @@ def erasure(path: str, schema: Schema, followed: str) -> JSON:
     )
     looked["responses"] = {
         "200": reply("So far.", found, example=_SO_FAR),
-        **own_errors(400, 401, 403, 404, 500, 503),
+        **own_errors(400, 401, 403, 404, 429, 500, 503),
     }
     return {path: {"post": asked}, f"{followed}{{erasureId}}": {"get": looked}}
 

@@ -26,6 +26,7 @@ NOT_COVERED = (
     "Backups of Redis made before: after restoring one, this certificate is replayed.",
     "What was added after the erasure was asked for.",
     "The audit trail, which names user ids, and never content.",
+    "Marks that revoke the person's tokens: they hold the id, sealed, without them the tokens hold again.",
     "What Velt holds of the person beyond notifications, unless its deletion was asked for.",
     "Copies that recipients' devices, mail or chat already had.",
 )

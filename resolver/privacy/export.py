@@ -13,6 +13,7 @@ from resolver.privacy.order import Order
 from resolver.privacy.people import Subject, fields_as_theirs, folded, names_in, people_in, roles
 from resolver.record import Record
 from resolver.vault.orders import Orders
+from resolver.vault.revocations import Mark, Revocations
 from resolver.vault.store import Vault
 
 JSON = dict[str, Any]
@@ -23,6 +24,7 @@ class Export:
     vault: Vault
     outbox: Outbox
     orders: Orders
+    revocations: Revocations
 
     def __call__(self, subject: Subject, organizations: frozenset[str]) -> Iterator[JSON | None]:
         """None for each record that was only looked at: whoever shows how far it is wants to count those too.
@@ -35,12 +37,12 @@ class Export:
             yield None
         # Of records by the first pass, which saw each once; of commands by the second, the only one.
         unreadable = self.vault.unreadable - unreadable
-        commands = self.outbox.unreadable
+        commands, marks = self.outbox.unreadable, self.revocations.unreadable
         found = 0
         for item in self._found(subject, organizations, known):
             found += item is not None
             yield item
-        unreadable += self.outbox.unreadable - commands
+        unreadable += self.outbox.unreadable - commands + self.revocations.unreadable - marks
         yield {"type": "end", "complete": not unreadable, "found": found, "unreadable": unreadable}
 
     def _found(
@@ -55,6 +57,9 @@ class Export:
                 yield found
         for state in self.orders.under_way().values():
             if found := _erasure(Order.from_state(state), subject, organizations):
+                yield found
+        for mark in self.revocations.scan():
+            if found := _revocation(mark, subject, organizations):
                 yield found
 
 
@@ -101,6 +106,19 @@ def _erasure(order: Order, subject: Subject, organizations: frozenset[str]) -> J
         "organizationIds": sorted(bounds & organizations if organizations else bounds),
         "userIds": users,
         "emails": emails,
+    }
+
+
+def _revocation(mark: Mark, subject: Subject, organizations: frozenset[str]) -> JSON | None:
+    """That their tokens were revoked. One that holds everywhere holds in each organization."""
+    elsewhere = organizations and mark.organization and mark.organization not in organizations
+    if elsewhere or folded(mark.user) not in subject.ids():
+        return None
+    return {
+        "type": "revocation",
+        "userId": mark.user,
+        **({"organizationId": mark.organization} if mark.organization else {}),
+        "revokedAt": mark.at_ms,
     }
 
 

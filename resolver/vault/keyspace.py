@@ -8,6 +8,7 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {pNN}c:<digest>   its commands that Velt hasn't had yet    hash
     {pNN}q            which notifications have some, by when   sorted set of digests
     {pNN}d            commands given up                        hash, by digest and position
+    {pNN}r:<digest>   a sealed mark: which tokens of a person are revoked    string
     {p00}e            erasures that are under way             hash, by erasure id
     {p00}e:<id>       what such an erasure touched            hash, by record
     {p00}h            who is at work on erasures              string
@@ -44,6 +45,7 @@ IDEMPOTENCY = "{p00}i"
 KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
+REVOCATION_PATTERN = "{p[0-9][0-9]}r:*"
 _DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
 _MEMBER_LENGTH = 24
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -54,6 +56,7 @@ class Keyspace:
     def __init__(self, index_key: Secret) -> None:
         self._key = index_key.reveal_bytes()
         self._records = hashlib.blake2b(key=self._key, digest_size=_DIGEST_BYTES, person=b"record")
+        self._revocations = hashlib.blake2b(key=self._key, digest_size=_DIGEST_BYTES, person=b"revocation")
 
     def record(self, organization: str, notification: str) -> str:
         return self.records(organization, [notification])[0]
@@ -82,6 +85,13 @@ class Keyspace:
         can tell whether it is this one, and nobody can tell who it is."""
         digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=_DIGEST_BYTES, person=b"person")
         return base64.urlsafe_b64encode(digest.digest()).decode()
+
+    def revocation(self, user: str, organization: str = "") -> str:
+        """The mark that revokes a person's tokens; without an organization, in all of them."""
+        hashing = self._revocations.copy()
+        hashing.update(orjson.dumps([user, organization]))
+        digest = hashing.digest()
+        return f"{{p{digest[0] % PARTITIONS:02d}}}r:{base64.urlsafe_b64encode(digest).decode()}"
 
     def calls(self, user: str, organizations: Iterable[str]) -> str:
         digest = hashlib.blake2b(

@@ -1,4 +1,5 @@
-"""The index key changed: every record under the name that the new key gives it.
+"""The index key changed: every record, and every mark that revokes tokens, under the name that the new key
+gives it.
 
 Offline: from the first step to the last no other process is served, since the identity is neither key's.
 Stopped half-way, the same step is done again: what has its new name already is passed over.
@@ -12,7 +13,7 @@ Stopped half-way, the same step is done again: what has its new name already is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple, cast
 
@@ -27,15 +28,21 @@ from resolver.vault.keyspace import (
     IDENTITY_KEY,
     ORDERS,
     RECORD_PATTERN,
+    REVOCATION_PATTERN,
     Keyspace,
     dead_of,
     partitions,
     queue_of,
 )
+from resolver.vault.revocations import Mark
 from resolver.vault.scanning import scan
 
 _GONE = (0, -2)
 """What PTTL says of a key that expires this moment, or did."""
+
+
+NameOf = Callable[[bytes], str]
+"""The new key's name for what a plaintext holds; Unreadable when that can't be told."""
 
 
 class Renamed(Enum):
@@ -74,7 +81,7 @@ class Reindex:
         self._before, self._after = before.text(), after.text()
         self._closed, self._renaming = f"{self._before}?{self._after}", f"{self._before}>{self._after}"
         self.unreadable: list[str] = []
-        """The names of records that didn't open."""
+        """The names of records and marks that didn't open."""
 
     def is_done(self) -> bool:
         return self._found() == self._after
@@ -102,15 +109,19 @@ class Reindex:
             raise VaultForeign("another re-index was given up or finished meanwhile")
 
     def run(self) -> Iterator[Counter[Renamed]]:
-        """What became of each batch of records."""
-        for names in scan(self._redis, None, RECORD_PATTERN):
+        """What became of each batch of records, and then of marks."""
+        yield from self._all(RECORD_PATTERN, self._record_name)
+        yield from self._all(REVOCATION_PATTERN, self._mark_name)
+
+    def _all(self, pattern: str, name_of: NameOf) -> Iterator[Counter[Renamed]]:
+        for names in scan(self._redis, None, pattern):
             reads = self._redis.pipeline(transaction=False)
             for name in names:
                 reads.get(name)
                 reads.pttl(name)
             found = reads.execute()
             triples = zip(map(bytes.decode, names), found[::2], found[1::2], strict=True)
-            looked = [self._one(*triple) for triple in triples]
+            looked = [self._one(name_of, *triple) for triple in triples]
             self._rename([move for _, move in looked if move])
             yield Counter(kind for kind, _ in looked)
 
@@ -124,16 +135,25 @@ class Reindex:
         if not self._moved(self._renaming, self._after) and not self.is_done():
             raise VaultForeign("the Redis database isn't the one that was being renamed")
 
-    def _one(self, name: str, sealed: bytes | None, left: int) -> tuple[Renamed, _Move | None]:
+    def _record_name(self, plaintext: bytes) -> str:
+        record = Record.from_bytes(plaintext)
+        return self._new.record(record.organization, record.notification)
+
+    def _mark_name(self, plaintext: bytes) -> str:
+        mark = Mark.from_bytes(plaintext)
+        return self._new.revocation(mark.user, mark.organization)
+
+    def _one(
+        self, name_of: NameOf, name: str, sealed: bytes | None, left: int
+    ) -> tuple[Renamed, _Move | None]:
         if sealed is None or left in _GONE:
             return Renamed.GONE, None
         try:
             plaintext = self._envelope.open(name, sealed)
-            record = Record.from_bytes(plaintext)
+            new_name = name_of(plaintext)
         except Unreadable:
             self.unreadable.append(name)
             return Renamed.UNREADABLE, None
-        new_name = self._new.record(record.organization, record.notification)
         if new_name == name:
             return Renamed.FRESH, None
         sealed = self._envelope.seal(new_name, plaintext)

@@ -1,4 +1,4 @@
-"""Records under an older master key, put under the one that seals now.
+"""Records, and marks of revoked tokens, under an older master key, put under the one that seals now.
 
 One scan that can be stopped and begun again: what is under the right key already is passed over. A record
 that somebody writes meanwhile is sealed with the right key by them.
@@ -16,7 +16,7 @@ from resolver.errors import Unreadable
 from resolver.vault.cluster import get_all
 from resolver.vault.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import RECORD_PATTERN, line_of
+from resolver.vault.keyspace import RECORD_PATTERN, REVOCATION_PATTERN, line_of
 from resolver.vault.scanning import scan
 
 
@@ -37,10 +37,18 @@ class Rotation:
         with self._guard:
             return int(self._redis.dbsize())
 
-    def key_ids(self) -> Counter[str]:
-        """How many records are under each key; only their first bytes are read."""
+    def record_key_ids(self) -> Counter[str]:
+        """How many records are under each key."""
+        return self._key_ids(RECORD_PATTERN)
+
+    def revocation_key_ids(self) -> Counter[str]:
+        """How many marks of revoked tokens are under each key."""
+        return self._key_ids(REVOCATION_PATTERN)
+
+    def _key_ids(self, pattern: str) -> Counter[str]:
+        """Only the first bytes of each value are read."""
         found: Counter[str] = Counter()
-        for names in self._names():
+        for names in scan(self._redis, self._guard, pattern):
             with self._guard:
                 pipeline = self._redis.pipeline(transaction=False)
                 for name in names:
@@ -70,4 +78,5 @@ class Rotation:
         return Resealed.DONE if done else Resealed.OVERTAKEN
 
     def _names(self) -> Iterator[list[bytes]]:
-        return scan(self._redis, self._guard, RECORD_PATTERN)
+        for pattern in (RECORD_PATTERN, REVOCATION_PATTERN):
+            yield from scan(self._redis, self._guard, pattern)

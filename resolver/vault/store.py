@@ -24,18 +24,17 @@ from resolver.errors import (
 )
 from resolver.metrics import meters
 from resolver.record import Opened, Record, opened
-from resolver.vault.cluster import Values, by_server, get_all, holder
+from resolver.vault.cluster import Values, by_server, get_all
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
+from resolver.vault.replication import run_replicated
 from resolver.vault.scanning import scan
 
 _DAY_MS = 86_400_000
 _TRIES = 3
-_MOST_AT_ONCE = 1000
+_MOST_AT_ONCE = 1024
 """Records in one MGET. A larger one would occupy Redis, and everybody who waits for it, for too long."""
-# Less than a connection waits for an answer.
-_REPLICATION_MS = 400
 Keys = list[str]
 Arguments = list[bytes | str | int]
 Form = TypeVar("Form", Opened, Record)
@@ -146,11 +145,17 @@ class Vault:
 
     def open(self, organization: str, notifications: Sequence[str]) -> dict[str, Opened]:
         """What is held of these, in one round trip. Absent and unreadable ones are simply not there."""
-        return self._held(opened, organization, notifications)
+        return self.open_beside(organization, notifications, ())[0]
+
+    def open_beside(
+        self, organization: str, notifications: Sequence[str], others: Sequence[str]
+    ) -> tuple[dict[str, Opened], Values]:
+        """The same, and in the same round trip the values of other keys."""
+        return self._held(opened, organization, notifications, others)
 
     def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
         """The same, for whoever looks into them."""
-        return self._held(Record.from_bytes, organization, notifications)
+        return self._held(Record.from_bytes, organization, notifications)[0]
 
     def has_commands(self, organization: str, notification: str) -> bool:
         """Whether commands about it still wait for Velt."""
@@ -204,18 +209,21 @@ class Vault:
         return "ok"
 
     def _held(
-        self, form: Callable[[bytes], Form], organization: str, notifications: Sequence[str]
-    ) -> dict[str, Form]:
-        names = self._keyspace.records(organization, notifications)
-        if not names:
-            return {}
-        values: Values = []
+        self,
+        form: Callable[[bytes], Form],
+        organization: str,
+        notifications: Sequence[str],
+        others: Sequence[str] = (),
+    ) -> tuple[dict[str, Form], Values]:
+        names: list[str] = self._keyspace.records(organization, notifications)
+        wanted, values = [*names, *others], list[bytes | None]()
         # In pieces: the guard looks at the deadline before each. What the callbacks ask for fits into one.
-        for start in range(0, len(names), _MOST_AT_ONCE):
+        for start in range(0, len(wanted), _MOST_AT_ONCE):
             with _timed("read"), self.guard:
-                values += self._mget(names[start : start + _MOST_AT_ONCE])
-        held = zip(notifications, self._each_opened(form, names, values), strict=True)
-        return {id_: it for id_, it in held if it}
+                values += self._mget(wanted[start : start + _MOST_AT_ONCE])
+        own, beside = values[: len(names)], values[len(names) :]
+        held = zip(notifications, self._each_opened(form, names, own), strict=True)
+        return {id_: it for id_, it in held if it}, beside
 
     def _mget(self, names: list[str]) -> Values:
         try:
@@ -260,17 +268,8 @@ class Vault:
         return Written(key_name, entry.claim if entry and claimed else "")
 
     def _committed(self, keys: Keys, args: Arguments, *, waits: bool) -> tuple[int, int]:
-        """WAIT counts what its own connection wrote, so both go over one."""
-        if not (waits and self._replicas):
-            return cast(tuple[int, int], self._commit(keys=keys, args=args))
-        pipeline = holder(self._redis, keys[0]).pipeline(transaction=False)
-        self._commit(keys=keys, args=args, client=pipeline)
-        pipeline.wait(self._replicas, _REPLICATION_MS)
-        written, replicas = pipeline.execute()
-        if replicas < self._replicas:
-            # Written, and not safe: whoever asked hears that it may not be, and asks again.
-            raise VaultUnavailable(f"redis: {replicas} of {self._replicas} replicas have it")
-        return cast(tuple[int, int], written)
+        replicas = self._replicas if waits else 0
+        return cast(tuple[int, int], run_replicated(self._redis, self._commit, keys, args, replicas))
 
     def _put(self, mode: str, record: Record) -> tuple[str, _Write]:
         """The name that a record has in Redis, and the write that puts it there."""

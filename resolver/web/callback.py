@@ -71,6 +71,7 @@ def asked(body: JSON, who: Reader) -> Asked:
 def answer(services: Services, who: Reader, asked: Asked, deadline: Deadline, attempt: Attempt) -> bytes:
     """The reply to a read."""
     if not asked.notifications:
+        services.delivery.require_honoured(who)
         attempt.record(absent=0)
         return _found({}, [])
     found = services.delivery.read(who, asked.organization, asked.notifications, deadline, attempt)

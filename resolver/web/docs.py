@@ -25,6 +25,7 @@ def blueprint(_services: Services) -> Blueprint:
             mirror.paths(),
             others.callback(callback.PREFIX, callback.MOST_IDS),
             others.token(token.PATH, token.SCHEMA),
+            others.revocation(token.REVOKE, token.REVOCATION),
             privacy_paths.export(privacy.EXPORT, privacy.EXPORT_SCHEMA),
             privacy_paths.erasure(privacy.ERASE, privacy.ERASE_SCHEMA, privacy.ERASURES),
             others.metrics(metrics.PATH),

@@ -1,9 +1,14 @@
-"""The token endpoint: short-lived callback tokens for teams without an identity provider."""
+"""The token endpoints: short-lived callback tokens for teams without an identity provider, and the end of
+tokens, whoever issued them.
+
+token          {userId, organizationIds, ttlSeconds?}   -> {token, expiresAt}
+token/revoke   {userId, organizationId?}                -> {revokedAt}
+"""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
-from marshmallow import EXCLUDE, Schema
+from marshmallow import EXCLUDE, RAISE, Schema
 
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS
 from resolver.audit.event import shortened
@@ -15,6 +20,7 @@ from resolver.web.errors import json_reply
 from resolver.web.request import attempt
 
 PATH = "/api/velt/token"
+REVOKE = f"{PATH}/revoke"
 
 
 class _TokenRequest(Schema):
@@ -26,7 +32,17 @@ class _TokenRequest(Schema):
     ttlSeconds = Whole(SHORTEST_SECONDS, LONGEST_SECONDS)
 
 
+class _Revocation(Schema):
+    class Meta:
+        # A misspelt organizationId that was passed over would widen what is revoked.
+        unknown = RAISE
+
+    userId = Identifier(required=True)
+    organizationId = Identifier()
+
+
 SCHEMA = _TokenRequest()
+REVOCATION = _Revocation()
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -40,5 +56,13 @@ def blueprint(services: Services) -> Blueprint:
         )
         attempt().record(ids=wanted["organizationIds"], user=shortened(wanted["userId"]))
         return json_reply({"token": minted.token, "expiresAt": minted.expires_at})
+
+    @token.post(REVOKE, provide_automatic_options=False)
+    def revoke() -> Response:
+        wanted = parse(REVOCATION, read_json())
+        user, organization = wanted["userId"], wanted.get("organizationId", "")
+        attempt().record(organization=organization, user=shortened(user))
+        mark = services.revocations.revoke(user, organization)
+        return json_reply({"revokedAt": mark.at_ms // 1000})
 
     return token

@@ -1,0 +1,37 @@
+"""`resolver tokens`: what becomes of tokens that were issued already."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from resolver import utc
+from resolver.cli.identifier import IDENTIFIER
+from resolver.cli.on_record import on_record
+from resolver.services import build_stores
+from resolver.settings import load
+
+
+@click.group()
+def tokens() -> None:
+    """Revoke end users' tokens."""
+
+
+@tokens.command("revoke")
+@click.option("--user", type=IDENTIFIER, required=True, help="The end user's id, as Velt knows it.")
+@click.option("--organization", type=IDENTIFIER, help="In this one alone; else in all.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def revoke(user: str, organization: str | None, as_json: bool) -> None:
+    """Revoke every token of a person that was issued until now, by you or by your identity provider: with the
+    next call, in every process. Tokens that are issued later hold, so end the person's session as well."""
+    settings = load()
+    stores = build_stores(settings)
+    on_record(settings, stores, "tokens revoke", organization or "", [user])
+    mark = stores.revocations.revoke(user, organization or "")
+    seconds = mark.at_ms // 1000
+    if as_json:
+        click.echo(json.dumps({"userId": user, "organizationId": organization, "revokedAt": seconds}))
+        return
+    where = f"in {organization}" if organization else "everywhere"
+    click.echo(f"Tokens of {user} that were issued until {utc.second(seconds)} are revoked {where}.")

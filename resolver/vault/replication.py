@@ -1,0 +1,31 @@
+"""Scripts whose effect must be safe on replicas before it counts (RESOLVER_REDIS_WAIT)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import Redis
+
+from resolver.errors import VaultUnavailable
+from resolver.vault.cluster import holder
+
+# Less than a connection waits for an answer.
+_REPLICATION_MS = 400
+
+
+def run_replicated(
+    redis: Redis, script: Callable[..., Any], keys: Sequence[str], args: Sequence[Any], replicas: int
+) -> Any:
+    """The script's result, once so many replicas have what it wrote; VaultUnavailable when fewer have it in
+    time. WAIT counts what its own connection wrote, so both go over one."""
+    if not replicas:
+        return script(keys=keys, args=args)
+    pipeline = holder(redis, keys[0]).pipeline(transaction=False)
+    script(keys=keys, args=args, client=pipeline)
+    pipeline.wait(replicas, _REPLICATION_MS)
+    written, reached = pipeline.execute()
+    if reached < replicas:
+        # Written, and not safe: the caller is told that it may not be, and asks again.
+        raise VaultUnavailable(f"redis: {reached} of {replicas} replicas have it")
+    return written

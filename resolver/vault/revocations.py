@@ -1,0 +1,131 @@
+"""Revoked tokens, as marks in Redis: every token of a person that was issued at or before a mark is revoked.
+
+A mark is for one person everywhere, or for one person in one organization. It never expires, it only moves
+forward, and its time is Redis's clock, which all processes share. Its key name is a keyed digest and its
+value is sealed, so that a stolen dump names nobody. A mark that doesn't open revokes all that it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple, cast
+
+import orjson
+import structlog
+from redis import Redis
+
+from resolver.errors import Overtaken, Unreadable
+from resolver.metrics import meters
+from resolver.vault.cluster import Values, get_all, holder
+from resolver.vault.envelope import Envelope
+from resolver.vault.guard import Guard, read_script
+from resolver.vault.keyspace import REVOCATION_PATTERN, Keyspace
+from resolver.vault.replication import run_replicated
+from resolver.vault.scanning import scan
+
+_TRIES = 3
+_log = structlog.get_logger(__name__)
+
+
+class Mark(NamedTuple):
+    user: str
+    organization: str
+    """Empty: in every organization."""
+    at_ms: int
+    """Milliseconds of Redis's clock since the epoch."""
+
+    def to_bytes(self) -> bytes:
+        return orjson.dumps(list(self))
+
+    @classmethod
+    def from_bytes(cls, plaintext: bytes) -> Mark:
+        try:
+            user, organization, at_ms = orjson.loads(plaintext)
+        except (orjson.JSONDecodeError, TypeError, ValueError):
+            raise Unreadable() from None
+        if not (isinstance(user, str) and isinstance(organization, str) and isinstance(at_ms, int)):
+            raise Unreadable()
+        return cls(user, organization, at_ms)
+
+    def revokes(self, issued_at: float) -> bool:
+        """`issued_at` in epoch seconds; minus infinity for a token that doesn't say."""
+        return issued_at <= self.at_ms / 1000
+
+
+class Extent(Enum):
+    """Where a token is revoked."""
+
+    NOWHERE = "nowhere"
+    ORGANIZATION = "in the organization that was asked about"
+    EVERYWHERE = "everywhere"
+
+
+class Revocations:
+    def __init__(
+        self, redis: Redis, guard: Guard, keyspace: Keyspace, envelope: Envelope, replicas: int = 0
+    ) -> None:
+        self._redis, self._guard = redis, guard
+        self._keyspace, self._envelope = keyspace, envelope
+        self._replicas = replicas
+        self._script = redis.register_script(read_script("resolver.vault", "revoke"))
+        self.unreadable = 0
+        """Marks that didn't open since this process started."""
+
+    def revoke(self, user: str, organization: str = "") -> Mark:
+        """Revoke what was issued until now; without an organization, in all of them. The mark that holds: a
+        later one stays."""
+        name = self._keyspace.revocation(user, organization)
+        with self._guard:
+            seconds, microseconds = holder(self._redis, name).time()
+        mark = Mark(user, organization, seconds * 1000 + microseconds // 1000)
+        for _ in range(_TRIES):
+            with self._guard:
+                held = cast(bytes | None, self._redis.get(name))
+            # One that doesn't open is replaced: that mends it.
+            if held and (found := self._opened(name, held)) and found.at_ms >= mark.at_ms:
+                return found
+            args = [held or b"", self._envelope.seal(name, mark.to_bytes())]
+            with self._guard:
+                if run_replicated(self._redis, self._script, [name], args, self._replicas):
+                    return mark
+        raise Overtaken("The revocation is being changed by others. Please try again.")
+
+    def names(self, user: str, organization: str) -> list[str]:
+        """The key names of the marks that decide about a call: one for the person everywhere, one for the
+        person in this organization. Their values are read together with the records."""
+        return [self._keyspace.revocation(user), self._keyspace.revocation(user, organization)]
+
+    def values(self, names: Sequence[str]) -> Values:
+        """For a call that reads no records."""
+        with self._guard:
+            return get_all(self._redis, names)
+
+    def extent(self, names: Sequence[str], values: Values, issued_at: float) -> Extent:
+        """Where a token of this age is revoked, by the values of `names`."""
+        everywhere, here = (
+            value is not None and self._revokes(name, value, issued_at)
+            for name, value in zip(names, values, strict=True)
+        )
+        return Extent.EVERYWHERE if everywhere else Extent.ORGANIZATION if here else Extent.NOWHERE
+
+    def scan(self) -> Iterator[Mark]:
+        """Every mark that opens, in no order. Long: for operators' commands, never for a request."""
+        for batch in scan(self._redis, self._guard, REVOCATION_PATTERN):
+            names = [name.decode() for name in batch]
+            for name, sealed in zip(names, self.values(names), strict=True):
+                if sealed and (mark := self._opened(name, sealed)):
+                    yield mark
+
+    def _revokes(self, name: str, sealed: bytes, issued_at: float) -> bool:
+        mark = self._opened(name, sealed)
+        return mark is None or mark.revokes(issued_at)
+
+    def _opened(self, name: str, sealed: bytes) -> Mark | None:
+        try:
+            return Mark.from_bytes(self._envelope.open(name, sealed))
+        except Unreadable:
+            self.unreadable += 1
+            meters.UNREADABLE.labels("revocation").inc()
+            _log.error("revocation_unreadable", key=name)
+            return None

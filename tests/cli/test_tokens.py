@@ -1,0 +1,186 @@
+"""`resolver tokens revoke`, and what becomes of revocations when keys change or somebody is erased."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from resolver.cli import main
+from resolver.privacy.eraser import Eraser
+from resolver.secret import Secret
+from resolver.vault.keyspace import REVOCATION_PATTERN, Keyspace
+from tests.erasing import done, order
+from tests.support import Api, key, keys_of, signed
+
+MakeApi = Callable[..., Api]
+Environment = dict[str, str]
+OLD, BOTH, NEW = f"k1:{key(1)}", f"k2:{key(2)},k1:{key(1)}", f"k2:{key(2)}"
+
+
+def run(env: Environment, *arguments: str, **changes: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env={**env, **changes})
+
+
+def revoke(env: Environment, *arguments: str) -> Result:
+    return run(env, "tokens", "revoke", "--user", "ben", *arguments)
+
+
+def status_of(api: Api, organization: str = "acme") -> int:
+    """Of a read with a token of Ben's that was issued a minute ago."""
+    token = signed("ben", "acme", "zeta", iat=int(time.time()) - 60)
+    body = {"organizationId": organization, "notificationIds": ["n-1"]}
+    reply = api.post("/api/velt/notifications/get", body, {"authorization": f"Bearer {token}"})
+    return 204 if reply.status_code == 200 and not reply.get_json()["data"] else reply.status_code
+
+
+@pytest.fixture
+def api(api: Api) -> Api:
+    for organization in ("acme", "zeta"):
+        api.add(organizationId=organization)
+    return api
+
+
+def test_it_revokes_everywhere_or_in_one_organization(api: Api, resolver_environment: Environment) -> None:
+    told = revoke(resolver_environment, "--organization", "acme")
+    assert told.exit_code == 0, told.output
+    assert told.stdout.startswith("Tokens of ben that were issued until 20")
+    assert (status_of(api), status_of(api, "zeta")) == (204, 200)
+    found = json.loads(revoke(resolver_environment, "--json").stdout)
+    assert found.keys() == {"userId", "organizationId", "revokedAt"}
+    assert (found["userId"], found["organizationId"]) == ("ben", None)
+    assert abs(found["revokedAt"] - time.time()) < 5
+    assert (status_of(api), status_of(api, "zeta")) == (401, 401)
+
+
+@pytest.mark.parametrize("arguments", [["--organization", ""], ["--user", ""], ["--organization", " "]])
+def test_an_empty_id_widens_nothing(
+    api: Api, resolver_environment: Environment, arguments: list[str], redis: Redis
+) -> None:
+    """A script's variable that isn't set must not read as an option that was left out."""
+    assert revoke(resolver_environment, *arguments).exit_code == 2
+    assert keys_of(redis, REVOCATION_PATTERN) == []
+
+
+def test_it_is_on_record_before_it_is_done(resolver_environment: Environment, tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    revoke({**resolver_environment, "RESOLVER_AUDIT_LOG": str(log)}, "--organization", "acme")
+    lines = [line for line in map(orjson.loads, log.read_bytes().splitlines()) if "who" in line]
+    (line,) = lines
+    assert (line["action"], line["organization"], line["ids"]) == ("tokens revoke", "acme", ["ben"])
+    assert line["who"]["kind"] == "ops"
+
+
+def test_while_redis_is_down_it_says_so(resolver_environment: Environment) -> None:
+    told = revoke({**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert told.exit_code == 1
+    assert "revoked" not in told.stdout
+
+
+def test_a_rotated_master_key_leaves_them_revoked_and_the_old_key_can_go(
+    make_api: MakeApi, resolver_environment: Environment
+) -> None:
+    make_api().add()
+    revoke(resolver_environment)
+    revoke(resolver_environment, "--organization", "acme")
+
+    def usage() -> dict[str, int]:
+        shown = json.loads(
+            run(resolver_environment, "keys", "status", "--json", RESOLVER_MASTER_KEYS=BOTH).stdout
+        )
+        return {name: used["revocations"] for name, used in shown["keys"].items()}
+
+    assert usage() == {"k2": 0, "k1": 2}
+    status = run(resolver_environment, "keys", "status", RESOLVER_MASTER_KEYS=BOTH).output
+    assert "2 revocations" in status
+    rotated = run(resolver_environment, "keys", "rotate", "--json", RESOLVER_MASTER_KEYS=BOTH)
+    assert rotated.exit_code == 0, rotated.output
+    assert usage() == {"k2": 2, "k1": 0}
+    after = make_api(RESOLVER_MASTER_KEYS=NEW)
+    assert status_of(after) == 401
+    assert after.services.revocations.unreadable == 0
+
+
+def test_the_old_master_key_is_not_called_free_while_a_revocation_is_under_it(
+    make_api: MakeApi, resolver_environment: Environment
+) -> None:
+    make_api()
+    revoke(resolver_environment)
+    env = {**resolver_environment, "RESOLVER_MASTER_KEYS": BOTH}
+    assert "Can be withdrawn" not in run(env, "keys", "status").output
+    assert "k1 still opens" in run(env, "check").output
+
+
+def test_another_index_key_leaves_them_revoked(
+    make_api: MakeApi, resolver_environment: Environment, redis: Redis, tmp_path: Path
+) -> None:
+    make_api().add()
+    make_api().add(organizationId="zeta")
+    revoke(resolver_environment, "--organization", "acme")
+    run(resolver_environment, "tokens", "revoke", "--user", "zoe")
+    new_key = tmp_path / "new.key"
+    new_key.write_text(key(77))
+    told = run(resolver_environment, "keys", "reindex", str(new_key), "--yes", "--json")
+    assert told.exit_code == 0, told.output
+    keyspace = Keyspace(Secret(base64.b64decode(key(77))))
+    expected = {keyspace.revocation("ben", "acme"), keyspace.revocation("zoe")}
+    assert {name.decode() for name in keys_of(redis, REVOCATION_PATTERN)} == expected
+    after = make_api(RESOLVER_INDEX_KEY=key(77))
+    assert (status_of(after), status_of(after, "zeta")) == (204, 200)
+    assert after.services.revocations.unreadable == 0
+
+
+def test_a_revocation_that_does_not_open_stops_the_change_of_the_index_key(
+    make_api: MakeApi, resolver_environment: Environment, redis: Redis, tmp_path: Path
+) -> None:
+    make_api()
+    revoke(resolver_environment)
+    (name,) = keys_of(redis, REVOCATION_PATTERN)
+    redis.set(name, b"damaged")
+    new_key = tmp_path / "new.key"
+    new_key.write_text(key(77))
+    told = run(resolver_environment, "keys", "reindex", str(new_key), "--yes")
+    assert told.exit_code == 1
+    assert name.decode() in told.output
+
+
+def test_an_export_lists_them_and_an_erasure_keeps_them(
+    api: Api, resolver_environment: Environment, make_eraser: Callable[..., Eraser]
+) -> None:
+    revoke(resolver_environment)
+    revoke(resolver_environment, "--organization", "acme")
+    run(resolver_environment, "tokens", "revoke", "--user", "zoe")
+
+    def listed(*more: str) -> list[str | None]:
+        shown = run(resolver_environment, "privacy", "export", "--user", "ben", *more)
+        found = [json.loads(line) for line in shown.stdout.splitlines()]
+        assert found[-1]["complete"]
+        return sorted(
+            item.get("organizationId", "everywhere")
+            for item in found
+            if item["type"] == "revocation" and item["userId"] == "ben"
+        )
+
+    assert listed() == ["acme", "everywhere"]
+    assert listed("--org", "zeta") == ["everywhere"]
+    done(make_eraser(), resolver_environment, order("ben"))
+    assert listed() == ["acme", "everywhere"]
+    assert status_of(api) == 401
+
+
+def test_an_export_is_not_called_complete_when_a_revocation_does_not_open(
+    api: Api, resolver_environment: Environment, redis: Redis
+) -> None:
+    revoke(resolver_environment)
+    (name,) = keys_of(redis, REVOCATION_PATTERN)
+    redis.set(name, b"damaged")
+    shown = run(resolver_environment, "privacy", "export", "--user", "ben")
+    assert shown.exit_code == 1
+    assert json.loads(shown.stdout.splitlines()[-1])["unreadable"] == 1

@@ -30,10 +30,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared": {"everyone": False, "audience": (NAMED, "dora"), "hidden": ()},
     "everyone": {"everyone": True},
     "narrowed": {"everyone": True, "private": {"context": {"access": {"team": "red"}}}},
-    "narrowed twice": {"everyone": True, "private": {"context": {"access": {"team": "red", "widgetId": 7}}}},
-    "narrowed and named": {"everyone": False, "private": {"context": {"access": {"team": "red"}}}},
+    "narrowed-twice": {"everyone": True, "private": {"context": {"access": {"team": "red", "widgetId": 7}}}},
+    "narrowed-and-named": {"everyone": False, "private": {"context": {"access": {"team": "red"}}}},
     "verified": {"everyone": True, "verified": True},
-    "verified and named": {"everyone": False, "verified": True},
+    "verified-and-named": {"everyone": False, "verified": True},
     "elsewhere": {"everyone": True, "document": "d-2"},
 }
 SEES_D1 = {ACTOR, STRANGER}
@@ -56,12 +56,11 @@ def record(organization: str, kind: str) -> Record:
     return Record(organization=organization, notification=kind, content=content, **given)
 
 
-def should_read(policy: str, user: str, kind: str) -> bool:
+def should_read(policy: str, user: str, held: Record) -> bool:
     """Within an organization that the token holds."""
-    held = record("acme", kind)
     if user in held.hidden:
         return False
-    named = user == ACTOR or user in held.audience
+    named = user == held.actor or user in held.audience
     match policy:
         case "organization":
             return True
@@ -71,7 +70,7 @@ def should_read(policy: str, user: str, kind: str) -> bool:
         case "claim":
             return user in SEES_D1 and held.document == "d-1" and not held.access()
         case _:
-            return named or kind in ("everyone", "elsewhere")
+            return named or (held.everyone and not held.verified and not held.access())
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def test_whoever_it_was_not_meant_for_sees_what_absence_looks_like(
     for user, organizations, called in itertools.product(PEOPLE, MEMBERSHIPS, ORGANIZATIONS):
         send = sender(api, user, organizations)
         member = called in organizations
-        expected = {kind for kind in KINDS if member and should_read(policy, user, kind)}
+        expected = {kind for kind in KINDS if member and should_read(policy, user, record(called, kind))}
         for kind in KINDS:
             reply = send("get", {"organizationId": called, "notificationIds": [kind]})
             if kind in expected:
@@ -139,6 +138,58 @@ def test_whoever_it_was_not_meant_for_sees_what_absence_looks_like(
         several = send("get", {"organizationId": called, "notificationIds": [*KINDS, "absent"]}).json
         read = {id_ for id_, item in several["data"].items() if "displayBodyMessage" in item}  # type: ignore[index]
         assert read == expected, (user, organizations, called)
+
+
+def readable(send: Send, organization: str) -> set[str]:
+    reply = send("get", {"organizationId": organization, "notificationIds": list(KINDS)})
+    assert reply.status_code == 200
+    return set(reply.get_json()["data"])
+
+
+UPDATES: tuple[dict[str, Any], ...] = (
+    {"notifyUsers": [{"userId": STRANGER}]},
+    {"context": {"access": {"team": "red"}}},
+    {"context": {"access": {"team": "blue"}}, "notifyUsers": [{"userId": NAMED}, {"userId": LEFT}]},
+    {"context": {"access": {}}, "actionUser": {"userId": STRANGER}},
+)
+
+
+def test_an_update_between_two_reads_decides_the_second(
+    make_api: Callable[..., Api], settings: dict[str, str], policy: str
+) -> None:
+    api = make_api(**settings)
+    seed(api.services)
+    send = {user: sender(api, user, ("acme",)) for user in PEOPLE}
+    for changes in ({}, *UPDATES):
+        entries = [{"id": kind, "displayBodyMessage": "later", **changes} for kind in KINDS]
+        api.velt("notifications/update", {"organizationId": "acme", "notifications": entries})
+        held = api.services.vault.read("acme", list(KINDS))
+        for user in PEOPLE:
+            expected = {kind for kind in KINDS if should_read(policy, user, held[kind])}
+            assert readable(send[user], "acme") == expected, (user, changes)
+
+
+@pytest.mark.parametrize("organization", [None, "acme"])
+def test_a_revoked_token_reads_and_deletes_nothing_under_any_policy(
+    make_api: Callable[..., Api], settings: dict[str, str], organization: str | None
+) -> None:
+    api = make_api(**settings)
+    seed(api.services)
+    for user in PEOPLE:
+        send = sender(api, user, ORGANIZATIONS)
+        elsewhere = readable(send, "zeta")
+        absent = send("get", {"organizationId": "acme", "notificationIds": ["absent"]})
+        assert absent.get_json()["data"] == {}
+        bounds = {"organizationId": organization} if organization else {}
+        assert api.post("/api/velt/token/revoke", {"userId": user, **bounds}).status_code == 200
+        for kind in KINDS:
+            reply = send("get", {"organizationId": "acme", "notificationIds": [kind]})
+            assert reply.status_code == (200 if organization else 401)
+            assert not organization or everything(reply) == everything(absent)
+            send("delete", {"organizationId": "acme", "notificationId": kind})
+        assert api.services.vault.read("acme", list(KINDS)) == {kind: record("acme", kind) for kind in KINDS}
+        if organization:
+            assert readable(send, "zeta") == elsewhere
 
 
 def found(organization: str, kind: str) -> Any:

@@ -102,7 +102,7 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
             unknown = Actor("unknown", request.remote_addr or "")
             action = (request.endpoint or "").partition(".")[2]
             current.attempts(Attempt(services.trail, surface.name, action, current.request_id(), unknown))
-        current.admit(surface.guard(services, request))
+        current.admit(guards.let_in(surface.guard, services, request))
         if is_audited:
             services.vault.guard.require_replayed()
 

@@ -18,7 +18,7 @@ record and its outbox entry share one cluster slot, and one script writes both.
     vnr:audit:<chain>   how long a chain of the audit trail is                              string
     vnr:keys          since when each master key seals        hash
     vnr:signers       public keys of former index keys        hash
-    vnr:calls:<digest>  a person's calls in the present window of RESOLVER_RATE_LIMIT    counter
+    vnr:calls:<digest>  a person's calls in one organization, within RESOLVER_RATE_LIMIT's window    counter
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ class Keyspace:
         digest = hashing.digest()
         return f"{{p{digest[0] % PARTITIONS:02d}}}r:{base64.urlsafe_b64encode(digest).decode()}"
 
-    def calls(self, user: str, organizations: Iterable[str]) -> str:
+    def calls(self, user: str, organization: str) -> str:
+        """The counter of a person's calls in one organization; without one, of their other calls."""
         digest = hashlib.blake2b(
-            orjson.dumps([user, *sorted(organizations)]),
+            orjson.dumps([user, organization]),
             key=self._key,
             digest_size=_DIGEST_BYTES,
             person=b"calls",

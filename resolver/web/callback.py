@@ -39,12 +39,21 @@ def blueprint(services: Services) -> Blueprint:
     callback = Blueprint("callback", __name__)
     cors = Cors(services.settings.cors_origins, bool(services.settings.token.cookie))
 
+    def counted() -> JSON:
+        """The body, once the call is counted. One that is refused counts like any other."""
+        body: JSON = {}
+        try:
+            body = read_json()
+        finally:
+            count(services, reader(), budget(body, reader()))
+        return body
+
     def get() -> Response:
-        what = asked(read_json(), reader())
+        what = asked(counted(), reader())
         return json_reply(answer(services, reader(), what, deadline(), attempt()))
 
     def delete() -> Response:
-        body = _inner(read_json())
+        body = _inner(counted())
         notification = as_notification_id(body.get("notificationId"))
         if not notification:
             raise InvalidArgument("notificationId must be a string")
@@ -66,6 +75,21 @@ def asked(body: JSON, who: Reader) -> Asked:
     inner = _inner(body)
     notifications = _notification_ids(inner)
     return Asked(_organization(inner, who) if notifications else "", notifications)
+
+
+def budget(body: JSON, who: Reader) -> str:
+    """The organization of the reader's token in which a call counts; empty when it names none of these."""
+    try:
+        organization = _organization(_inner(body), who)
+    except InvalidArgument:
+        return ""
+    return organization if isinstance(who, EndUser) and organization in who.organizations else ""
+
+
+def count(services: Services, who: Reader, budget: str) -> None:
+    """One more call of an end user; TooManyCalls when it is one too many."""
+    if services.calls is not None and isinstance(who, EndUser):
+        services.calls.count(who.user, budget)
 
 
 def answer(services: Services, who: Reader, asked: Asked, deadline: Deadline, attempt: Attempt) -> bytes:

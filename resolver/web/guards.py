@@ -1,5 +1,5 @@
 """Who may come in. Each surface names one of these; a guard looks at headers only, so a refused call costs
-no Redis round trip and no parsing."""
+no Redis round trip and no parsing. Failed credentials are counted by address, on every surface alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from resolver.access.callers import Backend, Officer
-from resolver.access.claims import EndUser
 from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
@@ -24,6 +23,17 @@ Guard = Callable[[Services, Request], Reader | Officer | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip")
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
+
+
+def let_in(guard: Guard, services: Services, request: Request) -> Reader | Officer | None:
+    """The caller, if the guard knows them. TooManyCalls instead of the guard's refusal when credentials from
+    this address failed too often; one that holds is served whatever the others did."""
+    try:
+        return guard(services, request)
+    except (PermissionDenied, Unauthenticated):
+        if services.failures is not None:
+            services.failures.count(request.remote_addr or "")
+        raise
 
 
 def anyone(_services: Services, _request: Request) -> None:
@@ -80,19 +90,9 @@ def reader(services: Services, request: Request) -> Reader | None:
     if request.method == "OPTIONS":
         return None  # a preflight carries no credential, and gets nothing but CORS headers
     try:
-        who = _reader(services, request)
+        return _reader(services, request)
     except (PermissionDenied, Unauthenticated):
-        if services.failures is not None:
-            services.failures.count(request.remote_addr or "")
         raise Unauthenticated() from None
-    count(services, who)
-    return who
-
-
-def count(services: Services, who: Reader) -> None:
-    """A call of an end user; TooManyCalls when it is one too many."""
-    if services.calls is not None and isinstance(who, EndUser):
-        services.calls.count(who.user, who.organizations)
 
 
 def _reader(services: Services, request: Request) -> Reader:

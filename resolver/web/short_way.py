@@ -26,7 +26,7 @@ from resolver.services import Services
 from resolver.web import callback, mirror, reply
 from resolver.web.body import LARGEST_BODY, data_of, parsed
 from resolver.web.cors import Cors
-from resolver.web.guards import backend_in, bearer, count
+from resolver.web.guards import backend_in, bearer
 from resolver.web.request import (
     FAILED,
     RENDERING_SECONDS,
@@ -115,13 +115,14 @@ def _of_callback(services: Services, cors: Cors) -> dict[str, _Way]:
     def admit(environ: WSGIEnvironment) -> EndUser:
         return services.tokens.verify(bearer(environ.get("HTTP_AUTHORIZATION", "")))
 
-    def asked(body: JSON, who: Reader) -> callback.Asked:
-        found = callback.asked(body, who)
-        count(services, who)  # last: what isn't answered here is counted on the long way
-        return found
+    def asked(body: JSON, who: Reader) -> tuple[callback.Asked, str]:
+        return callback.asked(body, who), callback.budget(body, who)
 
-    def answer(asked: callback.Asked, who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:
-        return callback.answer(services, who, asked, deadline, attempt)
+    def answer(asked: tuple[callback.Asked, str], who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:
+        what, budget = asked
+        # Whatever comes of it from here on is answered for good: it isn't counted on the long way, too.
+        callback.count(services, who, budget)
+        return callback.answer(services, who, what, deadline, attempt)
 
     return {callback.PREFIX + "get": _Way("callback", "get", cors, admit, asked, answer)}
 

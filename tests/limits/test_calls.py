@@ -65,6 +65,64 @@ def test_people_of_one_id_in_two_organizations_are_two(make_api: MakeApi) -> Non
     assert statuses(api.post(GET, BODY, elsewhere)) == [200]
 
 
+def named(api: Api, organization: str, *organizations: str) -> int:
+    """A read in one organization, with a token for these."""
+    bearer = {"authorization": f"Bearer {signed('ben', *organizations)}"}
+    return api.post(GET, {**BODY, "organizationId": organization}, bearer).status_code
+
+
+def test_somebody_has_one_budget_in_an_organization_whatever_tokens_they_hold(make_api: MakeApi) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="3/minute")
+    assert [named(api, "a", *token) for token in ("a", "ab", "abc", "ac", "a")] == [200] * 3 + [429] * 2
+    assert [named(api, "b", *token) for token in ("b", "ab", "abc", "b")] == [200] * 3 + [429]
+
+
+def test_naming_other_organizations_brings_no_fresh_budget(make_api: MakeApi, redis: Redis) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="3/minute")
+    assert [named(api, f"other-{n}", *token) for n, token in enumerate(("a", "ab", "b", "a", "abc"))] == (
+        [200] * 3 + [429] * 2
+    )
+    assert len(keys_of(redis, "vnr:calls:*")) == 1
+    assert named(api, "a", "a") == 200
+
+
+def test_calls_without_an_organization_count_in_the_tokens_only_one(make_api: MakeApi, redis: Redis) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="3/minute")
+    bearer = {"authorization": f"Bearer {signed('ben', 'acme')}"}
+    for body in ({"notificationIds": ["n-1"]}, {"organizationId": "acme"}, {"metadata": 7}):
+        assert api.post(GET, body, bearer).status_code == 200
+    assert len(keys_of(redis, "vnr:calls:*")) == 1
+    assert api.post(GET, BODY, bearer).status_code == 429
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("get", b'{"organizationId":"acme","notificationIds":["n-1"]}'),
+        ("get", b'{"organizationId":"acme","notificationIds":[]}'),
+        ("get", b'{"organizationId":"acme","notificationIds":7}'),
+        ("get", b'{"organizationId":7}'),
+        ("get", b"{"),
+        ("get", b""),
+        ("get", b" " * 1_100_000),
+        ("delete", b'{"organizationId":"acme","notificationId":"n-1"}'),
+        ("delete", b'{"organizationId":"acme"}'),
+        ("delete", b"{"),
+    ],
+)
+def test_each_call_counts_once_over_the_limit_too(
+    make_api: MakeApi, redis: Redis, action: str, body: bytes, content_type: str
+) -> None:
+    """On the short way and past it, answered or refused."""
+    api = make_api(RESOLVER_RATE_LIMIT="2/minute")
+    headers = {"authorization": f"Bearer {signed('ben', 'acme')}", "content-type": content_type}
+    replies = [api.post(f"/api/velt/notifications/{action}", body, headers) for _ in range(4)]
+    assert [reply.status_code == 429 for reply in replies] == [False, False, True, True]
+    (counter,) = keys_of(redis, "vnr:calls:*")
+    assert redis.get(counter) == b"4"
+
+
 def test_all_processes_count_together(make_api: MakeApi) -> None:
     one, other = (make_api(RESOLVER_RATE_LIMIT="4/hour") for _ in range(2))
     assert statuses(*(ask(api) for api in (one, other, one, other, one, other))) == [200] * 4 + [429] * 2
@@ -107,6 +165,52 @@ def test_failed_credentials_are_counted_by_address_and_ask_nothing_of_redis(
     api = make_api(RESOLVER_RATE_LIMIT="3/minute", REDIS_URL="redis://127.0.0.1:1/0")
     wrong = {"authorization": "Bearer nonsense"}
     assert statuses(*(api.post(GET, BODY, wrong) for _ in range(5))) == [401] * 3 + [429] * 2
+
+
+METRICS, PRIVACY = "metrics-token-for-tests-0123456789abcdef", "privacy-token-for-tests-0123456789abcdef"
+WITH_ALL = {
+    "RESOLVER_RATE_LIMIT": "3/minute",
+    "RESOLVER_METRICS_TOKEN": METRICS,
+    "RESOLVER_PRIVACY_TOKENS": f"dpo:{PRIVACY}",
+}
+SURFACES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "mirror": ("POST", "/v2/notifications/get", BACKEND),
+    "a forwarded endpoint": ("POST", "/v2/notifications/config/get", BACKEND),
+    "token": ("POST", "/api/velt/token", BACKEND),
+    "revoke": ("POST", "/api/velt/token/revoke", BACKEND),
+    "privacy": ("POST", "/privacy/export", {"authorization": f"Bearer {PRIVACY}"}),
+    "metrics": ("GET", "/metrics", {"authorization": f"Bearer {METRICS}"}),
+    "callback": ("POST", GET, {"authorization": f"Bearer {signed('ben', 'acme')}"}),
+    "delete": ("POST", "/api/velt/notifications/delete", BACKEND),
+}
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_failed_credentials_are_counted_on_every_surface(make_api: MakeApi, name: str) -> None:
+    api = make_api(**WITH_ALL)
+    method, path, right = SURFACES[name]
+    wrong = {header: f"{value} but wrong" for header, value in right.items()}
+    for headers, usual in (({}, {401}), (wrong, {401, 403})):
+        api = make_api(**WITH_ALL)
+        replies = [api.client.open(path, method=method, json={}, headers=headers) for _ in range(5)]
+        assert {reply.status_code for reply in replies[:3]} <= usual
+        assert statuses(*replies[3:]) == [429, 429]
+        assert all(1 <= int(reply.headers["retry-after"]) <= 60 for reply in replies[3:])
+        served = api.client.open(path, method=method, json={}, headers=right)
+        assert served.status_code in (200, 400), "a credential that holds is served"
+
+
+def test_an_address_has_one_share_of_failures_over_all_surfaces(make_api: MakeApi) -> None:
+    api = make_api(**WITH_ALL)
+    seen = [api.client.open(path, method=method, json={}) for method, path, _ in SURFACES.values()]
+    assert statuses(*seen) == [401] * 3 + [429] * (len(SURFACES) - 3)
+
+
+def test_failures_are_not_counted_by_default_nor_where_a_surface_is_closed(make_api: MakeApi) -> None:
+    api = make_api()
+    assert statuses(*(api.post("/v2/notifications/get", {}, {}) for _ in range(50))) == [401] * 50
+    closed = make_api(RESOLVER_RATE_LIMIT="1/minute")
+    assert statuses(*(closed.post("/privacy/export", {}, {}) for _ in range(5))) == [404] * 5
 
 
 def test_whoever_shares_an_address_with_an_attacker_is_served(make_api: MakeApi) -> None:

@@ -15,6 +15,7 @@ from resolver.access.tokens import Tokens
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, trusted
 from resolver.audit.trail import Trail, Unanchored, log_it
+from resolver.errors import SettingsError
 from resolver.limits.calls import Calls
 from resolver.limits.failures import Failures
 from resolver.notifications.add import AddNotification
@@ -117,7 +118,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         vault=vault,
         outbox=outbox,
         velt=velt,
-        callers=Callers(settings.velt_api_key, settings.caller_tokens),
+        callers=Callers(settings.velt_api_key, settings.caller_tokens if settings.knows_backends else {}),
         officers=Officers(settings.privacy_tokens) if settings.privacy_tokens else None,
         tokens=tokens,
         add=AddNotification(vault, outbox, telling, settings.people, stores.idempotency),
@@ -154,6 +155,9 @@ def build_trail(
 
 
 def build_worker(settings: Settings) -> Worker:
+    """SettingsError without VELT_AUTH_TOKEN, which an instance of the callback alone may do without."""
+    if settings.velt_auth_token is None:
+        raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
     breaker, said = Breaker("velt"), Rarely(SAY_SO_SECONDS)

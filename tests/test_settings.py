@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resolver.errors import SettingsError
+from resolver.secret import Secret
 from resolver.settings import load
 from tests.support import CALLER_TOKEN, VELT_TOKEN, environment, key
 
@@ -230,7 +231,44 @@ def test_production_wants_https_for_velt_and_loopback_is_the_exception() -> None
 
 def test_a_secret_comes_from_a_file_without_its_trailing_newline(write: Write) -> None:
     variables = environment(VELT_AUTH_TOKEN="", VELT_AUTH_TOKEN_FILE=str(write("token", "from a file\n")))
-    assert load(variables).velt_auth_token.reveal() == "from a file"
+    assert load(variables).velt_auth_token == Secret.of("from a file")
+
+
+ALONE = {"RESOLVER_SURFACES": "callback,metrics,docs", "RESOLVER_WORKER": "separate"}
+UNNEEDED = ("VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS")
+
+
+def test_an_instance_of_the_callback_alone_needs_no_credential_of_backends_or_velt() -> None:
+    settings = load(environment(**ALONE, **dict.fromkeys(UNNEEDED, "")))
+    assert (settings.velt_auth_token, settings.caller_tokens, settings.warnings) == (None, {}, ())
+    assert not settings.knows_backends
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"RESOLVER_WORKER": "embedded"},
+        {"RESOLVER_SURFACES": "callback,mirror"},
+        {"RESOLVER_SURFACES": "callback,token"},
+        {"RESOLVER_SURFACES": "callback,privacy"},
+        {"RESOLVER_SURFACES": ""},
+    ],
+)
+def test_every_other_instance_needs_them(changes: dict[str, str]) -> None:
+    found = problems(environment(**{**ALONE, **changes}, **dict.fromkeys(UNNEEDED, "")))
+    assert [problem.partition(":")[0] for problem in found] == list(UNNEEDED)
+    assert all("is required" in problem for problem in found)
+
+
+def test_what_an_instance_of_the_callback_alone_does_not_need_is_pointed_out(write: Write) -> None:
+    assert [warning.partition(" ")[0] for warning in load(environment(**ALONE)).warnings] == list(UNNEEDED)
+    file = {"VELT_AUTH_TOKEN": "", "VELT_AUTH_TOKEN_FILE": str(write("token", VELT_TOKEN))}
+    assert len(load(environment(**ALONE, **file)).warnings) == 2
+
+
+def test_a_weak_caller_token_is_refused_there_too() -> None:
+    (problem,) = problems(environment(**ALONE, RESOLVER_CALLER_TOKENS="backend:short"))
+    assert "too weak" in problem
 
 
 def test_a_secret_given_twice_is_a_contradiction(write: Write) -> None:

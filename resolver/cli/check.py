@@ -75,6 +75,8 @@ def _all(where: Where | None, report: Path | None) -> Generator[Finding]:
         yield finding
     if where and failed:
         yield Finding("fail", "live", "not begun: mend the above first")
+    elif where and load().velt_auth_token is None:
+        yield Finding("fail", "live", "not begun: this instance has no VELT_AUTH_TOKEN to ask Velt with")
     elif where:
         yield from probed(load(), where, report)
 
@@ -96,10 +98,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("warn", "settings", warning)
     if "callback" in settings.surfaces:
         if settings.token.secret is None and not settings.token.has_provider:
+            readers = "only backends" if settings.knows_backends else "nobody"
             yield Finding(
                 "warn",
                 "callback",
-                "no key to believe tokens by (RESOLVER_TOKEN_SECRET): only backends can read",
+                f"no key to believe tokens by (RESOLVER_TOKEN_SECRET): {readers} can read",
             )
         yield from _key_set(settings)
         if not settings.cors_origins:
@@ -265,6 +268,9 @@ def _telling_ids(sample: list[Record]) -> Iterator[Finding]:
 
 
 def _velt(settings: Settings) -> Iterator[Finding]:
+    if settings.velt_auth_token is None:
+        yield Finding("ok", "velt", "is never asked by this instance, which serves the callback alone")
+        return
     client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
     try:
         client.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(_VELT_SECONDS))

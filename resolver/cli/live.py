@@ -69,7 +69,7 @@ def probed(settings: Settings, where: Where, report: Path | None = None) -> Iter
     with closing(services.trail), _noted_signals() as stopped:
         probe = _probe(services, where)
         _announce(probe)
-        secrets = [settings.velt_api_key.reveal(), settings.velt_auth_token.reveal()]
+        secrets = [secret.reveal() for secret in (settings.velt_api_key, settings.velt_auth_token) if secret]
         velt.transcript = transcript = Transcript(_placeholders(probe))
         shown: list[Finding] = []
         with closing(_round(_Live(settings, services, probe, stopped))) as findings:

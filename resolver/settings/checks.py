@@ -8,6 +8,8 @@ from base64 import b64encode
 from resolver.environment import Environment
 from resolver.settings.model import SYMMETRIC, Settings, TokenSettings
 
+_INSIDE_ALONE = ("VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS")
+
 
 def refuse_shared_secrets(env: Environment, settings: Settings) -> None:
     """One secret, one use. Velt knows its own two, and browsers know the API key: whatever equals one of
@@ -16,7 +18,7 @@ def refuse_shared_secrets(env: Environment, settings: Settings) -> None:
     permission = settings.permission.token if settings.permission else None
     used = [
         ("VELT_API_KEY", settings.velt_api_key.reveal_bytes()),
-        ("VELT_AUTH_TOKEN", settings.velt_auth_token.reveal_bytes()),
+        ("VELT_AUTH_TOKEN", settings.velt_auth_token.reveal_bytes() if settings.velt_auth_token else b""),
         *((f"RESOLVER_CALLER_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.caller_tokens.items()),
         *((f"RESOLVER_MASTER_KEYS ({n})", b64encode(k.reveal_bytes())) for n, k in masters),
         ("RESOLVER_INDEX_KEY", b64encode(settings.index_key.reveal_bytes())),
@@ -31,9 +33,11 @@ def refuse_shared_secrets(env: Environment, settings: Settings) -> None:
             env.problem(name.partition(" ")[0], f"{name} equals {other}: every secret must be its own")
 
 
-def warnings(env: Environment, token: TokenSettings, policy: str) -> tuple[str, ...]:
+def warnings(
+    env: Environment, token: TokenSettings, policy: str, *, is_callback_only: bool
+) -> tuple[str, ...]:
     """What is probably not meant, but might be."""
-    found = list(_unknown_names(env))
+    found = [*_unknown_names(env), *(_unneeded(env) if is_callback_only else ())]
     if token.secret and SYMMETRIC not in token.algorithms:
         found.append("RESOLVER_TOKEN_SECRET is without effect: RESOLVER_TOKEN_ALGORITHMS leaves out HS256")
     if token.has_provider and not (token.issuer and token.audience):
@@ -44,6 +48,16 @@ def warnings(env: Environment, token: TokenSettings, policy: str) -> tuple[str, 
     if policy != "document" and env.text("RESOLVER_PERMISSION_URL"):
         found.append("RESOLVER_PERMISSION_URL is asked under RESOLVER_READ_POLICY=document alone")
     return tuple(found)
+
+
+def _unneeded(env: Environment) -> tuple[str, ...]:
+    """Secrets that an instance which faces the internet does without."""
+    given = [name for name in _INSIDE_ALONE if env.text(name) or env.text(f"{name}_FILE")]
+    return tuple(
+        f"{name} is without effect: this instance serves no backend and asks Velt nothing. Leave it out, so "
+        f"that nobody can take it from here"
+        for name in given
+    )
 
 
 def _unknown_names(env: Environment) -> tuple[str, ...]:

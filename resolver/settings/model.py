@@ -10,6 +10,8 @@ from resolver.secret import Secret
 from resolver.settings.pem import PublicKey
 
 DRAIN_SECONDS = 3
+INSIDE = frozenset({"mirror", "token", "privacy"})
+"""The surfaces of backends and of privacy staff: none of them is for the internet."""
 SYMMETRIC = "HS256"
 ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
 """Believed by default of keys that an identity provider publishes."""
@@ -63,7 +65,8 @@ class Settings:
     mode: Literal["production", "development"]
     velt_api_url: str
     velt_api_key: Secret
-    velt_auth_token: Secret
+    velt_auth_token: Secret | None
+    """None where Velt is never asked: see `is_callback_only`."""
     caller_tokens: Mapping[str, Secret]
     redis_url: Secret
     redis_wait: int
@@ -96,3 +99,9 @@ class Settings:
     log_level: str
     log_format: Literal["json", "console"]
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def knows_backends(self) -> bool:
+        """Whether this instance serves backends at all. Where it doesn't, as on the internet's side, their
+        headers open nothing on the callback either."""
+        return not self.surfaces.isdisjoint(INSIDE)

@@ -14,7 +14,7 @@ from resolver.errors import SettingsError
 from resolver.secret import Secret
 from resolver.settings import callbacks, checks
 from resolver.settings.callbacks import SMALLEST_SECRET
-from resolver.settings.model import DRAIN_SECONDS, Settings
+from resolver.settings.model import DRAIN_SECONDS, INSIDE, Settings
 
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 _IN_VELTS_CONSOLE = "from Velt's console"
@@ -39,13 +39,19 @@ def _read(env: Environment) -> Settings:
     permission = callbacks.permission(env, https_only=https_only)
     read_policy = env.choice("RESOLVER_READ_POLICY", "recipient", ("recipient", "document", "organization"))
     callbacks.refuse_a_policy_that_cannot_be_kept(env, read_policy, permission, token.documents_claim)
+    surfaces = _surfaces(env, mode)
+    worker = env.choice("RESOLVER_WORKER", "embedded", ("embedded", "separate"))
+    # Then nobody calls but end users, and Velt is asked by processes elsewhere.
+    is_callback_only = surfaces.isdisjoint(INSIDE) and worker == "separate"
     return Settings(
         mode=cast(Literal["production", "development"], mode),
         velt_api_url=env.url("VELT_API_URL", "https://api.velt.dev", https_only=https_only),
         velt_api_key=env.secret("VELT_API_KEY", required=_IN_VELTS_CONSOLE) or Secret(b""),
-        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required=_IN_VELTS_CONSOLE) or Secret(b""),
+        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required="" if is_callback_only else _IN_VELTS_CONSOLE),
         caller_tokens=env.named_secrets(
-            "RESOLVER_CALLER_TOKENS", required=MADE_HERE, minimum=SMALLEST_SECRET
+            "RESOLVER_CALLER_TOKENS",
+            required="" if is_callback_only else MADE_HERE,
+            minimum=SMALLEST_SECRET,
         ),
         redis_url=_redis_url(env),
         redis_wait=env.whole("RESOLVER_REDIS_WAIT", 0, 0, 10),
@@ -67,17 +73,14 @@ def _read(env: Environment) -> Settings:
             Literal["inline", "deferred"],
             env.choice("RESOLVER_REGISTRATION", "inline", ("inline", "deferred")),
         ),
-        worker=cast(
-            Literal["embedded", "separate"],
-            env.choice("RESOLVER_WORKER", "embedded", ("embedded", "separate")),
-        ),
+        worker=cast(Literal["embedded", "separate"], worker),
         durability=_durability(env),
         deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 1000, 30_000),
         retention_days=env.whole("RESOLVER_RETENTION_DAYS", 90, 0, 36_500),
         people=cast(
             Literal["full", "reference"], env.choice("RESOLVER_PEOPLE", "full", ("full", "reference"))
         ),
-        surfaces=_surfaces(env, mode),
+        surfaces=surfaces,
         audit_log=env.text("RESOLVER_AUDIT_LOG", "-"),
         certificate_dir=_directory(env, "RESOLVER_CERTIFICATE_DIR"),
         trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
@@ -89,7 +92,7 @@ def _read(env: Environment) -> Settings:
         log_format=cast(
             Literal["json", "console"], env.choice("RESOLVER_LOG_FORMAT", "json", ("json", "console"))
         ),
-        warnings=checks.warnings(env, token, read_policy),
+        warnings=checks.warnings(env, token, read_policy, is_callback_only=is_callback_only),
     )
 
 

@@ -61,11 +61,13 @@ _USER_DATA_DELETE, _USER_DATA_STATUS = "/v2/users/data/delete", "/v2/users/data/
 
 
 class VeltClient:
-    def __init__(self, url: str, api_key: Secret, auth_token: Secret, connections: int) -> None:
+    def __init__(self, url: str, api_key: Secret, auth_token: Secret | None, connections: int) -> None:
+        """Without an auth token every call is VeltUnavailable, and nothing is sent."""
+        self._is_equipped = auth_token is not None
         self._headers = {
             "content-type": "application/json",
             "x-velt-api-key": api_key.reveal(),
-            "x-velt-auth-token": auth_token.reveal(),
+            "x-velt-auth-token": auth_token.reveal() if auth_token else "",
         }
         self._caller = Caller(url, connections, _LARGEST_ANSWER)
         for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
@@ -122,6 +124,8 @@ class VeltClient:
         return found
 
     def _exchange(self, path: str, body: bytes, deadline: Deadline) -> Answer:
+        if not self._is_equipped:
+            raise VeltUnavailable("velt: this process has no VELT_AUTH_TOKEN")
         try:
             return self._caller.call("POST", self._headers, deadline.remaining(), body, path)
         except Unanswered as error:

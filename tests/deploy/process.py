@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
 Yaml = dict[str, Any]
+BACKEND_SECRETS = {"VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS", "RESOLVER_PRIVACY_TOKENS"}
+"""By which backends call and Velt is called: what faces the internet has none of them."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,15 @@ class Process:
     """Between being asked to and being killed."""
     uses_up: int = 0
     """Of these, before it hears of it."""
+
+    @property
+    def faces_the_internet(self) -> bool:
+        return "callback" in self.name
+
+    @property
+    def secrets(self) -> set[str]:
+        """Of its settings those that come from files."""
+        return {name.removesuffix("_FILE") for name in self.environment if name.endswith("_FILE")}
 
     @property
     def seconds_needed(self) -> int:

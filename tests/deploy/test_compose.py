@@ -13,7 +13,7 @@ import pytest
 from resolver.web.body import LARGEST_BODY
 from resolver.web.callback import PREFIX
 from tests.deploy.docker import compose, dockerfile, image_environment, resolvers
-from tests.deploy.process import DEPLOY
+from tests.deploy.process import BACKEND_SECRETS, DEPLOY
 from tests.system.balancers import changed
 from tests.system.conftest import free_port
 
@@ -114,7 +114,17 @@ def test_every_secret_and_file_that_is_mounted_is_shipped_or_made(private: Path)
 def test_each_secret_that_a_variable_points_to_is_mounted(name: str) -> None:
     service = SERVICES[name]
     pointed = {v.rpartition("/")[2] for v in service["environment"].values() if v.startswith("/run/secrets/")}
-    assert set(service["secrets"]) == pointed == set(COMPOSE["secrets"])
+    assert set(service["secrets"]) == pointed
+    assert pointed == set(COMPOSE["secrets"]) - (BACKEND_SECRETS if "callback" in name else set())
+
+
+def test_what_the_internet_reaches_gets_no_secret_of_backends() -> None:
+    doors = nginx_for_compose().split("listen 443")[1].split("listen 8443")
+    internet, inside = ({*re.findall(r"proxy_pass http://(\w+);", door)} for door in doors)
+    assert (internet, inside) == ({"callbacks"}, {"inside"})
+    for name in reached_by("callbacks"):
+        assert not BACKEND_SECRETS & set(SERVICES[name]["secrets"])
+        assert SERVICES[name]["environment"]["RESOLVER_SURFACES"] == "callback,metrics"
 
 
 def test_every_named_volume_is_declared() -> None:
@@ -144,12 +154,24 @@ def nginx_for_compose() -> str:
     return subprocess.run(["sh", "-euc", edit], capture_output=True, text=True, check=True).stdout
 
 
-def test_nginx_asks_the_two_instances_where_they_are() -> None:
-    servers = re.findall(r"^ *server (\S+) max_fails", nginx_for_compose(), re.MULTILINE)
+def reached_by(upstream: str) -> list[str]:
+    """The services whose addresses nginx has for it."""
+    block = re.search(rf"upstream {upstream} {{(.*?)\n    }}", nginx_for_compose(), re.DOTALL)
+    assert block
+    servers = re.findall(r"^ *server (\S+) max_fails", block[1], re.MULTILINE)
     port = image_environment()["RESOLVER_BIND"].rpartition(":")[2]
-    webs = [SERVICES[name]["networks"]["front"]["ipv4_address"] for name in ("web1", "web2")]
-    assert servers == [f"{address}:{port}" for address in webs]
     assert int(port) == dockerfile()["EXPOSE"]
+    addresses = {
+        f"{service['networks']['front']['ipv4_address']}:{port}": name
+        for name, service in resolvers().items()
+        if "front" in service["networks"]
+    }
+    return [addresses[server] for server in servers]
+
+
+def test_nginx_asks_the_instances_where_they_are() -> None:
+    assert reached_by("callbacks") == ["callback1", "callback2"]
+    assert reached_by("inside") == ["inside1", "inside2"]
 
 
 @pytest.mark.system

@@ -13,7 +13,7 @@ from resolver.settings.reading import _read
 from tests.deploy.conftest import here
 from tests.deploy.docker import composed
 from tests.deploy.kubernetes import in_kubernetes
-from tests.deploy.process import Process
+from tests.deploy.process import BACKEND_SECRETS, Process
 from tests.deploy.systemd import under_systemd
 
 PROCESSES = [*composed(), *in_kubernetes(), *under_systemd()]
@@ -34,11 +34,13 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_platform_starts_two_that_serve_or_one_and_a_worker() -> None:
+def test_every_platform_starts_what_serves_and_a_worker() -> None:
     names = {process.name: process.command for process in PROCESSES}
     assert names == {
-        "compose web1": "serve",
-        "compose web2": "serve",
+        "compose callback1": "serve",
+        "compose callback2": "serve",
+        "compose inside1": "serve",
+        "compose inside2": "serve",
         "compose worker": "worker",
         "kubernetes callback": "serve",
         "kubernetes inside": "serve",
@@ -70,9 +72,21 @@ def test_every_variable_is_a_setting(process: Process) -> None:
 
 @every_process
 def test_no_secret_is_a_variable(process: Process) -> None:
-    files = {name.removesuffix("_FILE") for name in process.environment if name.endswith("_FILE")}
-    assert files >= {*NEEDED, "RESOLVER_TOKEN_SECRET", "RESOLVER_METRICS_TOKEN", "REDIS_URL"}
-    assert not files & set(process.environment)
+    needed = {*NEEDED, "RESOLVER_TOKEN_SECRET", "RESOLVER_METRICS_TOKEN", "REDIS_URL"}
+    assert process.secrets >= needed - (BACKEND_SECRETS if process.faces_the_internet else set())
+    assert not process.secrets & set(process.environment)
+
+
+@every_process
+def test_what_faces_the_internet_has_no_secret_of_backends_and_serves_none(
+    process: Process, private: Path, state: Path
+) -> None:
+    settings = load(here(process.environment, private, state))
+    assert settings.knows_backends is not process.faces_the_internet
+    if process.faces_the_internet:
+        assert not process.secrets & BACKEND_SECRETS
+        assert (settings.velt_auth_token, settings.caller_tokens) == (None, {})
+        assert settings.surfaces == {"callback", "metrics"}
 
 
 @every_process
@@ -81,6 +95,9 @@ def test_none_of_the_required_ones_is_there_twice(
     process: Process, name: str, private: Path, state: Path
 ) -> None:
     given = here(process.environment, private, state)
+    if process.faces_the_internet and name in BACKEND_SECRETS:
+        assert f"{name}_FILE" not in given
+        return
     del given[f"{name}_FILE"]
     with pytest.raises(SettingsError, match=f"{name}: is required"):
         load(given)

@@ -23,7 +23,7 @@ from tests.deploy.kubernetes import (
     of_kind,
     pods,
 )
-from tests.deploy.process import Yaml
+from tests.deploy.process import BACKEND_SECRETS, Yaml
 from tests.support import environment
 
 RELEASE = "1.34"
@@ -113,10 +113,20 @@ def test_every_mount_has_its_volume_and_every_file_its_mount(name: str) -> None:
     places = [value for value in given.values() if value.startswith("/")]
     assert [p for p in places if not any(p.startswith(mount) for mount in mounts)] == []
     generated = {g["name"]: g for g in kustomization()["secretGenerator"]}
-    keys = {
-        file.rpartition("/")[2] for file in generated[volumes["secrets"]["secret"]["secretName"]]["files"]
-    }
-    assert {p.rpartition("/")[2] for p in places if p.startswith("/run/secrets/")} == keys
+    secret = volumes["secrets"]["secret"]
+    keys = {file.rpartition("/")[2] for file in generated[secret["secretName"]]["files"]}
+    mounted = {item["path"] for item in secret["items"]} if "items" in secret else keys
+    assert {p.rpartition("/")[2] for p in places if p.startswith("/run/secrets/")} == mounted
+    assert mounted <= keys
+
+
+def test_what_the_internet_reaches_gets_no_secret_of_backends() -> None:
+    (volume,) = [v for v in PODS["callback"]["spec"]["volumes"] if v["name"] == "secrets"]
+    items = volume["secret"]["items"]
+    assert all(item["key"] == item["path"] for item in items)
+    assert not {item["key"] for item in items} & BACKEND_SECRETS
+    callback = next(p for p in in_kubernetes() if p.name == "kubernetes callback")
+    assert not callback.secrets & BACKEND_SECRETS
 
 
 @every_pod

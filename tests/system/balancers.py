@@ -73,6 +73,9 @@ def nginx(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) 
     changes = {
         "server 127.0.0.1:8081": f"server 127.0.0.1:{ports['one']}",
         "server 127.0.0.1:8082": f"server 127.0.0.1:{ports['two']}",
+        # Here two instances are behind both doors.
+        "server 127.0.0.1:8083": f"server 127.0.0.1:{ports['one']}",
+        "server 127.0.0.1:8084": f"server 127.0.0.1:{ports['two']}",
         "listen 443 ssl": f"listen 127.0.0.1:{ports['internet']} ssl",
         "listen 8443 ssl": f"listen 127.0.0.1:{ports['inside']} ssl",
         "/etc/nginx/tls/resolver.crt": str(certificate),
@@ -90,6 +93,8 @@ def haproxy(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path
     changes = {
         "127.0.0.1:8081": f"127.0.0.1:{ports['one']}",
         "127.0.0.1:8082": f"127.0.0.1:{ports['two']}",
+        "127.0.0.1:8083": f"127.0.0.1:{ports['one']}",
+        "127.0.0.1:8084": f"127.0.0.1:{ports['two']}",
         "bind :443 ssl": f"bind 127.0.0.1:{ports['internet']} ssl",
         "bind :8443 ssl": f"bind 127.0.0.1:{ports['inside']} ssl",
         "/etc/haproxy/tls/resolver.pem": str(folder / "both.pem"),

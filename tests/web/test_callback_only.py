@@ -1,4 +1,4 @@
-"""An instance that faces the internet: it serves the callback alone, without secrets of backends or Velt's."""
+"""An instance that faces the internet: it serves the callback alone, and no secret of backends."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from resolver.cli.local_redis import LocalRedis, find_server
 from resolver.command import Command, Entry, Kind
 from resolver.services import build_stores
 from resolver.settings import load
-from tests.support import environment
+from tests.support import environment, key
 from tests.system.conftest import free_ports
 from tests.topologies import DEPLOY, Restricted, until
 from tests.vault.conftest import record
@@ -97,6 +97,24 @@ def test_check_is_content_with_it(server: Restricted, resolver_environment: dict
     checked = CliRunner().invoke(main, ["check"], env=environment)
     assert checked.exit_code == 0, checked.output
     assert "resolver" in checked.output
+
+
+def test_it_may_revoke_tokens_and_carry_revocations_through_changes_of_keys(
+    server: Restricted, resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment = {**resolver_environment, "REDIS_URL": server.url}
+    both = {**environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)},{environment['RESOLVER_MASTER_KEYS']}"}
+    (tmp_path / "new.key").write_text(key(77))
+    for env, *command in (
+        (environment, "tokens", "revoke", "--user", "ben", "--organization", "acme"),
+        (both, "keys", "rotate"),
+        (both, "keys", "status"),
+        (both, "keys", "reindex", str(tmp_path / "new.key"), "--yes"),
+    ):
+        done = CliRunner().invoke(main, command, env=env)
+        assert done.exit_code == 0, done.output
+    revocations = build_stores(load({**both, "RESOLVER_INDEX_KEY": key(77)})).revocations
+    assert [(mark.user, mark.organization) for mark in revocations.scan()] == [("ben", "acme")]
 
 
 def test_the_shipped_settings_start_a_redis_that_keeps_what_it_acknowledged(tmp_path: Path) -> None:

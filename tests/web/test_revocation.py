@@ -188,6 +188,13 @@ def test_while_redis_is_down_nothing_passes_for_not_revoked(make_api: MakeApi) -
 
 
 @pytest.mark.single_server
+def test_a_revocation_counts_once_the_replicas_have_it(make_api: MakeApi) -> None:
+    """Or a failover would bring the tokens back after it was called done."""
+    alone = make_api(RESOLVER_REDIS_WAIT="1")
+    assert error_of(alone.post(REVOKE, {"userId": "ben"})) == (503, "UNAVAILABLE")
+
+
+@pytest.mark.single_server
 def test_marks_are_read_in_the_round_trip_of_the_records(api: Api, redis: Redis) -> None:
     token = signed("ben", "acme", iat=now() + 2)
     revoke(api)

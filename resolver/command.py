@@ -48,6 +48,8 @@ class Place(StrEnum):
     """In the place of what was never attempted; behind what was."""
     IF_WAITING = "if waiting"
     """Like INSTEAD, and only when something is waiting at all."""
+    BEHIND_IF_WAITING = "behind if waiting"
+    """Like BEHIND, and only when something is waiting at all."""
 
 
 class Entry(NamedTuple):

@@ -12,7 +12,8 @@ from marshmallow import ValidationError, fields
 
 JSON = dict[str, Any]
 LONGEST_ID = 512
-_LARGEST_EXACT = 2**53 - 1
+LARGEST_EXACT = 2**53 - 1
+"""The largest integer that every reader of JSON takes for itself."""
 
 
 def is_identifier(value: Any) -> bool:
@@ -60,6 +61,16 @@ class Text(Strict):
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, str)
+
+
+class Filled(Strict):
+    """Text that is Velt's to read, of any length."""
+
+    expected = "must be a string that isn't blank"
+    described: Mapping[str, Any] = {"type": "string", "minLength": 1, "pattern": f"[^{_SPACES}]"}
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(value) and not value.isspace()
 
 
 class Identifier(Strict):
@@ -162,7 +173,7 @@ def as_notification_id(value: Any) -> str | None:
     """The SDK's reading: strings as they are, exact integers as their digits; anything else is no id."""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_EXACT:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_EXACT:
         return str(value)
     return None
 
@@ -176,7 +187,7 @@ def _sentences(messages: Any, path: str) -> Any:
     if isinstance(messages, dict):
         for name, inner in messages.items():
             # Names of a map are the caller's own text, of any length: shortened, as an error is no echo.
-            step = path if name in ("_schema", "value", "key") else f"{path}.{str(name)[:64]}"
+            step = path if name == "_schema" else f"{path}.{str(name)[:64]}"
             yield from _sentences(inner, step)
     else:
         for message in messages:

@@ -105,12 +105,17 @@ class Record(NamedTuple):
         return found
 
     def matches(self, filters: Mapping[str, Any]) -> bool:
-        """Whether Velt's filters mean it too, as far as that is known here."""
-        user, place = filters.get("userId"), self._place()
-        return (
-            filters.get("documentId", self.document) == self.document
-            and (place is None or filters.get("locationId", place) == place)
-            and (user is None or self.everyone or user == self.actor or user in self.audience)
+        """Whether Velt's filters mean it too, as far as that is known here. What has no place is at none."""
+        user = filters.get("userId")
+        return self.is_at(filters) and (
+            user is None or self.everyone or user == self.actor or user in self.audience
+        )
+
+    def is_at(self, filters: Mapping[str, Any]) -> bool:
+        """The same, whatever person they name. A place is a string in REST and a number in the browser."""
+        place = filters.get("locationId")
+        return filters.get("documentId", self.document) == self.document and (
+            place is None or str(place) == str(self._place())
         )
 
     def _place(self) -> Any:

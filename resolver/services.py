@@ -122,7 +122,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         officers=Officers(settings.privacy_tokens) if settings.privacy_tokens else None,
         tokens=tokens,
         add=AddNotification(vault, outbox, telling, settings.people, stores.idempotency),
-        update=UpdateNotifications(vault, telling, settings.people),
+        update=UpdateNotifications(vault, telling, settings.people, settings.read_policy),
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
         delivery=build_delivery(settings, stores),

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
+from resolver.spelling import folded
+
 JSON = dict[str, Any]
 RESERVED_KEYS = frozenset({"__proto__", "constructor", "prototype"})
 """What JavaScript would take for something else than a key."""
@@ -81,6 +83,7 @@ UPDATE: Mapping[str, Rule] = {
     "id":                         Rule(as_given,      Kept.NOWHERE),
     "actionUser":                 Rule(person,        Kept.CONTENT),
     "notifyUsers":                Rule(people,        Kept.HEADER),
+    "notifyAll":                  Rule(None,          Kept.HEADER),  # Velt's update doesn't take it
     "context":                    Rule(access_only,   Kept.BACKEND),
     "location":                   Rule(location_ids,  Kept.BACKEND),
     "readByUserIds":              Rule(as_given,      Kept.NOWHERE),
@@ -97,8 +100,33 @@ _ENVELOPE = re.compile(
     r"|notifyUsersByUserId|forYou|isUnread|isRead|isArchived|is\w*ResolverUsed|targetAnnotationId"
     r"|organizationId|visibility|displayHeadlineMessage"
 )
-# A structural name of the one request is no content of the other.
-_STRUCTURE = ADD.keys() | UPDATE.keys()
+STRUCTURE = frozenset(ADD.keys() | UPDATE.keys())
+"""A structural name of the one request is no content of the other."""
+
+NARROWING = frozenset(
+    {
+        "organizationId",
+        "documentId",
+        "notificationId",
+        "locationId",
+        "location",
+        "notifyUsers",
+        "notifyAll",
+        "verifyUserPermissions",
+        "context",
+        "readByUserIds",
+        "metadata",
+    }
+)
+"""Of these, those without which more people would read, or read more."""
+
+STRIPPED: Mapping[str, str] = {
+    "isRead": "use readByUserIds",
+    "read": "use readByUserIds",
+    "isArchived": "nothing marks a notification as archived",
+}
+"""What callers put into entries of updates and Velt strips, with what to do instead. Never content."""
+_STRIPPED = {folded(name): instead for name, instead in STRIPPED.items()}
 
 People = Literal["full", "reference"]
 _PERSONAL = frozenset(
@@ -116,6 +144,8 @@ class Split:
     """Sealed; comes back to the trusted backend alone."""
     dropped: list[str] = field(default_factory=list)
     """Names that were refused a place, as dotted paths."""
+    stripped: dict[str, str] = field(default_factory=dict)
+    """Names that no update can honour, each with what to do instead."""
 
 
 def split_add(data: JSON, keep_people: People) -> Split:
@@ -127,7 +157,17 @@ def split_add(data: JSON, keep_people: People) -> Split:
 
 def split_update(entry: JSON, keep_people: People) -> Split:
     """Splits one validated entry of an update. An explicit null in `content` or `private` clears that key."""
-    return _split(entry, UPDATE, keep_people)
+    stripped = {name: _STRIPPED[folded(name)] for name in entry if folded(name) in _STRIPPED}
+    split = _split(
+        {name: value for name, value in entry.items() if name not in stripped}, UPDATE, keep_people
+    )
+    split.stripped.update(stripped)
+    return split
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name at the top of a payload is dropped rather than kept as content."""
+    return name in RESERVED_KEYS | STRUCTURE or _ENVELOPE.fullmatch(name) is not None
 
 
 def _split(data: JSON, rules: Mapping[str, Rule], keep_people: People) -> Split:
@@ -160,7 +200,7 @@ def _kept_privately(split: Split, name: str, value: Any, keep_people: People) ->
 
 
 def _keep_content(split: Split, name: str, value: Any, keep_people: People) -> None:
-    if name in RESERVED_KEYS | _STRUCTURE or _ENVELOPE.fullmatch(name):
+    if is_reserved(name):
         split.dropped.append(name)
     else:
         split.content[name] = _kept_value(split, name, value, keep_people)

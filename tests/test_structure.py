@@ -25,6 +25,7 @@ VALUES = {
     "nesting",
     "command",
     "patience",
+    "spelling",
     "utc",
 }
 VALUES |= {"redis_address", "metrics"}
@@ -34,7 +35,8 @@ ALLOWED = {
     "deadline": {"errors"},
     "header": set(),
     "record": {"errors", "header"},
-    "split": set(),
+    "spelling": set(),
+    "split": {"spelling"},
     "fields": set(),
     "nesting": set(),
     "patience": set(),

@@ -14,6 +14,8 @@ ReadPolicy = Literal["recipient", "document", "organization"]
 DeletePolicy = Literal["recipient", "actor", "backend"]
 """`backend` never gets here: an end user's call is refused before anything is looked up."""
 _MOST_HIDDEN = 1000
+_LARGEST_HIDDEN = 64 * 1024
+"""Of a record's list of people who took themselves out, in bytes: a read of the record opens all of it."""
 
 
 class Verdict(Enum):
@@ -86,11 +88,16 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
     return Deletion.LEAVES
 
 
-def without(person: EndUser, record: Record) -> Record:
-    """The record after this person took themselves out of its audience."""
-    if record.everyone and len(record.hidden) >= _MOST_HIDDEN:
+def without(user: str, record: Record) -> Record:
+    """The record after this person was taken out of its audience. Unavailable when its list of such people is
+    full: then nobody more can be."""
+    hidden = record.hidden if user in record.hidden else (*record.hidden, user)
+    is_long = record.everyone and len(hidden) > _MOST_HIDDEN
+    if len(hidden) > len(record.hidden) and (is_long or sum(map(_size, hidden)) > _LARGEST_HIDDEN):
         raise Unavailable()
-    return record._replace(
-        audience=tuple(user for user in record.audience if user != person.user),
-        hidden=(*record.hidden, person.user),
-    )
+    audience = tuple(named for named in record.audience if named != user)
+    return record._replace(audience=audience, hidden=hidden)
+
+
+def _size(user: str) -> int:
+    return len(user.encode())

@@ -1,4 +1,5 @@
-"""One request's place in the trail: exactly one event, and one more when it fails after that."""
+"""One request's place in the trail: one event, further ones for what only comes to light after it was
+written, and one more when it fails after that."""
 
 from __future__ import annotations
 
@@ -41,6 +42,16 @@ class Attempt:
         )
         self.trail.record(event)
         self.recorded = event
+
+    def record_also(self, ids: Sequence[str] = (), denied: Sequence[str] = ()) -> None:
+        """Record what the first event couldn't name yet, before anything happens to it. Raises likewise."""
+        if self.recorded is None:
+            raise RuntimeError("nothing was recorded before")
+        outcome: Outcome = "denied" if denied and not ids else "ok"
+        about = self.recorded.organization
+        self.trail.record(
+            Event(self.actor, self.surface, self.action, outcome, self.request, about, ids, denied)
+        )
 
     def ended(self, outcome: Outcome, code: str, organization: str = "") -> None:
         """With an error: the event, when there was none, or that what was recorded didn't come to pass."""

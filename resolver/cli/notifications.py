@@ -143,7 +143,7 @@ def _shown(velt: JSON | None, parts: list[Split]) -> JSON:
         "velt": {"data": velt} if velt else None,
         "content": _one_or_all([part.content for part in parts]),
         "backend": _one_or_all([part.private for part in parts]),
-        "dropped": [name for part in parts for name in part.dropped],
+        "dropped": [name for part in parts for name in (*part.dropped, *part.stripped)],
     }
 
 

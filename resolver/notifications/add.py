@@ -123,7 +123,8 @@ def looks_semantic(notification: str) -> bool:
 def ensure_fits(record: Record) -> None:
     if len(record.content) + len(orjson.dumps(record.private)) > LARGEST_CONTENT:
         raise TooLarge(f"The content of one notification may be {LARGEST_CONTENT} bytes at most.")
-    if len(record.to_bytes()) > LARGEST_RECORD:
+    # Whoever dismissed it has no say in whether it can be changed: their list has a bound of its own.
+    if len(record._replace(hidden=()).to_bytes()) > LARGEST_RECORD:
         raise TooLarge("notifyUsers are too many for one notification: use notifyAll.")
 
 

@@ -1,26 +1,84 @@
-"""Delete: with ids, content goes first and Velt is told; without, Velt decides and content follows."""
+"""Delete: with ids, content goes first and Velt is told; without, Velt decides and content follows.
+
+With a `userId` filter that person is taken out, and the record goes when nobody else is addressed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from resolver.access.policy import without
 from resolver.audit.attempt import Attempt
 from resolver.audit.event import shortened
-from resolver.command import Place
+from resolver.command import Command, Entry, Place
 from resolver.deadline import Deadline
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, removal
 from resolver.outbox.queue import Claimed, claimed_by
-from resolver.vault.store import Vault
+from resolver.record import Record
+from resolver.vault.store import Changed, Vault
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
 # Velt documents no cap for this list, but silently cuts others at 30: more would look deleted and not be.
 _MOST_IDS_A_CALL = 30
+# Of what Velt names, this many records are opened and removed at a time.
+_BATCH = 100
+# Of a request's time, for removing here what Velt has deleted.
+_FOLLOWING_SECONDS = 2 * RESERVE_SECONDS
 _DONE: JSON = {"status": "success", "message": "Notification(s) deleted successfully."}
 _FAILED: JSON = {"success": False, "message": "Failed to delete notification."}
 _DELETED: JSON = {"success": True, "message": "Notification deleted."}
+
+
+class _Effect(NamedTuple):
+    """What a deletion does to one record."""
+
+    record: Record
+    left: Record | None
+    """The very record when the deletion doesn't mean it; None when it goes."""
+
+    @property
+    def spared(self) -> bool:
+        return self.left is self.record
+
+    @property
+    def kept(self) -> bool:
+        """For others than the one person who was taken out."""
+        return self.left is not None and not self.spared
+
+
+@dataclass(frozen=True, slots=True)
+class _Deletion:
+    """A request's filters, which bound what may go, here as at Velt."""
+
+    filters: JSON
+
+    @property
+    def organization(self) -> str:
+        return str(self.filters["organizationId"])
+
+    @property
+    def user(self) -> str | None:
+        return self.filters.get("userId")
+
+    @property
+    def bounded(self) -> bool:
+        return self.filters.keys() > {"organizationId"}
+
+    def effect(self, record: Record) -> _Effect:
+        if not self._means(record):
+            return _Effect(record, record)
+        if self.user is None:
+            return _Effect(record, None)
+        left = without(self.user, record)
+        return _Effect(record, left if left.everyone or left.addressees() else None)
+
+    def _means(self, record: Record) -> bool:
+        """A person who was taken out before is still meant: the same request may come twice."""
+        return record.matches(self.filters) or (record.is_at(self.filters) and self.user in record.hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +93,56 @@ class DeleteNotifications:
             return self._these(request, deadline, attempt)
         # Which ones only Velt knows, and only when it has deleted them.
         attempt.record(organization=request["organizationId"], scope=_scope(request))
-        return self._whatever_velt_says(request, deadline)
+        return self._what_velt_names(_Deletion(request), deadline, attempt)
 
     def _these(self, request: JSON, deadline: Deadline, attempt: Attempt) -> JSON:
         filters = {name: value for name, value in request.items() if name != "notificationIds"}
+        deletion = _Deletion(filters)
         ids = list(dict.fromkeys(request["notificationIds"]))
-        spared = self._elsewhere(filters, ids)
+        spared = self._spared(deletion, ids)
         going = [id_ for id_ in ids if id_ not in spared]
-        attempt.record(organization=request["organizationId"], ids=going, denied=sorted(spared))
-        outcomes = {id_: _FAILED if id_ in spared else _DELETED for id_ in ids}
+        attempt.record(organization=deletion.organization, ids=going, denied=sorted(spared))
         with self.telling.turn() as mine:
-            claims = [claim for id_ in ids if (claim := self._remove(filters, id_, id_ in spared, mine))]
+            removed = {id_: self._remove(deletion, id_, mine) for id_ in ids}
+            claims = [claim for _, claim in removed.values() if claim]
+            outcomes: JSON = {}
             for start in range(0, len(claims), _MOST_IDS_A_CALL):
                 batch = claims[start : start + _MOST_IDS_A_CALL]
                 outcomes |= self._tell(filters, batch, deadline.keeping(RESERVE_SECONDS))
-        return {"result": {**_DONE, "data": outcomes}}
+        effects = {id_: effect for id_, (effect, _) in removed.items() if effect}
+        failed = {id_ for id_, effect in effects.items() if effect.spared}
+        said = {id_: _FAILED if id_ in failed else outcomes.get(id_, _DELETED) for id_ in ids}
+        return _answer({**_DONE, "data": said}, deletion, effects.values())
 
-    def _elsewhere(self, filters: JSON, ids: list[str]) -> set[str]:
-        """The request's other filters bound what may go, here as at Velt."""
-        if not filters.keys() & {"documentId", "locationId", "userId"}:
+    def _spared(self, deletion: _Deletion, ids: list[str]) -> set[str]:
+        if not deletion.bounded:
             return set()
-        held = self.vault.read(filters["organizationId"], ids)
-        return {id_ for id_, record in held.items() if not record.matches(filters)}
+        held = self.vault.read(deletion.organization, ids)
+        return {id_ for id_, record in held.items() if deletion.effect(record).spared}
 
-    def _remove(self, filters: JSON, id_: str, spared: bool, mine: bool) -> Claimed | None:
+    def _remove(self, deletion: _Deletion, id_: str, mine: bool) -> tuple[_Effect | None, Claimed | None]:
         """The content, and in the same step the removal in line; its claim when Velt may be told now."""
-        organization = filters["organizationId"]
-        command = removal(id_, filters)
-        if spared:
-            written = self.vault.line_up(organization, id_, self.telling.entry(command, mine))
-        else:
-            written = self.vault.remove(organization, id_, self.telling.entry(command, mine, Place.INSTEAD))
-        return claimed_by(written, command) if written.claim else None
+        command = removal(id_, deletion.filters)
+        entry = self._entry_of(command, mine)
+        if not deletion.bounded:
+            effect, written = None, self.vault.remove(deletion.organization, id_, entry(Place.INSTEAD))
+            return effect, claimed_by(written, command) if written.claim else None
+        seen: list[_Effect] = []
+
+        def change(record: Record) -> Changed:
+            seen.append(deletion.effect(record))
+            # What waits for others who keep it must not be replaced.
+            return seen[-1].left, entry(Place.INSTEAD if seen[-1].left is None else Place.BEHIND)
+
+        changed = self.vault.change(deletion.organization, id_, change)
+        effect = seen[-1] if seen else None
+        if changed is None or (effect and effect.spared):
+            # Nothing changes here; what Velt has of it is Velt's to find by the same filters.
+            changed = self.vault.line_up(deletion.organization, id_, entry(Place.BEHIND))
+        return effect, claimed_by(changed, command) if changed.claim else None
+
+    def _entry_of(self, command: Command, mine: bool) -> Callable[[Place], Entry]:
+        return lambda place: self.telling.entry(command, mine, place)
 
     def _tell(self, filters: JSON, claims: list[Claimed], deadline: Deadline) -> JSON:
         """Velt's outcome for each; none when Velt can't be had: then the removals wait."""
@@ -75,21 +151,74 @@ class DeleteNotifications:
         answer = self.telling.tell_all(Endpoint.DELETE, data, claims, deadline)
         return _outcomes(answer) if answer else {}
 
-    def _whatever_velt_says(self, request: JSON, deadline: Deadline) -> JSON:
-        answer = self.velt.post(Endpoint.DELETE, request, deadline)
-        for id_, outcome in _outcomes(answer).items():
-            if isinstance(outcome, dict) and outcome.get("success") is True:
-                waiting = self.telling.entry(
-                    removal(id_, {"organizationId": request["organizationId"]}), False, Place.IF_WAITING
-                )
-                self.vault.remove(request["organizationId"], id_, waiting)
-        return answer
+    def _what_velt_names(self, deletion: _Deletion, deadline: Deadline, attempt: Attempt) -> JSON:
+        """Velt says which are gone there. Only those that the filters mean go here as well: that Velt names a
+        notification doesn't decide what becomes of our content."""
+        answer = self.velt.post(Endpoint.DELETE, deletion.filters, deadline.keeping(_FOLLOWING_SECONDS))
+        outcomes = _outcomes(answer)
+        named = [id_ for id_, outcome in outcomes.items() if _is_success(outcome)]
+        effects: list[_Effect] = []
+        for start in range(0, len(named), _BATCH):
+            effects += self._follow(deletion, named[start : start + _BATCH], attempt)
+        failed = {effect.record.notification: _FAILED for effect in effects if effect.spared}
+        result = {**answer["result"], "data": {**outcomes, **failed}} if failed else answer["result"]
+        return _answer(result, deletion, effects)
+
+    def _follow(self, deletion: _Deletion, ids: Sequence[str], attempt: Attempt) -> list[_Effect]:
+        """Two round trips for all, unless somebody writes one of them meanwhile."""
+        held = self.vault.batch(deletion.organization, ids)
+        effects = [deletion.effect(item.record) for item in held]
+        if held:
+            attempt.record_also(_ids(effects, spared=False), _ids(effects, spared=True))
+        going = [(item, effect) for item, effect in zip(held, effects, strict=True) if not effect.spared]
+        changes = [(item, self._changed(deletion, effect)) for item, effect in going]
+        done = self.vault.replace_all(changes)
+        overtaken = {
+            item.record.notification for (item, _), is_done in zip(going, done, strict=True) if not is_done
+        }
+        again = {id_: self._follow_again(deletion, id_) for id_ in overtaken}
+        latest = (again.get(effect.record.notification, effect) for effect in effects)
+        return [effect for effect in latest if effect]
+
+    def _follow_again(self, deletion: _Deletion, id_: str) -> _Effect | None:
+        """On the version that somebody wrote meanwhile; None when it is gone."""
+        seen: list[_Effect] = []
+
+        def change(record: Record) -> Changed:
+            seen.append(deletion.effect(record))
+            return self._changed(deletion, seen[-1])
+
+        self.vault.change(deletion.organization, id_, change)
+        return seen[-1] if seen else None
+
+    def _changed(self, deletion: _Deletion, effect: _Effect) -> Changed:
+        """With a removal behind whatever still waits for Velt, or it would be there again."""
+        id_, organization = effect.record.notification, {"organizationId": deletion.organization}
+        if effect.spared:
+            return effect.record, None
+        if effect.left is None:
+            return None, self.telling.entry(removal(id_, organization), False, Place.IF_WAITING)
+        theirs = removal(id_, {**organization, "userId": deletion.user})
+        return effect.left, self.telling.entry(theirs, False, Place.BEHIND_IF_WAITING)
 
 
 def _scope(request: JSON) -> JSON:
     return {name: shortened(str(value)) for name, value in request.items() if name != "organizationId"}
 
 
+def _ids(effects: list[_Effect], *, spared: bool) -> list[str]:
+    return [effect.record.notification for effect in effects if effect.spared is spared]
+
+
 def _outcomes(answer: JSON) -> JSON:
     data = answer["result"].get("data")
     return data if isinstance(data, dict) else {}
+
+
+def _is_success(outcome: Any) -> bool:
+    return isinstance(outcome, dict) and outcome.get("success") is True
+
+
+def _answer(result: JSON, deletion: _Deletion, effects: Iterable[_Effect]) -> JSON:
+    kept = {} if deletion.user is None else {"kept": sum(effect.kept for effect in effects)}
+    return {"result": {**result, **kept}}

@@ -145,7 +145,7 @@ class Delivery:
             case Deletion.REMOVES:
                 return None, unless_told
             case Deletion.LEAVES:
-                return without(person, record), None
+                return without(person.user, record), None
             case Deletion.NOTHING:
                 return record, None
 

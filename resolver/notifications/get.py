@@ -11,6 +11,7 @@ from resolver.record import Record
 from resolver.vault.store import Vault
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.schema import ignored, with_warnings
 
 JSON = dict[str, Any]
 
@@ -22,19 +23,22 @@ class GetNotifications:
 
     def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
         request = requests.parse(requests.GET, data)
+        warnings = ignored(requests.GET, data)
         answer = self.velt.post(Endpoint.GET, request, deadline)
         items = answer["result"].get("data")
         if not isinstance(items, list):
             attempt.record(organization=request["organizationId"])
-            return answer
+            return with_warnings(answer["result"], warnings)
         ids = list({item["id"]: None for item in items if _is_ours(item)})
         held = self.vault.read(request["organizationId"], ids)
-        attempt.record(organization=request["organizationId"], ids=list(held))
+        meant = {id_: record for id_, record in held.items() if _is_meant(id_, record, request)}
+        denied = [id_ for id_ in held if id_ not in meant]
+        attempt.record(organization=request["organizationId"], ids=list(meant), denied=denied)
         merged = [
-            _merged(item, held[item["id"]]) if _is_ours(item) and item["id"] in held else item
+            _merged(item, meant[item["id"]]) if _is_ours(item) and item["id"] in meant else item
             for item in items
         ]
-        return {"result": {**answer["result"], "data": merged}}
+        return with_warnings({**answer["result"], "data": merged}, warnings)
 
 
 def _is_ours(item: Any) -> bool:
@@ -45,6 +49,11 @@ def _is_ours(item: Any) -> bool:
         and item.get("notificationSource", "custom") == "custom"
         and isinstance(item.get("id"), str)
     )
+
+
+def _is_meant(id_: str, record: Record, request: JSON) -> bool:
+    """Whether the caller asked for it. That Velt names it doesn't decide who gets our content."""
+    return record.matches(request) and id_ in request.get("notificationIds", (id_,))
 
 
 def _merged(item: JSON, record: Record) -> JSON:

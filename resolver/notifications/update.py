@@ -8,9 +8,11 @@ from typing import Any
 
 import orjson
 
+from resolver.access.policy import ReadPolicy
 from resolver.audit.attempt import Attempt
 from resolver.command import Command, Kind
 from resolver.deadline import Deadline
+from resolver.errors import InvalidArgument
 from resolver.notifications.add import audience_of, ensure_fits
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
 from resolver.outbox.queue import claimed_by
@@ -19,10 +21,12 @@ from resolver.split import People, Split, split_update
 from resolver.vault.store import Vault, Written
 from resolver.velt import requests
 from resolver.velt.client import Endpoint
+from resolver.velt.schema import with_warnings
 
 JSON = dict[str, Any]
 _UPDATED = "Notification updated."
 _FAILED = "Failed to update notification."
+_MOST_WARNINGS, _MOST_NAMED = 20, 3
 _PENDING: JSON = {"result": {"status": "success", "message": "Notification(s) updated successfully."}}
 
 
@@ -41,19 +45,29 @@ class _Change:
     @property
     def withheld(self) -> bool:
         """It holds something that may only be kept here."""
-        return bool((self.split.content.keys() | self.split.private.keys()) - self.split.forward.keys())
+        return bool((self._kept_names() | self.entry.keys() & {"notifyAll"}) - self.split.forward.keys())
 
     @property
     def local(self) -> bool:
-        return bool(self.split.content or self.split.private or "notifyUsers" in self.entry)
+        return bool(self._kept_names() or self.entry.keys() & {"notifyUsers", "notifyAll"})
+
+    @property
+    def void(self) -> bool:
+        """All that it asks for, beside its id, is what no update can do."""
+        asks = bool(self.split.stripped or self.split.dropped)
+        return asks and not (self.structure or self.local)
+
+    def _kept_names(self) -> Set[str]:
+        return self.split.content.keys() | self.split.private.keys()
 
     def command(self, filters: JSON) -> Command:
         return Command(Kind.CHANGE, self.id, {**filters, "notifications": [self.split.forward]})
 
-    def applied_to(self, record: Record) -> Record:
+    def applied_to(self, record: Record, *, verified: bool) -> Record:
+        """`verified`: the record is for those alone whom the document's permissions let in."""
         content = orjson.dumps(_merged(record.parsed_content(), self.split.content))
         private = _merged(record.private, self.split.private)
-        changed = record._replace(content=content, private=private)
+        changed = record._replace(content=content, private=private, verified=record.verified or verified)
         if "actionUser" in self.entry:
             changed = changed._replace(actor=self.entry["actionUser"]["userId"])
         if "notifyUsers" in self.entry:
@@ -61,6 +75,10 @@ class _Change:
             audience = audience_of(self.entry["notifyUsers"])
             hidden = tuple(user for user in record.hidden if user not in audience)
             changed = changed._replace(audience=audience, hidden=hidden)
+        if "notifyAll" in self.entry:
+            changed = changed._replace(everyone=self.entry["notifyAll"])
+            if not changed.everyone and not changed.addressees():
+                raise InvalidArgument("notifyUsers is required when notifyAll is false and it names nobody")
         ensure_fits(changed)
         return changed
 
@@ -73,10 +91,13 @@ class UpdateNotifications:
     vault: Vault
     telling: Telling
     people: People
+    read_policy: ReadPolicy
 
     def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
         filters, entries = requests.parse_update(data)
-        changes = [_Change(e["id"], e, split_update(e, self.people)) for e in entries]
+        asked = [_Change(e["id"], e, split_update(e, self.people)) for e in entries]
+        self._ensure_verifiable(filters, asked)
+        changes = [change for change in asked if not change.void]
         held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
         failed = {id_ for id_, record in held.items() if not record.matches(filters)}
         ours = [change for change in changes if change.id in held and change.id not in failed]
@@ -84,26 +105,36 @@ class UpdateNotifications:
         trial = dict(held)
         for change in ours:
             # All of them together, before any is kept: too large, and nothing at all has been changed.
-            trial[change.id] = change.applied_to(trial[change.id])
+            trial[change.id] = change.applied_to(trial[change.id], verified=_verifies(filters, change))
         meant = list({change.id: None for change in changes if change.id not in failed})
         attempt.record(organization=filters["organizationId"], ids=meant, denied=sorted(failed))
         with self.telling.turn() as mine:
             kept = [(change, self._keep(change, filters, mine)) for change in ours]
             tried = [(change, written) for change, written in kept if written and written.claim]
-            asked = [change for change in others if change.structure or not change.withheld]
-            answer = self._ask(filters, tried, asked, deadline)
+            unheld = [change for change in others if change.structure or not change.withheld]
+            answer = self._ask(filters, tried, unheld, deadline)
         failed |= {change.id for change, written in kept if written is None}
         failed |= {change.id for change in others if change.withheld}
-        return _reply(answer, changes, held.keys() - failed, failed)
+        failed |= {change.id for change in asked if change.void}
+        return with_warnings(_result(answer, asked, held.keys() - failed, failed), _warnings(asked, failed))
+
+    def _ensure_verifiable(self, filters: JSON, changes: list[_Change]) -> None:
+        """Refuse what would be shown to others: Velt changes it for those who may see the document alone, and
+        who they are, only the document policy asks."""
+        if self.read_policy != "document" and any(_verifies(filters, change) for change in changes):
+            raise InvalidArgument(
+                "verifyUserPermissions can't be kept to where text, audience or context are changed under "
+                f"RESOLVER_READ_POLICY={self.read_policy}: it takes RESOLVER_READ_POLICY=document"
+            )
 
     def _keep(self, change: _Change, filters: JSON, mine: bool) -> Written | None:
         """Changes the record and lines up what Velt is to hear of it; None when it is gone meanwhile."""
         lined_up = self.telling.entry(change.command(filters), mine) if change.structure else None
-        organization = filters["organizationId"]
+        organization, verified = filters["organizationId"], _verifies(filters, change)
         if not change.local and lined_up:
             return self.vault.line_up(organization, change.id, lined_up)
         return self.vault.change(
-            organization, change.id, lambda record: (change.applied_to(record), lined_up)
+            organization, change.id, lambda record: (change.applied_to(record, verified=verified), lined_up)
         )
 
     def _ask(self, filters: JSON, tried: list[_Tried], others: list[_Change], deadline: Deadline) -> JSON:
@@ -126,8 +157,36 @@ def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> JSON:
     return kept | {name: value for name, value in changes.items() if value is not None}
 
 
-def _reply(answer: JSON, changes: list[_Change], changed: Set[str], failed: Set[str]) -> JSON:
-    result = answer["result"]
+def _verifies(filters: JSON, change: _Change) -> bool:
+    """Whether the change of what is kept here is for verified people alone."""
+    return bool(filters.get("verifyUserPermissions")) and change.local
+
+
+def _warnings(changes: list[_Change], failed: Set[str]) -> list[str]:
+    """What was left undone and why: a line for each key, however many entries it is in."""
+    ids: dict[tuple[str, str], dict[str, None]] = {}
+    for change in changes:
+        said = [
+            (name, f"was ignored, as Velt's update ignores it: {do}")
+            for name, do in change.split.stripped.items()
+        ]
+        said += [(name, "was dropped: the name is reserved") for name in change.split.dropped]
+        if "notifyAll" in change.entry and change.id not in failed:
+            said.append(("notifyAll", "was applied here and not sent: Velt's own row keeps its audience"))
+        for line in said:
+            ids.setdefault(line, {})[change.id] = None
+    lines = [f"{name[:128]} of {_some(list(of))} {why}" for (name, why), of in ids.items()]
+    more = len(lines) - _MOST_WARNINGS
+    return [*lines[:_MOST_WARNINGS], f"{more} more keys were ignored or dropped"] if more > 0 else lines
+
+
+def _some(ids: list[str]) -> str:
+    named = ", ".join(ids[:_MOST_NAMED])
+    return f"{named} and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else named
+
+
+def _result(answer: JSON, changes: list[_Change], changed: Set[str], failed: Set[str]) -> JSON:
+    result: JSON = answer["result"]
     from_velt = result.get("data")
     outcomes = dict(from_velt) if isinstance(from_velt, dict) else {}
     for change in changes:
@@ -135,4 +194,4 @@ def _reply(answer: JSON, changes: list[_Change], changed: Set[str], failed: Set[
             outcomes[change.id] = {"success": False, "message": _FAILED}
         else:
             outcomes.setdefault(change.id, {"success": True, "message": _UPDATED})
-    return {"result": {**result, "data": outcomes}}
+    return {**result, "data": outcomes}

@@ -8,7 +8,7 @@ from marshmallow import Schema
 from marshmallow.fields import Field, Nested
 
 from resolver.fields import Strict
-from resolver.velt.requests import Request
+from resolver.velt.schema import Request, UnknownKeys
 
 JSON = dict[str, Any]
 
@@ -17,12 +17,14 @@ def schema_of(schema: Schema) -> JSON:
     fields = schema.fields
     required = [name for name, field in fields.items() if field.required]
     properties = {name: _field(field) for name, field in fields.items()}
-    between = schema.between if isinstance(schema, Request) else {}
+    own = schema if isinstance(schema, Request) else None
+    refuses = own is not None and own.unknown_keys is UnknownKeys.REFUSED
     return {
         "type": "object",
         "properties": properties,
         **({"required": required} if required else {}),
-        **between,
+        **({"additionalProperties": False} if refuses else {}),
+        **(own.between if own else {}),
     }
 
 

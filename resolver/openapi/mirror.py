@@ -148,6 +148,18 @@ def _taken() -> dict[Endpoint, JSON]:
     }
 
 
+_LINES: JSON = {"type": "array", "items": {"type": "string"}}
+_WARNINGS: JSON = {
+    **_LINES,
+    "description": "What of the request was ignored or dropped, and what to use instead. Those of an add are "
+    "in `data`.",
+}
+_KEPT_FOR_OTHERS: JSON = {
+    "type": "integer",
+    "minimum": 0,
+    "description": "Of a delete with a `userId` filter: how many records are kept for others, with that "
+    "person taken out.",
+}
 _OUTCOME = closed(success={"type": "boolean"}, message={"type": "string"})
 _OUTCOMES: JSON = {"type": "object", "additionalProperties": _OUTCOME}
 _ADDED = closed(
@@ -155,7 +167,7 @@ _ADDED = closed(
     message={"type": "string"},
     notificationId={"type": "string"},
     registration={"enum": ["registered", "pending"]},
-    warnings_={"type": "array", "items": {"type": "string"}},
+    warnings_=_LINES,
 )
 _ITEMS: JSON = {"type": "array", "items": {"type": "object"}}
 _ANSWERS: dict[Endpoint, JSON] = {
@@ -196,5 +208,12 @@ def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
 
 
 def _result(data: JSON) -> JSON:
-    result = closed(status={"const": "success"}, message={"type": "string"}, data_=data, pageToken_={})
+    result = closed(
+        status={"const": "success"},
+        message={"type": "string"},
+        data_=data,
+        pageToken_={},
+        warnings_=_WARNINGS,
+        kept_=_KEPT_FOR_OTHERS,
+    )
     return closed(result=result)

@@ -31,10 +31,11 @@ def removal(organization: str, notification: str) -> Command:
     return Command(Kind.REMOVE, notification, data)
 
 
-def command_without(command: Command, people: People, *, is_held: bool) -> Command:
-    """The very same when it isn't about them. Of what goes, nothing but the removal is left to tell."""
+def command_without(command: Command, people: People, held: Record | None) -> Command:
+    """The very same when it isn't about them. Of what goes, nothing but the removal is left to tell.
+    `held`: the record that a removal left for others."""
     if command.kind is Kind.REMOVE:
-        return _removal_without(command, people, is_held=is_held)
+        return _removal_without(command, people, held)
     if any(_goes(entry, command.kind, people) for entry in _entries(command.data)):
         return removal(command.data.get("organizationId", ""), command.notification)
     data = _without_filter(command.data, people)
@@ -49,19 +50,20 @@ def is_filtered(command: Command) -> bool:
     return _FILTER in command.data
 
 
-def _removal_without(command: Command, people: People, *, is_held: bool) -> Command:
-    """Without its bound it would remove more, unless it is gone here too. What is held was spared: then of a
-    removal that removed nothing, a change is left that changes nothing."""
+def _removal_without(command: Command, people: People, held: Record | None) -> Command:
+    """Without its bound it would remove more, unless it is gone here too. What is held stays for others, so
+    Velt hears instead who they are; when they are everyone, a change is left that changes nothing."""
     data = _without_filter(command.data, people)
     if data == command.data:
         return command
-    if not is_held:
+    if held is None:
         return replace(command, data=data)
-    named = {
-        "organizationId": data.get("organizationId", ""),
-        "notifications": [{"id": command.notification}],
-    }
-    return Command(Kind.CHANGE, command.notification, named)
+    others = [{"userId": user} for user in held.audience if not people.has(user)]
+    named = {"id": command.notification, **({"notifyUsers": others} if others else {})}
+    organization = data.get("organizationId", "")
+    return Command(
+        Kind.CHANGE, command.notification, {"organizationId": organization, "notifications": [named]}
+    )
 
 
 def _entries(data: JSON) -> list[JSON]:

@@ -159,5 +159,6 @@ def _command_without(command: Command, order: Order, vault: Vault) -> Command:
     people = people_in(held, order.subject, frozenset())
     if not roles(held, people):
         return command
-    is_held = command.kind is Kind.REMOVE and bool(vault.read(organization, [command.notification]))
-    return command_without(command, people, is_held=is_held)
+    is_removal = command.kind is Kind.REMOVE
+    found = vault.read(organization, [command.notification]) if is_removal else {}
+    return command_without(command, people, found.get(command.notification))

@@ -3,7 +3,7 @@
 from resolver.sandbox.errors import invalid
 from resolver.sandbox.replies import Success
 from resolver.sandbox.state import State
-from resolver.sandbox.validation import Fields, Json, filled_list_of, flag, list_of, map_of, one_of, text
+from resolver.sandbox.validation import Fields, Json, filled_list_of, flag, map_of, one_of, text
 
 _DOCUMENT_LIMIT = 30
 _SET = "User config set successfully."
@@ -22,21 +22,21 @@ def set_config(state: State, data: Fields) -> Success:
 
 
 def get_config(state: State, data: Fields) -> Success:
+    """Velt's SDKs ask for a person alone, and no page says what that gets: here, the organization's level."""
     organization_id = data.required("organizationId", text)
     of_organization = data.optional("getOrganizationConfig", flag) is True
     if of_organization and "userId" not in data.values:
         raise invalid("userId is required when getOrganizationConfig is true")
     user_id = data.required("userId", text)
-    levels: list[str | None] = [None] if of_organization else []
-    levels += _document_ids(data, of_organization)
+    document_ids = _document_ids(data)
+    levels: list[str | None] = [None] if of_organization or not document_ids else []
+    levels += document_ids
     entries = [_entry(state, organization_id, user_id, level) for level in levels]
     return Success("User config fetched successfully.", [entry for entry in entries if entry["config"]])
 
 
-def _document_ids(data: Fields, of_organization: bool) -> list[str]:
-    document_ids = data.optional("documentIds", list_of(text)) or []
-    if not document_ids and not of_organization:
-        raise invalid("documentIds is required unless getOrganizationConfig is true")
+def _document_ids(data: Fields) -> list[str]:
+    document_ids = data.optional("documentIds", filled_list_of(text)) or []
     if len(document_ids) > _DOCUMENT_LIMIT:
         raise invalid(f"documentIds may hold at most {_DOCUMENT_LIMIT} ids")
     return list(dict.fromkeys(document_ids))

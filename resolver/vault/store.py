@@ -171,14 +171,21 @@ class Vault:
     def batches(self) -> Iterator[list[Held]]:
         """The same, some hundred at a time, with what it takes to replace them."""
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
-            with self.guard:
-                values = self._mget(texts := [name.decode() for name in names])
-            records = self._each_opened(Record.from_bytes, texts, values)
-            yield [
-                Held(name, sealed, record)
-                for name, sealed, record in zip(texts, values, records, strict=True)
-                if sealed and record
-            ]
+            yield self._batch([name.decode() for name in names])
+
+    def batch(self, organization: str, notifications: Sequence[str]) -> list[Held]:
+        """What is held of these, with what it takes to replace it, in one round trip to each server."""
+        return self._batch(self._keyspace.records(organization, notifications)) if notifications else []
+
+    def _batch(self, names: list[str]) -> list[Held]:
+        with self.guard:
+            values = self._mget(names)
+        records = self._each_opened(Record.from_bytes, names, values)
+        return [
+            Held(name, sealed, record)
+            for name, sealed, record in zip(names, values, records, strict=True)
+            if sealed and record
+        ]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
         """In one round trip to each server, each unless somebody wrote it since; then the caller's to

@@ -10,7 +10,8 @@ from marshmallow import Schema, ValidationError, validates_schema
 from marshmallow.fields import Nested
 
 from resolver.fields import Flag, Identifier, Identifiers, Mapped, Strict, Whole
-from resolver.velt.requests import JSON, Request
+from resolver.spelling import folded
+from resolver.velt.schema import JSON, Request, UnknownKeys
 
 _VELT_CHANNELS = ("inbox", "email", "slack")
 _LONGEST_NAME = 128
@@ -41,6 +42,9 @@ class _Preferences(Mapped):
 def _channel_problem(channel: str, choice: Any) -> str | None:
     if channel in _VELT_CHANNELS:
         return None if choice in _PREFERENCES else f"must be one of {', '.join(_PREFERENCES)}"
+    for known in _VELT_CHANNELS:
+        if folded(channel) == known:
+            return f"is no channel; did you mean {known}?"
     if not 0 < len(channel) <= _LONGEST_NAME:
         return f"is a name of more than {_LONGEST_NAME} characters"
     return None if isinstance(choice, str) and len(choice) <= _LONGEST_NAME else "must be a short string"
@@ -54,36 +58,27 @@ class _ConfigSet(Request):
     documentIds = Identifiers(least=1)
 
 
-_WANTS_ORGANIZATION: JSON = {
-    "required": ["getOrganizationConfig"],
-    "properties": {"getOrganizationConfig": {"const": True}},
-}
-
-
 class _ConfigGet(Request):
+    """Without documents Velt decides what it answers: its SDKs' samples name the user alone."""
+
+    unknown_keys = UnknownKeys.IGNORED
+    narrowing = frozenset({"organizationId", "userId", "documentIds"})
+
     organizationId = Identifier(required=True)
     userId = Identifier()
     documentIds = Identifiers(least=1, most=30)
     getOrganizationConfig = Flag()
 
-    between: ClassVar[JSON] = {
-        "allOf": [
-            {"required": ["userId"]},
-            {"anyOf": [{"required": ["documentIds"]}, _WANTS_ORGANIZATION]},
-        ]
-    }
+    between: ClassVar[JSON] = {"allOf": [{"required": ["userId"]}]}
 
     @validates_schema
     def _needs_a_user(self, data: JSON, **_: Any) -> None:
-        wants_organization = data.get("getOrganizationConfig")
         if "userId" not in data:
             raise ValidationError(
                 "userId is required when getOrganizationConfig is true"
-                if wants_organization
+                if data.get("getOrganizationConfig")
                 else "userId is required"
             )
-        if not wants_organization and "documentIds" not in data:
-            raise ValidationError("documentIds is required unless getOrganizationConfig is true")
 
 
 class _Triggers(Strict):
@@ -152,5 +147,9 @@ class _WorkspaceUpdate(Request):
             )
 
 
+class _WorkspaceGet(Request):
+    unknown_keys = UnknownKeys.IGNORED
+
+
 CONFIG_SET, CONFIG_GET = _ConfigSet(), _ConfigGet()
-WORKSPACE_GET, WORKSPACE_UPDATE = Request(), _WorkspaceUpdate()
+WORKSPACE_GET, WORKSPACE_UPDATE = _WorkspaceGet(), _WorkspaceUpdate()

@@ -21,6 +21,9 @@ _SCALAR: JSON = {"anyOf": [{"type": "number"}, IDENTIFIER]}
 _PLACE: JSON = {"type": "object", "properties": {"id": _SCALAR}}
 
 
+_RESERVED_ACCESS, _RESERVED_PREFIX = "organizationPrivate", "__velt_private_self:"
+
+
 class NotificationId(Strict):
     described = _NOTIFICATION_ID
     expected = f"may hold letters, digits, _ and - only, 1 to {LONGEST_ID} of them"
@@ -37,14 +40,23 @@ class Context(Strict):
             "access": {
                 "type": "object",
                 "maxProperties": 200,
-                "propertyNames": {**IDENTIFIER, "not": {"enum": sorted(RESERVED_KEYS)}},
+                "propertyNames": {
+                    **IDENTIFIER,
+                    "not": {
+                        "anyOf": [
+                            {"enum": sorted({*RESERVED_KEYS, _RESERVED_ACCESS})},
+                            {"pattern": f"^{_RESERVED_PREFIX}"},
+                        ]
+                    },
+                },
                 "additionalProperties": _SCALAR,
             }
         },
     }
     expected = (
         "must be an object whose access is an object of at most 200 numbers or strings, of 1 to "
-        f"{LONGEST_ID} characters, under names of as many, none of them reserved"
+        f"{LONGEST_ID} characters, under names of as many, none of them reserved (as {_RESERVED_ACCESS} and "
+        f"{_RESERVED_PREFIX} are, for Velt)"
     )
 
     def holds(self, value: Any) -> bool:
@@ -53,7 +65,7 @@ class Context(Strict):
             isinstance(access, dict)
             and len(access) <= 200
             and all(map(is_identifier, access))
-            and RESERVED_KEYS.isdisjoint(access)
+            and not any(map(_is_reserved, access))
             and all(map(_is_scalar, access.values()))
         )
 
@@ -81,6 +93,10 @@ class NotificationIds(Identifiers):
 
     each = staticmethod(is_notification_id)
     item = _NOTIFICATION_ID
+
+
+def _is_reserved(name: str) -> bool:
+    return name in RESERVED_KEYS or name == _RESERVED_ACCESS or name.startswith(_RESERVED_PREFIX)
 
 
 def _is_scalar(value: Any) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, validates_schema
+from marshmallow import INCLUDE, ValidationError, validates_schema
 
 from resolver.errors import InvalidArgument
 from resolver.fields import (
+    LARGEST_EXACT,
+    Filled,
     Flag,
     Identifier,
     Identifiers,
@@ -21,31 +23,25 @@ from resolver.fields import (
     Person,
     Text,
     Whole,
-    sentence,
 )
+from resolver.spelling import misspelt
 from resolver.velt.notification_fields import Context, Location, LocationId, NotificationId, NotificationIds
+from resolver.velt.schema import Request, UnknownKeys, parse
+
+__all__ = (
+    "ADD",
+    "DELETE",
+    "ENTRY",
+    "GET",
+    "MOST_ENTRIES",
+    "UPDATE",
+    "belongs_in_data",
+    "parse",
+    "parse_update",
+)
 
 JSON = dict[str, Any]
 MOST_ENTRIES = 1000
-
-
-def parse(schema: Schema, data: Any) -> JSON:
-    if not isinstance(data, dict):
-        raise InvalidArgument("data must be an object")
-    try:
-        loaded: JSON = schema.load(data)
-    except ValidationError as error:
-        raise InvalidArgument(sentence(error)) from None
-    return loaded
-
-
-class Request(Schema):
-    between: ClassVar[JSON] = {}
-    """What `validates_schema` holds between fields, as a JSON schema."""
-
-    class Meta:
-        unknown = EXCLUDE
-
 
 _RESOLVED: JSON = {
     "required": ["isNotificationResolverUsed"],
@@ -56,6 +52,8 @@ _SOMEBODY: JSON = {"required": ["notifyUsers"], "properties": {"notifyUsers": {"
 
 
 class _Add(Request):
+    unknown_keys = UnknownKeys.CONTENT
+
     class Meta:
         unknown = INCLUDE
 
@@ -106,12 +104,16 @@ class _Add(Request):
 class _UpdateEntry(Request):
     """Null clears a content key; a structural key has nothing to clear."""
 
+    unknown_keys = UnknownKeys.CONTENT
+    misplaced = frozenset({"documentId", "locationId", "verifyUserPermissions"})
+
     class Meta:
         unknown = INCLUDE
 
     id = NotificationId(required=True)
     actionUser = Person()
     notifyUsers = People()
+    notifyAll = Flag()
     context = Context()
     readByUserIds = Identifiers()
     persistReadForUsers = Flag()
@@ -124,8 +126,15 @@ class _UpdateEntry(Request):
     displayBodyMessageTemplateData = Mapped(allow_none=True)
     notificationSourceData = Mapped(allow_none=True)
 
+    @validates_schema
+    def _needs_somebody(self, data: JSON, **_: Any) -> None:
+        if data.get("notifyAll") is False and data.get("notifyUsers") == []:
+            raise ValidationError("is required when notifyAll is false", "notifyUsers")
+
 
 class _Update(Request):
+    checked_elsewhere = frozenset({"notifications"})
+
     organizationId = Identifier(required=True)
     documentId = Identifier()
     locationId = LocationId()
@@ -134,14 +143,17 @@ class _Update(Request):
 
 
 class _Get(Request):
+    unknown_keys = UnknownKeys.IGNORED
+    narrowing = frozenset({"organizationId", "documentId", "userId", "locationId", "notificationIds"})
+
     organizationId = Identifier(required=True)
     documentId = Identifier()
     userId = Identifier()
     locationId = LocationId()
     # Never an empty list: that might read as "all of them", here and in a delete.
     notificationIds = NotificationIds(least=1, most=30)
-    pageSize = Whole(1, 1000)
-    pageToken = Identifier()
+    pageSize = Whole(1, LARGEST_EXACT)
+    pageToken = Filled()
     order = OneOf("asc", "desc")
 
     between: ClassVar[JSON] = {"anyOf": [{"required": ["documentId"]}, {"required": ["userId"]}]}
@@ -152,6 +164,9 @@ class _Get(Request):
             raise ValidationError("documentId or userId is required")
 
 
+_BOUNDS = ("notificationIds", "documentId", "locationId", "userId")
+
+
 class _Delete(Request):
     organizationId = Identifier(required=True)
     documentId = Identifier()
@@ -159,10 +174,34 @@ class _Delete(Request):
     userId = Identifier()
     notificationIds = NotificationIds(least=1, most=MOST_ENTRIES)
 
+    between: ClassVar[JSON] = {"anyOf": [{"required": [name]} for name in _BOUNDS]}
+
+    @validates_schema
+    def _needs_a_bound(self, data: JSON, **_: Any) -> None:
+        if data.keys().isdisjoint(_BOUNDS):
+            raise ValidationError(
+                f"{', '.join(_BOUNDS[:-1])} or {_BOUNDS[-1]} is required; everything of an organization is "
+                "removed by: resolver privacy erase --organization"
+            )
+
 
 ADD, GET, DELETE = _Add(), _Get(), _Delete()
 ENTRY = _UpdateEntry()
 UPDATE = _Update()
+_NARROWING = GET.narrowing | {
+    "documentIds",
+    "userIds",
+    "notificationId",
+    "notifyUsers",
+    "notifyAll",
+    "verifyUserPermissions",
+    "context",
+}
+
+
+def belongs_in_data(name: str) -> str | None:
+    """Return the key that a name beside `data` was meant to be, when it would narrow the call within."""
+    return name if name in _NARROWING else misspelt(name, _NARROWING)
 
 
 def parse_update(data: Any) -> tuple[JSON, list[JSON]]:

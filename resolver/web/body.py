@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from resolver.errors import InvalidArgument, NotJson, TooLarge
 from resolver.nesting import DEEPEST, is_too_deep
+from resolver.velt.requests import belongs_in_data
 
 JSON = dict[str, Any]
 LARGEST_BODY = 1024 * 1024
@@ -28,9 +29,12 @@ def read_json() -> JSON:
 
 
 def data_of(body: JSON) -> Any:
-    """What Velt's API wraps in `{"data": …}`."""
+    """What Velt's API wraps in `{"data": …}`. Beside it, what should narrow the call would go unheard."""
     if "data" not in body:
         raise InvalidArgument("data is required")
+    for name in body:
+        if meant := belongs_in_data(name):
+            raise InvalidArgument(f"{name[:64]} belongs in data, as {meant}")
     return body["data"]
 
 

@@ -43,6 +43,7 @@ _STATUS = {
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
 }
+_V1 = "Velt's v1 API is not mirrored here: use the v2 path, such as /v2/notifications/add."
 _log = structlog.get_logger(__name__)
 
 
@@ -132,6 +133,8 @@ def _on_record(error: ResolverError) -> ResolverError:
 
 def _translated(error: HTTPException) -> ResolverError:
     match error:
+        case NoSuchPath() if request.path.startswith("/v1/"):
+            return NotFound(_V1)
         case NoSuchPath():
             return NotFound()
         case MethodNotAllowed():

@@ -13,7 +13,7 @@ from resolver.deadline import Deadline
 from resolver.services import Services
 from resolver.velt import config_requests
 from resolver.velt.client import Endpoint
-from resolver.velt.requests import parse
+from resolver.velt.schema import ignored, parse, with_warnings
 from resolver.web.body import data_of, read_data_if_any, read_json
 from resolver.web.errors import json_reply
 from resolver.web.request import attempt, deadline
@@ -68,7 +68,9 @@ def blueprint(services: Services) -> Blueprint:
     return mirror
 
 
-def _forward(services: Services, endpoint: Endpoint, data: Any) -> Any:
-    checked = parse(_FORWARDED[endpoint], data)
+def _forward(services: Services, endpoint: Endpoint, data: Any) -> dict[str, Any]:
+    schema = _FORWARDED[endpoint]
+    checked = parse(schema, data)
     attempt().record(organization=checked.get("organizationId", ""))
-    return services.velt.post(endpoint, checked, deadline())
+    answer = services.velt.post(endpoint, checked, deadline())
+    return with_warnings(answer["result"], ignored(schema, data))

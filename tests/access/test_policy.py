@@ -86,8 +86,7 @@ def test_nobody_deletes_across_organizations() -> None:
 
 @pytest.mark.parametrize("policy", ["recipient", "organization"])
 def test_who_left_reads_no_more_under_any_policy(policy: Any) -> None:
-    ben = person("ben")
-    after = without(ben, record())
+    after = without("ben", record())
     assert after.audience == ("cleo",)
     assert not may_read("ben", after, policy)
     assert may_read("cleo", after, policy)
@@ -105,10 +104,20 @@ def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
     assert all(map(held.matches, meant))
     assert not any(map(held.matches, others))
     assert record(everyone=True).matches({"userId": "zoe"})
-    assert record().matches({"locationId": "unknown here"})
+    assert not record().matches({"locationId": "any"})
+    assert record(private={"locationId": 7}).matches({"locationId": "7"})
 
 
 def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
     full = record(everyone=True, hidden=tuple(f"user-{n}" for n in range(1000)))
     with pytest.raises(Unavailable):
-        without(person("zoe"), full)
+        without("zoe", full)
+    assert without("user-7", full) == full
+
+
+def test_list_of_people_who_dismissed_is_bounded_in_bytes() -> None:
+    """Under every kind of audience: an audience may change many times."""
+    full = record(hidden=tuple(f"{n:03}" + "\u00fc" * 250 for n in range(131)))
+    with pytest.raises(Unavailable):
+        without("zoe", full)
+    assert without("zoe", record(hidden=full.hidden[:-1])).hidden[-1] == "zoe"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from threading import Thread
+from typing import Any, cast
 
+import orjson
 import pytest
+from redis import Redis
 
+from resolver.record import Record
+from resolver.services import Services
 from tests.support import JSON, Api, Velt, error_of
 
 DELETE = "/v2/notifications/delete"
@@ -87,3 +94,155 @@ def test_many_ids_go_to_velt_in_calls_of_thirty(api: Api, velt: Velt) -> None:
     ids = [f"n-{n}" for n in range(65)]
     assert delete(api, notificationIds=[*ids, *ids]).keys() == set(ids)
     assert [len(sent["notificationIds"]) for sent in velt.sent(DELETE)] == [30, 30, 5]
+
+
+def result_of(api: Api, **data: Any) -> JSON:
+    reply = api.velt("notifications/delete", {"organizationId": "acme", **data})
+    assert reply.status_code == 200, reply.data
+    result: JSON = reply.get_json()["result"]
+    return result
+
+
+def test_organization_alone_is_refused_with_the_command_that_erases_it(api: Api, velt: Velt) -> None:
+    api.add()
+    reply = api.velt("notifications/delete", {"organizationId": "acme"})
+    assert error_of(reply) == (400, "INVALID_ARGUMENT")
+    assert "resolver privacy erase --organization" in reply.get_json()["error"]["message"]
+    assert velt.ledger(DELETE) == []
+    assert api.read("n-1")
+
+
+TWO = [{"userId": "ben"}, {"userId": "dan"}]
+
+
+@pytest.mark.parametrize("ids", [{"notificationIds": ["n-1"]}, {}])
+@pytest.mark.parametrize("audience", [{"notifyUsers": TWO}, {"notifyAll": True}])
+def test_user_filter_takes_that_person_out_and_leaves_the_others(
+    make_api: Callable[..., Api], velt: Velt, ids: JSON, audience: JSON
+) -> None:
+    api = make_api(RESOLVER_READ_POLICY="organization")
+    api.add(**audience)
+    result = result_of(api, userId="ben", **ids)
+    assert (result["data"]["n-1"]["success"], result["kept"]) == (True, 1)
+    assert api.read("n-1", user="ben") == {}
+    assert api.read("n-1", user="dan")
+    assert velt.sent(DELETE) == [{"organizationId": "acme", "userId": "ben", **ids}]
+
+
+@pytest.mark.parametrize("ids", [{"notificationIds": ["n-1"]}, {}])
+def test_user_filter_removes_the_record_when_nobody_else_is_addressed(api: Api, ids: JSON) -> None:
+    api.add()
+    result = result_of(api, userId="ben", **ids)
+    assert (result["data"]["n-1"]["success"], result["kept"]) == (True, 0)
+    assert api.services.vault.read("acme", ["n-1"]) == {}
+
+
+def test_user_filter_can_be_repeated(api: Api) -> None:
+    api.add(notifyUsers=TWO)
+    first = result_of(api, userId="ben", notificationIds=["n-1"])
+    assert result_of(api, userId="ben", notificationIds=["n-1"])["kept"] == first["kept"] == 1
+    (record,) = api.services.vault.read("acme", ["n-1"]).values()
+    assert (record.audience, record.hidden) == (("dan",), ("ben",))
+
+
+def test_user_filter_leaves_the_waiting_registration_of_the_others(make_api: Callable[..., Api]) -> None:
+    """Or nobody would ever see the notification at Velt."""
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(notifyUsers=TWO)
+    result_of(api, userId="ben", notificationIds=["n-1"])
+    assert {str(kind) for kind, _ in api.services.outbox.commands()} == {"register", "remove"}
+
+
+def test_no_kept_without_a_user_filter(api: Api) -> None:
+    api.add()
+    assert "kept" not in result_of(api, notificationIds=["n-1"])
+
+
+def hostile(velt: Velt, *ids: str) -> None:
+    """Velt answers the next deletion with these ids, whatever was asked."""
+    outcomes = {id_: {"success": True, "message": "Notification deleted."} for id_ in ids}
+    body = {"result": {"status": "success", "message": "Notification(s) deleted successfully."}}
+    body["result"]["data"] = outcomes  # type: ignore[assignment]
+    velt.break_with(path=DELETE, body=body, count=1)
+
+
+@pytest.mark.parametrize(
+    "filters", [{"documentId": "doc-2"}, {"userId": "mallory"}, {"documentId": "doc-1", "locationId": 8}]
+)
+def test_content_that_velt_names_and_the_filters_do_not_mean_stays(
+    make_api: Callable[..., Api], velt: Velt, tmp_path: Path, filters: JSON
+) -> None:
+    log = tmp_path / "audit.log"
+    api = make_api(RESOLVER_AUDIT_LOG=str(log))
+    api.add(location={"id": "7"})
+    hostile(velt, "n-1", "unknown")
+    outcomes = result_of(api, **filters)["data"]
+    assert (outcomes["n-1"]["success"], outcomes["unknown"]["success"]) == (False, True)
+    assert api.read("n-1")
+    events = [
+        line for line in map(orjson.loads, log.read_bytes().splitlines()) if line.get("action") == "delete"
+    ]
+    assert [(event.get("ids"), event.get("denied")) for event in events] == [(None, None), (None, ["n-1"])]
+
+
+def test_what_a_scope_removes_is_on_record_before_it_is_removed(
+    make_api: Callable[..., Api], velt: Velt, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.log"
+    api = make_api(RESOLVER_AUDIT_LOG=str(log))
+    api.add(location={"id": 7})
+    assert delete(api, documentId="doc-1", locationId="7").keys() == {"n-1"}
+    events = [
+        line for line in map(orjson.loads, log.read_bytes().splitlines()) if line.get("action") == "delete"
+    ]
+    assert [event.get("ids") for event in events] == [None, ["n-1"]]
+    assert len({event["request"] for event in events}) == 1
+    assert api.read("n-1") == {}
+
+
+@pytest.mark.single_server
+def test_a_scope_of_many_ids_is_removed_in_few_round_trips(
+    api: Api, services: Services, velt: Velt, redis: Redis
+) -> None:
+    ids = [f"n-{n}" for n in range(250)]
+    record = Record("acme", "n-0", "doc-1", "ana", audience=("ben",), everyone=False)
+    for id_ in ids:
+        services.vault.put(record._replace(notification=id_))
+    hostile(velt, *ids)
+    before = pieces_received(redis)
+    assert result_of(api, documentId="doc-1")["data"].keys() == set(ids)
+    assert pieces_received(redis) - before < 40
+    assert services.vault.read("acme", ids) == {}
+
+
+def pieces_received(redis: Redis) -> int:
+    """How often the server read from a connection: a pipeline comes in a few pieces."""
+    stats = cast(dict[str, int], redis.info("stats"))
+    return stats["total_reads_processed"]
+
+
+@pytest.mark.single_server
+def test_a_scope_that_cannot_be_removed_in_time_is_an_error(api: Api, velt: Velt, redis: Redis) -> None:
+    """Velt has deleted its rows, and the content is still here: no success."""
+    api.add()
+    velt.break_with(path=DELETE, latencyMs=300, count=1)
+
+    def stop_writes_once_velt_is_asked() -> None:
+        while not velt.ledger(DELETE):
+            time.sleep(0.01)
+        redis.client_pause(3000, all=False)
+
+    watching = Thread(target=stop_writes_once_velt_is_asked)
+    watching.start()
+    reply = api.velt("notifications/delete", {"organizationId": "acme", "documentId": "doc-1"})
+    watching.join()
+    redis.client_unpause()
+    assert error_of(reply) == (503, "UNAVAILABLE")
+    assert api.services.vault.read("acme", ["n-1"])
+
+
+def test_a_success_that_velt_claims_for_what_was_spared_is_none(api: Api, velt: Velt) -> None:
+    api.add()
+    hostile(velt, "n-1")
+    assert delete(api, documentId="doc-2", notificationIds=["n-1"])["n-1"]["success"] is False
+    assert api.read("n-1")

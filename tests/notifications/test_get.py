@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import orjson
+import pytest
 
 from resolver.services import Services
 from tests.support import JSON, Api, Velt, error_of, notification
@@ -56,6 +60,56 @@ def test_notifications_of_other_sources_are_left_alone(api: Api, velt: Velt) -> 
         body={"result": {"status": "success", "message": "m", "data": [item, "odd", {"id": 7}]}}, count=1
     )
     assert get(api) == [item, "odd", {"id": 7}]
+
+
+def answered(velt: Velt, *ids: str) -> None:
+    """Velt answers the next get with rows of these ids, whatever was asked."""
+    rows = [{"id": id_, "notificationSource": "custom"} for id_ in ids]
+    body = {"result": {"status": "success", "message": "m", "data": rows}}
+    velt.break_with(path="/v2/notifications/get", body=body, count=1)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"documentId": "doc-2"},
+        {"documentId": "doc-1", "locationId": "elsewhere"},
+        {"documentId": "doc-1", "userId": "mallory"},
+        {"documentId": "doc-1", "notificationIds": ["n-2"]},
+    ],
+)
+def test_content_is_not_merged_into_rows_that_the_filters_do_not_mean(
+    make_api: Callable[..., Api], velt: Velt, tmp_path: Path, filters: JSON
+) -> None:
+    """A hostile or confused Velt doesn't decide what of ours is shown."""
+    log = tmp_path / "audit.log"
+    api = make_api(RESOLVER_AUDIT_LOG=str(log))
+    api.add(location={"id": "here"})
+    answered(velt, "n-1")
+    assert get(api, **filters) == [{"id": "n-1", "notificationSource": "custom"}]
+    (event,) = [
+        line for line in map(orjson.loads, log.read_bytes().splitlines()) if line.get("action") == "get"
+    ]
+    assert (event.get("ids"), event.get("denied")) == (None, ["n-1"])
+
+
+def test_content_is_not_merged_by_location_when_it_has_none(api: Api, velt: Velt) -> None:
+    api.add()
+    answered(velt, "n-1")
+    assert get(api, locationId="somewhere") == [{"id": "n-1", "notificationSource": "custom"}]
+
+
+@pytest.mark.parametrize(("kept", "asked"), [(7, "7"), ("7", 7)])
+def test_location_is_the_same_as_text_and_as_number(api: Api, kept: object, asked: object) -> None:
+    api.add(locationId=kept)
+    assert get(api, locationId=asked)[0]["displayBodyMessage"]
+
+
+def test_page_size_has_no_limit_of_ours_and_a_page_token_is_any_text(api: Api, velt: Velt) -> None:
+    for asked in ({"pageSize": 2**53 - 1}, {"pageToken": "t" * 5000}):
+        answered(velt, "n-1")
+        get(api, **asked)
+        assert velt.sent("/v2/notifications/get")[-1].items() >= asked.items()
 
 
 def test_pages_and_order_are_velts(api: Api) -> None:

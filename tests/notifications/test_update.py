@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ DONE = {"success": True, "message": "Notification updated."}
 FAILED = {"success": False, "message": "Failed to update notification."}
 
 
-def update(api: Api, *entries: JSON, **filters: Any) -> JSON:
+def result_of(api: Api, *entries: JSON, **filters: Any) -> JSON:
     reply = api.velt(
         "notifications/update", {"organizationId": "acme", "notifications": list(entries), **filters}
     )
@@ -22,7 +23,11 @@ def update(api: Api, *entries: JSON, **filters: Any) -> JSON:
     result: JSON = reply.get_json()["result"]
     assert result["status"] == "success"
     assert result["message"] == "Notification(s) updated successfully."
-    outcomes: JSON = result["data"]
+    return result
+
+
+def update(api: Api, *entries: JSON, **filters: Any) -> JSON:
+    outcomes: JSON = result_of(api, *entries, **filters)["data"]
     return outcomes
 
 
@@ -202,8 +207,162 @@ def test_an_outage_of_velt_is_passed_on_for_what_only_velt_knows(api: Api, velt:
     assert error_of(reply) == (503, "UNAVAILABLE")
 
 
-@pytest.mark.parametrize("name", ["isRead", "isArchived"])
-def test_what_velts_backend_ignores_is_ignored_here(api: Api, name: str) -> None:
+@pytest.mark.parametrize("name", ["isRead", "read", "isArchived", "isread", "is_read"])
+def test_key_that_velts_update_strips_is_no_success_and_no_content(api: Api, velt: Velt, name: str) -> None:
     api.add()
-    assert update(api, {"id": "n-1", name: True}) == {"n-1": DONE}
+    result = result_of(api, {"id": "n-1", name: True})
+    assert result["data"] == {"n-1": FAILED}
+    (warning,) = result["warnings"]
+    assert warning.startswith(f"{name} of n-1 was ignored")
+    assert ("use readByUserIds" in warning) == ("read" in name.lower())
     assert name not in api.read("n-1")["n-1"]
+    assert velt.ledger(UPDATE) == []
+
+
+def test_key_that_velts_update_strips_is_named_beside_others(api: Api) -> None:
+    api.add()
+    result = result_of(api, {"id": "n-1", "isRead": True, "displayBodyMessage": "changed"})
+    assert result["data"] == {"n-1": DONE}
+    assert len(result["warnings"]) == 1
+    found = api.read("n-1")["n-1"]
+    assert (found["displayBodyMessage"], "isRead" in found) == ("changed", False)
+
+
+def test_warnings_name_at_most_three_ids_of_many(api: Api) -> None:
+    entries = [{"id": f"n-{n}", "read": True} for n in range(9)]
+    (warning,) = result_of(api, *entries)["warnings"]
+    assert warning.startswith("read of n-0, n-1, n-2 and 6 more was ignored")
+
+
+def test_dropped_reserved_names_are_named_and_alone_no_success(api: Api) -> None:
+    api.add()
+    api.add(notificationId="n-2")
+    entries = [{"id": "n-1", "forYou": True, "fresh": 1}, {"id": "n-2", "timestamp": 1}]
+    result = result_of(api, *entries)
+    assert result["data"] == {"n-1": DONE, "n-2": FAILED}
+    assert result["warnings"] == [
+        "forYou of n-1 was dropped: the name is reserved",
+        "timestamp of n-2 was dropped: the name is reserved",
+    ]
+
+
+def test_notify_all_narrows_in_the_same_write_as_the_text(api: Api, velt: Velt) -> None:
+    api.add(notifyAll=True)
+    assert api.read("n-1", user="zoe")
+    result = result_of(api, {"id": "n-1", "displayBodyMessage": "for ben", "notifyAll": False})
+    assert result["data"] == {"n-1": DONE}
+    assert result["warnings"] == [
+        "notifyAll of n-1 was applied here and not sent: Velt's own row keeps its audience"
+    ]
+    assert api.read("n-1", user="zoe") == {}
+    assert api.read("n-1")["n-1"]["displayBodyMessage"] == "for ben"
+    assert velt.ledger(UPDATE) == []
+
+
+def test_notify_all_and_a_new_audience_narrow_together(api: Api, velt: Velt) -> None:
+    api.add(notifyAll=True)
+    entry = {
+        "id": "n-1",
+        "displayBodyMessage": "for dan",
+        "notifyAll": False,
+        "notifyUsers": [{"userId": "dan"}],
+    }
+    assert update(api, entry) == {"n-1": DONE}
+    assert {user: bool(api.read("n-1", user=user)) for user in ("ben", "dan", "zoe")} == {
+        "ben": False,
+        "dan": True,
+        "zoe": False,
+    }
+    assert velt.sent(UPDATE)[0]["notifications"] == [{"id": "n-1", "notifyUsers": [{"userId": "dan"}]}]
+
+
+def test_notify_all_may_widen_what_it_narrowed(api: Api) -> None:
+    api.add()
+    update(api, {"id": "n-1", "notifyAll": True})
+    assert api.read("n-1", user="zoe")
+
+
+@pytest.mark.parametrize("entry", [{"notifyAll": False}, {"notifyAll": False, "notifyUsers": []}])
+def test_update_that_leaves_nobody_is_refused_and_changes_nothing(api: Api, entry: JSON) -> None:
+    api.add(notifyAll=True, notifyUsers=[])
+    data = {
+        "organizationId": "acme",
+        "notifications": [{"id": "n-1", "displayBodyMessage": "changed", **entry}],
+    }
+    reply = api.velt("notifications/update", data)
+    assert error_of(reply) == (400, "INVALID_ARGUMENT")
+    assert "notifyUsers is required when notifyAll is false" in reply.get_json()["error"]["message"]
+    assert api.read("n-1", user="zoe")["n-1"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_notify_all_of_an_id_not_held_is_no_success(api: Api, velt: Velt) -> None:
+    assert update(api, {"id": "a-comment", "notifyAll": False}) == {"a-comment": FAILED}
+    assert velt.ledger(UPDATE) == []
+
+
+VERIFIED = {"verifyUserPermissions": True, "documentId": "doc-1"}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"displayBodyMessage": "changed"},
+        {"notifyUsers": [{"userId": "ben"}]},
+        {"notifyAll": False},
+        {"context": {"access": {"team": "red"}}},
+        {"metadata": {"a": 1}},
+    ],
+)
+@pytest.mark.parametrize("policy", ["recipient", "organization"])
+def test_verified_update_is_refused_where_permissions_are_not_known(
+    make_api: Callable[..., Api], velt: Velt, policy: str, entry: JSON
+) -> None:
+    """Or people whom the document's permissions keep out would read the new text."""
+    api = make_api(RESOLVER_READ_POLICY=policy)
+    api.add(notifyAll=True)
+    data = {
+        "organizationId": "acme",
+        **VERIFIED,
+        "notifications": [{"id": "n-0", "readByUserIds": ["ben"]}, {"id": "n-1", **entry}],
+    }
+    reply = api.velt("notifications/update", data)
+    assert error_of(reply) == (400, "INVALID_ARGUMENT")
+    message = reply.get_json()["error"]["message"]
+    assert "RESOLVER_READ_POLICY=document" in message
+    assert policy in message
+    assert api.read("n-1")["n-1"]["displayBodyMessage"] == "CANARY body"
+    assert velt.ledger(UPDATE) == []
+
+
+def test_verified_update_of_read_states_is_forwarded_under_any_policy(api: Api, velt: Velt) -> None:
+    api.add()
+    assert update(api, {"id": "n-1", "readByUserIds": ["ben"]}, **VERIFIED) == {"n-1": DONE}
+    assert velt.sent(UPDATE)[0]["verifyUserPermissions"] is True
+
+
+def test_verified_update_marks_the_record_under_the_document_policy(
+    make_api: Callable[..., Api], velt: Velt, services: Services
+) -> None:
+    api = make_api(RESOLVER_READ_POLICY="document", RESOLVER_TOKEN_DOCUMENTS_CLAIM="docs")
+    api.add(notifyAll=True)
+    entry = {"id": "n-1", "displayBodyMessage": "changed", "readByUserIds": ["ben"]}
+    assert update(api, entry, **VERIFIED) == {"n-1": DONE}
+    record = services.vault.read("acme", ["n-1"])["n-1"]
+    assert (record.verified, record.parsed_content()["displayBodyMessage"]) == (True, "changed")
+    assert velt.sent(UPDATE)[0]["verifyUserPermissions"] is True
+
+
+def test_unverified_update_leaves_a_verified_record_verified(api: Api, services: Services) -> None:
+    api.add(verifyUserPermissions=True)
+    update(api, {"id": "n-1", "displayBodyMessage": "changed"}, verifyUserPermissions=False)
+    assert services.vault.read("acme", ["n-1"])["n-1"].verified
+
+
+def test_update_is_possible_however_many_people_dismissed(api: Api, services: Services) -> None:
+    api.add(notifyAll=True)
+    hidden = tuple(f"{n:03}{'x' * 130}" for n in range(490))
+    services.vault.change("acme", "n-1", lambda record: (record._replace(hidden=hidden), None))
+    content = {f"key-{n}": "x" * 10_000 for n in range(3)}
+    assert update(api, {"id": "n-1", **content}) == {"n-1": DONE}
+    people = [{"userId": f"{n:03}{'y' * 100}"} for n in range(500)]
+    assert update(api, {"id": "n-1", "notifyUsers": people}) == {"n-1": DONE}

@@ -212,15 +212,27 @@ def test_a_removal_within_their_notifications_names_them_no_more_and_removes_no_
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
-    put(api, notification="theirs", audience=("ben", "cleo"))
+    put(api, notification="theirs", audience=("ben",))
+    put(api, notification="shared", audience=("ben", "cleo"))
     put(api, notification="spared", audience=("cleo",))
     theirs = {"organizationId": "acme", "documentId": "d", "userId": "ben"}
-    api.velt("notifications/delete", {**theirs, "notificationIds": ["theirs", "spared"]})
+    api.velt("notifications/delete", {**theirs, "notificationIds": ["theirs", "shared", "spared"]})
     done(eraser, resolver_environment, order("ben"))
     sent = velt.sent("/v2/notifications/delete")
     assert sent == [{"organizationId": "acme", "documentId": "d", "notificationIds": ["theirs"]}]
-    assert "ben" not in json.dumps(velt.sent("/v2/notifications/update"))
-    assert only(api).notification == "spared"
+    told = {
+        entry["id"]: entry
+        for sent in velt.sent("/v2/notifications/update")
+        for entry in sent["notifications"]
+    }
+    cleo = [{"userId": "cleo"}]
+    assert told["shared"] == {"id": "shared", "notifyUsers": cleo}
+    assert "ben" not in json.dumps(told)
+    held = {record.notification: record for record in api.services.vault.scan()}
+    assert {id_: (record.audience, record.hidden) for id_, record in held.items()} == {
+        "shared": (("cleo",), ()),
+        "spared": (("cleo",), ()),
+    }
 
 
 def test_what_somebody_else_removes_stays_as_it_is(

@@ -147,12 +147,18 @@ def test_the_organization_level_asks_for_a_user_in_the_documented_words(velt: Ve
     )
 
 
-def test_a_get_needs_a_user_and_documents_or_the_organization_level(velt: Velt) -> None:
+def test_a_get_needs_a_user_and_takes_no_empty_list_of_documents(velt: Velt) -> None:
     no_user = velt.post(GET, {"organizationId": "org1", "documentIds": ["doc1"]})
     assert no_user.error["message"] == "userId is required"
-    assert get(velt).error["message"] == "documentIds is required unless getOrganizationConfig is true"
-    assert get(velt, getOrganizationConfig=False).code == 400
     assert get(velt, documentIds=[]).code == 400
+
+
+@pytest.mark.parametrize("asked", [{}, {"getOrganizationConfig": False}, {"getOrganizationConfig": True}])
+def test_a_get_without_documents_answers_the_organization_level(velt: Velt, asked: dict[str, Any]) -> None:
+    put(velt, {"inbox": "MINE"})
+    put(velt, {"inbox": "NONE"}, documentIds=["doc1"])
+    (entry,) = get(velt, **asked).data
+    assert (entry["config"], "documentId" in entry["metadata"]) == ({"inbox": "MINE"}, False)
 
 
 def test_thirty_documents_are_taken_and_thirty_one_are_not(velt: Velt) -> None:

@@ -60,10 +60,9 @@ def test_velts_sample_with_123_activities_is_out_of_range() -> None:
 
 
 def test_a_workspace_update_without_either_field_gets_velts_own_words() -> None:
-    for nothing in ({}, {"somethingElse": 1}):
-        assert refusal(config_requests.WORKSPACE_UPDATE, nothing) == (
-            "At least one of useNotificationService or notificationServiceConfig must be provided"
-        )
+    assert refusal(config_requests.WORKSPACE_UPDATE, {}) == (
+        "At least one of useNotificationService or notificationServiceConfig must be provided"
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,11 +129,12 @@ def test_an_empty_document_list_is_not_taken_for_the_whole_organization() -> Non
     )
 
 
-def test_config_get_needs_documents_or_the_organizations_own() -> None:
+def test_config_get_needs_a_user_alone() -> None:
     user = {**ORG, "userId": "ben"}
+    assert requests.parse(config_requests.CONFIG_GET, user) == user
     assert requests.parse(config_requests.CONFIG_GET, {**user, "getOrganizationConfig": True})
     assert requests.parse(config_requests.CONFIG_GET, {**user, "documentIds": ["d"] * 30})
-    assert "documentIds" in refusal(config_requests.CONFIG_GET, user)
+    assert "documentIds" in refusal(config_requests.CONFIG_GET, {**user, "documentIds": []})
     assert "30" in refusal(config_requests.CONFIG_GET, {**user, "documentIds": ["d"] * 31})
     assert refusal(config_requests.CONFIG_GET, {**ORG, "getOrganizationConfig": True}) == (
         "userId is required when getOrganizationConfig is true"
@@ -152,6 +152,8 @@ def test_get_is_scoped_paged_and_ordered_as_documented() -> None:
         {"pageSize": "10"},
         {"order": "up"},
         {"pageToken": 7},
+        {"pageToken": " "},
+        {"pageSize": 2**53},
         {"notificationIds": "n"},
     ):
         assert refusal(requests.GET, {**scope, **bad})
@@ -235,6 +237,8 @@ def test_an_add_to_nobody_is_refused() -> None:
         {"context": {"access": {"__proto__": "x"}}},
         {"context": {"access": {"constructor": "x"}}},
         {"context": {"access": {"prototype": "x"}}},
+        {"context": {"access": {"organizationPrivate": "x"}}},
+        {"context": {"access": {"__velt_private_self:ben": "x"}}},
         {"context": {"access": {"": "x"}}},
         {"context": {"access": {"a": "x" * 513}}},
         {"location": {"id": "x" * 513}},
@@ -318,12 +322,26 @@ def test_a_refusal_stays_short_however_much_is_wrong() -> None:
     assert len(refusal(config_requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": config})) < 1000
 
 
-def test_undocumented_keys_do_not_ride_along_to_velt() -> None:
-    for schema, data in (
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
         (requests.GET, {**ORG, "documentId": "d"}),
+        (config_requests.CONFIG_GET, {**ORG, "userId": "ben"}),
+        (config_requests.WORKSPACE_GET, {}),
+    ],
+)
+def test_undocumented_keys_of_a_read_do_not_ride_along_to_velt(schema: Schema, data: JSON) -> None:
+    assert requests.parse(schema, {**data, "note": "CANARY"}) == data
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
         (requests.DELETE, {**ORG, "notificationIds": ["n"]}),
+        (requests.UPDATE, ORG),
         (config_requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": {"inbox": "ALL"}}),
         (config_requests.WORKSPACE_UPDATE, {"useNotificationService": True}),
-        (config_requests.WORKSPACE_GET, {}),
-    ):
-        assert requests.parse(schema, {**data, "note": "CANARY"}) == data
+    ],
+)
+def test_undocumented_keys_of_a_change_are_refused(schema: Schema, data: JSON) -> None:
+    assert refusal(schema, {**data, "note": "CANARY"}).startswith("note is not a key of this call")

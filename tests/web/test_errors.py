@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from resolver import errors
 from resolver.app import shape_of
 from resolver.web.errors import callback_shape, http_status, velt_shape
-from tests.support import BACKEND, Api
+from tests.support import BACKEND, Api, error_of
 
 
 def every_kind(root: type[errors.ResolverError]) -> Iterator[type[errors.ResolverError]]:
@@ -78,3 +78,12 @@ def test_a_failure_while_a_failure_is_rendered_is_a_500_in_shape(
         reply = api.client.post("/v2/notifications/get", headers=BACKEND)
     assert (reply.status_code, reply.get_json()["error"]["status"]) == (500, "INTERNAL")
     assert "internal_error" in [entry["event"] for entry in logged]
+
+
+@pytest.mark.parametrize("path", ["/v1/notifications/add", "/v1/anything/at/all"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_v1_path_is_not_found_and_the_message_names_v2(api: Api, path: str, method: str) -> None:
+    reply = api.client.open(path, method=method)
+    assert error_of(reply) == (404, "NOT_FOUND")
+    message = reply.get_json()["error"]["message"]
+    assert message.startswith("Velt's v1 API is not mirrored here: use the v2 path")

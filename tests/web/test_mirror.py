@@ -61,7 +61,6 @@ FILTERS: list[JSON] = [
     {"documentId": "doc-1", "userId": "ben"},
     {"userId": "ben"},
     {"documentId": "doc-1", "locationId": "loc", "userId": "ben"},
-    {"documentId": "doc-1", "verifyUserPermissions": True},
 ]
 
 
@@ -79,7 +78,7 @@ def test_add_answers_as_documented(api: Api, kind: str) -> None:
 
 @pytest.mark.parametrize("filters", FILTERS)
 def test_update_answers_as_documented(api: Api, filters: JSON) -> None:
-    api.add()
+    api.add(location={"id": "loc"})
     entry = {"id": "n-1", "displayBodyMessage": "Secondary message"}
     data = {"organizationId": "acme", **filters, "notifications": [entry]}
     assert api.velt("notifications/update", data).get_json() == {

@@ -6,7 +6,7 @@
 --   ARGV[3]  milliseconds the record has to live; empty: for ever ('put') or what is running ('replace')
 --   ARGV[4]  for 'replace': the nonce that was read (bytes 2-13 of a sealed record)
 --   ARGV[5]  the sealed command; empty: none
---   ARGV[6]  'behind', 'instead' or 'if waiting' (resolver/command.py)
+--   ARGV[6]  'behind', 'instead', 'if waiting' or 'behind if waiting' (resolver/command.py)
 --   ARGV[7]  the claim of a caller that wants to try the command itself; empty: none
 --   ARGV[8]  milliseconds that such a claim holds
 --   ARGV[9]  the queue's member   ARGV[10]  the doorbell's channel
@@ -51,10 +51,10 @@ end
 
 local head = tonumber(redis.call('HGET', KEYS[2], 'h') or 0)
 local tail = tonumber(redis.call('HGET', KEYS[2], 't') or 0)
-if ARGV[6] == 'if waiting' and head == tail then
+if string.find(ARGV[6], 'if waiting') and head == tail then
   return {1, 0}
 end
-if ARGV[6] ~= 'behind' then
+if string.find(ARGV[6], 'behind') == nil then
   local first = head
   if tonumber(redis.call('HGET', KEYS[2], 'a') or 0) > 0 then
     first = head + 1

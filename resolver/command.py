@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -26,15 +27,17 @@ class Command:
     kind: Kind
     notification: str
     data: JSON
+    created: int = field(default_factory=lambda: time.time_ns() // 1_000_000, compare=False)
+    """When it was made, in epoch milliseconds: an erasure reaches what was there when it was asked for."""
 
     def to_bytes(self) -> bytes:
-        return orjson.dumps([self.kind, self.notification, self.data])
+        return orjson.dumps([self.kind, self.notification, self.data, self.created])
 
     @classmethod
     def from_bytes(cls, plaintext: bytes) -> Command:
         try:
-            kind, notification, data = orjson.loads(plaintext)
-            return cls(Kind(kind), notification, data)
+            kind, notification, data, created = orjson.loads(plaintext)
+            return cls(Kind(kind), notification, data, int(created))
         except (orjson.JSONDecodeError, ValueError, TypeError):
             raise Unreadable() from None
 

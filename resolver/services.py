@@ -197,22 +197,18 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     keeping = Keeping(settings.retention_days, settings.redis_wait)
     identity = Identity.of(keyspace, settings.velt_api_key)
     guard = Guard(redis, DatabaseIdentity(redis, identity, keyspace, envelope), trusted)
-    vault = Vault(redis, guard, keyspace, envelope, keeping)
-    outbox, orders = Outbox(redis, vault.guard, envelope), Orders(redis, vault.guard, envelope)
-    history, idempotency = History(redis, guard), IdempotencyKeys(redis, guard, envelope)
-    revocations = Revocations(redis, guard, keyspace, envelope, keeping.replicas)
     return Stores(
-        vault=vault,
-        outbox=outbox,
+        vault=Vault(redis, guard, keyspace, envelope, keeping),
+        outbox=Outbox(redis, guard, envelope),
         redis=redis,
         keyspace=keyspace,
         identity=identity,
         envelope=envelope,
-        orders=orders,
+        orders=Orders(redis, guard, envelope, keyspace),
         certificates=certificates,
-        history=history,
-        idempotency=idempotency,
-        revocations=revocations,
+        history=History(redis, guard),
+        idempotency=IdempotencyKeys(redis, guard, envelope),
+        revocations=Revocations(redis, guard, keyspace, envelope, keeping.replicas),
     )
 
 

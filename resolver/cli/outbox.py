@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from resolver.cli.on_record import on_record
-from resolver.command import Entry, Kind
-from resolver.outbox.queue import Dead
+from resolver.outbox.queue import Dead, Retried
 from resolver.services import Stores, build_stores
 from resolver.settings import load
 
@@ -57,16 +56,13 @@ def retry(names: tuple[str, ...], every: bool) -> None:
         if entry.command is None:
             click.echo(f"{entry.name} cannot be opened with these keys, and stays", err=True)
             continue
-        organization = entry.command.data["organizationId"]
-        if entry.command.kind is Kind.REGISTER and not stores.vault.read(
-            organization, [entry.command.notification]
-        ):
-            click.echo(f"{entry.name} registers what was deleted meanwhile, and stays", err=True)
-            continue
-        # In line first: a crash between the two sends it twice, the other order not at all.
-        stores.vault.line_up(organization, entry.command.notification, Entry(entry.command))
-        stores.outbox.bury(entry)
-        done += 1
+        match stores.outbox.retry(entry, entry.command):
+            case Retried.DONE:
+                done += 1
+            case Retried.NOT_HELD:
+                click.echo(f"{entry.name} registers what was deleted meanwhile, and stays", err=True)
+            case Retried.OVERTAKEN:
+                click.echo(f"{entry.name} changed meanwhile: look at it again", err=True)
     click.echo(f"{done} in line again")
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from resolver.command import Command
+from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
 from resolver.notifications.telling import Telling, Unreached
@@ -169,6 +169,9 @@ class Worker:
                 self._give_up(claimed, f"came to no outcome {claimed.unfinished} times")
             elif claimed.command is None:
                 self._give_up(claimed, "cannot be opened or read")
+            elif claimed.command.kind is Kind.REGISTER and not claimed.is_held:
+                # Its record was removed or expired since; or someone put an old command back into the line.
+                return True
             else:
                 return self._tell(claimed, claimed.command)
         except Unavailable as error:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple, cast
 
 import orjson
 from redis import Redis, RedisError
 from redis.commands.core import Script
 
-from resolver.command import Command
+from resolver.command import Command, Kind
 from resolver.deadline import unhurried
 from resolver.errors import Unreadable
 from resolver.metrics import meters
-from resolver.vault.cluster import by_server
+from resolver.vault.cluster import Values, by_server, get_all
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
@@ -30,6 +31,7 @@ from resolver.vault.keyspace import (
     dead_of,
     line_in,
     line_of,
+    moves_of,
     partitions,
     queue_of,
 )
@@ -40,7 +42,10 @@ JSON = dict[str, Any]
 Fields = dict[bytes, bytes]
 LEASE_MS = 15_000
 _PER_PARTITION = 50
+_PARTITIONS_AT_ONCE = 16
 _HEARTBEAT_SECONDS = 15
+# What `finish.lua` returns; 0 is a claim that was lost.
+_FINISHED, _REWRITTEN = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Claimed:
     sealed: bytes = b""
     unfinished: int = 0
     """Claims before this one that came to no outcome: their holders died, or hung."""
+    is_held: bool = True
+    """Whether its record was there when it was claimed."""
 
 
 class Call(NamedTuple):
@@ -69,6 +76,18 @@ class Dead:
     command: Command | None
     reason: str
     at: int
+    sealed: bytes = b""
+    """As it was read: whoever changes it changes this version alone."""
+
+
+class Retried(Enum):
+    """What came of a dead command that was to be put in line again; the values are `retry.lua`'s."""
+
+    OVERTAKEN = 0
+    """It was changed, retried or dropped since it was read."""
+    DONE = 1
+    NOT_HELD = 2
+    """It registers what isn't held any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,7 @@ class Outbox:
         self._claim = redis.register_script(read_script("resolver.outbox", "claim"))
         self._release = redis.register_script(read_script("resolver.outbox", "release"))
         self._finish = redis.register_script(read_script("resolver.outbox", "finish"))
+        self._retry = redis.register_script(read_script("resolver.outbox", "retry"))
         self.unreadable = 0
         """Commands that didn't open since this process started."""
 
@@ -121,7 +141,7 @@ class Outbox:
         came to no outcome."""
         most = "" if suspicious is None else suspicious
         calls = [
-            Call([line.commands, line.queue], [line.member, new_claim(), LEASE_MS, most], line)
+            Call([line.commands, line.queue, line.record], [line.member, new_claim(), LEASE_MS, most], line)
             for line in lines
         ]
         with self._guard:
@@ -129,13 +149,13 @@ class Outbox:
         claims = [self._claimed(call, *answer) for call, answer in found if answer and answer[0]]
         return claims, [call.line for call, answer in found if answer and not answer[0]]
 
-    def _claimed(self, call: Call, sealed: bytes, unfinished: int) -> Claimed:
+    def _claimed(self, call: Call, sealed: bytes, unfinished: int, is_held: int) -> Claimed:
         line, claim = call.line, str(call.args[1])
-        return Claimed(line, claim, self.opened(line.commands, sealed), sealed, unfinished)
+        return Claimed(line, claim, self.opened(line.commands, sealed), sealed, unfinished, bool(is_held))
 
     def finish(self, claimed: Claimed) -> bool:
         """Done; False when the claim was lost meanwhile."""
-        return self._out_of_line(claimed)
+        return self._out_of_line(claimed) == _FINISHED
 
     def finish_all(self, claims: Sequence[Claimed]) -> list[Claimed]:
         """The same of many, in one round trip. Returns those whose claim was lost."""
@@ -146,15 +166,19 @@ class Outbox:
         return [claimed for claimed in claims if claimed.line in lost]
 
     def give_up(self, claimed: Claimed, reason: str) -> bool:
-        """Out of the line and among the dead, with the reason, until an operator looks."""
+        """Out of the line and among the dead, with the reason, until an operator looks. When an erasure has
+        changed the command since it was claimed, that one was never tried: it is due again instead."""
         with self._guard:
             now = self._now()
         about = self._about_dead(claimed.line, reason, now, claimed.sealed)
-        return self._out_of_line(claimed, dead=about, refused=True)
+        done = self._out_of_line(claimed, dead=about, refused=True)
+        if done == _REWRITTEN:
+            self.give_back(claimed, tried=False)
+        return done == _FINISHED
 
     def take_back(self, claimed: Claimed) -> bool:
         """Done with, and the record as it was before it was written, unless somebody wrote since."""
-        return self._out_of_line(claimed, refused=True)
+        return self._out_of_line(claimed, refused=True) == _FINISHED
 
     def give_back(self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True) -> bool:
         """To be claimed again, by anybody."""
@@ -163,10 +187,11 @@ class Outbox:
         with unhurried(), self._guard:
             return bool(self._release(keys=[line.commands, line.queue], args=args))
 
-    def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> bool:
+    def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> int:
+        """What `finish.lua` returns."""
         call = _finishing(claimed, dead, refused=refused)
         with unhurried(), self._guard:
-            return bool(self._finish(keys=call.keys, args=call.args))
+            return int(self._finish(keys=call.keys, args=call.args))
 
     def _call_all(self, script: Script, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
         """In one round trip to each server. What failed is left out, as long as anything did not: a line that
@@ -202,9 +227,12 @@ class Outbox:
         return Depth(sum(waiting), sum(due), max(0, int(now - oldest)), sum(dead))
 
     def dead(self) -> Iterator[Dead]:
-        for partition in partitions():
-            for name, sealed in self.fields(dead_of(partition)).items():
-                yield self._autopsy(partition, name.decode(), sealed)
+        every = partitions()
+        for start in range(0, len(every), _PARTITIONS_AT_ONCE):
+            some = every[start : start + _PARTITIONS_AT_ONCE]
+            found = self.lines([dead_of(partition) for partition in some])
+            for partition, (_, fields) in zip(some, found, strict=True):
+                yield from (self._autopsy(partition, name.decode(), fields[name]) for name in fields)
 
     def commands(self) -> Iterator[tuple[str, JSON]]:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
@@ -217,7 +245,7 @@ class Outbox:
                 yield dead.command.kind, dead.command.data
 
     def lines(self, names: Sequence[str]) -> list[tuple[str, Fields]]:
-        """The hashes of some lines, in one round trip."""
+        """Some hashes, of lines or of the dead, in one round trip."""
         with self._guard:
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
@@ -229,19 +257,33 @@ class Outbox:
         with self._guard:
             return cast(Fields, self._redis.hgetall(name))
 
-    def bury(self, dead: Dead) -> None:
-        """Out of the dead: it was put in line again, or is not wanted any more."""
-        partition, name = dead.name.split(":", 1)
+    def bury(self, dead: Dead) -> int:
+        """Out of the dead, as it is not wanted any more: 1, or 0 when it wasn't there."""
+        line, name = _line_of_dead(dead)
         with self._guard:
-            self._redis.hdel(dead_of(partition), name)
+            return int(self._redis.hdel(line.dead, name))
 
-    def replace_dead(self, dead: Dead, command: Command) -> None:
-        partition, name = dead.name.split(":", 1)
-        line = line_in(partition, name.partition(":")[0])
+    def retry(self, dead: Dead, command: Command) -> Retried:
+        """Puts a dead command in line again; a registration only while its record is held."""
+        line, name = _line_of_dead(dead)
         sealed = self._envelope.seal(line.commands, command.to_bytes())
+        keys = [line.commands, line.queue, line.dead, line.record, line.moves]
+        only_held = int(command.kind is Kind.REGISTER)
+        args: list[str | bytes | int] = [name, dead.sealed, sealed, only_held, line.member, DOORBELL]
         with self._guard:
-            if self._redis.hexists(line.dead, name):
-                self._redis.hset(line.dead, name, self._about_dead(line, dead.reason, dead.at, sealed))
+            return Retried(self._retry(keys=keys, args=args))
+
+    def dead_instead(self, dead: Dead, command: Command) -> bytes:
+        """What stands among the dead, sealed, when the command is this one from now on."""
+        line, _ = _line_of_dead(dead)
+        sealed = self._envelope.seal(line.commands, command.to_bytes())
+        return self._about_dead(line, dead.reason, dead.at, sealed)
+
+    def moves(self) -> Values:
+        """Counts, by partition, of bytes that moved back: to a record from what an add would restore, into a
+        line from the dead. Equal before and after looking, nothing moved past the one who looked."""
+        with self._guard:
+            return get_all(self._redis, [moves_of(partition) for partition in partitions()])
 
     def _about_dead(self, line: Line, reason: str, at: int, sealed: bytes) -> bytes:
         entry = orjson.dumps({"reason": reason, "at": at, "command": sealed.hex()})
@@ -263,20 +305,22 @@ class Outbox:
         try:
             entry = orjson.loads(self._envelope.open(dead_of(partition), sealed))
         except Unreadable:
-            self.unreadable += 1
-            meters.UNREADABLE.labels("command").inc()
-            return Dead(full, None, "cannot be opened with these keys", 0)
+            self.count_unreadable()
+            return Dead(full, None, "cannot be opened with these keys", 0, sealed)
         line = line_in(partition, name.partition(":")[0])
         command = self.opened(line.commands, bytes.fromhex(entry["command"]))
-        return Dead(full, command, entry["reason"], entry["at"])
+        return Dead(full, command, entry["reason"], entry["at"], sealed)
 
     def opened(self, name: str, sealed: bytes) -> Command | None:
         try:
             return Command.from_bytes(self._envelope.open(name, sealed))
         except Unreadable:
-            self.unreadable += 1
-            meters.UNREADABLE.labels("command").inc()
+            self.count_unreadable()
             return None
+
+    def count_unreadable(self) -> None:
+        self.unreadable += 1
+        meters.UNREADABLE.labels("command").inc()
 
     def _now(self) -> int:
         """Redis's clock in milliseconds: the host's own may be wrong, and differs between hosts."""
@@ -286,8 +330,14 @@ class Outbox:
 
 def _finishing(claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> Call:
     line = claimed.line
-    keys = [line.commands, line.queue, line.dead, line.record]
-    return Call(keys, [line.member, claimed.claim, DOORBELL, dead, int(refused)], line)
+    keys = [line.commands, line.queue, line.dead, line.record, line.moves]
+    return Call(keys, [line.member, claimed.claim, DOORBELL, dead, int(refused), claimed.sealed], line)
+
+
+def _line_of_dead(dead: Dead) -> tuple[Line, str]:
+    """The line that a dead command came out of, and its name among the dead of that partition."""
+    partition, name = dead.name.split(":", 1)
+    return line_in(partition, name.partition(":")[0]), name
 
 
 def claimed_by(written: Written, command: Command) -> Claimed:

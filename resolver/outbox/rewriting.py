@@ -4,6 +4,7 @@ that were given up, and of the records that would come back should Velt refuse w
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from redis import Redis
 
@@ -13,7 +14,7 @@ from resolver.outbox.queue import Dead, Fields, Outbox
 from resolver.record import Record
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import COMMANDS_PATTERN, line_of
+from resolver.vault.keyspace import COMMANDS_PATTERN, dead_of, line_of
 from resolver.vault.scanning import scan
 
 Change = Callable[[Command], Command]
@@ -23,24 +24,31 @@ ChangePrevious = Callable[[Record], Record | None]
 _PREVIOUS = b"p"
 
 
+class Rewritten(NamedTuple):
+    changed: int
+    overtaken: int
+    """Those that were written between reading and changing: they must be looked at again."""
+
+
 class Rewriting:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope, outbox: Outbox) -> None:
         self._redis, self._guard, self._envelope, self._outbox = redis, guard, envelope, outbox
         self._swap = redis.register_script(read_script("resolver.outbox", "swap"))
 
-    def __call__(self, change: Change, change_previous: ChangePrevious) -> int:
-        """How many were changed."""
-        changed = 0
+    def __call__(self, change: Change, change_previous: ChangePrevious) -> Rewritten:
+        """First those that wait, then the dead: commands move from here to there by themselves."""
+        changed = wanted = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
             lines = self._outbox.lines([name.decode() for name in names])
             for name, fields in lines:
                 swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
                 changed += self._swapped(name, swaps)
+                wanted += len(swaps) // 3
         for dead in self._outbox.dead():
             if dead.command and (instead := change(dead.command)) is not dead.command:
-                self._dead(dead, instead)
-                changed += 1
-        return changed
+                changed += self._dead(dead, instead)
+                wanted += 1
+        return Rewritten(changed, wanted - changed)
 
     def _swaps(self, name: str, fields: Fields, change: Change) -> list[bytes]:
         swaps: list[bytes] = []
@@ -57,6 +65,7 @@ class Rewriting:
         try:
             record = Record.from_bytes(self._envelope.open(record_name, sealed))
         except Unreadable:
+            self._outbox.count_unreadable()
             return []
         changed = change(record)
         if changed is record:
@@ -76,10 +85,11 @@ class Rewriting:
         changed = change(command)
         return None if changed is command else self._envelope.seal(name, changed.to_bytes())
 
-    def _dead(self, dead: Dead, changed: Command) -> None:
-        """Whoever retries it sends what it says now. What became something else was never done, and is not
-        wanted any more."""
+    def _dead(self, dead: Dead, changed: Command) -> int:
+        """A retry sends what it says now. What became something else was never done, and is not wanted any
+        more."""
         if dead.command and changed.kind is not dead.command.kind:
-            self._outbox.bury(dead)
-        else:
-            self._outbox.replace_dead(dead, changed)
+            return self._outbox.bury(dead)
+        partition, name = dead.name.split(":", 1)
+        instead = self._outbox.dead_instead(dead, changed)
+        return self._swapped(dead_of(partition), [name.encode(), dead.sealed, instead])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from resolver.command import Command, Entry, Kind, Place
-from resolver.outbox.rewriting import Rewriting
+from resolver.outbox.rewriting import Rewriting, Rewritten
 from resolver.privacy.commands import command_without, is_filtered, people_fields, removal
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.order import Order
@@ -62,7 +62,7 @@ class Erase:
                 self._write(doomed, order)
             yield len(batch)
 
-    def commands(self, order: Order, announce: AnnounceOne, told: Callable[[str], None]) -> int:
+    def commands(self, order: Order, announce: AnnounceOne, told: Callable[[str], None]) -> Rewritten:
         """Those that wait, and those that were given up: how many told of the person. `told` hears of which
         records, there or not, Velt must still hear that they are gone."""
 
@@ -150,7 +150,7 @@ def _new_audience(record: Record, audience: tuple[str, ...]) -> Entry:
 
 def _command_without(command: Command, order: Order, vault: Vault) -> Command:
     organization = command.data.get("organizationId", "")
-    if not order.covers(organization):
+    if not order.covers(organization, command.created):
         return command
     if order.whole:
         is_plain = command.kind is Kind.REMOVE and not is_filtered(command)

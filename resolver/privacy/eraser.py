@@ -9,11 +9,11 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -24,7 +24,14 @@ from resolver.audit.trail import Trail
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
 from resolver.outbox.queue import Outbox
-from resolver.privacy.certificate import Blinded, Outcome, certificate, signed
+from resolver.privacy.certificate import (
+    Blinded,
+    InvalidCertificate,
+    Outcome,
+    certificate,
+    signed,
+    verified,
+)
 from resolver.privacy.erase import Doomed, Erase, Fate
 from resolver.privacy.erasures import counts
 from resolver.privacy.order import Order, Phase, VeltJob
@@ -45,6 +52,14 @@ _VELT_ANSWERS_SECONDS = 10.0
 _PEOPLE_PER_JOB = 30
 """Velt's documented cap; of more it silently leaves out the rest."""
 _log = structlog.get_logger(__name__)
+
+
+class Swept(NamedTuple):
+    """After commands were looked through."""
+
+    order: Order
+    is_complete: bool
+    """None of them was written by another process between reading and changing."""
 
 
 @dataclass
@@ -84,6 +99,8 @@ class Eraser:
         if not self._held() or (state := self.orders.read(id_)) is None:
             return
         order = Order.from_state(state)
+        if self._is_put_back(order):
+            return
         if order.phase in (Phase.WAITING, Phase.ERASING):
             for order in self._erase(order):  # noqa: B020 - the same one, further on
                 yield order
@@ -101,8 +118,44 @@ class Eraser:
         if order.phase is not Phase.TELLING:
             raise VaultUnavailable("another process is at work on erasures")
 
+    def _is_put_back(self, order: Order) -> bool:
+        """Whether it is done already, and came back: it must not be done a second time in somebody's name."""
+        kept = self.certificates.text_of(order.id) if self.certificates else None
+        texts = (kept, self.orders.certificate(order.id))
+        certificate = next((text for text in texts if text and self._is_certificate_of(order, text)), None)
+        if certificate is None and (order.ending or not self.orders.known([order.id])):
+            return False
+        if not order.ending:  # else a process ended between two of the last steps
+            _log.error("erasure_refused", erasure=order.id, reason="finished before, and put back")
+        if certificate:
+            self.orders.close(order.id, certificate)
+        return True
+
+    def _is_certificate_of(self, order: Order, text: bytes) -> bool:
+        try:
+            body = verified(text, [self.signer.public_key])
+        except InvalidCertificate:
+            return False
+        return bool(body["erasureId"] == order.id)
+
     def _erase(self, order: Order) -> Iterator[Order]:
-        order = order.now(phase=Phase.ERASING, looked=0, unreadable=0, of=self.orders.size())
+        """Pass after pass, until one during which nothing moved back past it (docs/privacy.md)."""
+        order = order.now(phase=Phase.ERASING, of=self.orders.size())
+        is_settled = False
+        while not is_settled:
+            moves = self.outbox.moves()
+            passed = yield from self._pass(order)
+            if passed is None:
+                return
+            order, is_complete = passed
+            is_settled = is_complete and self.outbox.moves() == moves
+        order = order.now(phase=Phase.TELLING, jobs=_jobs(order))
+        self._save(order)
+        yield order
+
+    def _pass(self, order: Order) -> Generator[Order, None, Swept | None]:
+        """Records, then commands that wait, then dead ones; None when another process took over."""
+        order = order.now(looked=0, unreadable=0)
         unreadable = self._unreadable()
         saved = 0.0
         for looked in self.erase.records(order, partial(self._announce, order)):
@@ -112,12 +165,9 @@ class Eraser:
                 saved = time.monotonic()
             yield order
             if not self._held():
-                return
-        order = self._out_of_commands(order)
-        unreadable = self._unreadable() - unreadable
-        order = order.now(phase=Phase.TELLING, unreadable=unreadable, jobs=_jobs(order))
-        self._save(order)
-        yield order
+                return None
+        swept = self._out_of_commands(order)
+        return swept._replace(order=swept.order.now(unreadable=self._unreadable() - unreadable))
 
     def _unreadable(self) -> int:
         return self.erase.vault.unreadable + self.outbox.unreadable
@@ -132,7 +182,7 @@ class Eraser:
             self._record("erase", order, organization=organization, ids=ids)
         self.orders.touch(order.id, {item.held.key_name: item.fate.value for item in doomed})
 
-    def _out_of_commands(self, order: Order) -> Order:
+    def _out_of_commands(self, order: Order) -> Swept:
         def announce(organization: str, notification: str) -> None:
             self._record("erase", order, organization=organization, ids=[notification])
             self._held()
@@ -140,7 +190,8 @@ class Eraser:
         def told(name: str) -> None:
             self.orders.touch_if_new(order.id, name, Fate.TOLD.value)
 
-        return order.now(commands=order.commands + self.erase.commands(order, announce, told))
+        changed, overtaken = self.erase.commands(order, announce, told)
+        return Swept(order.now(commands=order.commands + changed), is_complete=not overtaken)
 
     def _told(self, order: Order) -> Order:
         order = self._ask_velt(order)
@@ -153,9 +204,10 @@ class Eraser:
             cost = time.monotonic() - started
             self._look_again[order.id] = time.monotonic() + max(_LOOK_SECONDS, cost * _LOOKING_SHARE)
             return order
-        # Whoever was at work on a command while the others were changed may have put it back since.
-        swept = self._out_of_commands(order)
-        if swept.commands != order.commands:
+        # Once more, before a certificate says so: all scripts keep to it, and an operator's hands may not.
+        moves = self.outbox.moves()
+        swept, is_complete = self._out_of_commands(order)
+        if swept.commands != order.commands or not is_complete or self.outbox.moves() != moves:
             self._save(swept)
             return swept
         return self._certify(order, Outcome(counts(order, touched), self._velts_outcome(order, told)))
@@ -167,6 +219,7 @@ class Eraser:
         head = self._record("erased", order, counts=outcome.counts)
         body = certificate(order, outcome, head, self.blinded, self.signer.public_key)
         text = signed(body, self.signer)
+        self._save(order.now(ending=True))
         self.orders.know(order.id)
         if self.certificates:
             text = self.certificates.keep(order.id, text)

@@ -26,7 +26,7 @@ class Erasures:
 
     def file(self, order: Order) -> None:
         """From here on it will be done, whatever dies in between."""
-        self.orders.file(order.id, order.state())
+        self.orders.file(order.id, order.bounded().state())
 
     def find(self, id_: str) -> JSON | None:
         """How far it is; with the certificate when it is done. None when nobody asked for such a one.

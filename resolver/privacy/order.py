@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from resolver.privacy.mentions import Mention, mention
 from resolver.privacy.people import Subject
 
 JSON = dict[str, Any]
+CLOCK_MARGIN_MS = 300_000
 
 
 class Phase(StrEnum):
@@ -58,13 +60,14 @@ class Order:
     velt_user_data: bool = False
     """Velt is to delete all that it has of these users, not the notifications alone."""
     until: int = 0
-    """Only what was added before (epoch milliseconds): of a replay, which must not reach further than the
-    erasure did. 0: all."""
+    """Reaches only what was added before (epoch milliseconds), whenever it is carried out. 0: unbounded."""
     phase: Phase = Phase.WAITING
     looked: int = 0
     of: int = 0
     commands: int = 0
     unreadable: int = 0
+    ending: bool = False
+    """Nothing is left to do but to sign the certificate and to keep it."""
     jobs: tuple[VeltJob, ...] = ()
 
     @property
@@ -99,6 +102,11 @@ class Order:
             return Odd.NO_WORD
         return None
 
+    def bounded(self) -> Order:
+        """As it is filed. An order that comes back later, from a backup or by the hand of someone who can
+        write to Redis, doesn't reach what people were sent since."""
+        return self.now(until=reach(self.asked))
+
     def now(self, **changes: Any) -> Order:
         return replace(self, **changes)
 
@@ -110,6 +118,11 @@ class Order:
         lists = {name: tuple(value) for name, value in state.items() if isinstance(value, list)}
         jobs = tuple(VeltJob(**{**job, "users": tuple(job["users"])}) for job in state["jobs"])
         return cls(**{**state, **lists, "phase": Phase(state["phase"]), "jobs": jobs})
+
+
+def reach(asked: str) -> int:
+    """Until when an erasure reaches, by when it was asked for. Clocks of hosts may differ by the margin."""
+    return int(datetime.fromisoformat(asked).timestamp() * 1000) + CLOCK_MARGIN_MS
 
 
 def new_id() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import Blinded
 from resolver.privacy.mentions import phrases
-from resolver.privacy.order import Order
+from resolver.privacy.order import Order, reach
 from resolver.privacy.people import folded, texts_in
 from resolver.record import Record
 from resolver.vault.store import Vault
@@ -69,11 +69,16 @@ def order_again(body: JSON, found: Found) -> Order | None:
         mentioning=_back([mentioned["blinded"] for mentioned in subject["mentioned"]], found),
         organizations=organizations,
         whole=body["scope"] == "whole organizations",
-        until=int(datetime.fromisoformat(body["finishedAt"]).timestamp() * 1000) + 1000,
+        # No further than the erasure itself did.
+        until=min(reach(body["askedAt"]), _milliseconds(body["finishedAt"]) + 1000),
     )
     # An erasure within organizations of which none is left must not become one in all of them.
     bounds_are_gone = body["organizations"] and not organizations
     return None if bounds_are_gone or order.problem() else order
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def _back(digests: Iterable[str], found: Found) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {pNN}q            which notifications have some, by when   sorted set of digests
     {pNN}d            commands given up                        hash, by digest and position
     {pNN}r:<digest>   a sealed mark: which tokens of a person are revoked    string
+    {pNN}m            how often bytes about people moved back to where an erasure looks first    counter
     {p00}e            erasures that are under way             hash, by erasure id
-    {p00}e:<id>       what such an erasure touched            hash, by record
+    {p00}e:<id>       what such an erasure touched            hash, by keyed digest
     {p00}h            who is at work on erasures              string
     {p00}w            every erasure that was asked for        set of ids
     {p00}k            certificates of those that are done     hash, by erasure id
@@ -103,6 +104,14 @@ class Keyspace:
         ).digest()
         return f"vnr:calls:{base64.urlsafe_b64encode(digest).decode()}"
 
+    def touched(self, order: str, record: str) -> str:
+        """What stands for a record among those that an erasure touched: another one for each erasure, so that
+        nobody without the index key can tell which records belong together."""
+        digest = hashlib.blake2b(
+            orjson.dumps([order, record]), key=self._key, digest_size=_DIGEST_BYTES, person=b"touched"
+        ).digest()
+        return base64.urlsafe_b64encode(digest).decode()
+
     def fingerprint(self) -> str:
         """Tells two index keys apart without telling anything about either."""
         digest = hashlib.blake2b(b"fingerprint", key=self._key, digest_size=16).hexdigest()
@@ -137,6 +146,7 @@ class Line(NamedTuple):
     dead: str
     member: str
     """What stands for the notification in the queue."""
+    moves: str
 
 
 def line_of(key_name: str) -> Line:
@@ -152,6 +162,7 @@ def line_in(partition: str, member: str) -> Line:
         queue=queue_of(partition),
         dead=dead_of(partition),
         member=member,
+        moves=moves_of(partition),
     )
 
 
@@ -161,3 +172,7 @@ def queue_of(partition: str) -> str:
 
 def dead_of(partition: str) -> str:
     return f"{partition}d"
+
+
+def moves_of(partition: str) -> str:
+    return f"{partition}m"

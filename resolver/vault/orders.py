@@ -5,7 +5,7 @@ which name nobody. What is in either is `privacy`'s to know.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
@@ -15,16 +15,25 @@ from redis import Redis
 from resolver.errors import Unreadable, VaultUnavailable
 from resolver.vault.envelope import Envelope, key_id_of
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import CERTIFICATES, ORDERS, ORDERS_HELD, ORDERS_KNOWN, line_of, touched_by
+from resolver.vault.keyspace import (
+    CERTIFICATES,
+    ORDERS,
+    ORDERS_HELD,
+    ORDERS_KNOWN,
+    Keyspace,
+    line_of,
+    touched_by,
+)
 
 JSON = dict[str, Any]
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 1000
+_FATE_WIDTH = 16
 
 
 class Orders:
-    def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
-        self._redis, self._guard, self._envelope = redis, guard, envelope
+    def __init__(self, redis: Redis, guard: Guard, envelope: Envelope, keyspace: Keyspace) -> None:
+        self._redis, self._guard, self._envelope, self._keyspace = redis, guard, envelope, keyspace
         self._hold, self._let_go, self._save, self._reseal, self._close = (
             redis.register_script(read_script("resolver.vault", name))
             for name in ("hold", "let_go", "save_order", "reseal_order", "close_order")
@@ -96,24 +105,43 @@ class Orders:
         """Which records it is about to change, and how: so that whoever goes on after a crash counts none
         twice, and forgets none."""
         if fates:
+            items = [part for name, fate in fates.items() for part in self._noted(order, name, fate)]
             with self._guard:
-                self._redis.hset(touched_by(order), items=[part for pair in fates.items() for part in pair])
+                self._redis.hset(touched_by(order), items=items)
 
     def touch_if_new(self, order: str, name: str, fate: str) -> None:
         with self._guard:
-            self._redis.hsetnx(touched_by(order), name, fate)
+            self._redis.hsetnx(touched_by(order), *self._noted(order, name, fate))
 
     def touched(self, order: str) -> dict[str, str]:
-        """In steps: an organization may have had more than fits into one answer in time."""
         touched: dict[str, str] = {}
+        for found in self._touches(order):
+            touched.update(self._read_touch(order, field, sealed) for field, sealed in found.items())
+        return touched
+
+    def _touches(self, order: str) -> Iterator[dict[bytes, bytes]]:
+        """In steps: an organization may have had more than fits into one answer in time."""
         cursor = 0
         while True:
             with self._guard:
                 answer = self._redis.hscan(touched_by(order), cursor, count=_AT_ONCE)
             cursor, found = cast(tuple[int, dict[bytes, bytes]], answer)
-            touched.update((name.decode(), fate.decode()) for name, fate in found.items())
+            yield found
             if not cursor:
-                return touched
+                return
+
+    def _noted(self, order: str, name: str, fate: str) -> tuple[str, bytes]:
+        """Field and value: neither tells a reader of the database which record it is, nor what became of it
+        (all are equally long)."""
+        field = self._keyspace.touched(order, name)
+        return field, self._envelope.seal(_touch_of(order, field), f"{name} {fate:{_FATE_WIDTH}}".encode())
+
+    def _read_touch(self, order: str, field: bytes, sealed: bytes) -> tuple[str, str]:
+        try:
+            name, fate = self._envelope.open(_touch_of(order, field.decode()), sealed).decode().split(" ", 1)
+        except (Unreadable, ValueError):
+            raise VaultUnavailable("what an erasure touched does not open with these keys") from None
+        return name, fate.rstrip()
 
     def waiting(self, records: list[str]) -> list[str]:
         """Those of which Velt hasn't been told all."""
@@ -133,16 +161,28 @@ class Orders:
             return int(self._redis.dbsize())
 
     def key_ids(self) -> Counter[str]:
-        """Under which master keys orders are."""
-        with self._guard:
-            return Counter(key_id_of(sealed) for sealed in cast(list[bytes], self._redis.hvals(ORDERS)))
+        """Under which master keys orders are, and what they touched."""
+        found: Counter[str] = Counter()
+        for order, sealed in self._all().items():
+            found[key_id_of(sealed)] += 1
+            for touches in self._touches(order):
+                found.update(map(key_id_of, touches.values()))
+        return found
 
     def reseal(self) -> None:
-        """Under the key that seals now, unless whoever works on one was quicker."""
+        """Puts orders and what they touched under the key that seals now, unless they changed meanwhile."""
         for order, sealed in self._all().items():
             if state := self._opened(order, sealed):
-                with self._guard:
-                    self._reseal(keys=[ORDERS], args=[order, sealed, self._sealed(order, state)])
+                self._replace(ORDERS, order.encode(), sealed, self._sealed(order, state))
+            for touches in self._touches(order):
+                for field, touch in touches.items():
+                    if not self._envelope.is_fresh(touch):
+                        resealed = self._envelope.reseal(_touch_of(order, field.decode()), touch)
+                        self._replace(touched_by(order), field, touch, resealed)
+
+    def _replace(self, name: str, field: bytes, old: bytes, new: bytes) -> None:
+        with self._guard:
+            self._reseal(keys=[name], args=[field, old, new])
 
     def _all(self) -> dict[str, bytes]:
         with self._guard:
@@ -159,3 +199,8 @@ class Orders:
             _log.error("erasure_unreadable", erasure=order)
             return None
         return state
+
+
+def _touch_of(order: str, field: str) -> str:
+    """The name that what was touched is sealed under: a value that is moved elsewhere doesn't open."""
+    return f"{touched_by(order)}:{field}"

@@ -65,6 +65,15 @@ class Certificates:
             os.close(directory)
         return certificate
 
+    def text_of(self, order: str) -> bytes | None:
+        """The certificate that is kept of an erasure."""
+        try:
+            return (self._directory / f"{order}{SUFFIX}").read_bytes()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
+
     def is_kept(self, path: Path) -> bool:
         """Whether this file is one that the gate looks at."""
         return path.parent.resolve() == self._directory.resolve()

@@ -1,15 +1,21 @@
 -- Takes the first command out of its line; the next one is due at once.
 --   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
 --   KEYS[3]  the partition's dead    KEYS[4]  the record
+--   KEYS[5]  counts bytes that moved back (see docs/privacy.md)
 --   ARGV[1]  the queue's member      ARGV[2]  the claim      ARGV[3]  the doorbell's channel
 --   ARGV[4]  sealed, for the dead: the command and why; empty: it is not given up
 --   ARGV[5]  '1': Velt refused it, so a record that nobody was answered for yet is taken back (v, p and l of
 --            the hash, see commit.lua), unless somebody wrote since
--- Returns 1, or 0 when the claim no longer holds.
+--   ARGV[6]  for the dead: the sealed command that was claimed
+-- Returns 1; 0 when the claim no longer holds; 2 when the command to give up is another one by now: an erasure
+-- took somebody out of it, and what was claimed must not be kept.
 if redis.call('HGET', KEYS[1], 'k') ~= ARGV[2] then
   return 0
 end
 local head = tonumber(redis.call('HGET', KEYS[1], 'h'))
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], head) ~= ARGV[6] then
+  return 2
+end
 local undo = redis.call('HMGET', KEYS[1], 'v', 'p', 'l')
 redis.call('HDEL', KEYS[1], head, 'v', 'p', 'l')
 if ARGV[4] ~= '' then
@@ -19,10 +25,13 @@ end
 if ARGV[5] == '1' and undo[1] and redis.call('GETRANGE', KEYS[4], 1, 12) == undo[1] then
   if undo[2] == '' then
     redis.call('DEL', KEYS[4])
-  elseif undo[3] == '0' then
-    redis.call('SET', KEYS[4], undo[2])
   else
-    redis.call('SET', KEYS[4], undo[2], 'PX', undo[3])
+    redis.call('INCR', KEYS[5])
+    if undo[3] == '0' then
+      redis.call('SET', KEYS[4], undo[2])
+    else
+      redis.call('SET', KEYS[4], undo[2], 'PX', undo[3])
+    end
   end
 end
 if head + 1 >= tonumber(redis.call('HGET', KEYS[1], 't')) then

@@ -89,8 +89,8 @@ class Walk:
         self.between.arm(dict(zip(at, begin(), strict=True)))
         eraser = self._make_eraser(REDIS_URL=self.between.url)
         filed(eraser, what := order("ben"))
-        *_, ended = eraser.advance(what.id)
-        assert ended.phase in {Phase.TELLING, Phase.DONE}
+        # Not as far as the certificate: before that, commands are looked through once more.
+        next(at for at in eraser.advance(what.id) if at.phase is Phase.TELLING)
         assert not self.between.failures, self.between.failures
         left = left_behind(self.stores, self.redis, "ben")
         assert left == [], f"{left} after moves before messages {at}"
@@ -144,7 +144,7 @@ def test_an_erasure_misses_nothing_when_an_add_comes_and_is_refused(walk: Walk, 
             lambda: stores.outbox.take_back(waiting.pop()),
         )
 
-    assert walk.pairs_of(begin, step=3) > 100
+    assert walk.pairs_of(begin, step=2) > 100
 
 
 def test_an_erasure_misses_nothing_when_a_worker_dead_letters_a_command(walk: Walk, stores: Stores) -> None:
@@ -190,7 +190,7 @@ def test_an_erasure_misses_nothing_when_a_retried_command_is_dead_lettered_again
         assert dead.command
         return partial(stores.outbox.retry, dead, dead.command), lambda: give_up_what_waits(stores)
 
-    assert walk.pairs_of(begin, step=5) > 50
+    assert walk.pairs_of(begin, step=3) > 50
 
 
 def give_up_what_waits(stores: Stores) -> None:

@@ -1,0 +1,140 @@
+"""What someone can do who can write to Redis, and has no key: put back what was there once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from resolver.command import Command, Entry, Kind
+from resolver.privacy.eraser import Eraser
+from resolver.privacy.erasures import Erasures
+from resolver.privacy.order import CLOCK_MARGIN_MS, Order
+from resolver.vault.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
+from tests.cli.test_rotation import drained
+from tests.erasing import done, filed, order
+from tests.support import Api, Velt, everything_in, keys_of
+
+Environment = dict[str, str]
+MakeEraser = Callable[..., Eraser]
+LONG_AGO = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def finished(
+    request: pytest.FixtureRequest,
+    api: Api,
+    make_eraser: MakeEraser,
+    redis: Redis,
+    resolver_environment: Environment,
+) -> tuple[Eraser, Order, bytes]:
+    """An erasure that is done, and the order as it was in Redis before."""
+    if request.param == "with a directory":
+        request.getfixturevalue("kept")
+    api.add()
+    filed(eraser := make_eraser(), what := order("ben"))
+    sealed = redis.hget(ORDERS, what.id)
+    assert isinstance(sealed, bytes)
+    done(eraser, resolver_environment, what)
+    return eraser, what, sealed
+
+
+@pytest.mark.parametrize("finished", ["with a directory", "without one"], indirect=True)
+@pytest.mark.parametrize("cleared", [(), (CERTIFICATES,), (CERTIFICATES, ORDERS_KNOWN)])
+def test_an_erasure_order_that_is_put_back_reaches_no_later_notification(
+    finished: tuple[Eraser, Order, bytes],
+    cleared: tuple[str, ...],
+    api: Api,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever was deleted with it: the certificates that Redis has, and what it knows of."""
+    eraser, what, sealed = finished
+    later = time.time() + 2 * CLOCK_MARGIN_MS / 1000
+    monkeypatch.setattr("resolver.notifications.add.time.time", lambda: later)
+    api.add(notificationId="later")
+    redis.hset(ORDERS, what.id, sealed)
+    for name in cleared:
+        redis.delete(name)
+    with capture_logs() as logs:
+        eraser.round()
+    assert [held.notification for held in api.services.vault.scan()] == ["later"]
+    if eraser.certificates or ORDERS_KNOWN not in cleared:
+        assert [(line["event"], line["erasure"]) for line in logs] == [("erasure_refused", what.id)]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_an_erasure_order_reaches_no_command_that_was_made_long_after_it(
+    kind: Kind, api: Api, make_eraser: MakeEraser
+) -> None:
+    data = {"organizationId": "acme", "userId": "ben", "notifyUsers": [{"userId": "ben"}]}
+    command = Command(kind, "n-1", data)
+    api.services.vault.line_up("acme", "n-1", Entry(command))
+    early = replace(order("ben"), asked=LONG_AGO)
+    filed(eraser := make_eraser(), early)
+    list(eraser.advance(early.id))
+    assert list(api.services.outbox.commands()) == [(kind, data)]
+
+
+def test_an_erasure_that_was_interrupted_before_its_last_step_ends_with_the_kept_certificate(
+    api: Api, make_eraser: MakeEraser, redis: Redis, kept: Path, resolver_environment: Environment
+) -> None:
+    """The process ended after the certificate was on the disk: it is no order that was put back."""
+    api.add()
+    eraser = make_eraser()
+    erasures: Erasures = filed(eraser, what := order("ben"))
+    sealed: list[bytes] = []
+    close = eraser.orders.close
+
+    def noted(id_: str, certificate: bytes) -> None:
+        found = redis.hget(ORDERS, id_)
+        assert isinstance(found, bytes)
+        sealed.append(found)
+        close(id_, certificate)
+
+    eraser.orders.close = noted  # type: ignore[method-assign]
+    done(eraser, resolver_environment, what)
+    redis.hset(ORDERS, what.id, sealed[0])
+    redis.hdel(CERTIFICATES, what.id)
+    make_eraser().round()
+    found = erasures.find(what.id)
+    assert found
+    assert found["certificate"] == json.loads((kept / f"{what.id}.json").read_bytes())
+
+
+def test_a_registration_that_is_put_back_after_its_record_was_removed_is_not_sent(
+    make_api: Callable[..., Api], redis: Redis, velt: Velt, resolver_environment: Environment
+) -> None:
+    from tests.cli.test_rotation import drained
+
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add()
+    (name,) = keys_of(redis, "{p*c:*")
+    copy = redis.hget(name, "0")
+    assert isinstance(copy, bytes)
+    api.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+    redis.hset(name, "0", copy)
+    drained(resolver_environment)
+    assert velt.sent("/v2/notifications/add") == []
+
+
+def test_a_dump_taken_during_an_erasure_links_no_records(api: Api, eraser: Eraser, redis: Redis) -> None:
+    """What the erasure touched is there, for whoever has the keys alone."""
+    for number in range(3):
+        api.add(notificationId=f"n-{number}")
+    names = [name.decode() for name in keys_of(redis, "{p*n:*")]
+    filed(eraser, what := order("ben"))
+    list(eraser.advance(what.id))
+    kept = redis.dump(touched_by(what.id))
+    assert kept
+    dump = everything_in(redis)
+    for name in names:
+        assert name.partition(":")[2].encode() not in kept
+    assert b"removed" not in dump
+    assert set(eraser.orders.touched(what.id)) == set(names)

@@ -34,12 +34,13 @@ class Attempt:
         **more: Any,
     ) -> None:
         """Call it once all is decided and nothing has happened: it raises when that can't be put on record.
-        Whoever tries again meanwhile (a record changed under their hands) is on record already."""
-        if self.recorded:
-            return
+        When a change is tried again, as the record was written meanwhile, it is on record already, unless it
+        does something else by now."""
         event = Event(
             self.actor, self.surface, self.action, outcome, self.request, organization, ids, denied, more
         )
+        if event == self.recorded:
+            return
         self.trail.record(event)
         self.recorded = event
 

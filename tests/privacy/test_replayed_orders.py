@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 
 from resolver.command import Command, Entry, Kind
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.erasures import Erasures
 from resolver.privacy.order import CLOCK_MARGIN_MS, Order
 from resolver.vault.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
+from tests.boundaries import boundaries
 from tests.cli.test_rotation import drained
-from tests.erasing import done, filed, order
+from tests.erasing import done, erasures_of, filed, order
 from tests.support import Api, Velt, everything_in, keys_of
 
 Environment = dict[str, str]
@@ -83,36 +83,45 @@ def test_an_erasure_order_reaches_no_command_that_was_made_long_after_it(
 
 
 def test_an_erasure_that_was_interrupted_before_its_last_step_ends_with_the_kept_certificate(
-    api: Api, make_eraser: MakeEraser, redis: Redis, kept: Path, resolver_environment: Environment
+    finished_to_its_last_step: Order, eraser: Eraser, kept: Path
 ) -> None:
     """The process ended after the certificate was on the disk: it is no order that was put back."""
-    api.add()
-    eraser = make_eraser()
-    erasures: Erasures = filed(eraser, what := order("ben"))
-    sealed: list[bytes] = []
-    close = eraser.orders.close
-
-    def noted(id_: str, certificate: bytes) -> None:
-        found = redis.hget(ORDERS, id_)
-        assert isinstance(found, bytes)
-        sealed.append(found)
-        close(id_, certificate)
-
-    eraser.orders.close = noted  # type: ignore[method-assign]
-    done(eraser, resolver_environment, what)
-    redis.hset(ORDERS, what.id, sealed[0])
-    redis.hdel(CERTIFICATES, what.id)
-    make_eraser().round()
-    found = erasures.find(what.id)
+    with capture_logs() as logs:
+        eraser.round()
+    found = erasures_of(eraser).find(finished_to_its_last_step.id)
     assert found
-    assert found["certificate"] == json.loads((kept / f"{what.id}.json").read_bytes())
+    assert found["certificate"] == json.loads((kept / f"{found['erasureId']}.json").read_bytes())
+    assert logs == []
+
+
+@pytest.fixture
+def finished_to_its_last_step(
+    api: Api, make_eraser: MakeEraser, redis: Redis, kept: Path, resolver_environment: Environment
+) -> Order:
+    """Redis as it was before the certificate came into it."""
+    api.add()
+    with boundaries(resolver_environment["REDIS_URL"]) as between:
+        filed(first := make_eraser(REDIS_URL=between.url), what := order("ben"))
+        list(first.advance(what.id))
+        drained(resolver_environment)
+        before: list[bytes] = []
+
+        def keep() -> None:
+            if (kept / f"{what.id}.json").exists() and not before:
+                sealed = redis.hget(ORDERS, what.id)
+                assert isinstance(sealed, bytes)
+                before.append(sealed)
+
+        between.arm(dict.fromkeys(range(1, 1000), keep))
+        first.round()
+    redis.hset(ORDERS, what.id, before[0])
+    redis.hdel(CERTIFICATES, what.id)
+    return what
 
 
 def test_a_registration_that_is_put_back_after_its_record_was_removed_is_not_sent(
     make_api: Callable[..., Api], redis: Redis, velt: Velt, resolver_environment: Environment
 ) -> None:
-    from tests.cli.test_rotation import drained
-
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add()
     (name,) = keys_of(redis, "{p*c:*")

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from werkzeug.test import TestResponse
 from resolver.app import SURFACES
 from tests.audit.test_trail import events_in
 from tests.audit.test_verify import run
+from tests.boundaries import boundaries
 from tests.support import BACKEND, Api, notification, signed
 
 JSON = dict[str, Any]
@@ -199,3 +201,28 @@ def test_every_request_of_a_mixed_thousand_is_there_once_and_no_content_is(
 
 def numbered(n: int, headers: dict[str, str]) -> dict[str, str]:
     return {**headers, "x-request-id": f"request-{n:06d}"}
+
+
+@pytest.mark.single_server
+def test_a_deletion_that_does_something_else_when_it_is_tried_again_says_that_too(
+    make_api: MakeApi, path: Path, resolver_environment: dict[str, str]
+) -> None:
+    """Ben leaves, and then he is the last one there: whenever that happens, what happened is on record."""
+    body = {"organizationId": "acme", "notificationId": "n-1"}
+    other, users = make_api(), [{"userId": "ben"}, {"userId": "zoe"}]
+    effects = set()
+    for at in range(1, 12):
+        other.add(notifyUsers=users)
+        with boundaries(resolver_environment["REDIS_URL"]) as between:
+            api = make_api(REDIS_URL=between.url, RESOLVER_AUDIT_LOG=str(path))
+            entry = {"id": "n-1", "notifyUsers": users[:1]}
+            data = {"organizationId": "acme", "notifications": [entry]}
+            between.arm({at: partial(other.velt, "notifications/update", data)})
+            assert api.post("/api/velt/notifications/delete", body, bearer()).status_code == 200
+            api.services.trail.close()
+        done = "leaves" if other.services.vault.read("acme", ["n-1"]) else "removes"
+        said = [line["effect"] for line in events_in(path) if line["action"] == "delete"]
+        assert said[-1] == done
+        effects.add(tuple(said))
+        path.unlink()
+    assert effects == {("removes",), ("leaves", "removes"), ("leaves",)}

@@ -5,6 +5,7 @@ Credentials are added here and nowhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
@@ -16,7 +17,7 @@ from resolver.deadline import Deadline
 from resolver.errors import Unanswered, VeltRefused, VeltUnavailable
 from resolver.metrics import meters
 from resolver.nesting import has_too_many_containers, is_too_deep
-from resolver.outbound.caller import Answer, Caller
+from resolver.outbound.caller import Caller
 from resolver.secret import Secret
 
 JSON = dict[str, Any]
@@ -43,6 +44,11 @@ FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "N
 CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
+# A job's id stands in a signed certificate.
+_JOB = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_RETRY_AFTER = re.compile(
+    r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+)
 _REFUSES_US, _UNREACHED = "credentials", "unreached"
 
 
@@ -84,8 +90,7 @@ class VeltClient:
             return self._post(endpoint, data, deadline)
 
     def _post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
-        status, body, headers = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
-        retry_after = headers.get("retry-after")
+        status, body, retry_after = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
         answer = _parsed(body)
         error = answer.get("error")
         if isinstance(error, dict):
@@ -100,8 +105,8 @@ class VeltClient:
         bounds = {"organizationIds": list(organizations)} if organizations else {}
         found = self._ask(_USER_DATA_DELETE, {"userIds": list(users), **bounds}, deadline)
         job = found.get("jobId")
-        if not isinstance(job, str) or not job:
-            raise VeltUnavailable("velt: an answer without a job")
+        if not isinstance(job, str) or not _JOB.fullmatch(job):
+            raise VeltUnavailable("velt: an answer without a usable job")
         return job
 
     def is_user_data_deleted(self, job: str, deadline: Deadline) -> bool:
@@ -113,23 +118,30 @@ class VeltClient:
             return self._asked(path, data, deadline)
 
     def _asked(self, path: str, data: JSON, deadline: Deadline) -> JSON:
-        status, body, headers = self._exchange(path, orjson.dumps({"data": data}), deadline)
+        status, body, retry_after = self._exchange(path, orjson.dumps({"data": data}), deadline)
         answer = _parsed(body)
         if isinstance(error := answer.get("error"), dict):
-            raise _failure(status, error, answer, headers.get("retry-after"))
+            raise _failure(status, error, answer, retry_after)
         result = answer["result"] if isinstance(answer.get("result"), dict) else answer
         found = result.get("data")
         if not 200 <= status < 300 or not isinstance(found, dict):
-            raise VeltUnavailable(f"velt: HTTP {status} without data", headers.get("retry-after"))
+            raise VeltUnavailable(f"velt: HTTP {status} without data", retry_after)
         return found
 
-    def _exchange(self, path: str, body: bytes, deadline: Deadline) -> Answer:
+    def _exchange(self, path: str, body: bytes, deadline: Deadline) -> tuple[int, bytes, str | None]:
+        """Status, body, and when to ask again."""
         if not self._is_equipped:
             raise VeltUnavailable("velt: this process has no VELT_AUTH_TOKEN")
         try:
-            return self._caller.call("POST", self._headers, deadline.remaining(), body, path)
+            answer = self._caller.call("POST", self._headers, deadline.remaining(), body, path)
         except Unanswered as error:
             raise VeltUnavailable(f"velt: {error.reason}") from error
+        return answer.status, answer.body, _retry_after(answer.headers.get("retry-after"))
+
+
+def _retry_after(given: str | None) -> str | None:
+    """What may be passed on: whole seconds, or a date. Velt's own bytes would be a header of our reply."""
+    return given if given and _RETRY_AFTER.fullmatch(given) else None
 
 
 def _timed(path: str) -> AbstractContextManager[None]:

@@ -100,6 +100,47 @@ def test_a_503_brings_its_retry_after_too(velt: Velt) -> None:
     assert caught.value.retry_after == "5"
 
 
+_REFUSED = b'{"error":{"message":"busy","status":"RESOURCE_EXHAUSTED"}}'
+ODD = [
+    b"3\r\n x: y",
+    b"3\r\n\tset-cookie: a=b",
+    b"-1",
+    b"1.5",
+    b"1234567890",
+    b"\xd9\xa3",
+    b"Fri, 31 Dec 2027 23:59:59 GMT; x",
+    b"soon",
+    b"",
+]
+
+
+@pytest.mark.parametrize("given", ODD)
+@pytest.mark.parametrize("status", ["429 Busy", "503 Down"])
+def test_an_odd_retry_after_is_not_passed_on(given: bytes, status: str) -> None:
+    head = f"HTTP/1.1 {status}\r\ncontent-length: {len(_REFUSED)}\r\nretry-after: ".encode()
+    answer = head + given + b"\r\n\r\n" + _REFUSED
+    with raw_server(answer) as url, pytest.raises((VeltRefused, VeltUnavailable)) as caught:
+        ask(url)
+    assert isinstance(caught.value, VeltRefused | VeltUnavailable)
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("given", ["0", "999999999", "Fri, 31 Dec 2027 23:59:59 GMT"])
+def test_a_retry_after_in_seconds_or_as_a_date_is_passed_on(given: str) -> None:
+    head = f"HTTP/1.1 429 Busy\r\ncontent-length: {len(_REFUSED)}\r\nretry-after: {given}\r\n\r\n"
+    with raw_server(head.encode() + _REFUSED) as url, pytest.raises(VeltRefused) as caught:
+        ask(url)
+    assert caught.value.retry_after == given
+
+
+@pytest.mark.parametrize("job", ["", "a b", "x" * 129, "\u001b[31m", "job\n", "j\u00f6b", 7, None])
+def test_a_job_id_that_could_be_anything_is_no_job_id(job: Any) -> None:
+    """It would stand in a signed certificate."""
+    body = json.dumps({"result": {"data": {"jobId": job}}}).encode()
+    with raw_server(http(body)) as url, pytest.raises(VeltUnavailable):
+        client(url).delete_user_data(["ben"], [], Deadline.after(2))
+
+
 def test_too_many_requests_brings_its_retry_after(velt: Velt) -> None:
     velt.break_with(retryAfter=7, count=1)
     with pytest.raises(VeltRefused) as caught:

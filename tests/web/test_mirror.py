@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from resolver.velt.client import Endpoint
 from tests.support import API_KEY, BACKEND, CALLER_TOKEN, JSON, VELT_TOKEN, Api, Velt, error_of, notification
+from tests.velt.test_client import raw_server
 
+MakeApi = Callable[..., Api]
 ORG = {"organizationId": "org1"}
 USER = {"userId": "yourUserId", "name": "User Name", "email": "user@example.com"}
 WORDS = {"displayHeadlineMessageTemplate": "{actionUser} said", "displayBodyMessage": "Secondary message"}
@@ -226,6 +230,16 @@ def test_missing_data_is_refused_before_anything_is_sent(
 def test_what_velt_would_refuse_is_never_sent(api: Api, velt: Velt, endpoint: Endpoint, data: JSON) -> None:
     assert error_of(api.post(endpoint, {"data": data})) == (400, "INVALID_ARGUMENT")
     assert velt.ledger() == []
+
+
+@pytest.mark.parametrize("given", [b"3\r\n x: y", b"soon"])
+def test_an_odd_retry_after_of_velts_is_no_error_of_ours(make_api: MakeApi, given: bytes) -> None:
+    body = b'{"error":{"message":"busy","status":"RESOURCE_EXHAUSTED"}}'
+    head = b"HTTP/1.1 429 Busy\r\ncontent-length: %d\r\nretry-after: %s\r\n\r\n" % (len(body), given)
+    with raw_server(head + body) as url:
+        reply = make_api(VELT_API_URL=url).velt("workspace/notificationconfig/get", {})
+    assert (reply.status_code, reply.json) == (429, json.loads(body))
+    assert "retry-after" not in reply.headers
 
 
 def test_velts_own_refusal_passes_unchanged_with_its_retry_after(api: Api, velt: Velt) -> None:

@@ -97,7 +97,7 @@ def _guarded(surface: Surface, services: Services) -> Blueprint:
         if failed := request.environ.get(current.FAILED):
             current.attempts(failed.attempt)
             raise failed.error
-        is_audited = surface.audited and request.method in ("POST", "GET")
+        is_audited = surface.audited and request.method in ("POST", "GET", "HEAD")
         if is_audited:
             unknown = Actor("unknown", request.remote_addr or "")
             action = (request.endpoint or "").partition(".")[2]

@@ -42,6 +42,7 @@ limit_request_field_size = 12 * 1024
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+logger_class = "resolver.server_log.ServerLog"
 
 
 def _drain_seconds() -> float:

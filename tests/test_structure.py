@@ -57,6 +57,7 @@ ALLOWED = {
     "aside": set(),
     "client_socket": {"aside"},
     "slow_senders": set(),
+    "server_log": {"errors"},
     "request_loop": {"turn", "aside", "client_socket", "slow_senders"},
     "vault": VALUES | {"turn", "aside"},
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
@@ -122,7 +123,7 @@ OWNERS = {
     "jwt": {"access"},
     "cryptography": {"vault", "settings", "access", "audit"},
     "click": {"cli", "sandbox"},
-    "gunicorn": {"request_loop"},
+    "gunicorn": {"request_loop", "server_log"},
     "requests": set(),
     "httpx": set(),
     "socket": {"cli", "audit", "outbound", "sandbox", "request_loop", "slow_senders", "client_socket"},

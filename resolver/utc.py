@@ -12,8 +12,17 @@ def now() -> str:
 
 
 def millisecond_now() -> str:
+    return millisecond(milliseconds())
+
+
+def milliseconds() -> int:
+    """Now, since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def millisecond(since_epoch: int) -> str:
     """For what is said with every request: only the first of a second has a date to work out."""
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    seconds, milliseconds = divmod(since_epoch, 1000)
     return f"{second(seconds)[:-1]}.{milliseconds:03d}Z"
 
 

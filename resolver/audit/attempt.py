@@ -56,6 +56,13 @@ class Attempt:
 
     def ended(self, outcome: Outcome, code: str, organization: str = "") -> None:
         """With an error: the event, when there was none, or that what was recorded didn't come to pass."""
+        if self.recorded is None and self.actor.kind == "unknown":
+            more = {"code": code}
+            refusal = Event(
+                self.actor, self.surface, self.action, outcome, self.request, organization, more=more
+            )
+            self.trail.refused(refusal)
+            return
         if self.recorded is None:
             self.record(outcome, organization, code=code)
             return

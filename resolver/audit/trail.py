@@ -11,15 +11,17 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 
 from resolver import __version__, utc
+from resolver.audit.background import ANCHOR_SECONDS, Background
 from resolver.audit.chain import Link, before_first, linked, signed_text
-from resolver.audit.event import Event, as_json
+from resolver.audit.event import Actor, Event, as_json
 from resolver.audit.outlet import Outlet
+from resolver.audit.refusals import Refusals
 from resolver.audit.signing import Signer
 from resolver.deadline import CURRENT
 from resolver.errors import AuditUnavailable, Unavailable
@@ -28,7 +30,8 @@ from resolver.metrics import meters
 _ANCHOR = b'{"action":"anchor"'
 PATIENCE_SECONDS: Final = 0.5
 _LEAST_SECONDS = 0.01
-ANCHOR_SECONDS: Final = 1.0
+_UNSIGNED_MS: Final = int(ANCHOR_SECONDS * 1000)
+"""No line is written that is dated this much later than the first line without a signature."""
 KeepAnchor = Callable[[Link, str], None]
 """Remembers elsewhere how long a chain is; may raise Unavailable."""
 Unanchored = Callable[[str], None]
@@ -68,7 +71,9 @@ class Trail:
         self._head: Link | None = None
         self._anchored: Link | None = None
         self._told: Link | None = None
-        self._anchor_due: threading.Timer | None = None
+        self._unsigned_since: int | None = None
+        self._refusals = Refusals()
+        self._background = Background(self._catch_up)
 
     def record(self, event: Event) -> Link:
         """Where it stands. AuditUnavailable when it can't be written within half a second."""
@@ -78,19 +83,28 @@ class Trail:
         except AuditUnavailable:
             meters.AUDIT_FAILURES.labels("line").inc()
             raise
-        if self._anchor_due is None:
-            self._anchor_due = threading.Timer(ANCHOR_SECONDS, self._anchor)
-            self._anchor_due.daemon = True
-            self._anchor_due.start()
+        if not self._background.request():
+            self._anchor(None)  # no thread can be started: what is written is signed all the same
         return head
+
+    def refused(self, event: Event) -> None:
+        """A refusal of a caller without a valid credential: a line, or counted when there are too many."""
+        unrecorded = self._refusals.admit()
+        if unrecorded is None:
+            meters.UNRECORDED.labels(event.surface).inc()
+            self._background.request()
+            return
+        self._record_with(unrecorded, event)
 
     def close(self) -> None:
         """With a last anchor, so that the end is covered too. One that is just being made is waited for: with
         the process, its thread would end."""
-        if self._anchor_due:
-            self._anchor_due.cancel()
+        self._background.stop()
+        self._count_refusals(at_the_end=True)
         if self._head:
-            self._anchor()
+            self._anchor(self._keep_anchor)
+        # Recording the last number may have asked for it again.
+        self._background.stop()
         if self._lock.acquire(timeout=PATIENCE_SECONDS):
             self._outlet.close()
             self._lock.release()
@@ -101,7 +115,7 @@ class Trail:
         if not self._lock.acquire(timeout=seconds):
             raise AuditUnavailable("audit: busy")
         try:
-            head = self._head or self._begin(until)
+            head = self._signed_in_time(self._head or self._begin(until), until)
             for body in bodies(head):
                 head = self._write(head, body, until)
         except OSError as error:
@@ -112,12 +126,25 @@ class Trail:
 
     def _write(self, head: Link, body: bytes, until: float) -> Link:
         """The chain goes on only from what was written whole."""
-        link, line = linked(head, utc.millisecond_now(), body)
+        at = utc.milliseconds()
+        link, line = linked(head, utc.millisecond(at), body)
         self._outlet.write(line, until)
         self._head = link
         if body.startswith(_ANCHOR):
-            self._anchored = link
+            self._anchored, self._unsigned_since = link, None
+        elif self._unsigned_since is None:
+            self._unsigned_since = at
         return link
+
+    def _signed_in_time(self, head: Link, until: float) -> Link:
+        """Signs what stands there before more is added to it, when the thread that should have is late, or a
+        clock was set. A chain's end that spans more was not written by a process of ours (`verify.py`)."""
+        since = self._unsigned_since
+        if since is None or abs(utc.milliseconds() - since) < _UNSIGNED_MS:
+            return head
+        for body in self._signed(head):
+            head = self._write(head, body, until)
+        return head
 
     def _begin(self, until: float) -> Link:
         first = {
@@ -130,23 +157,39 @@ class Trail:
         atexit.register(self.close)
         return head
 
-    def _anchor(self) -> None:
-        """What can't be anchored now is with the next one: each covers all that stands before it."""
-        self._anchor_due = None
+    def _catch_up(self) -> bool:
+        """Whether everything is signed, Redis knows it, and no refusal is without a line or a number."""
+        self._count_refusals()
+        return self._anchor(self._keep_anchor) and self._refusals.are_recorded()
+
+    def _count_refusals(self, *, at_the_end: bool = False) -> None:
+        if unrecorded := self._refusals.left(at_the_end=at_the_end):
+            summary = Event(Actor("system"), "audit", "refusals", "denied")
+            try:
+                self._record_with(unrecorded, summary)
+            except AuditUnavailable as error:
+                self._unanchored(error.reason)
+
+    def _record_with(self, unrecorded: int, event: Event) -> None:
+        number: Mapping[str, Any] = {"unrecorded": unrecorded} if unrecorded else {}
+        try:
+            self.record(event._replace(more={**event.more, **number}))
+        except AuditUnavailable:
+            self._refusals.give_back(unrecorded)
+            raise
+
+    def _anchor(self, keep_anchor: KeepAnchor | None) -> bool:
+        """Whether it could be made. Each covers all that stands before it."""
         try:
             anchored = self._append(self._signed)
-            if self._keep_anchor and anchored != self._told:
-                self._tell(self._keep_anchor, anchored)
+            if keep_anchor and anchored != self._told:
+                keep_anchor(anchored, utc.millisecond_now())
+                self._told = anchored
         except Unavailable as error:
             meters.AUDIT_FAILURES.labels("anchor").inc()
             self._unanchored(getattr(error, "reason", type(error).__name__))
-
-    def _tell(self, keep_anchor: KeepAnchor, anchored: Link) -> None:
-        """Told once it was tried: whoever closes while another thread is at it does it once more."""
-        try:
-            keep_anchor(anchored, utc.millisecond_now())
-        finally:
-            self._told = anchored
+            return False
+        return True
 
     def _signed(self, head: Link) -> list[bytes]:
         if head == self._anchored:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
+from resolver import utc
 from resolver.audit.chain import GENESIS, Link, digest_of, signed_text, split_line
 from resolver.audit.signing import is_signed
 
 JSON = dict[str, Any]
 _PREFIX = b'{"audit":1,'
 _MOST_GAPS = 10_000
+SIGNED_WITHIN_MS: Final = 2000
+"""A process signs what it wrote within a second, and adds nothing to what is older than that (`trail.py`)."""
 
 
 class Problem(NamedTuple):
@@ -33,6 +37,17 @@ class Anchored(NamedTuple):
 
 
 @dataclass
+class Span:
+    """From when to when lines are dated, in epoch milliseconds."""
+
+    earliest: int
+    latest: int
+
+    def extend(self, at: int) -> None:
+        self.earliest, self.latest = min(self.earliest, at), max(self.latest, at)
+
+
+@dataclass
 class Chain:
     """What was seen of one chain so far."""
 
@@ -44,17 +59,27 @@ class Chain:
     lines: int = 0
     key: str = ""
     anchored: int = -1
+    unsigned: Span | None = None
+    """Of the lines since the last anchor."""
+    is_strange: bool = False
     missing: set[int] = field(default_factory=set)
 
 
 class Verifier:
     def __init__(
-        self, public_keys: Iterable[str] = (), anchors: Mapping[str, Anchored] | None = None
+        self,
+        public_keys: Iterable[str] = (),
+        anchors: Mapping[str, Anchored] | None = None,
+        now: int | None = None,
     ) -> None:
+        """`now`: in epoch milliseconds; the clock's when it isn't given."""
         self._trusted = frozenset(public_keys)
         self._anchors = dict(anchors or {})
+        self._now = now
         self.chains: dict[str, Chain] = {}
         self.problems: list[Problem] = []
+        self.unsigned: list[Problem] = []
+        """Ends of chains that no signature covers: they may be genuine."""
         self.notes: list[Problem] = []
 
     def read(self, name: str, lines: Iterable[bytes]) -> None:
@@ -71,9 +96,8 @@ class Verifier:
             if chain.missing:
                 self._problem(f"chain {name}", f"deleted: {_ranges(chain.missing)}")
             self._compare_with_anchor(name, chain)
-            if chain.anchored < chain.head.seq:
-                rest = chain.head.seq - chain.anchored
-                self._note(f"chain {name}", f"its last {rest} lines are not covered by an anchor")
+            if chain.unsigned and not chain.is_strange:
+                self._judge_unsigned(f"chain {name}", chain, chain.unsigned)
         self._look_for_missing_chains()
 
     def _line(self, where: str, line: bytes) -> bool:
@@ -126,6 +150,7 @@ class Verifier:
             self._problem(where, f"inserted: chain {chain.head.chain} has another line {seq} already")
 
     def _taken(self, where: str, parsed: JSON, chain: Chain, link: Link) -> None:
+        self._date(chain, parsed["at"])
         if parsed.get("action") == "begin":
             chain.key = str(parsed.get("key"))
         elif parsed.get("action") == "anchor":
@@ -145,14 +170,43 @@ class Verifier:
                 f"strange: chain {chain.head.chain} is signed by {chain.key}, none of the keys that count "
                 f"(a process with another RESOLVER_INDEX_KEY, or a forger)",
             )
+            chain.is_strange = True
             return
         keys = self._trusted or {chain.key}
         if any(is_signed(signed, str(parsed.get("signature")), key) for key in keys):
-            chain.anchored = parsed["seq"]
+            chain.anchored, chain.unsigned = parsed["seq"], None
         else:
             self._problem(
                 where,
                 f"rewritten: the anchor does not sign what stands before it in chain {chain.head.chain}",
+            )
+
+    def _date(self, chain: Chain, at: str) -> None:
+        moment = _milliseconds(at)
+        if chain.unsigned is None:
+            chain.unsigned = Span(moment, moment)
+        chain.unsigned.extend(moment)
+
+    def _judge_unsigned(self, where: str, chain: Chain, span: Span) -> None:
+        rest = chain.head.seq - max(chain.anchored, chain.first - 1)
+        lines = f"its last {rest} lines" if rest > 1 else "its last line"
+        age = (utc.milliseconds() if self._now is None else self._now) - span.latest
+        if span.latest - span.earliest > SIGNED_WITHIN_MS:
+            self._problem(
+                where,
+                f"unsigned: no signature covers {lines}, from {_moment(span.earliest)} to "
+                f"{_moment(span.latest)}. A process signs within a second: they were added, or their "
+                f"signatures were taken away",
+            )
+        elif 0 <= age < SIGNED_WITHIN_MS:
+            self._note(where, f"{lines} were written within the last two seconds, and are not signed yet")
+        else:
+            self.unsigned.append(
+                Problem(
+                    where,
+                    f"no signature covers {lines}. A process that was killed leaves such an end; someone who "
+                    f"can write to the file may have added it",
+                )
             )
 
     def _compare_with_anchor(self, name: str, chain: Chain) -> None:
@@ -196,6 +250,18 @@ def _parsed(line: bytes) -> JSON | None:
         and isinstance(parsed.get("at"), str)
     )
     return parsed if shaped else None
+
+
+def _milliseconds(at: str) -> int:
+    """0 for what is no date: no process wrote it."""
+    try:
+        return int(datetime.fromisoformat(at).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _moment(milliseconds: int) -> str:
+    return utc.second(milliseconds // 1000) if milliseconds else "no date"
 
 
 def _json(line: bytes) -> Any:

@@ -21,6 +21,8 @@ from resolver.settings import load
 from resolver.vault.anchors import Anchors
 
 JSON = dict[str, Any]
+UNSIGNED_STATUS = 3
+"""Nothing contradicts what was written, and nothing vouches for all of it."""
 _ENDS = "whether lines are missing at the very end of a chain, or chains as a whole"
 
 
@@ -55,7 +57,13 @@ def verify(files: tuple[Path, ...], keys: tuple[str, ...], offline: bool, as_jso
             verifier.read(path.name, lines)
     verifier.finish()
     _tell(verifier, ends, as_json)
-    raise SystemExit(bool(verifier.problems) or not ends.as_meant)
+    raise SystemExit(_exit_status(verifier, ends))
+
+
+def _exit_status(verifier: Verifier, ends: Ends) -> int:
+    if verifier.problems or not ends.as_meant:
+        return 1
+    return UNSIGNED_STATUS if verifier.unsigned else 0
 
 
 def _ends() -> Ends:
@@ -84,6 +92,8 @@ def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
         )
     for where, what in verifier.notes:
         click.secho(f"note  {where}: {what}", fg="yellow")
+    for where, what in verifier.unsigned:
+        click.secho(f"UNSIGNED  {where}: {what}", fg="yellow")
     for where, what in verifier.problems:
         click.secho(f"FAIL  {where}: {what}", fg="red")
     if ends.unasked:
@@ -92,7 +102,9 @@ def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
         )
     if not ends.as_meant:
         click.secho("Run it again when Redis answers, or with --offline to do without.", fg="yellow")
-    if not verifier.problems:
+    if verifier.unsigned and not verifier.problems:
+        click.secho("Nothing contradicts the rest; the unsigned lines prove nothing.", fg="yellow")
+    elif not verifier.problems:
         whole = "What is in these files is as it was written." if ends.unasked else _WHOLE
         click.secho(whole, fg="green")
 
@@ -101,7 +113,7 @@ _WHOLE = "Whole: nothing was changed, removed, put in or moved."
 
 
 def summary(verifier: Verifier, ends: Ends) -> JSON:
-    """`whole` is null when nothing was found and not all was looked at."""
+    """`whole` is null when nothing was found, and not all was looked at or not all is signed."""
     chains = {
         name: {
             "events": chain.events,
@@ -113,9 +125,10 @@ def summary(verifier: Verifier, ends: Ends) -> JSON:
         for name, chain in verifier.chains.items()
     }
     return {
-        "whole": False if verifier.problems else None if ends.unasked else True,
+        "whole": False if verifier.problems else None if ends.unasked or verifier.unsigned else True,
         "notChecked": [f"{_ENDS} ({ends.unasked})"] if ends.unasked else [],
         "chains": chains,
         "problems": [{"where": where, "what": what} for where, what in verifier.problems],
+        "unsigned": [{"where": where, "what": what} for where, what in verifier.unsigned],
         "notes": [{"where": where, "what": what} for where, what in verifier.notes],
     }

@@ -20,12 +20,13 @@ from resolver import __version__, utc
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
 from resolver.cli import manifest as manifests
-from resolver.cli.audit_verify import Ends, anchors_in, summary
+from resolver.cli.audit_verify import UNSIGNED_STATUS, Ends, anchors_in, summary
 from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record
 from resolver.cli.signers import counting, public_key_option
 from resolver.cli.trail_files import FILES, in_order
+from resolver.cli.words import counted
 from resolver.privacy.erasures import TAMPERED, Erasures
 from resolver.secret import Secret
 from resolver.services import Stores, build_erasures, build_stores, public_keys
@@ -37,6 +38,7 @@ _TRAIL, _ERASURES = "audit.json", "erasures.json"
 _SPAN = {"d": 1, "w": 7, "y": 365}
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _LONGEST_DAYS = 36_500
+_MARKS = {0: "note", 1: "FAIL", UNSIGNED_STATUS: "UNSIGNED"}
 
 
 class _Since(click.ParamType[timedelta]):
@@ -56,7 +58,8 @@ class _Since(click.ParamType[timedelta]):
 
 class _Against(NamedTuple):
     text: str
-    is_grave: bool = True
+    status: int = 1
+    """The exit status that it leads to, unless something graver was found."""
 
 
 @click.command()
@@ -71,7 +74,8 @@ def evidence(
     """Write what an auditor asks for: settings (secrets as digests), keys and their ages, erasures with their
     certificates, the oldest record, what `check` finds, whether the audit trail is whole, what this is made
     of. `manifest.json` lists every part's digest, and is signed. Exit status 1 when the trail isn't whole, or
-    a certificate isn't what was signed: the file is written all the same, and says so."""
+    a certificate isn't what was signed, 3 when nothing but unsigned lines is against the trail: the file is
+    written all the same, and says so."""
     if (output is None) is (given is None):
         raise click.UsageError("Say either -o FILE.zip, to write one, or --verify FILE.zip.")
     if given:
@@ -112,15 +116,25 @@ def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
 def _say(against: list[_Against]) -> None:
     """And the exit status."""
     for found in against:
-        click.secho(f"{'FAIL' if found.is_grave else 'note'}  {found.text}", fg="red", err=True)
-    raise SystemExit(any(found.is_grave for found in against))
+        click.secho(f"{_MARKS[found.status]}  {found.text}", fg="red", err=True)
+    statuses = {found.status for found in against}
+    raise SystemExit(1 if 1 in statuses else max(statuses, default=0))
 
 
 def _against(trail: JSON, erasures: list[JSON]) -> list[_Against]:
     """What an auditor will ask about."""
     found = []
-    if trail["whole"] is None:
-        found.append(_Against(f"the audit trail: {trail['why']}", is_grave=False))
+    if "why" in trail:
+        found.append(_Against(f"the audit trail: {trail['why']}", status=0))
+    elif trail["whole"] is None:
+        ends = counted(len(trail["unsigned"]), "chain")
+        found.append(
+            _Against(
+                f"the audit trail: no signature covers the end of {ends}, named in {_TRAIL}. "
+                f"A killed process leaves such an end, and someone may have added it",
+                status=UNSIGNED_STATUS,
+            )
+        )
     elif not trail["whole"]:
         found.append(
             _Against(
@@ -221,6 +235,8 @@ def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) ->
             entry = json.loads(line)
             if "outcome" in entry and datetime.fromisoformat(entry["at"]) >= began:
                 outcomes[f"{entry['surface']} {entry['action']} {entry['outcome']}"] += 1
+                if unrecorded := int(entry.get("unrecorded", 0)):
+                    outcomes["refusals without a line"] += unrecorded
         except (ValueError, TypeError, KeyError):
             continue  # the verifier names it
 

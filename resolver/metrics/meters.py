@@ -50,13 +50,19 @@ AUDIT_FAILURES = Counter(
     ("what",),
     registry=REGISTRY,
 )
+UNRECORDED = Counter(
+    "resolver_audit_unrecorded",
+    "Refusals without a valid credential that have no line in the audit trail: there, only their number is.",
+    ("surface",),
+    registry=REGISTRY,
+)
 UNREADABLE = Counter(
     "resolver_unreadable",
     "What is stored and didn't open: damaged, or sealed with a key that isn't known here.",
     ("what",),
     registry=REGISTRY,
 )
-_ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNREADABLE)
+_ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNRECORDED, UNREADABLE)
 
 
 @cache
@@ -76,6 +82,8 @@ def begin() -> None:
     """Zeros: what appears with its first failure only is no rise to whoever watches for one."""
     for what in ("line", "anchor"):
         AUDIT_FAILURES.labels(what)
+    for surface in ("mirror", "callback", "token", "privacy"):
+        UNRECORDED.labels(surface)
     for what in ("record", "command", "revocation"):
         UNREADABLE.labels(what)
     BREAKER.labels("velt").set(0)

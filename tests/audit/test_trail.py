@@ -95,7 +95,7 @@ def test_closed_while_its_anchor_is_being_made_it_waits_for_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that ended just then left an end that nothing covered."""
-    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 0.01)
+    monkeypatch.setattr("resolver.audit.background.ANCHOR_SECONDS", 0.01)
     signing, kept = threading.Event(), []
 
     class Slow(Signer):

@@ -1,0 +1,63 @@
+"""A thread that does one thing a second after it was asked to, and again while it fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+ANCHOR_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS = 15.0
+_STOP_SECONDS = 2.0
+
+
+class Background:
+    """Started by its first request, since a thread doesn't survive a fork."""
+
+    def __init__(self, task: Callable[[], bool]) -> None:
+        """`task` says whether it succeeded."""
+        self._task = task
+        self._lock = threading.Lock()
+        self._wanted, self._stopped = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def request(self) -> bool:
+        """Have the task run within about a second. False when no thread can be started now."""
+        if self._wanted.is_set():
+            return True
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._stopped = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._stopped,), name="audit", daemon=True
+                )
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    self._thread = None
+                    return False
+            self._wanted.set()
+        return True
+
+    def stop(self) -> None:
+        """What the thread is doing is finished first; the next request starts another one."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stopped.set()
+            self._wanted.set()
+        if thread:
+            thread.join(_STOP_SECONDS)
+        self._wanted.clear()
+
+    def _run(self, stopped: threading.Event) -> None:
+        while True:
+            self._wanted.wait()
+            if stopped.wait(ANCHOR_SECONDS):
+                return
+            # Before the task: what is requested while it runs is done after it.
+            self._wanted.clear()
+            pause = ANCHOR_SECONDS
+            while not self._task():
+                if stopped.wait(pause):
+                    return
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resolver.audit.chain import Link
 from resolver.audit.event import LONGEST_LINE, Actor, Event
+from resolver.audit.refusals import MOST_A_SECOND, Refusals
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
 from resolver.audit.verify import Verifier
-from resolver.errors import AuditUnavailable
+from resolver.errors import AuditUnavailable, VaultUnavailable
 from resolver.secret import Secret
+from tests.topologies import until
 
 JSON = dict[str, Any]
 SIGNER = Signer(Secret(b"i" * 31 + b"x"))
@@ -274,3 +279,109 @@ def test_what_does_not_fit_into_a_line_goes_on_in_parts_that_count_once(trail: T
     assert lines[-1]["denied"] == ["last"]
     verifier = verified(path)
     assert [chain.events for chain in verifier.chains.values()] == [1]
+
+
+def lines_of(path: Path) -> list[JSON]:
+    return list(map(json.loads, path.read_bytes().splitlines()))
+
+
+def test_a_thread_that_cannot_be_started_fails_no_event_and_what_is_written_is_signed(
+    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    trail.record(event())
+    assert lines_of(path)[-1]["action"] == "anchor"
+    monkeypatch.undo()
+    trail.record(event(request="later"))
+    until(lambda: lines_of(path)[-1]["action"] == "anchor", "an anchor by the thread")
+    assert verified(path).unsigned == []
+
+
+def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(path: Path) -> None:
+    told: list[int] = []
+    failures = [VaultUnavailable("away"), VaultUnavailable("away")]
+
+    def keep(head: Link, _at: str) -> None:
+        if failures:
+            raise failures.pop()
+        told.append(head.seq)
+
+    reasons: list[str] = []
+    trail = Trail(str(path), SIGNER, keep, unanchored=reasons.append)
+    trail.record(event())
+    until(lambda: bool(told), "Redis to be told")
+    assert reasons == ["away", "away"]
+    assert told == [2]
+    trail.close()
+
+
+def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
+    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the dates that they bear: a clock that is set is a late thread, too."""
+    monkeypatch.setattr("resolver.audit.background.ANCHOR_SECONDS", 60.0)
+    clock = itertools.count(1_700_000_000_000, 300)
+    monkeypatch.setattr("resolver.utc.milliseconds", lambda: next(clock))
+    for _ in range(20):
+        trail.record(event())
+    unsigned: list[float] = []
+    for line in lines_of(path):
+        at = datetime.fromisoformat(line["at"]).timestamp()
+        unsigned = [] if line["action"] == "anchor" else [*unsigned, at]
+        assert not unsigned or unsigned[-1] - unsigned[0] <= 2
+    assert sum(line["action"] == "anchor" for line in lines_of(path)) > 3
+
+
+def test_refusals_beyond_ten_a_second_are_counted_and_their_number_is_on_record(
+    trail: Trail, path: Path
+) -> None:
+    refusal = event(actor=Actor("unknown", "192.0.2.1"))
+    for _ in range(1000):
+        trail.refused(refusal)
+    assert len(events_in(path)) <= 20
+    until(lambda: without_a_line(path) + lines_about_strangers(path) == 1000, "the number on record")
+    summary = events_in(path)[-1]
+    assert (summary["who"], summary["action"]) == ({"kind": "system"}, "refusals")
+    for _ in range(50):
+        trail.refused(refusal)
+    trail.close()
+    assert without_a_line(path) + lines_about_strangers(path) == 1050
+    assert verified(path).unsigned == []
+
+
+def without_a_line(path: Path) -> int:
+    return sum(line.get("unrecorded", 0) for line in events_in(path))
+
+
+def lines_about_strangers(path: Path) -> int:
+    return sum(line["who"]["kind"] == "unknown" for line in events_in(path))
+
+
+def test_refusals_that_are_counted_need_no_disk_and_their_number_waits_for_one(tmp_path: Path) -> None:
+    """A full disk refuses what is to be written; a flood is answered all the same."""
+    path = tmp_path / "missing" / "audit.log"
+    trail = Trail(str(path), SIGNER)
+    refusal = event(actor=Actor("unknown", "192.0.2.1"))
+    for _ in range(MOST_A_SECOND):
+        with pytest.raises(AuditUnavailable):
+            trail.refused(refusal)
+    for _ in range(100):
+        trail.refused(refusal)
+    path.parent.mkdir()
+    trail.close()
+    assert without_a_line(path) == 100
+
+
+def test_refusals_have_ten_lines_in_any_second() -> None:
+    now = [0.0]
+    refusals = Refusals(lambda: now[0])
+    written: list[float] = []
+    for step in range(500):
+        now[0] = step / 100
+        if refusals.admit() is not None:
+            written.append(now[0])
+    assert all(later - first >= 1 for first, later in zip(written, written[MOST_A_SECOND:], strict=False))
+    assert len(written) == 50

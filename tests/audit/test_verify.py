@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,8 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.audit.chain import Link, digest_of, split_line
+from resolver.audit.chain import Link, before_first, digest_of, linked, split_line
+from resolver.audit.event import as_json
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
 from resolver.audit.verify import Anchored, Verifier
@@ -167,6 +172,92 @@ def test_lines_of_several_chains_and_files_in_any_mixture_are_whole(tmp_path: Pa
     assert found(mixed) == set()
 
 
+def verdict(lines: Lines, now: int | None = None, **anchors: Anchored) -> tuple[list[str], ...]:
+    """Problems, unsigned ends and notes, in words."""
+    verifier = Verifier([SIGNER.public_key], anchors, now)
+    verifier.read("audit.log", lines)
+    verifier.finish()
+    return tuple(
+        [what for _, what in found] for found in (verifier.problems, verifier.unsigned, verifier.notes)
+    )
+
+
+def forged(*moments: str, chain: str = "f" * 16, after: Link | None = None) -> Lines:
+    """Lines as someone makes them who has the public key, and no other."""
+    head, lines = after or before_first(chain), []
+    begin = as_json({"action": "begin", "version": "0.1.0", "pid": 1, "key": SIGNER.public_key})
+    bodies = [] if after else [begin]
+    bodies += [event(request=f"forged-{n}").bodies()[0] for n in range(len(moments) - len(bodies))]
+    for at, body in zip(moments, bodies, strict=True):
+        head, line = linked(head, at, body)
+        lines.append(line)
+    return lines
+
+
+AT = "2026-11-21T09:30:0{}.000Z".format
+LATER = 2_000_000_000_000
+
+
+def test_a_forged_chain_with_the_real_public_key_is_not_whole(whole: tuple[Lines, Anchored]) -> None:
+    problems, unsigned, _ = verdict([*whole[0], *forged(AT(0), AT(0), AT(1))], LATER)
+    assert (problems, len(unsigned)) == ([], 1)
+    assert "no signature covers its last 3 lines" in str(unsigned[0])
+    problems, unsigned, _ = verdict([*whole[0], *forged(AT(0), AT(0), AT(3))], LATER)
+    assert (len(problems), unsigned) == (1, [])
+    assert "A process signs within a second: they were added" in str(problems[0])
+
+
+def head_of(lines: Lines) -> Link:
+    last = json.loads(lines[-1])
+    return Link(last["chain"], last["seq"], last["hash"])
+
+
+def test_lines_that_were_added_after_the_last_anchor_are_not_whole(whole: tuple[Lines, Anchored]) -> None:
+    """Whenever they claim to be from: a second after the others, or as if the process were writing now."""
+    lines, head = whole[0], head_of(whole[0])
+    for moments in ((AT(0),), (AT(0), AT(1)), ("2099-01-01T00:00:00.000Z",)):
+        problems, unsigned, notes = verdict([*lines, *forged(*moments, after=head)], LATER)
+        assert (problems, len(unsigned), notes) == ([], 1, [])
+    for moments in ((AT(0), AT(5)), (AT(5), AT(0)), (AT(0), "no date")):
+        problems, unsigned, notes = verdict([*lines, *forged(*moments, after=head)], LATER)
+        assert (len(problems), unsigned, notes) == (1, [], [])
+
+
+def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(whole: tuple[Lines, Anchored]) -> None:
+    head = head_of(whole[0])
+    now = int(datetime.fromisoformat(AT(2)).timestamp() * 1000)
+    problems, unsigned, notes = verdict([*whole[0], *forged(AT(1), after=head)], now)
+    assert (problems, unsigned, len(notes)) == ([], [], 1)
+    problems, unsigned, notes = verdict([*whole[0], *forged(AT(0), after=head)], now)
+    assert (problems, len(unsigned), notes) == ([], 1, []), "two seconds later it is signed, or unsigned"
+    problems, unsigned, notes = verdict([*whole[0], *forged(AT(5), after=head)], now)
+    assert (problems, len(unsigned), notes) == ([], 1, []), "what is dated later than now isn't being written"
+
+
+def test_a_killed_process_leaves_an_unsigned_end_and_no_contradiction(tmp_path: Path) -> None:
+    """However long it had nothing to write before."""
+    path = tmp_path / "audit.log"
+    script = """
+import os, signal, sys, time
+from tests.audit.test_trail import SIGNER, event
+from resolver.audit.trail import Trail
+trail = Trail(sys.argv[1], SIGNER)
+trail.record(event())
+while b'"anchor"' not in open(sys.argv[1], "rb").read(): time.sleep(0.05)
+time.sleep(2.5)
+trail.record(event(request="the last"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(path)], cwd=Path(__file__).parents[2], check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert json.loads(lines[-1])["request"] == "the last"
+    problems, unsigned, notes = verdict(lines, LATER)
+    assert (problems, len(unsigned), notes) == ([], 1, [])
+
+
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(main, ["audit", *arguments], env=env)
 
@@ -200,6 +291,22 @@ def test_verify_says_that_a_trail_is_whole_and_what_is_wrong_with_one_that_is_no
 
 def nothing(env: dict[str, str]) -> dict[str, Any]:
     return dict.fromkeys(env, "")
+
+
+def test_verify_names_an_unsigned_end_and_calls_nothing_whole(used: tuple[Path, dict[str, str]]) -> None:
+    path, env = used
+    lines = path.read_bytes().splitlines(keepends=True)
+    added = forged(AT(0), after=head_of(lines))
+    path.write_bytes(b"".join([*lines, *added]))
+    told = run("verify", str(path), env=env)
+    assert (told.exit_code, "Whole" in told.output) == (3, False)
+    assert "UNSIGNED  chain" in told.output
+    assert "no signature covers its last line" in told.output
+    scripts = json.loads(run("verify", "--json", env=env).output)
+    assert (scripts["whole"], scripts["problems"], len(scripts["unsigned"])) == (None, [], 1)
+    assert run("verify", "--offline", env=env).exit_code == 3
+    path.write_bytes(b"".join([*lines, *forged(AT(0), AT(3), after=head_of(lines))]))
+    assert run("verify", env=env).exit_code == 1
 
 
 def test_verify_needs_no_settings_with_a_public_key_and_says_what_it_could_not_check(

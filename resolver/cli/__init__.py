@@ -20,6 +20,7 @@ from resolver.cli.outbox import outbox
 from resolver.cli.privacy import privacy
 from resolver.cli.reindex import reindex
 from resolver.cli.serve import serve
+from resolver.cli.terminal import printable
 from resolver.cli.tokens import tokens
 from resolver.cli.worker import worker
 from resolver.cli.workspace import workspace
@@ -34,7 +35,15 @@ class _Main(click.Group):
             return super().invoke(context)
         except ResolverError as error:
             reason = getattr(error, "reason", "")
-            raise click.ClickException(f"{error} ({reason})" if reason else str(error)) from None
+            raise click.ClickException(_lines(f"{error} ({reason})" if reason else str(error))) from None
+        except click.ClickException as error:
+            error.message = _lines(error.message)  # type: ignore[misc]  # Final to subclasses
+            raise
+
+
+def _lines(message: str) -> str:
+    """Its line breaks are ours: names in it are made printable where they are put in."""
+    return "\n".join(map(printable, message.split("\n")))
 
 
 @click.group(cls=_Main)

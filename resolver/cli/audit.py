@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from resolver.cli.terminal import say, say_parts
 from resolver.cli.trail_files import FILES, configured
 
 JSON = dict[str, Any]
@@ -30,7 +31,10 @@ def tail(files: tuple[Path, ...], follow: bool, as_json: bool) -> None:
     for line in _lines(files or (configured(),), follow):
         if not line.startswith(b'{"audit":1,'):
             continue
-        click.echo(line.rstrip(b"\n") if as_json else _spoken(json.loads(line)))
+        if as_json:
+            say(_text(line))
+        else:
+            say_parts(*_spoken(line))
 
 
 def _lines(files: tuple[Path, ...], follow: bool) -> Iterator[bytes]:
@@ -49,22 +53,33 @@ def _more(file: BinaryIO, sleep: Callable[[float], None]) -> Iterator[bytes]:
             sleep(0.3)
 
 
-def _spoken(event: JSON) -> str:
+def _text(line: bytes) -> str:
+    """Of a line that anybody may have written into the file."""
+    return line.rstrip(b"\n").decode("utf-8", "backslashreplace")
+
+
+def _spoken(line: bytes) -> list[tuple[str, str | None]]:
+    try:
+        return _parts(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return [("not a line that this service writes:", "red"), (_text(line), None)]
+
+
+def _parts(event: JSON) -> list[tuple[str, str | None]]:
+    """Texts and their colours."""
     who = event.get("who", {})
     ids = ", ".join(event.get("ids", [])[:5])
     more = f" (+{len(event['ids']) - 5})" if len(event.get("ids", [])) > 5 else ""
     outcome = event.get("outcome", "")
-    return "  ".join(
-        part
-        for part in (
-            event["at"],
-            click.style(f"{outcome:7}", fg=_COLOURS.get(outcome)),
-            f"{who.get('kind', 'system')} {who.get('id', '')}".strip(),
-            f"{event.get('surface', 'audit')} {event.get('action', '')}",
-            event.get("organization", ""),
-            ids + more,
-            f"for {event['user']}" if event.get("user") else "",
-            f"denied: {', '.join(event['denied'][:5])}" if event.get("denied") else "",
-        )
-        if part
+    parts = (
+        (str(event["at"]), None),
+        (f"{outcome:7}", _COLOURS.get(outcome)),
+        (f"{who.get('kind', 'system')} {who.get('id', '')}".strip(), None),
+        (f"{event.get('surface', 'audit')} {event.get('action', '')}", None),
+        (str(event.get("organization", "")), None),
+        (ids + more, None),
+        (f"for {event['user']}" if event.get("user") else "", None),
+        (f"denied: {', '.join(event['denied'][:5])}" if event.get("denied") else "", None),
+        (f"and {event['unrecorded']} more without a line" if event.get("unrecorded") else "", None),
     )
+    return [(text, colour) for text, colour in parts if text]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import track
 
 from resolver.audit.verify import Anchored, Verifier
 from resolver.cli.signers import counting, public_key_option
+from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES, configured, in_order
 from resolver.errors import SettingsError, Unavailable
 from resolver.services import Stores, build_stores
@@ -83,30 +83,28 @@ def anchors_in(stores: Stores) -> dict[str, Anchored]:
 
 def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(summary(verifier, ends)))
+        say_json(summary(verifier, ends))
         return
     for name, chain in verifier.chains.items():
-        click.echo(
+        say(
             f"chain {name}: {chain.events} events in {chain.lines} lines, {chain.began} to {chain.last}, "
             f"anchored up to line {chain.anchored}"
         )
     for where, what in verifier.notes:
-        click.secho(f"note  {where}: {what}", fg="yellow")
+        say(f"note  {where}: {what}", fg="yellow")
     for where, what in verifier.unsigned:
-        click.secho(f"UNSIGNED  {where}: {what}", fg="yellow")
+        say(f"UNSIGNED  {where}: {what}", fg="yellow")
     for where, what in verifier.problems:
-        click.secho(f"FAIL  {where}: {what}", fg="red")
+        say(f"FAIL  {where}: {what}", fg="red")
     if ends.unasked:
-        click.secho(
-            f"Not checked: {_ENDS}. Redis remembers that, and wasn't asked: {ends.unasked}.", fg="yellow"
-        )
+        say(f"Not checked: {_ENDS}. Redis remembers that, and wasn't asked: {ends.unasked}.", fg="yellow")
     if not ends.as_meant:
-        click.secho("Run it again when Redis answers, or with --offline to do without.", fg="yellow")
+        say("Run it again when Redis answers, or with --offline to do without.", fg="yellow")
     if verifier.unsigned and not verifier.problems:
-        click.secho("Nothing contradicts the rest; the unsigned lines prove nothing.", fg="yellow")
+        say("Nothing contradicts the rest; the unsigned lines prove nothing.", fg="yellow")
     elif not verifier.problems:
         whole = "What is in these files is as it was written." if ends.unasked else _WHOLE
-        click.secho(whole, fg="green")
+        say(whole, fg="green")
 
 
 _WHOLE = "Whole: nothing was changed, removed, put in or moved."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record, trail_of
 from resolver.cli.progress import progress_bar
 from resolver.cli.signers import counting, own_keys, public_key_option
+from resolver.cli.terminal import printable, say, say_json
 from resolver.cli.words import counted
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
 from resolver.privacy.replay import Found, order_again, people_behind
@@ -55,18 +55,22 @@ def verify(
             told = {"file": _name(path), "valid": True, "certificate": body}
             if index_key:
                 told["about"] = {name: is_about(body, name, Keyspace(index_key).blinded) for name in names}
-        click.echo(json.dumps(told) if as_json else _spoken(told))
+        if as_json:
+            say_json(told)
+        else:
+            _tell(told)
         bad += not all(told.get("about", {}).values())
     raise SystemExit(bool(bad))
 
 
-def _spoken(told: JSON) -> str:
+def _tell(told: JSON) -> None:
     if not told["valid"]:
-        return click.style(f"FAIL  {told['file']}: {told['why']}", fg="red")
+        say(f"FAIL  {told['file']}: {told['why']}", fg="red")
+        return
     body = told["certificate"]
     found = body["counts"]
+    say(f"ok    {told['file']}: signed by {body['publicKey']}", fg="green")
     lines = [
-        click.style(f"ok    {told['file']}: signed by {body['publicKey']}", fg="green"),
         f"      erasure {body['erasureId']} of {body['scope']}, asked by {body['askedBy']} at "
         f"{body['askedAt']}, done at {body['finishedAt']}",
         f"      {found['removed']} removed, {found['cut']} cut, {found['commands']} commands; "
@@ -74,7 +78,7 @@ def _spoken(told: JSON) -> str:
     ]
     about = told.get("about", {})
     lines += [f"      {'about' if it_is else 'NOT about'} {name}" for name, it_is in about.items()]
-    return "\n".join(lines)
+    say(*lines)
 
 
 @click.command("replay")
@@ -94,7 +98,10 @@ def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
     changed = _replayed(settings, stores, bodies)
     told = {"replayed": len(bodies), "records": changed}
     erasures, records = counted(len(bodies), "erasure"), counted(changed, "record")
-    click.echo(json.dumps(told) if as_json else f"{erasures} replayed; {records} changed.")
+    if as_json:
+        say_json(told)
+    else:
+        say(f"{erasures} replayed; {records} changed.")
     if misnamed := _misnamed(settings, stores, files):
         raise click.ClickException("\n".join([*misnamed, "Until then nothing is served."]))
 
@@ -197,9 +204,9 @@ def _read(path: Path) -> bytes:
 
 
 def _named(paths: tuple[Path, ...]) -> str:
-    return ", ".join(map(click.format_filename, paths))
+    return ", ".join(printable(click.format_filename(path)) for path in paths)
 
 
 def _name(path: Path) -> str:
     """Whatever bytes it is made of."""
-    return click.format_filename(path.name)
+    return printable(click.format_filename(path.name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from resolver.cli.check_trail import trail
 from resolver.cli.finding import Finding
 from resolver.cli.keys import is_used, key_usage, usage_as_text
 from resolver.cli.live import Where, meant, probed
+from resolver.cli.terminal import say_json
 from resolver.cli.words import counted
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
@@ -64,7 +64,7 @@ def check(  # noqa: PLR0913, PLR0917 - a command's options
             if not as_json:
                 finding.tell()
     if as_json:
-        click.echo(json.dumps([finding.as_json() for finding in found]))
+        say_json([finding.as_json() for finding in found])
     raise SystemExit(any(finding.outcome == "fail" for finding in found))
 
 

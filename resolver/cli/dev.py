@@ -27,6 +27,7 @@ from resolver.cli.dev_rotation import Rotation
 from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command, worker_command
+from resolver.cli.terminal import say
 from resolver.demo.wishes import Wishes
 from resolver.errors import VaultUnavailable
 from resolver.metrics import sharing
@@ -71,7 +72,7 @@ def dev(state: Path, port: int, sandbox_port: int) -> None:
             # A second Ctrl-C must not interrupt the stopping.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
-            click.echo("\nStopping.")
+            say("", "Stopping.")
 
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
@@ -102,7 +103,7 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     ]
     children = [part.process for part in parts]
     wait_until_ready(f"{url}/readyz", children, partial(_ask_for_replay, settings, commands))
-    click.echo(_welcome(settings, state, url, sandbox_url, commands))
+    say(*_welcome(settings, state, url, sandbox_url, commands).split("\n"))
     _watch(parts, Rotation(keys, wishes, web, worker, url, variables) if keys else None)
 
 
@@ -194,7 +195,7 @@ def _ask_for_replay(settings: Settings, commands: str) -> None:
         "",
         f"Redis is {_redis_shown(settings)}. Waiting.",
     )
-    click.echo("\n".join(lines))
+    say(*lines)
 
 
 def _watch(parts: list[Part], rotation: Rotation | None) -> None:

@@ -16,10 +16,9 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import click
-
 from resolver.cli.children import Part, start_child, stop_child
 from resolver.cli.dev_keys import MasterKeys
+from resolver.cli.terminal import say
 from resolver.demo.wishes import Wishes
 
 _RELOAD_SECONDS = 30
@@ -41,7 +40,7 @@ class Rotation:
         try:
             self._rotate()
         except (OSError, TimeoutError, subprocess.SubprocessError) as error:
-            click.echo(f"The keys were not rotated to the end; nothing is lost. ({error})", err=True)
+            say(f"The keys were not rotated to the end; nothing is lost. ({error})", err=True)
         finally:
             self.wishes.rotation_is_over()
 

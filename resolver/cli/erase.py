@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from resolver.cli.erasure_status import tell
 from resolver.cli.meant import ensure_meant
 from resolver.cli.on_record import on_record, operator, trail_of
 from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import say, say_json
 from resolver.cli.words import counted
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.order import Order, Phase, new_id
@@ -55,7 +55,7 @@ def erase(**asked: Any) -> None:
     build_erasures(settings, stores).file(order)
     found = _carried_out(settings, stores, order)
     if asked["as_json"]:
-        click.echo(json.dumps(found))
+        say_json(found)
     else:
         tell(found)
     _say_what_is_odd(found["counts"])
@@ -64,7 +64,7 @@ def erase(**asked: Any) -> None:
 def _say_what_is_odd(counts: JSON) -> None:
     """An id that was misspelt finds nobody, and its certificate looks like any other."""
     if not (counts["removed"] or counts["cut"] or counts["commands"]):
-        click.secho(
+        say(
             "NOBODY WAS FOUND: nothing was removed or cut. Is it spelt as in your notifications? An id "
             "counts to the letter, and an address where it stands: see `resolver privacy export`.",
             fg="yellow",
@@ -124,11 +124,11 @@ def _list_mentions(stores: Stores, order: Order) -> None:
     for record in stores.vault.scan():
         if order.covers(record.organization) and is_mentioned(prose_in(record), order.mentions):
             if not named:
-                click.echo("Their text names them, so these go whole:", err=True)
+                say("Their text names them, so these go whole:", err=True)
             named = True
-            click.echo(f"  {record.organization} {record.notification}", err=True)
+            say(f"  {record.organization} {record.notification}", err=True)
     if not named:
-        click.echo("No text names them.", err=True)
+        say("No text names them.", err=True)
 
 
 def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:

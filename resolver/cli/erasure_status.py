@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from resolver.cli.identifier import IDENTIFIER
+from resolver.cli.terminal import say, say_json
 from resolver.privacy.erasures import TAMPERED
 from resolver.privacy.order import Phase
 from resolver.services import build_erasures, build_stores
@@ -31,7 +31,7 @@ def status(erasure: str | None, as_json: bool) -> None:
     else:
         raise click.ClickException("No such erasure is known.")
     if as_json:
-        click.echo(json.dumps(found[0] if erasure else found))
+        say_json(found[0] if erasure else found)
     elif erasure:
         tell(found[0])
     else:
@@ -41,24 +41,24 @@ def status(erasure: str | None, as_json: bool) -> None:
 
 def _list(found: list[JSON]) -> None:
     for told in found:
-        click.echo(f"{told.get('askedAt', '')}  {_in_a_line(told)}".lstrip())
+        say(f"{told.get('askedAt', '')}  {_in_a_line(told)}".lstrip())
     if not found:
-        click.echo("No erasure was asked for.")
+        say("No erasure was asked for.")
 
 
 def tell(found: JSON) -> None:
     """All there is to know of one."""
-    click.echo(_in_a_line(found))
+    say(_in_a_line(found))
     if certificate := found.get("certificate"):
-        click.echo(json.dumps(certificate, indent=2))
+        say_json(certificate, indent=2)
     elif found["status"] == Phase.TELLING:
-        click.echo(
+        say(
             "All is gone here. Velt is told by the worker; then `resolver privacy status` has the "
             "certificate.",
             err=True,
         )
     else:
-        click.echo("It is not done yet: a worker goes on with it.", err=True)
+        say("It is not done yet: a worker goes on with it.", err=True)
 
 
 def _in_a_line(found: JSON) -> str:

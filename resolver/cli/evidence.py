@@ -25,6 +25,7 @@ from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record
 from resolver.cli.signers import counting, public_key_option
+from resolver.cli.terminal import say
 from resolver.cli.trail_files import FILES, in_order
 from resolver.cli.words import counted
 from resolver.privacy.erasures import TAMPERED, Erasures
@@ -88,12 +89,10 @@ def _verify(path: Path, keys: tuple[str, ...]) -> None:
     """That it is what was signed, and what stands in it against whoever signed it."""
     manifest, problems = manifests.checked(path, keys)
     for problem in problems:
-        click.secho(f"FAIL  {problem}", fg="red")
+        say(f"FAIL  {problem}", fg="red")
     if problems:
         raise SystemExit(1)
-    click.secho(
-        f"ok    {len(manifest['parts'])} parts, as they were signed at {manifest['made']}", fg="green"
-    )
+    say(f"ok    {len(manifest['parts'])} parts, as they were signed at {manifest['made']}", fg="green")
     with zipfile.ZipFile(path) as archive:
         _say(_against(json.loads(archive.read(_TRAIL)), json.loads(archive.read(_ERASURES))))
 
@@ -109,14 +108,14 @@ def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
         manifests.write(output, {name: _bytes(part) for name, part in parts.items()}, _about(began), signer)
     except OSError as error:
         raise click.ClickException(f"{output} can't be written: {error.strerror}.") from None
-    click.echo(f"{output}: {len(parts)} parts, signed by {signer.public_key}")
+    say(f"{output}: {len(parts)} parts, signed by {signer.public_key}")
     _say(_against(parts[_TRAIL], parts[_ERASURES]))
 
 
 def _say(against: list[_Against]) -> None:
     """And the exit status."""
     for found in against:
-        click.secho(f"{_MARKS[found.status]}  {found.text}", fg="red", err=True)
+        say(f"{_MARKS[found.status]}  {found.text}", fg="red", err=True)
     statuses = {found.status for found in against}
     raise SystemExit(1 if 1 in statuses else max(statuses, default=0))
 

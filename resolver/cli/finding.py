@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-import click
+from resolver.cli.terminal import say, say_parts
 
 JSON = dict[str, Any]
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -29,13 +29,9 @@ class Finding:
         return replace(self, text=_masked(self.text, secrets), shown=_masked(self.shown, secrets))
 
     def tell(self) -> None:
-        mark = click.style(f"{self.outcome:4}", fg=_COLOURS[self.outcome])
-        # Some of it is another service's words, which must not write to the terminal.
-        text = "".join(letter if letter.isprintable() else "?" for letter in self.text)
-        click.echo(f"{mark}  {self.about}: {text}")
+        say_parts((f"{self.outcome:4}", _COLOURS[self.outcome]), (f"{self.about}: {self.text}", None))
         if self.shown is not None:
-            for line in json.dumps(self.shown, indent=2).splitlines():
-                click.echo(f"        {line}")
+            say(*(f"        {line}" for line in json.dumps(self.shown, indent=2).split("\n")))
 
 
 def _masked(value: Any, secrets: Collection[str]) -> Any:

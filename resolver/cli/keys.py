@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ import click
 
 from resolver.cli.on_record import on_record
 from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import say, say_json
 from resolver.outbox.rotation import CommandRotation
 from resolver.services import Stores, build_stores, public_keys
 from resolver.settings import Settings, load
@@ -32,7 +32,10 @@ def keys() -> None:
 def new(as_json: bool) -> None:
     """Print a fresh set of secrets, ready for an environment file. They are shown once and kept nowhere."""
     fresh = fresh_secrets()
-    click.echo(json.dumps(fresh) if as_json else "\n".join(f"{k}={v}" for k, v in fresh.items()))
+    if as_json:
+        say_json(fresh)
+    else:
+        say(*(f"{name}={value}" for name, value in fresh.items()))
 
 
 @keys.command("status")
@@ -44,14 +47,14 @@ def status(as_json: bool) -> None:
     found = key_usage(settings, stores)
     own, *former = public_keys(settings, stores)
     if as_json:
-        click.echo(json.dumps({"keys": found, "publicKey": own, "formerPublicKeys": former}))
+        say_json({"keys": found, "publicKey": own, "formerPublicKeys": former})
         return
     for name, used in found.items():
         since = f" Seals since {used['since']}." if used["since"] else ""
-        click.echo(f"{name}: {usage_as_text(used)}.{since} {used['advice']}")
-    click.echo(f"The audit trail and certificates are signed by {own}")
+        say(f"{name}: {usage_as_text(used)}.{since} {used['advice']}")
+    say(f"The audit trail and certificates are signed by {own}")
     for key in former:
-        click.echo(f"Before the index key was changed: {key}")
+        say(f"Before the index key was changed: {key}")
 
 
 @keys.command("rotate")
@@ -74,7 +77,10 @@ def rotate(rate: int, as_json: bool) -> None:
         if not done[Resealed.DONE] and not done[Resealed.OVERTAKEN]:
             break
     said = {kind.name.lower(): outcome[kind] for kind in Resealed}
-    click.echo(json.dumps(said) if as_json else "; ".join(f"{outcome[k]} {k.value}" for k in Resealed))
+    if as_json:
+        say_json(said)
+    else:
+        say("; ".join(f"{outcome[kind]} {kind.value}" for kind in Resealed))
     raise SystemExit(bool(outcome[Resealed.UNREADABLE]))
 
 

@@ -25,6 +25,7 @@ from resolver.audit.event import Actor
 from resolver.cli import velts_answers
 from resolver.cli.finding import Finding
 from resolver.cli.on_record import STDERR, operator
+from resolver.cli.terminal import say
 from resolver.cli.transcript import RecordedVeltClient, Transcript
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
@@ -213,7 +214,7 @@ def _probe(services: Services, where: Where) -> Probe:
 
 
 def _announce(probe: Probe) -> None:
-    click.echo(
+    say(
         f"Adding one notification at Velt: {probe.id}, in organization {probe.organization}, document "
         f"{probe.document}, from {ACTOR} to {probe.user} alone, then three rows without content: one to "
         f"{probe.user}, two that no reader matches. All are taken away again.",

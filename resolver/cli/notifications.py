@@ -11,6 +11,7 @@ from resolver.access.claims import EndUser
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
 from resolver.cli.identifier import IDENTIFIER
 from resolver.cli.on_record import on_record
+from resolver.cli.terminal import say, say_json
 from resolver.deadline import Deadline
 from resolver.services import build_delivery, build_stores
 from resolver.settings import load
@@ -35,11 +36,11 @@ def split(file: TextIO, people: People, as_json: bool) -> None:
     standard input). Needs no Redis and no keys, and sends nothing."""
     shown = _split(read_object(file), people)
     if as_json:
-        click.echo(json.dumps(shown))
+        say_json(shown)
         return
     for name, title in _TITLES.items():
-        click.secho(title, bold=True)
-        click.echo(json.dumps(shown[name], indent=2, ensure_ascii=False))
+        say(title, bold=True)
+        say_json(shown[name], indent=2, ascii_only=False)
 
 
 @click.command()
@@ -57,7 +58,7 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
         raise click.ClickException("Held, but it does not open with these keys.")
     if notification not in held:
         raise click.ClickException("Not held here: never added, expired or deleted.")
-    click.echo(json.dumps(held[notification].described(), indent=None if as_json else 2, ensure_ascii=False))
+    say_json(held[notification].described(), indent=None if as_json else 2, ascii_only=as_json)
 
 
 @click.command()
@@ -89,11 +90,9 @@ def explain(
     reads = verdict is not None and verdict.reads
     why = verdict.why if verdict else "it is not held here: never added, expired or deleted"
     if as_json:
-        click.echo(json.dumps({"reads": reads, "why": why, "policy": settings.read_policy}))
+        say_json({"reads": reads, "why": why, "policy": settings.read_policy})
     else:
-        click.echo(
-            f"{user} {'reads' if reads else 'does not read'} it: {why} (policy {settings.read_policy})."
-        )
+        say(f"{user} {'reads' if reads else 'does not read'} it: {why} (policy {settings.read_policy}).")
 
 
 @click.command()
@@ -111,7 +110,10 @@ def token(user: str, organizations: tuple[str, ...], ttl: int, as_json: bool) ->
     minted = Tokens(settings.token).mint(user, list(organizations), ttl)
     on_record(settings, build_stores(settings), "token", "", [user, *organizations])
     found = {"token": minted.token, "expiresAt": minted.expires_at}
-    click.echo(json.dumps(found) if as_json else minted.token)
+    if as_json:
+        say_json(found)
+    else:
+        say(minted.token)
 
 
 def read_object(file: TextIO) -> JSON:

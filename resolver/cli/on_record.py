@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-import click
-
 from resolver.audit.event import Actor, Event
 from resolver.audit.trail import Trail
+from resolver.cli.terminal import say
 from resolver.errors import VaultForeign, VaultUnavailable
 from resolver.services import Stores, build_trail
 from resolver.settings import Settings
 
+_UID = re.compile(r"[0-9]{1,10}")
 STDERR = 2
 """Where the trail is standard output, a command keeps that for its own."""
 
@@ -52,14 +54,24 @@ def _require_our_key(stores: Stores) -> None:
 
 
 def _say_so(reason: str) -> None:
-    click.echo(
+    say(
         f"This is in the audit trail, but Redis couldn't be told how long that is by now ({reason}).",
         err=True,
     )
 
 
 def operator() -> str:
+    """Who runs this command, as the system says: what the environment says, anybody can say. To root alone
+    sudo has told whom it acts for."""
+    user = os.getuid()
+    behind = os.environ.get("SUDO_UID", "")
+    if user == 0 and _UID.fullmatch(behind):
+        return f"{_account(user)} (sudo: {_account(int(behind))})"
+    return _account(user)
+
+
+def _account(uid: int) -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return f"uid {uid}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,7 +9,8 @@ from datetime import UTC, datetime
 import click
 
 from resolver.cli.on_record import on_record
-from resolver.outbox.queue import Dead, Retried
+from resolver.cli.terminal import printable, say, say_json
+from resolver.outbox.dead_letters import Dead, Retried
 from resolver.services import Stores, build_stores
 from resolver.settings import load
 
@@ -26,9 +26,10 @@ def status(as_json: bool) -> None:
     """How many wait, how long the longest has been due, how many were given up, and is anybody at it."""
     stores = build_stores(load())
     found = {**asdict(stores.outbox.depth()), "worker": stores.outbox.is_worked()}
-    click.echo(
-        json.dumps(found) if as_json else "\n".join(f"{name:10} {value}" for name, value in found.items())
-    )
+    if as_json:
+        say_json(found)
+    else:
+        say(*(f"{name:10} {value}" for name, value in found.items()))
 
 
 @outbox.command("dead")
@@ -37,10 +38,10 @@ def dead(as_json: bool) -> None:
     """List what was given up, and why. Ids only: no content waits here."""
     found = [_described(entry) for entry in build_stores(load()).outbox.dead()]
     if as_json:
-        click.echo(json.dumps(found))
+        say_json(found)
         return
     for entry in found:
-        click.echo("  ".join(str(value) for value in entry.values()))
+        say("  ".join(str(value) for value in entry.values()))
 
 
 @outbox.command("retry")
@@ -54,16 +55,16 @@ def retry(names: tuple[str, ...], every: bool) -> None:
     on_record(settings, stores, "outbox retry", "", [entry.name for entry in chosen])
     for entry in chosen:
         if entry.command is None:
-            click.echo(f"{entry.name} cannot be opened with these keys, and stays", err=True)
+            say(f"{entry.name} cannot be opened with these keys, and stays", err=True)
             continue
-        match stores.outbox.retry(entry, entry.command):
+        match stores.outbox.dead_letters.retry(entry, entry.command):
             case Retried.DONE:
                 done += 1
             case Retried.NOT_HELD:
-                click.echo(f"{entry.name} registers what was deleted meanwhile, and stays", err=True)
+                say(f"{entry.name} registers what was deleted meanwhile, and stays", err=True)
             case Retried.OVERTAKEN:
-                click.echo(f"{entry.name} changed meanwhile: look at it again", err=True)
-    click.echo(f"{done} in line again")
+                say(f"{entry.name} changed meanwhile: look at it again", err=True)
+    say(f"{done} in line again")
 
 
 @outbox.command("drop")
@@ -76,8 +77,8 @@ def drop(names: tuple[str, ...], every: bool) -> None:
     chosen = list(_chosen(stores, names, every))
     on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
     for entry in chosen:
-        stores.outbox.bury(entry)
-    click.echo(f"{len(chosen)} dropped")
+        stores.outbox.dead_letters.discard(entry)
+    say(f"{len(chosen)} dropped")
 
 
 def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dead]:
@@ -85,7 +86,7 @@ def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dea
         raise click.UsageError("Name some, or say --all.")
     found = {entry.name: entry for entry in stores.outbox.dead()}
     if strangers := [name for name in names if name not in found]:
-        raise click.ClickException(f"Not among the dead: {', '.join(strangers)}")
+        raise click.ClickException(f"Not among the dead: {', '.join(map(printable, strangers))}")
     yield from (entry for name, entry in found.items() if every or name in names)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from resolver import utc
 from resolver.cli.meant import ensure_meant
 from resolver.cli.on_record import on_record, operator
 from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES
 from resolver.cli.words import counted
 from resolver.privacy.export import Export, audit_entries
@@ -56,8 +56,8 @@ def export(
             progress.advance(bar)
             if found:
                 last = found
-                click.echo(json.dumps(found, ensure_ascii=False))
-    click.echo(f"{counted(last['found'], 'thing is', 'things are')} held.", err=True)
+                say_json(found, ascii_only=False)
+    say(f"{counted(last['found'], 'thing is', 'things are')} held.", err=True)
     if not last["complete"]:
         closed = counted(last["unreadable"], "record does", "records do")
         raise click.ClickException(f"{closed} not open: this may not be all.")
@@ -75,8 +75,7 @@ def _show_audit(trails: tuple[Path, ...], subject: Subject) -> int:
                 if isinstance(found, int):
                     odd += 1
                     name = click.format_filename(path, shorten=True)
-                    click.echo(f"line {found} of {name} does not read.", err=True)
+                    say(f"line {found} of {name} does not read.", err=True)
                 else:
-                    # In ASCII: half a character, which JSON can spell, could not be written otherwise.
-                    click.echo(json.dumps(found))
+                    say_json(found)
     return odd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from resolver.audit.signing import Signer, succession, trusted
 from resolver.cli.on_record import put_on_record
 from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import say, say_json
 from resolver.environment import Environment
 from resolver.errors import VaultRestored
 from resolver.secret import Secret
@@ -47,7 +47,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     after = Identity.of(keyspace, settings.velt_api_key)
     work = Reindex(stores.redis, keyspace, stores.envelope, stores.identity, after)
     if work.is_done():
-        click.echo("Done already: RESOLVER_INDEX_KEY can be changed now.")
+        say("Done already: RESOLVER_INDEX_KEY can be changed now.")
         return
     if not yes:
         click.confirm("Nobody is served until this is done. Begin?", abort=True)
@@ -56,12 +56,15 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     _begin(stores, work)
     outcome = _run(stores, work, quiet=as_json)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}
-    click.echo(json.dumps(said) if as_json else "; ".join(f"{outcome[k]} {k.value}" for k in Renamed))
+    if as_json:
+        say_json(said)
+    else:
+        say("; ".join(f"{outcome[kind]} {kind.value}" for kind in Renamed))
     if work.unreadable:
         some = ", ".join(work.unreadable[:_NAMED]) + (" …" if len(work.unreadable) > _NAMED else "")
         raise click.ClickException(_HOW_TO_GO_ON.format(len(work.unreadable), some))
     work.finish(_vouched_for(work, Signer(settings.index_key), Signer(fresh)))
-    click.echo("Now set RESOLVER_INDEX_KEY to the new key, and start every process again.", err=True)
+    say("Now set RESOLVER_INDEX_KEY to the new key, and start every process again.", err=True)
 
 
 def _new_key(path: Path) -> Secret:

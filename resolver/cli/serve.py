@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from resolver.cli.children import give_way, start_child, stop_child
+from resolver.cli.terminal import say
 from resolver.cli.words import counted
 from resolver.metrics import sharing
 from resolver.settings import load
@@ -30,7 +31,7 @@ def serve(bind: str | None, workers: int | None) -> None:
     embedded = settings.worker == "embedded"
     with_worker = " and a worker" if embedded else ""
     processes = counted(count, "process", "processes")
-    click.echo(f"Serving on {address} with {processes}{with_worker}", err=True)
+    say(f"Serving on {address} with {processes}{with_worker}", err=True)
     if not embedded:
         sys.stderr.flush()
         # In place of this process, so that a supervisor's signals reach gunicorn itself.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TextIO
 
 import click
 
 from resolver.cli.notifications import read_object
+from resolver.cli.on_record import on_record
+from resolver.cli.terminal import say_json
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused
-from resolver.settings import load
+from resolver.services import build_stores
+from resolver.settings import Settings, load
 from resolver.velt.client import Endpoint, VeltClient
 from resolver.velt.config_requests import WORKSPACE_UPDATE
 from resolver.velt.requests import parse
@@ -27,7 +29,7 @@ def workspace() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def get(as_json: bool) -> None:
     """Print the settings as Velt holds them."""
-    _ask(Endpoint.WORKSPACE_GET, {}, as_json)
+    _ask(load(), Endpoint.WORKSPACE_GET, {}, as_json)
 
 
 @workspace.command("set")
@@ -36,14 +38,16 @@ def get(as_json: bool) -> None:
 def set_(file: TextIO, as_json: bool) -> None:
     """Change the settings. FILE ("-" for standard input) holds useNotificationService and/or
     notificationServiceConfig; what it omits stays as it is. Prints the settings afterwards."""
-    _ask(Endpoint.WORKSPACE_UPDATE, parse(WORKSPACE_UPDATE, read_object(file)), as_json)
-
-
-def _ask(endpoint: Endpoint, data: dict[str, Any], as_json: bool) -> None:
+    data = parse(WORKSPACE_UPDATE, read_object(file))
     settings = load()
+    on_record(settings, build_stores(settings), "workspace set")
+    _ask(settings, Endpoint.WORKSPACE_UPDATE, data, as_json)
+
+
+def _ask(settings: Settings, endpoint: Endpoint, data: dict[str, Any], as_json: bool) -> None:
     client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
     try:
         answer = client.post(endpoint, data, Deadline.after(_SECONDS))
     except VeltRefused as refusal:
         raise click.ClickException(f"Velt refused: {refusal.status}") from None
-    click.echo(json.dumps(answer["result"].get("data"), indent=None if as_json else 2))
+    say_json(answer["result"].get("data"), indent=None if as_json else 2)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, NamedTuple, cast
 
-import orjson
 from redis import Redis, RedisError
 from redis.commands.core import Script
 
-from resolver.command import Command, Kind
+from resolver.command import Command
 from resolver.deadline import unhurried
 from resolver.errors import Unreadable
 from resolver.metrics import meters
+from resolver.outbox.dead_letters import Dead, DeadLetters
 from resolver.vault.cluster import Values, by_server, get_all
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
@@ -42,7 +41,6 @@ JSON = dict[str, Any]
 Fields = dict[bytes, bytes]
 LEASE_MS = 15_000
 _PER_PARTITION = 50
-_PARTITIONS_AT_ONCE = 16
 _HEARTBEAT_SECONDS = 15
 # What `finish.lua` returns; 0 is a claim that was lost.
 _FINISHED, _REWRITTEN = 1, 2
@@ -71,26 +69,6 @@ class Call(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    name: str
-    command: Command | None
-    reason: str
-    at: int
-    sealed: bytes = b""
-    """As it was read: whoever changes it changes this version alone."""
-
-
-class Retried(Enum):
-    """What came of a dead command that was to be put in line again; the values are `retry.lua`'s."""
-
-    OVERTAKEN = 0
-    """It was changed, retried or dropped since it was read."""
-    DONE = 1
-    NOT_HELD = 2
-    """It registers what isn't held any more."""
-
-
-@dataclass(frozen=True, slots=True)
 class Depth:
     waiting: int
     due: int
@@ -111,7 +89,7 @@ class Outbox:
         self._claim = redis.register_script(read_script("resolver.outbox", "claim"))
         self._release = redis.register_script(read_script("resolver.outbox", "release"))
         self._finish = redis.register_script(read_script("resolver.outbox", "finish"))
-        self._retry = redis.register_script(read_script("resolver.outbox", "retry"))
+        self.dead_letters = DeadLetters(redis, guard, envelope, self)
         self.unreadable = 0
         """Commands that didn't open since this process started."""
 
@@ -170,7 +148,7 @@ class Outbox:
         changed the command since it was claimed, that one was never tried: it is due again instead."""
         with self._guard:
             now = self._now()
-        about = self._about_dead(claimed.line, reason, now, claimed.sealed)
+        about = self.dead_letters.sealed(claimed.line, reason, now, claimed.sealed)
         done = self._out_of_line(claimed, dead=about, refused=True)
         if done == _REWRITTEN:
             self.give_back(claimed, tried=False)
@@ -227,12 +205,8 @@ class Outbox:
         return Depth(sum(waiting), sum(due), max(0, int(now - oldest)), sum(dead))
 
     def dead(self) -> Iterator[Dead]:
-        every = partitions()
-        for start in range(0, len(every), _PARTITIONS_AT_ONCE):
-            some = every[start : start + _PARTITIONS_AT_ONCE]
-            found = self.lines([dead_of(partition) for partition in some])
-            for partition, (_, fields) in zip(some, found, strict=True):
-                yield from (self._autopsy(partition, name.decode(), fields[name]) for name in fields)
+        """Those that were given up, waiting for an operator."""
+        return self.dead_letters.all()
 
     def commands(self) -> Iterator[tuple[str, JSON]]:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
@@ -257,37 +231,11 @@ class Outbox:
         with self._guard:
             return cast(Fields, self._redis.hgetall(name))
 
-    def bury(self, dead: Dead) -> int:
-        """Out of the dead, as it is not wanted any more: 1, or 0 when it wasn't there."""
-        line, name = _line_of_dead(dead)
-        with self._guard:
-            return int(self._redis.hdel(line.dead, name))
-
-    def retry(self, dead: Dead, command: Command) -> Retried:
-        """Puts a dead command in line again; a registration only while its record is held."""
-        line, name = _line_of_dead(dead)
-        sealed = self._envelope.seal(line.commands, command.to_bytes())
-        keys = [line.commands, line.queue, line.dead, line.record, line.moves]
-        only_held = int(command.kind is Kind.REGISTER)
-        args: list[str | bytes | int] = [name, dead.sealed, sealed, only_held, line.member, DOORBELL]
-        with self._guard:
-            return Retried(self._retry(keys=keys, args=args))
-
-    def dead_instead(self, dead: Dead, command: Command) -> bytes:
-        """What stands among the dead, sealed, when the command is this one from now on."""
-        line, _ = _line_of_dead(dead)
-        sealed = self._envelope.seal(line.commands, command.to_bytes())
-        return self._about_dead(line, dead.reason, dead.at, sealed)
-
     def moves(self) -> Values:
         """Counts, by partition, of bytes that moved back: to a record from what an add would restore, into a
         line from the dead. Equal before and after looking, nothing moved past the one who looked."""
         with self._guard:
             return get_all(self._redis, [moves_of(partition) for partition in partitions()])
-
-    def _about_dead(self, line: Line, reason: str, at: int, sealed: bytes) -> bytes:
-        entry = orjson.dumps({"reason": reason, "at": at, "command": sealed.hex()})
-        return self._envelope.seal(line.dead, entry)
 
     def beat(self) -> None:
         """A worker's sign of life, which ends by itself. Prolonged rather than set, where it can be: a Redis
@@ -299,17 +247,6 @@ class Outbox:
     def is_worked(self) -> bool:
         with self._guard:
             return bool(self._redis.exists(WORKER_KEY))
-
-    def _autopsy(self, partition: str, name: str, sealed: bytes) -> Dead:
-        full = f"{partition}:{name}"
-        try:
-            entry = orjson.loads(self._envelope.open(dead_of(partition), sealed))
-        except Unreadable:
-            self.count_unreadable()
-            return Dead(full, None, "cannot be opened with these keys", 0, sealed)
-        line = line_in(partition, name.partition(":")[0])
-        command = self.opened(line.commands, bytes.fromhex(entry["command"]))
-        return Dead(full, command, entry["reason"], entry["at"], sealed)
 
     def opened(self, name: str, sealed: bytes) -> Command | None:
         try:
@@ -332,12 +269,6 @@ def _finishing(claimed: Claimed, dead: bytes = b"", *, refused: bool = False) ->
     line = claimed.line
     keys = [line.commands, line.queue, line.dead, line.record, line.moves]
     return Call(keys, [line.member, claimed.claim, DOORBELL, dead, int(refused), claimed.sealed], line)
-
-
-def _line_of_dead(dead: Dead) -> tuple[Line, str]:
-    """The line that a dead command came out of, and its name among the dead of that partition."""
-    partition, name = dead.name.split(":", 1)
-    return line_in(partition, name.partition(":")[0]), name
 
 
 def claimed_by(written: Written, command: Command) -> Claimed:

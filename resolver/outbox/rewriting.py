@@ -10,7 +10,8 @@ from redis import Redis
 
 from resolver.command import Command
 from resolver.errors import Unreadable
-from resolver.outbox.queue import Dead, Fields, Outbox
+from resolver.outbox.dead_letters import Dead
+from resolver.outbox.queue import Fields, Outbox
 from resolver.record import Record
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
@@ -89,7 +90,7 @@ class Rewriting:
         """A retry sends what it says now. What became something else was never done, and is not wanted any
         more."""
         if dead.command and changed.kind is not dead.command.kind:
-            return self._outbox.bury(dead)
+            return self._outbox.dead_letters.discard(dead)
         partition, name = dead.name.split(":", 1)
-        instead = self._outbox.dead_instead(dead, changed)
+        instead = self._outbox.dead_letters.sealed_instead(dead, changed)
         return self._swapped(dead_of(partition), [name.encode(), dead.sealed, instead])

@@ -10,7 +10,8 @@ import pytest
 from redis import Redis
 
 from resolver.command import Command, Entry, Kind
-from resolver.outbox.queue import Claimed, Dead, claimed_by, new_claim
+from resolver.outbox.dead_letters import Dead
+from resolver.outbox.queue import Claimed, claimed_by, new_claim
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.order import Phase
 from resolver.record import Record
@@ -177,7 +178,7 @@ def test_an_erasure_misses_nothing_when_a_dead_command_is_retried(walk: Walk, st
     def begin() -> Action:
         dead = dead_lettered(stores, "ben")
         assert dead.command
-        return partial(stores.outbox.retry, dead, dead.command)
+        return partial(stores.outbox.dead_letters.retry, dead, dead.command)
 
     assert walk.all_of(begin) > 10
 
@@ -188,7 +189,9 @@ def test_an_erasure_misses_nothing_when_a_retried_command_is_dead_lettered_again
     def begin() -> tuple[Action, Action]:
         dead = dead_lettered(stores, "ben")
         assert dead.command
-        return partial(stores.outbox.retry, dead, dead.command), lambda: give_up_what_waits(stores)
+        return partial(stores.outbox.dead_letters.retry, dead, dead.command), lambda: give_up_what_waits(
+            stores
+        )
 
     assert walk.pairs_of(begin, step=3) > 50
 

@@ -20,6 +20,7 @@ from resolver.audit.signing import Signer, is_signed
 from resolver.cli import main
 from resolver.secret import Secret
 from resolver.settings import load
+from tests.audit.test_verify import forged, head_of, written
 from tests.erasing import done, forge, order
 from tests.support import API_KEY, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, key
 
@@ -227,3 +228,20 @@ def test_it_writes_or_verifies_and_not_both(
     (file := tmp_path / "y.zip").write_text("")
     told = run(resolver_environment, *(word.format(file=file) for word in arguments))
     assert (told.exit_code, "Say either" in told.output) == (2, True)
+
+
+def test_an_end_that_is_not_signed_is_not_called_whole_in_what_is_signed(
+    api: Api, resolver_environment: Environment, tmp_path: Path
+) -> None:
+    api.add()
+    trail = tmp_path / "audit.log"
+    lines, _ = written(trail, signer=Signer(load(resolver_environment).index_key))
+    trail.write_bytes(b"".join([*lines, *forged("2026-11-21T09:30:00.000Z", after=head_of(lines))]))
+    output = tmp_path / "evidence.zip"
+    made = run(resolver_environment, "--audit", str(trail), "-o", str(output))
+    assert (made.exit_code, "UNSIGNED" in made.stderr) == (3, True), made.output
+    with zipfile.ZipFile(output) as archive:
+        found = part(archive, "audit.json")
+    assert (found["whole"], found["problems"], len(found["unsigned"])) == (None, [], 1)
+    checked = run(resolver_environment, "--verify", str(output))
+    assert (checked.exit_code, "no signature covers the end of 1 chain" in checked.stderr) == (3, True)

@@ -1,0 +1,176 @@
+"""Every command that changes something, or opens what is sealed, is on record before it does so, under the
+name that the system has for the person who ran it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from resolver.cli import main
+from resolver.privacy.eraser import Eraser
+from resolver.services import build_stores
+from resolver.settings import load
+from tests.audit.test_trail import events_in
+from tests.erasing import done, order
+from tests.support import JSON, Api, Velt, key, keys_of
+
+Env = dict[str, str]
+ONLY_READS = {
+    "audit tail",
+    "audit verify",
+    "check",  # without --live
+    "keys new",  # what it makes is nowhere but in its output
+    "keys status",
+    "outbox dead",
+    "outbox status",
+    "privacy status",
+    "privacy verify",
+    "split",
+    "workspace get",
+}
+RUNS_A_PROCESS = {"dev", "serve", "worker"}
+"""What they do is on record for each request, command and erasure."""
+OPENS = {
+    "evidence": ["evidence", "-o", "{folder}/evidence.zip"],
+    "explain": ["explain", "acme", "n-1", "--user", "ben"],
+    "inspect": ["inspect", "acme", "n-1"],
+    "privacy export": ["privacy", "export", "--user", "ben"],
+    "token": ["token", "--user", "ben", "--org", "acme"],
+}
+CHANGES = {
+    "check --live": ["check", "--live", "--organization", "acme", "--document", "d", "--user", "ben"],
+    "keys reindex": ["keys", "reindex", "{folder}/new.key", "--yes"],
+    "keys rotate": ["keys", "rotate"],
+    "outbox drop": ["outbox", "drop", "--all"],
+    "outbox retry": ["outbox", "retry", "--all"],
+    "privacy erase": ["privacy", "erase", "--user", "ben", "--yes"],
+    "privacy replay": ["privacy", "replay", "{folder}/certificates", "--again"],
+    "workspace set": ["workspace", "set", "-"],
+}
+RECORDED = {**OPENS, **CHANGES}
+
+
+def commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*before, name))
+        else:
+            yield " ".join((*before, name))
+
+
+def test_every_command_is_known_to_change_something_or_not_to() -> None:
+    named = {*ONLY_READS, *RUNS_A_PROCESS, *RECORDED} - {"check --live"}
+    assert set(commands(main)) == named
+    assert not (ONLY_READS | RUNS_A_PROCESS) & RECORDED.keys()
+
+
+@pytest.fixture
+def env(make_api: Callable[..., Api], resolver_environment: Env, tmp_path: Path, kept: Path) -> Env:
+    """Of a resolver that has something for each command to work on."""
+    api = make_api()
+    api.add(notificationId="n-0", notifyUsers=[{"userId": "cleo"}])
+    (tmp_path / "new.key").write_text(key(77))
+    return {
+        **resolver_environment,
+        "RESOLVER_MASTER_KEYS": f"k2:{key(2)},{resolver_environment['RESOLVER_MASTER_KEYS']}",
+        "RESOLVER_AUDIT_LOG": str(tmp_path / "audit.log"),
+    }
+
+
+@pytest.fixture
+def filled(
+    env: Env,
+    name: str,
+    make_api: Callable[..., Api],
+    resolver_environment: Env,
+    make_eraser: Callable[..., Eraser],
+) -> None:
+    if name == "privacy replay":
+        done(make_eraser(), resolver_environment, order("cleo"))
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add()
+    if name.startswith("outbox"):
+        outbox = build_stores(load(env)).outbox
+        claimed = outbox.claim(outbox.due()[0])
+        assert claimed
+        outbox.give_up(claimed, "INVALID_ARGUMENT")
+
+
+def run(env: Env, name: str, folder: Path) -> Result:
+    arguments = [word.format(folder=folder) for word in RECORDED[name]]
+    return CliRunner().invoke(main, arguments, env=env, input='{"useNotificationService": true}')
+
+
+def state(redis: Redis, velt: Velt) -> JSON:
+    """All that a command can change, but for the length of the trail and what asking Redis leaves."""
+    names = [name for name in keys_of(redis, "*") if not name.startswith((b"vnr:audit:", b"{p00}h"))]
+    paths = {entry["path"] for entry in velt.ledger()} - {"/v2/workspace/notificationconfig/get"}
+    return {"redis": {name: redis.dump(name) for name in names}, "velt": paths}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.usefixtures("filled")
+def test_a_command_that_cannot_be_put_on_record_does_nothing(
+    name: str, env: Env, redis: Redis, velt: Velt, tmp_path: Path
+) -> None:
+    before = state(redis, velt)
+    refused = run({**env, "RESOLVER_AUDIT_LOG": "/dev/full"}, name, tmp_path)
+    assert refused.exit_code == 1
+    after = state(redis, velt)
+    if name == "check --live":
+        # It takes its probe away, which isn't there: that changes nothing at Velt.
+        after["velt"] -= {"/v2/notifications/get", "/v2/notifications/delete"}
+    assert after == before
+    assert "CANARY" not in refused.stdout
+    assert not (tmp_path / "evidence.zip").exists()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.usefixtures("filled")
+def test_a_command_is_on_record_with_what_it_is_about(name: str, env: Env, tmp_path: Path) -> None:
+    run(env, name, tmp_path)
+    events = events_in(Path(env["RESOLVER_AUDIT_LOG"]))
+    assert (events[0]["surface"], events[0]["action"]) == ("cli", name.replace("--", ""))
+    assert events[0]["who"] == {"kind": "ops", "id": account(os.getuid())}
+
+
+def account(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name
+
+
+def operator_of(change: str = "", **variables: str) -> str:
+    script = f"import os; {change}\nfrom resolver.cli.on_record import operator; print(operator())"
+    env = {"PATH": os.environ["PATH"], **variables}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
+def test_an_operator_cannot_choose_their_name() -> None:
+    pretended = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "alice-the-dpo")
+    assert operator_of(**pretended) == account(os.getuid())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_a_user_without_an_account_is_named_by_number_and_believed_nothing() -> None:
+    imports = "import resolver.cli.on_record; os.setuid(54321)"
+    assert operator_of(imports, SUDO_UID="0", LOGNAME="alice") == "uid 54321"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root is believed")
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [("1", f"root (sudo: {account(1)})"), ("54321", "root (sudo: uid 54321)"), ("x", "root"), ("-1", "root")],
+)
+def test_to_root_sudo_has_said_who_it_is(given: str, named: str) -> None:
+    assert operator_of(SUDO_UID=given, SUDO_USER="alice-the-dpo") == named

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,7 @@ from resolver.app import SURFACES
 from tests.audit.test_trail import events_in
 from tests.audit.test_verify import run
 from tests.boundaries import boundaries
-from tests.support import BACKEND, Api, notification, signed
+from tests.support import BACKEND, Api, figures_in, notification, signed
 
 JSON = dict[str, Any]
 MakeApi = Callable[..., Api]
@@ -228,3 +229,40 @@ def test_a_deletion_that_does_something_else_when_it_is_tried_again_says_that_to
         effects.add(tuple(said))
         path.unlink()
     assert effects == {("removes",), ("leaves", "removes"), ("leaves",)}
+
+
+def test_a_flood_of_refusals_has_ten_lines_a_second_and_is_on_record_as_a_number(
+    api: Api, path: Path
+) -> None:
+    before = figures_in(api.client.get("/metrics").text)
+    began = time.monotonic()
+    for n in range(300):
+        headers = [{}, {"authorization": "Bearer nonsense"}, {**BACKEND, "x-velt-auth-token": "x"}][n % 3]
+        assert get(api, headers={**headers, "x-forwarded-for": "192.0.2.1"}).status_code == 401
+    seconds = time.monotonic() - began
+    after = figures_in(api.client.get("/metrics").text)
+    api.services.trail.close()
+    lines = events_in(path)
+    unrecorded = sum(line.get("unrecorded", 0) for line in lines)
+    about_strangers = [line for line in lines if line["who"]["kind"] == "unknown"]
+    assert len(about_strangers) + unrecorded == 300
+    assert len(about_strangers) <= 10 * (seconds + 1)
+    name = 'resolver_audit_unrecorded_total{surface="callback"}'
+    assert after[name] - before.get(name, 0) == unrecorded
+
+
+def test_each_denial_of_somebody_known_has_its_line(api: Api, path: Path) -> None:
+    api.add()
+    for _ in range(50):
+        get(api, headers=bearer("zoe"))
+    denied = [line for line in events_in(path) if line["outcome"] == "denied"]
+    assert [line["who"]["id"] for line in denied] == ["zoe"] * 50
+
+
+def test_a_flood_on_a_full_disk_is_refused_and_everybody_else_still_fails_closed(make_api: MakeApi) -> None:
+    full = make_api(RESOLVER_AUDIT_LOG="/dev/full")
+    statuses = Counter(get(full, headers={"authorization": "Bearer x"}).status_code for _ in range(200))
+    assert statuses.keys() == {401, 503}
+    assert statuses[401] > 100
+    assert get(full).status_code == 503
+    assert full.add().status_code == 503

@@ -1,6 +1,6 @@
 """Where Redis is, read from REDIS_URL: one server, a Sentinel's service, or a cluster.
 
-redis://user:password@host:6379/0                  rediss:// with TLS, unix:///path?db=0
+redis://user:password@host:6379/0                  rediss:// with TLS, unix://user:password@/path?db=0
 redis+sentinel://user:password@host:26379,host:26379/service/0
 redis+cluster://user:password@host:6379,host:6379  rediss+… with TLS
 """
@@ -57,14 +57,17 @@ def parse(url: str) -> RedisAddress:
     if url.startswith("unix://"):
         path, _, query = url.removeprefix("unix://").partition("?")
         options = _options(query)
-        password = None
-        if "@" in path:
-            user, _, path = path.rpartition("@")
-            password = unquote(user.partition(":")[2]) or None
+        user, _, path = path.rpartition("@")
+        name, _, password = user.partition(":")
         if not path.startswith("/"):
             raise ValueError("must name the path of a socket after unix://")
         return RedisAddress(
-            "single", path=path, db=_db(options.pop("db", "0")), password=password, options=options
+            "single",
+            path=path,
+            db=_db(options.pop("db", "0")),
+            username=unquote(name) or None,
+            password=unquote(password) or None,
+            options=options,
         )
     if not (found := _FORM.fullmatch(url)):
         raise ValueError(f"must start with {', '.join(_SCHEMES)}, and name a host")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from redis import RedisError
@@ -16,6 +17,24 @@ from resolver.vault.connect import connect
 
 def test_a_unix_socket_works(redis_server: LocalRedis) -> None:
     assert connect(Secret.of(redis_server.url), 2).ping()
+
+
+@pytest.mark.single_server
+def test_a_user_and_password_are_presented_over_a_unix_socket(tmp_path: Path) -> None:
+    """The default user is off: whoever presents a password alone is refused."""
+    server = LocalRedis(tmp_path)
+    try:
+        path = server.url.removeprefix("unix://")
+        connect(Secret.of(server.url), 2).acl_setuser(
+            "app", enabled=True, passwords=["+pass word"], keys=["*"], commands=["+@all"]
+        )
+        own = connect(Secret.of(f"unix://app:pass%20word@{path}"), 2)
+        own.acl_setuser("default", enabled=False)
+        assert own.acl_whoami() in (b"app", "app")
+        with pytest.raises(RedisError):
+            connect(Secret.of(f"unix://:pass%20word@{path}"), 2).ping()
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("url", ["redis://:pa55word@host:notaport/0", "gopher://pa55word@host"])

@@ -82,6 +82,7 @@ def test_an_erasure_order_reaches_no_command_that_was_made_long_after_it(
     assert list(api.services.outbox.commands()) == [(kind, data)]
 
 
+@pytest.mark.single_server
 def test_an_erasure_that_was_interrupted_before_its_last_step_ends_with_the_kept_certificate(
     finished_to_its_last_step: Order, eraser: Eraser, kept: Path
 ) -> None:

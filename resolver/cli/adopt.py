@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from resolver.cli.on_record import put_on_record
+from resolver.cli.terminal import say, say_json
 from resolver.services import build_stores
 from resolver.settings import load
 from resolver.vault.identity import Adoption
@@ -37,4 +36,7 @@ def adopt(yes: bool, as_json: bool) -> None:
         put_on_record(settings, stores, "keys adopt", "", [stores.identity.environment])
         adoption.adopt()
     said = "The database belongs to this VELT_API_KEY " + ("now." if needed else "already.")
-    click.echo(json.dumps({"adopted": needed}) if as_json else said)
+    if as_json:
+        say_json({"adopted": needed})
+    else:
+        say(said)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from resolver import utc
 from resolver.cli.identifier import IDENTIFIER
 from resolver.cli.on_record import on_record
+from resolver.cli.terminal import say, say_json
 from resolver.services import build_stores
 from resolver.settings import load
 
@@ -31,7 +30,7 @@ def revoke(user: str, organization: str | None, as_json: bool) -> None:
     mark = stores.revocations.revoke(user, organization or "")
     seconds = mark.at_ms // 1000
     if as_json:
-        click.echo(json.dumps({"userId": user, "organizationId": organization, "revokedAt": seconds}))
+        say_json({"userId": user, "organizationId": organization, "revokedAt": seconds})
         return
     where = f"in {organization}" if organization else "everywhere"
-    click.echo(f"Tokens of {user} that were issued until {utc.second(seconds)} are revoked {where}.")
+    say(f"Tokens of {user} that were issued until {utc.second(seconds)} are revoked {where}.")

@@ -48,14 +48,18 @@ OPENS = {
 }
 CHANGES = {
     "check --live": ["check", "--live", "--organization", "acme", "--document", "d", "--user", "ben"],
+    "keys adopt": ["keys", "adopt", "--yes"],
     "keys reindex": ["keys", "reindex", "{folder}/new.key", "--yes"],
     "keys rotate": ["keys", "rotate"],
     "outbox drop": ["outbox", "drop", "--all"],
     "outbox retry": ["outbox", "retry", "--all"],
     "privacy erase": ["privacy", "erase", "--user", "ben", "--yes"],
     "privacy replay": ["privacy", "replay", "{folder}/certificates", "--again"],
+    "tokens revoke": ["tokens", "revoke", "--user", "ben"],
     "workspace set": ["workspace", "set", "-"],
 }
+SETTINGS = {"keys adopt": {"VELT_API_KEY": "the-api-key-of-another-environment"}}
+"""What a command needs besides, to have something to do."""
 RECORDED = {**OPENS, **CHANGES}
 
 
@@ -107,7 +111,8 @@ def filled(
 
 def run(env: Env, name: str, folder: Path) -> Result:
     arguments = [word.format(folder=folder) for word in RECORDED[name]]
-    return CliRunner().invoke(main, arguments, env=env, input='{"useNotificationService": true}')
+    own = {**env, **SETTINGS.get(name, {})}
+    return CliRunner().invoke(main, arguments, env=own, input='{"useNotificationService": true}')
 
 
 def state(redis: Redis, velt: Velt) -> JSON:

@@ -79,6 +79,8 @@ COMMANDS = {
     "keys status --json": ["keys", "status", "--json"],
     "check": ["check"],
     "check --json": ["check", "--json"],
+    "tokens revoke": ["tokens", "revoke", "--user", EVIL, "--organization", EVIL],
+    "tokens revoke --json": ["tokens", "revoke", "--user", EVIL, "--json"],
     "workspace get": ["workspace", "get"],
     "workspace set": ["workspace", "set", "-"],
     "privacy export": ["privacy", "export", "--user", EVIL],

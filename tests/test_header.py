@@ -89,6 +89,7 @@ def test_what_earlier_versions_stored_is_told_alike(record: Record) -> None:
         "v": record.verified,
         "h": record.hidden,
         "c": record.created,
+        "q": record.request,
         "p": dict(record.private),
     }
     header = orjson.dumps({name: value for name, value in stored.items() if value})

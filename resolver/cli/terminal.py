@@ -23,7 +23,9 @@ def printable(text: str) -> str:
 def say(*lines: str, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
     """Prints lines; in none of them anything begins another one."""
     for line in lines:
-        click.secho(printable(line), err=err, fg=fg, bold=bold)
+        # Without a style there is nothing to reset: `style` would end the line with an escape of its own.
+        text = printable(line)
+        click.echo(click.style(text, fg=fg, bold=bold) if fg or bold else text, err=err)
 
 
 def say_parts(*parts: tuple[str, str | None]) -> None:

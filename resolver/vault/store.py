@@ -17,11 +17,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver.command import Entry
-from resolver.errors import (
-    Overtaken,
-    Unreadable,
-    VaultUnavailable,
-)
+from resolver.errors import Overtaken, Unreadable, VaultUnavailable
 from resolver.metrics import meters
 from resolver.record import Opened, Record, opened
 from resolver.vault.cluster import Values, by_server, get_all
@@ -33,8 +29,7 @@ from resolver.vault.scanning import scan
 
 _DAY_MS = 86_400_000
 _TRIES = 3
-_MOST_AT_ONCE = 1024
-"""Records in one MGET. A larger one would occupy Redis, and everybody who waits for it, for too long."""
+_MOST_AT_ONCE = 1024  # names in one MGET: a larger one would occupy Redis for too long
 Keys = list[str]
 Arguments = list[bytes | str | int]
 Form = TypeVar("Form", Opened, Record)
@@ -112,8 +107,7 @@ class Vault:
         return self._write(key_name, write, entry, waits=True)
 
     def make_durable(self, organization: str, notification: str) -> None:
-        """Write a record once more as it is, and wait for the replicas: its add may have heard that too few
-        have it."""
+        """Write a record as it is once more, and wait for the replicas: its add may have missed some."""
         if self._replicas:
             self.change(organization, notification, lambda record: (record._replace(), None), waits=True)
 

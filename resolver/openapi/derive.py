@@ -18,6 +18,8 @@ def schema_of(schema: Schema) -> JSON:
     required = [name for name, field in fields.items() if field.required]
     properties = {name: _field(field) for name, field in fields.items()}
     own = schema if isinstance(schema, Request) else None
+    if own:
+        properties |= dict.fromkeys(own.misplaced, {"not": {}})
     refuses = own is not None and own.unknown_keys is UnknownKeys.REFUSED
     return {
         "type": "object",

@@ -117,14 +117,19 @@ def _update() -> JSON:
     id_ = entry["properties"]["id"]
     # Where it has both, `id` is meant, and the other may be anything.
     other = {"required": ["notificationId"], "properties": {"notificationId": id_}}
-    one = {"type": "object", "properties": entry["properties"], "anyOf": [{"required": ["id"]}, other]}
+    one = {
+        "type": "object",
+        "properties": entry["properties"],
+        "anyOf": [{"required": ["id"]}, other],
+        "not": entry["not"],
+    }
     of_an_id = {name: field for name, field in entry["properties"].items() if name != "id"}
     by_id = {
         "type": "object",
         "minProperties": 1,
         "maxProperties": requests.MOST_ENTRIES,
         "propertyNames": id_,
-        "additionalProperties": {"type": "object", "properties": of_an_id},
+        "additionalProperties": {"type": "object", "properties": of_an_id, "not": entry["not"]},
     }
     listed = {"type": "array", "minItems": 1, "maxItems": requests.MOST_ENTRIES, "items": one}
     forms = {"anyOf": [listed, one, by_id]}

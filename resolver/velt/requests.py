@@ -126,6 +126,13 @@ class _UpdateEntry(Request):
     displayBodyMessageTemplateData = Mapped(allow_none=True)
     notificationSourceData = Mapped(allow_none=True)
 
+    between: ClassVar[JSON] = {
+        "not": {
+            "required": ["notifyAll", "notifyUsers"],
+            "properties": {"notifyAll": {"const": False}, "notifyUsers": {"maxItems": 0}},
+        }
+    }
+
     @validates_schema
     def _needs_somebody(self, data: JSON, **_: Any) -> None:
         if data.get("notifyAll") is False and data.get("notifyUsers") == []:

@@ -26,8 +26,8 @@ _LONGEST_NAMED = 64
 _UNKNOWN = "is not a key of this call"
 # In entries of updates `id` is required, and too short to be told from other words by its letters.
 _OTHER_STRUCTURE = STRUCTURE - NARROWING - {"id"}
-# A word of its own, one letter from `context`.
-_WORDS = frozenset({"content"})
+# Words of their own, for whatever they look like: one letter from `context`, two from an id's key.
+_WORDS = frozenset({"content", "notification", "organization"})
 
 
 class UnknownKeys(Enum):

@@ -164,7 +164,19 @@ def test_misspelt_structural_key_is_refused_where_unknown_keys_are_content(
     assert api.read("n-1", "n-2")["n-1"]["displayBodyMessage"] == notification()["displayBodyMessage"]
 
 
-@pytest.mark.parametrize("name", ["content", "fresh", "actionUserId", "notificationSourceUrl", "ids", "read"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "content",
+        "organization",
+        "notification",
+        "fresh",
+        "actionUserId",
+        "notificationSourceUrl",
+        "ids",
+        "read",
+    ],
+)
 def test_unknown_key_of_an_add_is_content(api: Api, name: str) -> None:
     reply = api.add(**{name: "kept"})
     assert reply.status_code == 200, reply.data

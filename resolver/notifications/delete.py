@@ -14,6 +14,7 @@ from resolver.audit.attempt import Attempt
 from resolver.audit.event import shortened
 from resolver.command import Command, Entry, Place
 from resolver.deadline import Deadline
+from resolver.errors import Unavailable
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, removal
 from resolver.outbox.queue import Claimed, claimed_by
 from resolver.record import Record
@@ -38,7 +39,7 @@ class _Effect(NamedTuple):
 
     record: Record
     left: Record | None
-    """The very record when the deletion doesn't mean it; None when it goes."""
+    """The very record when it stays as it is; None when it goes."""
 
     @property
     def spared(self) -> bool:
@@ -73,7 +74,10 @@ class _Deletion:
             return _Effect(record, record)
         if self.user is None:
             return _Effect(record, None)
-        left = without(self.user, record)
+        try:
+            left = without(self.user, record)
+        except Unavailable:  # nobody more can be taken out of this one: no success, and no reason to stop
+            return _Effect(record, record)
         return _Effect(record, left if left.everyone or left.addressees() else None)
 
     def _means(self, record: Record) -> bool:

@@ -19,7 +19,7 @@ def schema_of(schema: Schema) -> JSON:
     properties = {name: _field(field) for name, field in fields.items()}
     own = schema if isinstance(schema, Request) else None
     if own:
-        properties |= dict.fromkeys(own.misplaced, {"not": {}})
+        properties |= {name: {"not": {}} for name in own.misplaced}
     refuses = own is not None and own.unknown_keys is UnknownKeys.REFUSED
     return {
         "type": "object",

@@ -153,6 +153,36 @@ def test_user_filter_leaves_the_waiting_registration_of_the_others(make_api: Cal
     assert {str(kind) for kind, _ in api.services.outbox.commands()} == {"register", "remove"}
 
 
+def test_user_filter_of_a_scope_goes_behind_what_waits_for_the_others(
+    make_api: Callable[..., Api], velt: Velt
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(notifyUsers=TWO)
+    hostile(velt, "n-1")
+    assert result_of(api, userId="ben")["kept"] == 1
+    waiting = {str(kind): data for kind, data in api.services.outbox.commands()}
+    assert waiting.keys() == {"register", "remove"}
+    assert waiting["remove"] == {"organizationId": "acme", "userId": "ben", "notificationIds": ["n-1"]}
+
+
+def test_user_filter_of_a_scope_queues_nothing_where_nothing_waits(api: Api, velt: Velt) -> None:
+    api.add(notifyUsers=TWO)
+    assert result_of(api, userId="ben")["kept"] == 1
+    assert list(api.services.outbox.commands()) == []
+
+
+@pytest.mark.parametrize("ids", [{"notificationIds": ["n-1", "n-2"]}, {}])
+def test_user_filter_is_no_success_where_nobody_more_can_be_taken_out(api: Api, ids: JSON) -> None:
+    api.add(notifyUsers=TWO)
+    api.add(notificationId="n-2", notifyUsers=TWO)
+    full = tuple(f"{n:03}{'x' * 500}" for n in range(131))
+    api.services.vault.change("acme", "n-1", lambda record: (record._replace(hidden=full), None))
+    result = result_of(api, userId="ben", **ids)
+    assert {id_: outcome["success"] for id_, outcome in result["data"].items()} == {"n-1": False, "n-2": True}
+    assert result["kept"] == 1
+    assert api.read("n-1", "n-2").keys() == {"n-1"}
+
+
 def test_no_kept_without_a_user_filter(api: Api) -> None:
     api.add()
     assert "kept" not in result_of(api, notificationIds=["n-1"])

@@ -1,7 +1,7 @@
-"""Every kind of request that Velt's pages and its SDKs show is answered as Velt documents it.
+"""Every request that Velt's pages and its SDKs' documentation show is answered as Velt documents it.
 
-Each sample has the keys of one documented request, in this project's own words. What adds, preferences and
-the workspace's settings answer is in `test_mirror.py`.
+Each sample has the keys of one documented request, in this project's own words. The answer is Velt's; where a
+sample asks for what Velt's own backend ignores, it is what really became of it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from velt_py.models import notification_api
 
 from tests.support import JSON, Api, Velt, error_of
 
+ADD = "notifications/add"
 UPDATE, GET, DELETE = "notifications/update", "notifications/get", "notifications/delete"
-CONFIG_GET = "notifications/config/get"
+CONFIG_GET, CONFIG_SET = "notifications/config/get", "notifications/config/set"
+WORKSPACE_GET, WORKSPACE_UPDATE = (f"workspace/notificationconfig/{name}" for name in ("get", "update"))
 TEXT = {"displayBodyMessage": "Another body"}
 UPDATED = {"success": True, "message": "Notification updated."}
 NOT_UPDATED = {"success": False, "message": "Failed to update notification."}
@@ -57,7 +59,87 @@ def config_get(*levels: str | None, **asked: Any) -> Sample:
     return Sample(CONFIG_GET, data, has_levels, "User config fetched successfully.")
 
 
+def add(**asked: Any) -> Sample:
+    def is_added(data: Any) -> bool:
+        return bool(data["success"] is True and data["message"] == "Notification added successfully.")
+
+    data = {"organizationId": "acme", "documentId": "doc-1", **asked}
+    return Sample(ADD, data, is_added, "Notification added successfully.")
+
+
+def config_set(*users: str, **asked: Any) -> Sample:
+    done = {"success": True, "message": "User config set successfully."}
+
+    def is_set(data: Any) -> bool:
+        return bool(data.keys() == set(users) and all(data[user].items() >= done.items() for user in users))
+
+    data = {"organizationId": "acme", "userIds": list(users), **asked}
+    return Sample(CONFIG_SET, data, is_set, "User config set successfully.")
+
+
+def workspace(path: str, word: str, **asked: Any) -> Sample:
+    def is_whole(data: Any) -> bool:
+        return bool(data.keys() == {"useNotificationService", "notificationServiceConfig"})
+
+    return Sample(path, asked, is_whole, f"Notification configuration {word} successfully.")
+
+
+ANA, BEN = {"userId": "ana", "name": "Ana", "email": "ana@example.com"}, {"userId": "ben", "name": "Ben"}
+HEADLINE, BODY = "{actionUser} wrote to {recipientUser}", "A body"
+WORDS: JSON = {"displayHeadlineMessageTemplate": HEADLINE, "displayBodyMessage": BODY}
+# A page of Velt's samples. The token is one of the sandbox's: those of the pages are nobody's.
+PAGE: JSON = {"pageSize": 20, "pageToken": "p99"}
 SAMPLES = {
+    "add: with names": add(
+        actionUser=ANA,
+        notifyUsers=[{"userId": "ben", "email": "ben@example.com"}, ANA],
+        **WORDS,
+        displayHeadlineMessageTemplateData={"actionUser": ANA, "recipientUser": BEN, "own": "text"},
+    ),
+    "add: with permission verification": add(
+        actionUser={"userId": "ana"},
+        verifyUserPermissions=True,
+        notifyUsers=[{"userId": "ben"}],
+        notifyAll=False,
+        **WORDS,
+        displayHeadlineMessageTemplateData={"recipientUser": {"userId": "ben"}},
+    ),
+    "add: with context": add(
+        actionUser=ANA,
+        context={"access": {"entityId": "visitors", "dashboardId": "mine"}},
+        notifyUsers=[{"userId": "ben"}],
+        notifyAll=False,
+        **WORDS,
+        displayHeadlineMessageTemplateData={"entityName": "Visitors"},
+    ),
+    "add: with the notification resolver": add(
+        actionUser=ANA,
+        notificationId="custom-001",
+        isNotificationResolverUsed=True,
+        notificationSource="custom",
+        notifyUsers=[{"userId": "ben", "email": "ben@example.com"}],
+        notifyAll=False,
+    ),
+    "add: as in velt-py and Node": add(
+        actionUser=ANA, notifyUsers=[BEN], createOrganization=True, createDocument=True, **WORDS
+    ),
+    "config/set: for documents": config_set(
+        "ben", documentIds=["doc-1"], config={"inbox": "ALL", "email": "ALL"}
+    ),
+    "config/set: for the organization": config_set("ben", config={"inbox": "ALL", "email": "MINE"}),
+    "config/set: for several, as in Node": config_set(
+        "ben", "dan", config={"inbox": "ALL", "email": "MINE", "slack": "NONE"}
+    ),
+    "workspace get": workspace(WORKSPACE_GET, "retrieved"),
+    "workspace update: a delay": workspace(
+        WORKSPACE_UPDATE,
+        "updated",
+        useNotificationService=True,
+        notificationServiceConfig={"delayConfig": {"isEnabled": True, "delaySeconds": 30}},
+    ),
+    "workspace update: as in velt-py and Node": workspace(
+        WORKSPACE_UPDATE, "updated", useNotificationService=True
+    ),
     "update: an array of entries": update({"n-1": UPDATED}, notifications=[{"id": "n-1", **TEXT}]),
     "update: one entry as an object": update({"n-1": UPDATED}, notifications={"id": "n-1", **TEXT}),
     "update: a map from id to fields": update({"n-1": UPDATED}, notifications={"n-1": TEXT}),
@@ -79,18 +161,34 @@ SAMPLES = {
         userId="ben",
         notifications=[{"id": "n-1", **TEXT}],
     ),
+    "update: document": update({"n-1": UPDATED}, documentId="doc-1", notifications=[{"id": "n-1", **TEXT}]),
+    "update: document and place": update(
+        {"n-1": UPDATED}, documentId="doc-1", locationId="loc", notifications=[{"id": "n-1", **TEXT}]
+    ),
+    "update: document and user": update(
+        {"n-1": UPDATED}, documentId="doc-1", userId="ben", notifications=[{"id": "n-1", **TEXT}]
+    ),
+    "update: user": update({"n-1": UPDATED}, userId="ben", notifications=[{"id": "n-1", **TEXT}]),
     # The Node SDK's own sample; the backend ignores `read`, so nothing was done.
     "update: read, as in Node": update(
-        {"n-1": NOT_UPDATED}, notifications=[{"notificationId": "n-1", "read": True}]
+        {"n-1": NOT_UPDATED}, userId="ben", notifications=[{"notificationId": "n-1", "read": True}]
     ),
     # velt-py's own sample, likewise.
-    "update: isRead, as in velt-py": update(
-        {"n-1": NOT_UPDATED}, notifications=[{"id": "n-1", "isRead": True}]
+    "update: isRead, as in velt-py": update({"n-1": NOT_UPDATED}, notifications={"n-1": {"isRead": True}}),
+    "get: by document": get("n-2", "n-1", documentId="doc-1", **PAGE),
+    "get: by document and ids": get("n-1", documentId="doc-1", notificationIds=["n-1"]),
+    "get: by document and place": get("n-1", documentId="doc-1", locationId="loc", **PAGE),
+    "get: by document, place and ids": get(
+        "n-1", documentId="doc-1", locationId="loc", notificationIds=["n-1"]
     ),
-    "get: by document": get("n-2", "n-1", documentId="doc-1"),
-    "get: by user": get("n-2", "n-1", userId="ben"),
-    "get: by document and place": get("n-1", documentId="doc-1", locationId="loc"),
-    "get: by ids": get("n-1", documentId="doc-1", notificationIds=["n-1"]),
+    "get: by user": get("n-2", "n-1", userId="ben", **PAGE),
+    "get: by user and ids": get("n-1", userId="ben", notificationIds=["n-1"]),
+    "get: by document and user": get("n-2", "n-1", documentId="doc-1", userId="ben", **PAGE),
+    "get: by place and user": get("n-1", userId="ben", locationId="loc", **PAGE),
+    "get: by document, place and user": get(
+        "n-1", documentId="doc-1", userId="ben", locationId="loc", **PAGE
+    ),
+    "get: by user, as in velt-py and Node": get("n-2", "n-1", userId="ben", pageSize=10, order="desc"),
     "get: in pages": get("n-1", documentId="doc-1", pageSize=1, order="asc"),
     "delete: by ids": delete({"n-1": DELETED}, notificationIds=["n-1"]),
     "delete: by ids, some not found": delete(
@@ -108,6 +206,10 @@ SAMPLES = {
     "delete: by document and ids": delete({"n-1": DELETED}, documentId="doc-1", notificationIds=["n-1"]),
     "delete: by document, place and ids": delete(
         {"n-1": DELETED}, documentId="doc-1", locationId="loc", notificationIds=["n-1"]
+    ),
+    "delete: by place and user": delete({"n-1": DELETED}, locationId="loc", userId="ben"),
+    "delete: by place, user and ids": delete(
+        {"n-1": DELETED}, locationId="loc", userId="ben", notificationIds=["n-1"]
     ),
     "delete: by user and ids": delete({"n-1": DELETED}, userId="ben", notificationIds=["n-1"]),
     "delete: by document, user and ids": delete(

@@ -1,4 +1,5 @@
-"""The mirror: Velt's documented answers, documented errors, and nothing sent that Velt would refuse."""
+"""The mirror: its credentials, documented errors, and nothing sent that Velt would refuse. What documented
+samples are answered is in `test_drop_in.py`."""
 
 from __future__ import annotations
 
@@ -14,95 +15,6 @@ from tests.velt.test_client import raw_server
 
 MakeApi = Callable[..., Api]
 ORG = {"organizationId": "org1"}
-USER = {"userId": "yourUserId", "name": "User Name", "email": "user@example.com"}
-WORDS = {"displayHeadlineMessageTemplate": "{actionUser} said", "displayBodyMessage": "Secondary message"}
-
-# One of each kind of request that Velt's pages show, in this project's own words.
-ADD_EXAMPLES = {
-    "with names": {
-        **ORG,
-        "documentId": "d",
-        "actionUser": USER,
-        **WORDS,
-        "displayHeadlineMessageTemplateData": {"actionUser": USER, "recipientUser": USER, "own": "text"},
-        "notifyUsers": [{"email": "test@example.com", "userId": "u"}, USER],
-    },
-    "with permission verification": {
-        **ORG,
-        "documentId": "d",
-        "actionUser": {"userId": "1.1"},
-        **WORDS,
-        "verifyUserPermissions": True,
-        "notifyAll": False,
-        "displayHeadlineMessageTemplateData": {"recipientUser": {"userId": "2.2"}},
-        "notifyUsers": [{"userId": "2.2"}],
-    },
-    "with context": {
-        **ORG,
-        "documentId": "d",
-        "actionUser": USER,
-        **WORDS,
-        "notifyAll": False,
-        "context": {"access": {"entityId": "visitors", "dashboardId": "mine"}},
-        "displayHeadlineMessageTemplateData": {"entityName": "Visitors"},
-        "notifyUsers": [{"userId": "2.2"}],
-    },
-    "in resolver mode": {
-        **ORG,
-        "documentId": "d",
-        "actionUser": USER,
-        "notificationId": "custom-notif-001",
-        "isNotificationResolverUsed": True,
-        "notificationSource": "custom",
-        "notifyUsers": [{"userId": "r", "email": "r@example.com"}],
-        "notifyAll": False,
-    },
-}
-
-FILTERS: list[JSON] = [
-    {"documentId": "doc-1"},
-    {"documentId": "doc-1", "locationId": "loc"},
-    {"documentId": "doc-1", "userId": "ben"},
-    {"userId": "ben"},
-    {"documentId": "doc-1", "locationId": "loc", "userId": "ben"},
-]
-
-
-@pytest.mark.parametrize("kind", ADD_EXAMPLES)
-def test_add_answers_as_documented(api: Api, kind: str) -> None:
-    reply = api.velt("notifications/add", ADD_EXAMPLES[kind])
-    assert reply.status_code == 200, reply.data
-    result = reply.get_json()["result"]
-    assert (result["status"], result["message"]) == ("success", "Notification added successfully.")
-    assert (result["data"]["success"], result["data"]["message"]) == (
-        True,
-        "Notification added successfully.",
-    )
-
-
-@pytest.mark.parametrize("filters", FILTERS)
-def test_update_answers_as_documented(api: Api, filters: JSON) -> None:
-    api.add(location={"id": "loc"})
-    entry = {"id": "n-1", "displayBodyMessage": "Secondary message"}
-    data = {"organizationId": "acme", **filters, "notifications": [entry]}
-    assert api.velt("notifications/update", data).get_json() == {
-        "result": {
-            "status": "success",
-            "message": "Notification(s) updated successfully.",
-            "data": {"n-1": {"success": True, "message": "Notification updated."}},
-        }
-    }
-
-
-@pytest.mark.parametrize("documents", [{"documentIds": ["doc1"]}, {}])
-def test_config_set_answers_as_documented(api: Api, documents: JSON) -> None:
-    data = {**ORG, **documents, "userIds": ["USER_ID1"], "config": {"inbox": "ALL", "email": "ALL"}}
-    result = api.velt("notifications/config/set", data).get_json()["result"]
-    assert (result["status"], result["message"]) == ("success", "User config set successfully.")
-    outcome = result["data"]["USER_ID1"]
-    assert (outcome["success"], outcome["userId"]) == (True, "USER_ID1")
-    assert outcome["message"] == "User config set successfully."
-    assert outcome.get("documentId") == ("doc1" if documents else None)
 
 
 def test_config_get_gives_back_what_was_set(api: Api) -> None:

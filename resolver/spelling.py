@@ -42,15 +42,18 @@ def nearest(name: str, keys: Iterable[str]) -> str | None:
 class _Known(NamedTuple):
     key: str
     letters: str
-    alphabet: frozenset[str]
-    within: range
-    """How long a name may be that resembles it."""
+    mask: int
 
 
 @lru_cache
-def _known(keys: frozenset[str]) -> list[_Known]:
-    words = [(key, folded(key)) for key in sorted(keys)]
-    return [_Known(key, letters, frozenset(letters), _lengths(len(letters))) for key, letters in words]
+def _by_length(keys: frozenset[str]) -> dict[int, list[_Known]]:
+    """The keys that a name of so many letters may resemble."""
+    found: dict[int, list[_Known]] = {}
+    for key in sorted(keys):
+        letters = folded(key)
+        for length in _lengths(len(letters)):
+            found.setdefault(length, []).append(_Known(key, letters, _mask(letters)))
+    return found
 
 
 def _lengths(own: int) -> range:
@@ -58,14 +61,25 @@ def _lengths(own: int) -> range:
     return range(min(own - 1, round(own / (1 + slack))), max(own + 1, round(own * (1 + slack))) + 1)
 
 
+def _mask(letters: str) -> int:
+    """A bit for each letter; some letters share one."""
+    mask = 0
+    for letter in letters:
+        mask |= 1 << (ord(letter) & 63)
+    return mask
+
+
+@lru_cache(maxsize=4096)
 def _misspelt(letters: str, keys: frozenset[str], slips_only: bool) -> str | None:
-    length, alphabet = len(letters), frozenset(letters)
+    candidates = _by_length(keys).get(len(letters))
+    if not candidates:
+        return None
+    # What is cheap to tell comes first: a backend may send thousands of names.
+    mask = _mask(letters)
     near = [
         known.key
-        for known in _known(keys)
-        # What is cheap to tell comes first: a backend may send thousands of names.
-        if length in known.within
-        and len(known.alphabet ^ alphabet) <= _MOST_OTHER_LETTERS
+        for known in candidates
+        if (known.mask ^ mask).bit_count() <= _MOST_OTHER_LETTERS
         and (_is_one_slip(letters, known.letters) or (not slips_only and _resemble(letters, known.letters)))
     ]
     return nearest(letters, near) if near else None

@@ -73,10 +73,10 @@ class Request(Schema):
                 yield name, [problem]
 
     def _problem(self, name: str) -> str | None:
-        known = frozenset(self.fields) | self.checked_elsewhere
         match self.unknown_keys:
             case UnknownKeys.REFUSED:
-                meant = nearest(name, known)
+                known = self.fields.keys() | self.checked_elsewhere
+                meant = nearest(name, sorted(known))
                 return (
                     _did_you_mean(meant) if meant else f"{_UNKNOWN}, which takes {', '.join(sorted(known))}"
                 )

@@ -84,13 +84,16 @@ class AddNotification:
 
     def _repeated(self, record: Record, request: JSON, split: Split) -> JSON:
         """The reply to a request that was made before. Nothing is written: what came since stays."""
+        # Before the record is read: a refusal takes both away in one step.
+        waits, undecided = self.vault.waiting(record.organization, record.notification)
         held = self.vault.read(record.organization, [record.notification]).get(record.notification)
         if held is None:
             raise Overtaken()  # removed in this very moment: the next try adds it
         if held.request != record.request:
             raise AlreadyExists()
+        if undecided:
+            raise Overtaken()  # the first request is still asking Velt, whose refusal would remove it
         self.vault.make_durable(record.organization, record.notification)
-        waits = self.vault.has_commands(record.organization, record.notification)
         return _reply(None if waits else {"result": {}}, request, split)
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:

@@ -151,11 +151,11 @@ class Vault:
         """The same, for whoever looks into them."""
         return self._held(Record.from_bytes, organization, notifications)[0]
 
-    def has_commands(self, organization: str, notification: str) -> bool:
-        """Whether commands about it still wait for Velt."""
+    def waiting(self, organization: str, notification: str) -> tuple[bool, bool]:
+        """Whether commands about it wait for Velt, and whether a refusal still undoes its write."""
         commands = line_of(self._keyspace.record(organization, notification)).commands
         with self.guard:
-            return bool(self._redis.exists(commands))
+            return bool(self._redis.exists(commands)), bool(self._redis.hexists(commands, "v"))
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
 _DOCUMENTED = re.compile(
-    r"success|custom|comment|huddle|crdt|[A-Z]{2,}(_[A-Z]+)*"
+    r"success|custom|comment|huddle|crdt|INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|UNAUTHENTICATED|INTERNAL"
     r"|Notification(\(s\))? (added|updated|deleted|retrieved) successfully\."
     r"|Notification (updated|deleted)\.|Failed to (update|delete) notification\."
     r"|Notification (already exists|not found)\."
@@ -50,10 +51,8 @@ class Transcript:
     """Records each exchange with Velt. `names` maps ids that a run was told about to placeholders."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        # The longest first: an id may contain another one.
-        self._names = sorted(names.items(), key=lambda pair: -len(pair[0]))
+        self._names = dict(names)
         self._exchanges: list[JSON] = []
-        self._refusals: set[str] = set()
 
     def add(self, path: str, data: JSON, outcome: str, answer: Any) -> None:
         self._exchanges.append(
@@ -61,15 +60,13 @@ class Transcript:
         )
 
     def add_refusal(self, path: str, data: JSON, refusal: VeltRefused) -> None:
-        error = refusal.payload.get("error")
-        if isinstance(error, dict) and isinstance(error.get("message"), str):
-            self._refusals.add(error["message"])
         self.add(path, data, f"refused: HTTP {refusal.http_status}", refusal.payload)
 
     def write(self, file: Path, url: str, findings: Sequence[Finding]) -> None:
         """`url` is Velt's address as configured: it tells the real one from a sandbox."""
         about = {"made": utc.now(), "resolver": __version__, "velt": url}
-        found = [{"outcome": f.outcome, "text": self._masked(f.text)} for f in findings if f.about == "live"]
+        # Without their texts, which quote Velt's words and names.
+        found = Counter(finding.outcome for finding in findings if finding.about == "live")
         text = json.dumps({**about, "findings": found, "exchanges": self._exchanges}, indent=2)
         file.write_text(f"{text}\n", encoding="utf-8")
 
@@ -83,20 +80,12 @@ class Transcript:
 
     def _name(self, name: str, within: str) -> str:
         is_field = name in _DOCUMENTED_NAMES if within in _FREE_MAPS else _FIELD.fullmatch(name)
-        return name if is_field else self._text(name)
+        return name if is_field and name not in self._names else self._text(name)
 
     def _text(self, text: str) -> str:
-        if _DOCUMENTED.fullmatch(text):
-            return text
-        return dict(self._names).get(text) or f"<{len(text)} characters>"
-
-    def _masked(self, text: str) -> str:
-        """A finding's text, which may name ids and quote a refusal of Velt's."""
-        for quoted in self._refusals:
-            text = text.replace(quoted, self._text(quoted))
-        for name, placeholder in self._names:
-            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", placeholder, text)
-        return text
+        if placeholder := self._names.get(text):
+            return placeholder
+        return text if _DOCUMENTED.fullmatch(text) else f"<{len(text)} characters>"
 
 
 class RecordedVeltClient(VeltClient):
@@ -112,7 +101,8 @@ class RecordedVeltClient(VeltClient):
                 self.transcript.add_refusal(endpoint.value, data, refusal)
             raise
         except ResolverError as error:
-            self._add(endpoint, data, f"no answer: {getattr(error, 'reason', type(error).__name__)}", None)
+            # Its kind only: a reason may quote what Velt wrote.
+            self._add(endpoint, data, f"no answer: {type(error).__name__}", None)
             raise
         self._add(endpoint, data, "answered", answer)
         return answer

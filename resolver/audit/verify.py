@@ -7,6 +7,7 @@ grow with their length.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,7 @@ from resolver.audit.signing import is_signed
 JSON = dict[str, Any]
 _PREFIX = b'{"audit":1,'
 _MOST_GAPS = 10_000
+_CHAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SIGNED_WITHIN_MS: Final = 2000
 """A process signs what it wrote within a second, and adds nothing to what is older than that (`trail.py`)."""
 
@@ -245,7 +247,8 @@ def _parsed(line: bytes) -> JSON | None:
     shaped = (
         isinstance(parsed, dict)
         and isinstance(parsed.get("chain"), str)
-        and isinstance(parsed.get("seq"), int)
+        and _CHAIN.fullmatch(parsed["chain"])
+        and type(parsed.get("seq")) is int
         and parsed["seq"] >= 0
         and isinstance(parsed.get("at"), str)
     )
@@ -255,7 +258,7 @@ def _parsed(line: bytes) -> JSON | None:
 def _milliseconds(at: str) -> int:
     """0 for what is no date: no process wrote it."""
     try:
-        return int(datetime.fromisoformat(at).timestamp() * 1000)
+        return max(0, int(datetime.fromisoformat(at).timestamp() * 1000))
     except (ValueError, OverflowError):
         return 0
 

@@ -386,3 +386,16 @@ def test_tail_shows_events_to_people_and_lines_to_scripts(used: tuple[Path, dict
     assert "mirror add" in spoken
     raw = run("tail", "--json", str(path), env=env).output
     assert raw.encode() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("chain", "at"), [("\\ud800", "2026-01-01T00:00:00.000Z"), ("c1", "0001-01-01T00:00:00+14:00")]
+)
+def test_a_forged_line_does_not_stop_verification(chain: str, at: str) -> None:
+    line = (
+        f'{{"audit":1,"chain":"{chain}","seq":0,"at":"{at}","action":"anchor","signature":"","hash":"00"}}\n'
+    )
+    verifier = Verifier([SIGNER.public_key])
+    verifier.read("forged", [line.encode()])
+    verifier.finish()
+    assert verifier.problems

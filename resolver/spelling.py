@@ -1,6 +1,7 @@
 """Which key a name was probably meant to be. Pure.
 
-Names are compared without regard to case, `_` and `-`, so `notifyall` and `notify_all` both mean `notifyAll`.
+Names are compared by their letters and digits, without regard to case: `notifyall`, `notify_all` and
+` notifyAll ` all mean `notifyAll`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ _MOST_OTHER_LETTERS = 5
 
 
 def folded(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def misspelt(name: str, keys: frozenset[str], *, slips_only: bool = False) -> str | None:
     """Return the key that `name` is a misspelling of: one slip of the keyboard away from it, or (unless
     `slips_only`) with nearly all of its letters. None when it is one of the keys, or resembles none."""
-    if name in keys or len(name) > _LONGEST:
+    if name in keys:
         return None
-    return _misspelt(folded(name), keys, slips_only)
+    letters = folded(name)
+    return _misspelt(letters, keys, slips_only) if len(letters) <= _LONGEST else None
 
 
 def nearest(name: str, keys: Iterable[str]) -> str | None:

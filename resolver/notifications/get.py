@@ -34,8 +34,9 @@ class GetNotifications:
         meant = {id_: record for id_, record in held.items() if _is_meant(id_, record, request)}
         denied = [id_ for id_ in held if id_ not in meant]
         attempt.record(organization=request["organizationId"], ids=list(meant), denied=denied)
+        # Each once: an answer that names one id many times would multiply its content.
         merged = [
-            _merged(item, meant[item["id"]]) if _is_ours(item) and item["id"] in meant else item
+            _merged(item, record) if _is_ours(item) and (record := meant.pop(item["id"], None)) else item
             for item in items
         ]
         return with_warnings({**answer["result"], "data": merged}, warnings)

@@ -105,7 +105,7 @@ class _UpdateEntry(Request):
     """Null clears a content key; a structural key has nothing to clear."""
 
     unknown_keys = UnknownKeys.CONTENT
-    misplaced = frozenset({"documentId", "locationId", "verifyUserPermissions"})
+    misplaced = frozenset({"documentId", "locationId", "userId", "verifyUserPermissions"})
 
     class Meta:
         unknown = INCLUDE

@@ -8,13 +8,13 @@ token/revoke   {userId, organizationId?}                -> {revokedAt}
 from __future__ import annotations
 
 from flask import Blueprint, Response
-from marshmallow import EXCLUDE, RAISE, Schema
+from marshmallow import RAISE, Schema
 
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS
 from resolver.audit.event import shortened
 from resolver.fields import Identifier, Identifiers, Whole
 from resolver.services import Services
-from resolver.velt.requests import parse
+from resolver.velt.schema import Request, parse
 from resolver.web.body import read_json
 from resolver.web.errors import json_reply
 from resolver.web.request import attempt
@@ -23,9 +23,8 @@ PATH = "/api/velt/token"
 REVOKE = f"{PATH}/revoke"
 
 
-class _TokenRequest(Schema):
-    class Meta:
-        unknown = EXCLUDE
+class _TokenRequest(Request):
+    """A misspelt `ttlSeconds` that was passed over would make a longer token."""
 
     userId = Identifier(required=True)
     organizationIds = Identifiers(required=True, least=1)

@@ -127,3 +127,10 @@ def test_a_redis_that_is_down_is_not_an_empty_content(make_api: Callable[..., Ap
     broken = make_api(REDIS_URL="redis://127.0.0.1:1/0")
     reply = broken.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"})
     assert error_of(reply) == (503, "UNAVAILABLE")
+
+
+def test_an_answer_that_names_one_id_many_times_gets_its_content_once(api: Api, velt: Velt) -> None:
+    api.add()
+    rows = [{"id": "n-1", "notificationSource": "custom"}] * 100
+    velt.break_with(path="/v2/notifications/get", body={"result": {"status": "success", "data": rows}})
+    assert sum("displayBodyMessage" in item for item in get(api)) == 1

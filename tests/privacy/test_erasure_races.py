@@ -86,6 +86,8 @@ class Walk:
 
     def one(self, begin: Callable[[], Sequence[Action]], at: Sequence[int]) -> bool:
         """One erasure, with the moves before these of its messages; False when it ended before the last."""
+        # The trail of the erasure before sends its anchor a second later: it must move nothing of this one.
+        self.between.arm({})
         self.redis.flushall()
         self.between.arm(dict(zip(at, begin(), strict=True)))
         eraser = self._make_eraser(REDIS_URL=self.between.url)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +13,13 @@ from redis import Redis
 from resolver.deadline import Deadline
 from resolver.notifications.worker import MOST_UNFINISHED, SUSPICIOUS
 from resolver.outbox.queue import Outbox
-from resolver.services import build, build_stores, build_worker
+from resolver.services import build, build_stores
 from resolver.settings import load
 from resolver.vault.keyspace import Line
+from tests.notifications.conftest import Working
 from tests.support import JSON, Api, Velt, keys_of
 
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
-Working = Callable[[], Any]
 
 
 @pytest.fixture
@@ -32,24 +31,6 @@ def deferred(make_api: Callable[..., Api]) -> Api:
 @pytest.fixture
 def outbox(resolver_environment: dict[str, str]) -> Outbox:
     return build_stores(load(resolver_environment)).outbox
-
-
-@pytest.fixture
-def working(resolver_environment: dict[str, str]) -> Working:
-    @contextmanager
-    def run() -> Iterator[None]:
-        worker, stop = build_worker(load(resolver_environment)), threading.Event()
-        thread = threading.Thread(target=worker.run, args=(stop,))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            worker.wake()
-            thread.join(15)
-            assert not thread.is_alive()
-
-    return run
 
 
 def until(condition: Callable[[], Any], seconds: float = 10) -> None:

@@ -17,9 +17,9 @@ import orjson
 from redis import Redis
 
 from resolver.errors import Unreadable, VaultUnavailable
+from resolver.vault.compare_and_set import compare_and_set
 from resolver.vault.envelope import Envelope, key_id_of
 from resolver.vault.guard import Guard
-from resolver.vault.identity import compare_and_set
 from resolver.vault.keyspace import IDEMPOTENCY
 
 _SECRET_BYTES = 32
@@ -42,16 +42,15 @@ class IdempotencyKeys:
 
     def reseal(self) -> None:
         """Put the secret under the master key that seals now, unless another process was quicker."""
-        with self._guard:
-            sealed = cast(bytes | None, self._redis.get(IDEMPOTENCY))
-            if sealed and not self._envelope.is_fresh(sealed):
-                fresh = self._envelope.reseal(IDEMPOTENCY, sealed)
+        sealed = self._stored()
+        if sealed and not self._envelope.is_fresh(sealed):
+            fresh = self._envelope.reseal(IDEMPOTENCY, sealed)
+            with self._guard:
                 compare_and_set(self._redis, IDEMPOTENCY, sealed, fresh)
 
     def key_ids(self) -> Counter[str]:
         """Under which master key the secret is; empty when it wasn't made yet."""
-        with self._guard:
-            sealed = cast(bytes | None, self._redis.get(IDEMPOTENCY))
+        sealed = self._stored()
         return Counter([key_id_of(sealed)] if sealed else [])
 
     def _digest(self, purpose: bytes, value: Any) -> bytes:
@@ -73,8 +72,7 @@ class IdempotencyKeys:
         return kept
 
     def _read(self) -> bytes | None:
-        with self._guard:
-            sealed = cast(bytes | None, self._redis.get(IDEMPOTENCY))
+        sealed = self._stored()
         if sealed is None:
             return None
         try:
@@ -82,3 +80,7 @@ class IdempotencyKeys:
         except Unreadable:
             # Another secret would give the same keys other ids: refuse instead.
             raise VaultUnavailable("the secret of idempotency keys does not open with these keys") from None
+
+    def _stored(self) -> bytes | None:
+        with self._guard:
+            return cast(bytes | None, self._redis.get(IDEMPOTENCY))

@@ -17,6 +17,7 @@ from resolver.errors import Unreadable, VaultForeign
 from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.cluster import primaries
+from resolver.vault.compare_and_set import compare_and_set
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import IDENTITY_KEY, RECORD_PATTERN, Keyspace
 
@@ -26,9 +27,6 @@ _READABLE = range(2, 3)
 _WRITTEN = 2
 _TRUSTED_SECONDS = 1.0
 _LOOK_AT = 1000
-_COMPARE_AND_SET = (
-    "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('SET', KEYS[1], ARGV[2]) and 1 or 0"
-)
 
 
 class Identity(NamedTuple):
@@ -139,11 +137,6 @@ class Adoption:
 def swap(redis: Redis, before: str, after: str) -> bool:
     """Replace the identity in one step, unless another process was quicker."""
     return compare_and_set(redis, IDENTITY_KEY, before, after)
-
-
-def compare_and_set(redis: Redis, name: str, before: str | bytes, after: str | bytes) -> bool:
-    """Replace a string that is still what was read."""
-    return bool(redis.register_script(_COMPARE_AND_SET)(keys=[name], args=[before, after]))
 
 
 def _found(redis: Redis) -> str | None:

@@ -18,10 +18,10 @@ from redis import Redis
 from resolver.errors import Overtaken, Unreadable
 from resolver.metrics import meters
 from resolver.vault.cluster import Values, get_all, holder
+from resolver.vault.compare_and_set import compare_and_set
 from resolver.vault.envelope import Envelope
-from resolver.vault.guard import Guard, read_script
+from resolver.vault.guard import Guard
 from resolver.vault.keyspace import REVOCATION_PATTERN, Keyspace
-from resolver.vault.replication import run_replicated
 from resolver.vault.scanning import scan
 
 _TRIES = 3
@@ -68,7 +68,6 @@ class Revocations:
         self._redis, self._guard = redis, guard
         self._keyspace, self._envelope = keyspace, envelope
         self._replicas = replicas
-        self._script = redis.register_script(read_script("resolver.vault", "revoke"))
         self.unreadable = 0
         """Marks that didn't open since this process started."""
 
@@ -85,9 +84,9 @@ class Revocations:
             # One that doesn't open is replaced: that mends it.
             if held and (found := self._opened(name, held)) and found.at_ms >= mark.at_ms:
                 return found
-            args = [held or b"", self._envelope.seal(name, mark.to_bytes())]
+            sealed = self._envelope.seal(name, mark.to_bytes())
             with self._guard:
-                if run_replicated(self._redis, self._script, [name], args, self._replicas):
+                if compare_and_set(self._redis, name, held or b"", sealed, replicas=self._replicas):
                     return mark
         raise Overtaken("The revocation is being changed by others. Please try again.")
 

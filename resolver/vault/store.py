@@ -155,7 +155,8 @@ class Vault:
         """Whether commands about it wait for Velt, and whether a refusal still undoes its write."""
         commands = line_of(self._keyspace.record(organization, notification)).commands
         with self.guard:
-            return bool(self._redis.exists(commands)), bool(self._redis.hexists(commands, "v"))
+            head, written = cast(list[bytes | None], self._redis.hmget(commands, ["h", "v"]))
+        return head is not None, written is not None
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""

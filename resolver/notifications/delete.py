@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from resolver.access.policy import without
@@ -18,7 +19,7 @@ from resolver.errors import Unavailable
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, removal
 from resolver.outbox.queue import Claimed, claimed_by
 from resolver.record import Record
-from resolver.vault.store import Changed, Vault
+from resolver.vault.store import Changed, Vault, Written
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 
@@ -131,15 +132,12 @@ class DeleteNotifications:
         if not deletion.bounded:
             effect, written = None, self.vault.remove(deletion.organization, id_, entry(Place.INSTEAD))
             return effect, claimed_by(written, command) if written.claim else None
-        seen: list[_Effect] = []
 
-        def change(record: Record) -> Changed:
-            seen.append(deletion.effect(record))
+        def changed_by(effect: _Effect) -> Changed:
             # What waits for others who keep it must not be replaced.
-            return seen[-1].left, entry(Place.INSTEAD if seen[-1].left is None else Place.BEHIND)
+            return effect.left, entry(Place.INSTEAD if effect.left is None else Place.BEHIND)
 
-        changed = self.vault.change(deletion.organization, id_, change)
-        effect = seen[-1] if seen else None
+        effect, changed = self._change(deletion, id_, changed_by)
         if changed is None or (effect and effect.spared):
             # Nothing changes here; what Velt has of it is Velt's to find by the same filters.
             changed = self.vault.line_up(deletion.organization, id_, entry(Place.BEHIND))
@@ -180,20 +178,25 @@ class DeleteNotifications:
         overtaken = {
             item.record.notification for (item, _), is_done in zip(going, done, strict=True) if not is_done
         }
-        again = {id_: self._follow_again(deletion, id_) for id_ in overtaken}
+        # On the version that somebody wrote meanwhile.
+        change = partial(self._changed, deletion)
+        again = {id_: self._change(deletion, id_, change)[0] for id_ in overtaken}
         latest = (again.get(effect.record.notification, effect) for effect in effects)
         return [effect for effect in latest if effect]
 
-    def _follow_again(self, deletion: _Deletion, id_: str) -> _Effect | None:
-        """On the version that somebody wrote meanwhile; None when it is gone."""
-        seen: list[_Effect] = []
+    def _change(
+        self, deletion: _Deletion, id_: str, changed_by: Callable[[_Effect], Changed]
+    ) -> tuple[_Effect | None, Written | None]:
+        """What the deletion does to the record as it is now, and what that wrote; nothing when it is gone."""
+        effect: _Effect | None = None
 
         def change(record: Record) -> Changed:
-            seen.append(deletion.effect(record))
-            return self._changed(deletion, seen[-1])
+            nonlocal effect
+            effect = deletion.effect(record)
+            return changed_by(effect)
 
-        self.vault.change(deletion.organization, id_, change)
-        return seen[-1] if seen else None
+        written = self.vault.change(deletion.organization, id_, change)
+        return effect, written
 
     def _changed(self, deletion: _Deletion, effect: _Effect) -> Changed:
         """With a removal behind whatever still waits for Velt, or it would be there again."""

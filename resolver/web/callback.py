@@ -45,7 +45,7 @@ def blueprint(services: Services) -> Blueprint:
         try:
             body = read_json()
         finally:
-            count(services, reader(), budget(body, reader()))
+            count(services, reader(), body)
         return body
 
     def get() -> Response:
@@ -77,19 +77,19 @@ def asked(body: JSON, who: Reader) -> Asked:
     return Asked(_organization(inner, who) if notifications else "", notifications)
 
 
-def budget(body: JSON, who: Reader) -> str:
+def count(services: Services, who: Reader, body: JSON) -> None:
+    """One more call of an end user; TooManyCalls when it is one too many."""
+    if services.calls is not None and isinstance(who, EndUser):
+        services.calls.count(who.user, _budget(body, who))
+
+
+def _budget(body: JSON, who: EndUser) -> str:
     """The organization of the reader's token in which a call counts; empty when it names none of these."""
     try:
         organization = _organization(_inner(body), who)
     except InvalidArgument:
         return ""
-    return organization if isinstance(who, EndUser) and organization in who.organizations else ""
-
-
-def count(services: Services, who: Reader, budget: str) -> None:
-    """One more call of an end user; TooManyCalls when it is one too many."""
-    if services.calls is not None and isinstance(who, EndUser):
-        services.calls.count(who.user, budget)
+    return organization if organization in who.organizations else ""
 
 
 def answer(services: Services, who: Reader, asked: Asked, deadline: Deadline, attempt: Attempt) -> bytes:

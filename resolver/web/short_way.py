@@ -115,13 +115,15 @@ def _of_callback(services: Services, cors: Cors) -> dict[str, _Way]:
     def admit(environ: WSGIEnvironment) -> EndUser:
         return services.tokens.verify(bearer(environ.get("HTTP_AUTHORIZATION", "")))
 
-    def asked(body: JSON, who: Reader) -> tuple[callback.Asked, str]:
-        return callback.asked(body, who), callback.budget(body, who)
+    def asked(body: JSON, who: Reader) -> tuple[callback.Asked, JSON]:
+        return callback.asked(body, who), body
 
-    def answer(asked: tuple[callback.Asked, str], who: Reader, deadline: Deadline, attempt: Attempt) -> bytes:
-        what, budget = asked
+    def answer(
+        asked: tuple[callback.Asked, JSON], who: Reader, deadline: Deadline, attempt: Attempt
+    ) -> bytes:
+        what, body = asked
         # Whatever comes of it from here on is answered for good: it isn't counted on the long way, too.
-        callback.count(services, who, budget)
+        callback.count(services, who, body)
         return callback.answer(services, who, what, deadline, attempt)
 
     return {callback.PREFIX + "get": _Way("callback", "get", cors, admit, asked, answer)}

@@ -40,7 +40,7 @@ _CERTIFICATE = closed(certificate={"type": "object"}, signature={"type": "string
 
 
 def export(path: str, schema: Schema) -> JSON:
-    taken = {**schema_of(schema), "additionalProperties": False, **_SOMEBODY}
+    taken = {**schema_of(schema), **_SOMEBODY}
     operation = _operation(
         "export",
         "Everything that is held about somebody, with nobody else's data in it",
@@ -55,7 +55,7 @@ def export(path: str, schema: Schema) -> JSON:
 
 
 def erasure(path: str, schema: Schema, followed: str) -> JSON:
-    taken = {**schema_of(schema), "additionalProperties": False, "anyOf": [_PERSON, _ORGANIZATIONS]}
+    taken = {**schema_of(schema), "anyOf": [_PERSON, _ORGANIZATIONS]}
     asked = _operation(
         "erase",
         "Take somebody, or whole organizations, out of everything that is held",

@@ -13,14 +13,13 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Response
-from marshmallow import RAISE, Schema
 
 from resolver import utc
 from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
 from resolver.fields import LONGEST_ID, Flag, Identifiers
 from resolver.privacy.order import Odd, Order, new_id
 from resolver.services import Services
-from resolver.velt.requests import parse
+from resolver.velt.schema import Request, parse
 from resolver.web.body import read_json
 from resolver.web.errors import json_reply
 from resolver.web.request import attempt, officer
@@ -40,10 +39,8 @@ _ODD = {
 }
 
 
-class _Somebody(Schema):
-    class Meta:
-        # A misspelt bound that was passed over would widen what is done.
-        unknown = RAISE
+class _Somebody(Request):
+    """A misspelt bound that was passed over would widen what is done."""
 
     # An empty list is more likely a mistake than a wish for everybody.
     userIds = Identifiers(least=1, most=_MOST_NAMES)

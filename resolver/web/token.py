@@ -8,7 +8,6 @@ token/revoke   {userId, organizationId?}                -> {revokedAt}
 from __future__ import annotations
 
 from flask import Blueprint, Response
-from marshmallow import RAISE, Schema
 
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS
 from resolver.audit.event import shortened
@@ -31,10 +30,8 @@ class _TokenRequest(Request):
     ttlSeconds = Whole(SHORTEST_SECONDS, LONGEST_SECONDS)
 
 
-class _Revocation(Schema):
-    class Meta:
-        # A misspelt organizationId that was passed over would widen what is revoked.
-        unknown = RAISE
+class _Revocation(Request):
+    """A misspelt `organizationId` that was passed over would widen what is revoked."""
 
     userId = Identifier(required=True)
     organizationId = Identifier()

@@ -48,6 +48,12 @@ def test_a_wrong_wish_is_refused(api: Api, changes: dict[str, Any]) -> None:
     assert error_of(api.post(PATH, {**WANTED, **changes})) == (400, "INVALID_ARGUMENT")
 
 
+def test_a_misspelt_lifetime_is_refused_rather_than_made_longer(api: Api) -> None:
+    reply = api.post(PATH, {**WANTED, "ttlSecond": 60})
+    assert error_of(reply) == (400, "INVALID_ARGUMENT")
+    assert "ttlSeconds" in reply.get_json()["error"]["message"]
+
+
 def test_only_a_backend_gets_one(api: Api) -> None:
     assert error_of(api.post(PATH, WANTED, {})) == (401, "UNAUTHENTICATED")
     own = {"authorization": f"Bearer {api.token('ben', 'acme')}"}

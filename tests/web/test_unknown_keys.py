@@ -183,7 +183,7 @@ def test_unknown_key_of_an_add_is_content(api: Api, name: str) -> None:
     assert api.read("n-1")["n-1"][name] == "kept"
 
 
-@pytest.mark.parametrize("name", ["documentId", "locationId", "verifyUserPermissions"])
+@pytest.mark.parametrize("name", ["documentId", "locationId", "userId", "verifyUserPermissions"])
 def test_filter_of_an_update_within_an_entry_is_refused(api: Api, name: str) -> None:
     """The entry would be changed for everybody, and in whichever document it is."""
     api.add()

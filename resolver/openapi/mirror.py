@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema
-
 from resolver.openapi.derive import schema_of
 from resolver.openapi.parts import body, closed, mirror_errors, own_errors, reply
 from resolver.velt import config_requests, requests
 from resolver.velt.client import Endpoint
+from resolver.velt.schema import Request
 
 JSON = dict[str, Any]
 _SECURITY: list[JSON] = [{"veltApiKey": [], "callerToken": []}]
@@ -137,18 +136,21 @@ def _update() -> JSON:
     return {**schema, "required": [*schema["required"], "notifications"], "properties": properties}
 
 
+CHECKED: dict[Endpoint, Request] = {
+    Endpoint.ADD: requests.ADD,
+    Endpoint.GET: requests.GET,
+    Endpoint.DELETE: requests.DELETE,
+    Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
+    Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
+    Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
+    Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
+}
+"""What checks each call, but an update, whose entries have a schema of their own."""
+
+
 def _taken() -> dict[Endpoint, JSON]:
-    checked: dict[Endpoint, Schema] = {
-        Endpoint.ADD: requests.ADD,
-        Endpoint.GET: requests.GET,
-        Endpoint.DELETE: requests.DELETE,
-        Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
-        Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
-        Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
-        Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
-    }
     return {
-        **{endpoint: schema_of(schema) for endpoint, schema in checked.items()},
+        **{endpoint: schema_of(schema) for endpoint, schema in CHECKED.items()},
         Endpoint.UPDATE: _update(),
     }
 

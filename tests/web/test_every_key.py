@@ -11,22 +11,13 @@ from typing import Any
 
 import pytest
 
-from resolver.velt import config_requests, requests
+from resolver.openapi.mirror import CHECKED
+from resolver.velt import requests
 from resolver.velt.client import Endpoint
-from resolver.velt.schema import Request
 from tests.support import JSON, Api, Velt, notification
 
 V, S, W, R = "forwarded", "stored", "warned", "refused"
 PERSON = {"userId": "dan", "name": "Dan Private"}
-SCHEMAS: dict[Endpoint, Request] = {
-    Endpoint.ADD: requests.ADD,
-    Endpoint.GET: requests.GET,
-    Endpoint.DELETE: requests.DELETE,
-    Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
-    Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
-    Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
-    Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
-}
 ORGANIZATION = {"organizationId": "acme"}
 # What a call needs beside the key that is looked at.
 BASES: dict[Endpoint, JSON] = {
@@ -37,6 +28,14 @@ BASES: dict[Endpoint, JSON] = {
     Endpoint.CONFIG_GET: {**ORGANIZATION, "userId": "ben"},
     Endpoint.WORKSPACE_GET: {},
     Endpoint.WORKSPACE_UPDATE: {"useNotificationService": True},
+}
+TEXTS: dict[str, tuple[Any, set[str]]] = {
+    "displayHeadlineMessageTemplate": ("A headline", {S}),
+    "displayHeadlineMessageTemplateData": ({"key": "value"}, {S}),
+    "displayBodyMessage": ("A body", {S}),
+    "displayBodyMessageTemplate": ("A template", {S}),
+    "displayBodyMessageTemplateData": ({"key": "value"}, {S}),
+    "notificationSourceData": ({"key": "value"}, {S}),
 }
 # Velt's own name for a key: a value, and what becomes of it. `None`: the value that the base has.
 KEYS: dict[Endpoint, dict[str, tuple[Any, set[str]]]] = {
@@ -53,12 +52,7 @@ KEYS: dict[Endpoint, dict[str, tuple[Any, set[str]]]] = {
         "isCrossOrganizationEnabled": (True, {V}),
         "isNotificationResolverUsed": (True, {V}),
         "notificationSource": ("custom", {V}),
-        "displayHeadlineMessageTemplate": ("A headline", {S}),
-        "displayHeadlineMessageTemplateData": ({"key": "value"}, {S}),
-        "displayBodyMessage": ("A body", {S}),
-        "displayBodyMessageTemplate": ("A template", {S}),
-        "displayBodyMessageTemplateData": ({"key": "value"}, {S}),
-        "notificationSourceData": ({"key": "value"}, {S}),
+        **TEXTS,
         "context": ({"access": {"team": "red"}}, {V, S}),
         "locationId": ("place-1", {V, S}),
         "location": ({"id": "place-1", "locationName": "A place"}, {V, S}),
@@ -116,12 +110,7 @@ ENTRY_KEYS: dict[str, tuple[Any, set[str]]] = {
     "persistReadForUsers": (True, {V}),
     "location": ({"id": "place-1", "locationName": "A place"}, {V, S}),
     "metadata": ({"key": "value"}, {S}),
-    "displayHeadlineMessageTemplate": ("A headline", {S}),
-    "displayHeadlineMessageTemplateData": ({"key": "value"}, {S}),
-    "displayBodyMessage": ("A body", {S}),
-    "displayBodyMessageTemplate": ("A template", {S}),
-    "displayBodyMessageTemplateData": ({"key": "value"}, {S}),
-    "notificationSourceData": ({"key": "value"}, {S}),
+    **TEXTS,
     # Documented elsewhere, in samples of the SDKs or of Velt's types, and stripped or fixed at Velt.
     "isRead": (True, {W}),
     "read": (True, {W}),
@@ -148,12 +137,12 @@ IN_HEADER = {"audience": ["dan"], "notifyAll": False, "verifyUserPermissions": T
 
 def test_every_key_of_the_schemas_has_an_entry_here() -> None:
     missing = {
-        str(endpoint): schema.fields.keys() - KEYS[endpoint].keys() for endpoint, schema in SCHEMAS.items()
+        str(endpoint): schema.fields.keys() - KEYS[endpoint].keys() for endpoint, schema in CHECKED.items()
     }
     missing["update"] = requests.UPDATE.fields.keys() - UPDATE_KEYS.keys()
     missing["update's entries"] = requests.ENTRY.fields.keys() - ENTRY_KEYS.keys()
     assert not {name: keys for name, keys in missing.items() if keys}
-    assert SCHEMAS.keys() | {Endpoint.UPDATE} == set(Endpoint)
+    assert CHECKED.keys() | {Endpoint.UPDATE} == set(Endpoint)
 
 
 def cases() -> Iterator[Any]:

@@ -20,6 +20,11 @@ def milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
+def milliseconds_of(moment: str) -> int:
+    """Since the epoch, of a date as these functions write it. ValueError for what is none."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
 def millisecond(since_epoch: int) -> str:
     """For what is said with every request: only the first of a second has a date to work out."""
     seconds, milliseconds = divmod(since_epoch, 1000)

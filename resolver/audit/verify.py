@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from resolver import utc
@@ -258,7 +257,7 @@ def _parsed(line: bytes) -> JSON | None:
 def _milliseconds(at: str) -> int:
     """0 for what is no date: no process wrote it."""
     try:
-        return max(0, int(datetime.fromisoformat(at).timestamp() * 1000))
+        return max(0, utc.milliseconds_of(at))
     except (ValueError, OverflowError):
         return 0
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import Any, Self
 
+from resolver import utc
 from resolver.fields import is_identifier, is_sound
 from resolver.privacy.mentions import Mention, mention
 from resolver.privacy.people import Subject
@@ -122,7 +122,7 @@ class Order:
 
 def reach(asked: str) -> int:
     """Until when an erasure reaches, by when it was asked for. Clocks of hosts may differ by the margin."""
-    return int(datetime.fromisoformat(asked).timestamp() * 1000) + CLOCK_MARGIN_MS
+    return utc.milliseconds_of(asked) + CLOCK_MARGIN_MS
 
 
 def new_id() -> str:

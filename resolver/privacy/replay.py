@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from resolver import utc
 from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import Blinded
 from resolver.privacy.mentions import phrases
@@ -70,15 +70,11 @@ def order_again(body: JSON, found: Found) -> Order | None:
         organizations=organizations,
         whole=body["scope"] == "whole organizations",
         # No further than the erasure itself did.
-        until=min(reach(body["askedAt"]), _milliseconds(body["finishedAt"]) + 1000),
+        until=min(reach(body["askedAt"]), utc.milliseconds_of(body["finishedAt"]) + 1000),
     )
     # An erasure within organizations of which none is left must not become one in all of them.
     bounds_are_gone = body["organizations"] and not organizations
     return None if bounds_are_gone or order.problem() else order
-
-
-def _milliseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def _back(digests: Iterable[str], found: Found) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ def split_add(data: JSON, keep_people: People) -> Split:
 
 def split_update(entry: JSON, keep_people: People) -> Split:
     """Splits one validated entry of an update. An explicit null in `content` or `private` clears that key."""
-    stripped = {name: _STRIPPED[folded(name)] for name in entry if folded(name) in _STRIPPED}
+    stripped = {name: instead for name in entry if (instead := _STRIPPED.get(folded(name)))}
     split = _split(
         {name: value for name, value in entry.items() if name not in stripped}, UPDATE, keep_people
     )

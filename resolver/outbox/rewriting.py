@@ -10,12 +10,12 @@ from redis import Redis
 
 from resolver.command import Command
 from resolver.errors import Unreadable
-from resolver.outbox.dead_letters import Dead
+from resolver.outbox.dead_letters import Dead, line_of_dead
 from resolver.outbox.queue import Fields, Outbox
 from resolver.record import Record
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import COMMANDS_PATTERN, dead_of, line_of
+from resolver.vault.keyspace import COMMANDS_PATTERN, line_of
 from resolver.vault.scanning import scan
 
 Change = Callable[[Command], Command]
@@ -91,6 +91,6 @@ class Rewriting:
         more."""
         if dead.command and changed.kind is not dead.command.kind:
             return self._outbox.dead_letters.discard(dead)
-        partition, name = dead.name.split(":", 1)
+        line, name = line_of_dead(dead)
         instead = self._outbox.dead_letters.sealed_instead(dead, changed)
-        return self._swapped(dead_of(partition), [name.encode(), dead.sealed, instead])
+        return self._swapped(line.dead, [name.encode(), dead.sealed, instead])

@@ -42,9 +42,8 @@ class _Preferences(Mapped):
 def _channel_problem(channel: str, choice: Any) -> str | None:
     if channel in _VELT_CHANNELS:
         return None if choice in _PREFERENCES else f"must be one of {', '.join(_PREFERENCES)}"
-    for known in _VELT_CHANNELS:
-        if folded(channel) == known:
-            return f"is no channel; did you mean {known}?"
+    if (known := folded(channel)) in _VELT_CHANNELS:
+        return f"is no channel; did you mean {known}?"
     if not 0 < len(channel) <= _LONGEST_NAME:
         return f"is a name of more than {_LONGEST_NAME} characters"
     return None if isinstance(choice, str) and len(choice) <= _LONGEST_NAME else "must be a short string"

@@ -22,7 +22,8 @@ from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
 _DOCUMENTED = re.compile(
-    r"success|custom|comment|huddle|crdt|INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|UNAUTHENTICATED|INTERNAL"
+    r"success|custom|comment|huddle|crdt"
+    r"|INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|UNAUTHENTICATED|INTERNAL"
     r"|Notification(\(s\))? (added|updated|deleted|retrieved) successfully\."
     r"|Notification (updated|deleted)\.|Failed to (update|delete) notification\."
     r"|Notification (already exists|not found)\."
@@ -59,9 +60,6 @@ class Transcript:
             {"path": path, "asked": self._shown(data), "outcome": outcome, "answered": self._shown(answer)}
         )
 
-    def add_refusal(self, path: str, data: JSON, refusal: VeltRefused) -> None:
-        self.add(path, data, f"refused: HTTP {refusal.http_status}", refusal.payload)
-
     def write(self, file: Path, url: str, findings: Sequence[Finding]) -> None:
         """`url` is Velt's address as configured: it tells the real one from a sandbox."""
         about = {"made": utc.now(), "resolver": __version__, "velt": url}
@@ -97,8 +95,7 @@ class RecordedVeltClient(VeltClient):
         try:
             answer = super().post(endpoint, data, deadline)
         except VeltRefused as refusal:
-            if self.transcript:
-                self.transcript.add_refusal(endpoint.value, data, refusal)
+            self._add(endpoint, data, f"refused: HTTP {refusal.http_status}", refusal.payload)
             raise
         except ResolverError as error:
             # Its kind only: a reason may quote what Velt wrote.

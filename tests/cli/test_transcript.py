@@ -64,6 +64,27 @@ def test_a_report_does_not_repeat_what_velt_says_when_it_refuses(
     assert "CANARY" not in text
 
 
+def test_a_report_does_not_repeat_what_velt_says_when_it_fails(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    """A status may hold anything, our own token among it."""
+    velt.break_with(path="/v2/notifications/get", status=500, errorStatus=VELT_TOKEN, message="x")
+    _, text = report_of(resolver_environment, tmp_path / "report.json")
+    assert VELT_TOKEN[:20] not in text
+
+
+def test_a_report_hides_ids_that_look_like_a_status_or_a_field(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    where = ("--organization", "ACME", "--document", "PAYROLL", "--user", "success")
+    file = tmp_path / "report.json"
+    CliRunner().invoke(main, ["check", "--live", *where, "--report", str(file)], env=resolver_environment)
+    text = file.read_text(encoding="utf-8")
+    assert not [word for word in ("ACME", "PAYROLL") if word in text]
+    first = next(exchange for exchange in json.loads(text)["exchanges"] if "notifyUsers" in exchange["asked"])
+    assert first["asked"]["notifyUsers"] == [{"userId": "<user>"}]
+
+
 def test_report_goes_with_live(resolver_environment: dict[str, str], tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["check", "--report", str(tmp_path / "x")], env=resolver_environment)
     assert (done.exit_code, "--live" in done.output) == (2, True)

@@ -8,6 +8,7 @@ ResolverError
 ├── PermissionDenied         a credential that holds no right to this
 ├── NotFound                 no such path, or a surface that is closed here
 ├── AlreadyExists            another request was made under the same Idempotency-Key
+├── NotRegistered            the request was made before, and Velt refused it since
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
@@ -71,6 +72,14 @@ class NotFound(ResolverError):
 class AlreadyExists(ResolverError):
     code = "ALREADY_EXISTS"
     message = "This Idempotency-Key was used for another request."
+
+
+class NotRegistered(ResolverError):
+    code = "FAILED_PRECONDITION"
+    message = (
+        "The notification is held here, and Velt refused to register it. Ask an operator to look at "
+        "resolver outbox dead, or send the mended request under another Idempotency-Key."
+    )
 
 
 class Unavailable(ResolverError):

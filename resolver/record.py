@@ -18,6 +18,8 @@ from resolver.errors import Unreadable
 from resolver.header import EVERYONE, LINES, NARROWED, VERIFIED, written
 
 _LENGTH = Struct(">I")
+DROPPED = "dropped"
+"""Stands for the digest of a request whose registration an operator dropped."""
 
 
 Opened = tuple[bytes, bytes]

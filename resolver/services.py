@@ -28,6 +28,7 @@ from resolver.notifications.worker import Worker
 from resolver.outbound.breaker import Breaker
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import LEASE_MS, Outbox
+from resolver.outbox.registration import Registrations
 from resolver.outbox.rewriting import Rewriting
 from resolver.privacy.erase import Erase
 from resolver.privacy.eraser import Eraser
@@ -70,6 +71,7 @@ class Stores:
     certificates: Certificates | None
     history: History
     idempotency: IdempotencyKeys
+    registrations: Registrations
     revocations: Revocations
 
 
@@ -121,7 +123,9 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         callers=Callers(settings.velt_api_key, settings.caller_tokens if settings.knows_backends else {}),
         officers=Officers(settings.privacy_tokens) if settings.privacy_tokens else None,
         tokens=tokens,
-        add=AddNotification(vault, outbox, telling, settings.people, stores.idempotency),
+        add=AddNotification(
+            vault, outbox, telling, settings.people, stores.idempotency, stores.registrations
+        ),
         update=UpdateNotifications(vault, telling, settings.people, settings.read_policy),
         get=GetNotifications(vault, velt),
         delete=DeleteNotifications(vault, telling, velt),
@@ -197,9 +201,10 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     keeping = Keeping(settings.retention_days, settings.redis_wait)
     identity = Identity.of(keyspace, settings.velt_api_key)
     guard = Guard(redis, DatabaseIdentity(redis, identity, keyspace, envelope), trusted)
+    outbox = Outbox(redis, guard, envelope)
     return Stores(
         vault=Vault(redis, guard, keyspace, envelope, keeping),
-        outbox=Outbox(redis, guard, envelope),
+        outbox=outbox,
         redis=redis,
         keyspace=keyspace,
         identity=identity,
@@ -208,6 +213,7 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
         certificates=certificates,
         history=History(redis, guard),
         idempotency=IdempotencyKeys(redis, guard, envelope),
+        registrations=Registrations(redis, guard, keyspace, envelope, outbox.dead_letters),
         revocations=Revocations(redis, guard, keyspace, envelope, keeping.replicas),
     )
 

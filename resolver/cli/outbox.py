@@ -10,9 +10,12 @@ import click
 
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
+from resolver.command import Command, Kind
 from resolver.outbox.dead_letters import Dead, Retried
+from resolver.record import DROPPED, Record
 from resolver.services import Stores, build_stores
 from resolver.settings import load
+from resolver.vault.store import Changed
 
 
 @click.group()
@@ -71,14 +74,27 @@ def retry(names: tuple[str, ...], every: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that was given up.")
 def drop(names: tuple[str, ...], every: bool) -> None:
-    """Forget commands that were given up. Content stays where it is."""
+    """Forget commands that were given up. Content stays where it is; an add that is repeated under its
+    Idempotency-Key is refused from then on."""
     settings = load()
     stores = build_stores(settings)
     chosen = list(_chosen(stores, names, every))
     on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
     for entry in chosen:
+        if entry.command and entry.command.kind is Kind.REGISTER:
+            _mark_dropped(stores, entry.command)
         stores.outbox.dead_letters.discard(entry)
     say(f"{len(chosen)} dropped")
+
+
+def _mark_dropped(stores: Stores, registration: Command) -> None:
+    """Keep a repeat of the add from being answered `registered`."""
+
+    def mark(record: Record) -> Changed:
+        is_meant = record.request and registration.created >= record.created
+        return (record._replace(request=DROPPED) if is_meant else record), None
+
+    stores.vault.change(registration.data.get("organizationId", ""), registration.notification, mark)
 
 
 def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dead]:

@@ -14,10 +14,11 @@ from resolver import aside
 from resolver.audit.attempt import Attempt
 from resolver.command import Command, Entry, Kind
 from resolver.deadline import Deadline
-from resolver.errors import AlreadyExists, InvalidArgument, Overtaken, TooLarge, VeltRefused
+from resolver.errors import AlreadyExists, InvalidArgument, NotRegistered, Overtaken, TooLarge, VeltRefused
 from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
 from resolver.outbox.queue import Outbox, claimed_by
-from resolver.record import Record
+from resolver.outbox.registration import Registrations
+from resolver.record import DROPPED, Record
 from resolver.split import People, Split, split_add
 from resolver.vault.idempotency import IdempotencyKeys
 from resolver.vault.store import Vault, Written
@@ -41,6 +42,7 @@ class AddNotification:
     telling: Telling
     people: People
     idempotency: IdempotencyKeys
+    registrations: Registrations
 
     def __call__(
         self, data: Any, deadline: Deadline, attempt: Attempt, idempotency_key: str | None = None
@@ -74,9 +76,9 @@ class AddNotification:
             raise InvalidArgument(
                 "Give either notificationId or the Idempotency-Key header: the key makes the id"
             )
-        made = self.idempotency.notification_id(caller, request["organizationId"], key)
-        request["notificationId"] = made
-        return self.idempotency.request_digest(data)
+        identified = self.idempotency.identify(caller, request["organizationId"], key, data)
+        request["notificationId"] = identified.notification
+        return identified.request
 
     def _put(self, record: Record, entry: Entry) -> Written | None:
         """None when the Idempotency-Key was used before."""
@@ -84,17 +86,17 @@ class AddNotification:
 
     def _repeated(self, record: Record, request: JSON, split: Split) -> JSON:
         """The reply to a request that was made before. Nothing is written: what came since stays."""
-        # Before the record is read: a refusal takes both away in one step.
-        waits, undecided = self.vault.waiting(record.organization, record.notification)
-        held = self.vault.read(record.organization, [record.notification]).get(record.notification)
-        if held is None:
+        found = self.registrations.of(record.organization, record.notification)
+        if found is None:
             raise Overtaken()  # removed in this very moment: the next try adds it
-        if held.request != record.request:
+        if found.was_refused or found.record.request == DROPPED:
+            raise NotRegistered()
+        if found.record.request != record.request:
             raise AlreadyExists()
-        if undecided:
+        if found.is_undecided:
             raise Overtaken()  # the first request is still asking Velt, whose refusal would remove it
         self.vault.make_durable(record.organization, record.notification)
-        return _reply(None if waits else {"result": {}}, request, split)
+        return _reply(None if found.waits else {"result": {}}, request, split)
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:
         """Velt's answer; None when it can't be had now, and the command waits."""

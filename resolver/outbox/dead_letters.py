@@ -14,7 +14,7 @@ from resolver.command import Command, Kind
 from resolver.errors import Unreadable
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import DOORBELL, Line, dead_of, line_in, partitions
+from resolver.vault.keyspace import DOORBELL, Line, dead_of, decoded, line_in, partition_of, partitions
 
 _PARTITIONS_AT_ONCE = 16
 
@@ -62,7 +62,7 @@ class DeadLetters:
                     pipeline.hgetall(dead_of(partition))
                 found = pipeline.execute()
             for partition, fields in zip(some, found, strict=True):
-                yield from (self._opened(partition, name.decode(), fields[name]) for name in fields)
+                yield from (self._opened(partition, name, fields[name.encode()]) for name in decoded(fields))
 
     def retry(self, dead: Dead, command: Command) -> Retried:
         """Puts a dead command in line again; a registration only while its record is held."""
@@ -89,6 +89,10 @@ class DeadLetters:
     def sealed(self, line: Line, reason: str, at: int, sealed: bytes) -> bytes:
         entry = orjson.dumps({"reason": reason, "at": at, "command": sealed.hex()})
         return self._envelope.seal(line.dead, entry)
+
+    def command(self, line: Line, sealed: bytes) -> Command | None:
+        """The command in a sealed dead letter of this line; None when it doesn't open."""
+        return self._opened(partition_of(line.record), f"{line.member}:", sealed).command
 
     def _opened(self, partition: str, name: str, sealed: bytes) -> Dead:
         full = f"{partition}:{name}"

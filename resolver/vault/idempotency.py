@@ -11,7 +11,7 @@ import base64
 import hashlib
 import secrets
 from collections import Counter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from redis import Redis
@@ -27,18 +27,24 @@ _ID_BYTES = 18
 """As many random bits as an id that is minted has."""
 
 
+class Identified(NamedTuple):
+    notification: str
+    """The id of the notification that the request adds."""
+    request: str
+    """Digest of the request's data: equal data has the same one, whatever the order of its keys."""
+
+
 class IdempotencyKeys:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
         self._redis, self._guard, self._envelope = redis, guard, envelope
-        self._known: bytes | None = None
 
-    def notification_id(self, caller: str, organization: str, key: str) -> str:
-        digest = self._digest(b"notification", [caller, organization, key])
-        return base64.urlsafe_b64encode(digest[:_ID_BYTES]).decode()
-
-    def request_digest(self, data: Any) -> str:
-        """Digest of a request's data: equal data has the same one, whatever the order of its keys."""
-        return self._digest(b"request", data).hex()
+    def identify(self, caller: str, organization: str, key: str, data: Any) -> Identified:
+        # Read each time: a process that remembered the secret would go on with it after Redis lost it, and
+        # would give a key another id than the processes that made a new one.
+        secret = self._read() or self._made()
+        made = _digest(secret, b"notification", [caller, organization, key])[:_ID_BYTES]
+        request = _digest(secret, b"request", data).hex()
+        return Identified(base64.urlsafe_b64encode(made).decode(), request)
 
     def reseal(self) -> None:
         """Put the secret under the master key that seals now, unless another process was quicker."""
@@ -52,15 +58,6 @@ class IdempotencyKeys:
         """Under which master key the secret is; empty when it wasn't made yet."""
         sealed = self._stored()
         return Counter([key_id_of(sealed)] if sealed else [])
-
-    def _digest(self, purpose: bytes, value: Any) -> bytes:
-        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(text, key=self._secret(), digest_size=32, person=purpose).digest()
-
-    def _secret(self) -> bytes:
-        if self._known is None:
-            self._known = self._read() or self._made()
-        return self._known
 
     def _made(self) -> bytes:
         fresh = self._envelope.seal(IDEMPOTENCY, secrets.token_bytes(_SECRET_BYTES))
@@ -84,3 +81,8 @@ class IdempotencyKeys:
     def _stored(self) -> bytes | None:
         with self._guard:
             return cast(bytes | None, self._redis.get(IDEMPOTENCY))
+
+
+def _digest(secret: bytes, purpose: bytes, value: Any) -> bytes:
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, key=secret, digest_size=32, person=purpose).digest()

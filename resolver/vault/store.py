@@ -151,13 +151,6 @@ class Vault:
         """The same, for whoever looks into them."""
         return self._held(Record.from_bytes, organization, notifications)[0]
 
-    def waiting(self, organization: str, notification: str) -> tuple[bool, bool]:
-        """Whether commands about it wait for Velt, and whether a refusal still undoes its write."""
-        commands = line_of(self._keyspace.record(organization, notification)).commands
-        with self.guard:
-            head, written = cast(list[bytes | None], self._redis.hmget(commands, ["h", "v"]))
-        return head is not None, written is not None
-
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
         for batch in self.batches():
@@ -166,7 +159,7 @@ class Vault:
     def batches(self) -> Iterator[list[Held]]:
         """The same, some hundred at a time, with what it takes to replace them."""
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
-            yield self._batch([name.decode() for name in names])
+            yield self._batch(names)
 
     def batch(self, organization: str, notifications: Sequence[str]) -> list[Held]:
         """What is held of these, with what it takes to replace it, in one round trip to each server."""

@@ -14,6 +14,9 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from resolver.cli import main
+from resolver.outbox.queue import Outbox
+from resolver.services import build_stores
+from resolver.settings import load
 from resolver.vault.keyspace import IDEMPOTENCY
 from resolver.velt.client import VeltClient
 from tests.notifications.conftest import Working
@@ -45,6 +48,11 @@ def add(api: Api, idempotency_key: str | None, token: str = CALLER_TOKEN, **chan
 def id_of(reply: TestResponse) -> str:
     assert reply.status_code == 200, reply.data
     return str(reply.get_json()["result"]["data"]["notificationId"])
+
+
+def registration_of(reply: TestResponse) -> str:
+    assert reply.status_code == 200, reply.data
+    return str(reply.get_json()["result"]["data"]["registration"])
 
 
 def test_a_repeated_request_under_one_idempotency_key_adds_one_notification(api: Api, velt: Velt) -> None:
@@ -105,9 +113,52 @@ def test_a_key_whose_add_velt_refused_is_free_again(api: Api, velt: Velt) -> Non
 
 def test_a_repeated_request_says_whether_velt_has_heard_of_it(api: Api, velt: Velt) -> None:
     velt.break_with(status=503)
-    replies = [add(api, "k-1", notificationId=None) for _ in range(2)]
-    registrations = [reply.get_json()["result"]["data"]["registration"] for reply in replies]
-    assert registrations == ["pending", "pending"]
+    assert [registration_of(add(api, "k-1", notificationId=None)) for _ in range(2)] == ["pending", "pending"]
+
+
+@pytest.fixture
+def refused(make_api: MakeApi, velt: Velt, working: Working, outbox: Outbox) -> Api:
+    """Velt gave the worker a final answer to the add under `k-1`, which was answered `pending`."""
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    id_of(add(api, "k-1", notificationId=None))
+    velt.break_with(path=ADD, status=400, errorStatus="INVALID_ARGUMENT", count=1)
+    with working():
+        until(lambda: any(outbox.dead()), "the registration is no dead letter")
+    return api
+
+
+@pytest.fixture
+def outbox(resolver_environment: dict[str, str]) -> Outbox:
+    return build_stores(load(resolver_environment)).outbox
+
+
+@pytest.mark.parametrize("then", ["nothing", "drop"])
+def test_a_repeat_is_refused_after_velt_refused_the_deferred_registration(
+    refused: Api, resolver_environment: dict[str, str], then: str
+) -> None:
+    if then == "drop":
+        CliRunner().invoke(main, ["outbox", "drop", "--all"], env=resolver_environment)
+    assert error_of(add(refused, "k-1", notificationId=None)) == (409, "FAILED_PRECONDITION")
+
+
+def test_a_repeat_is_answered_after_an_operator_retried_the_registration(
+    refused: Api, resolver_environment: dict[str, str]
+) -> None:
+    retried = CliRunner().invoke(main, ["outbox", "retry", "--all"], env=resolver_environment)
+    assert retried.exit_code == 0, retried.output
+    assert registration_of(add(refused, "k-1", notificationId=None)) == "pending"
+
+
+def test_a_dead_letter_of_a_deleted_notification_refuses_no_repeat_of_a_later_add(
+    refused: Api, redis: Redis, working: Working, outbox: Outbox
+) -> None:
+    dead = next(outbox.dead()).command
+    assert dead
+    refused.velt("notifications/delete", {"organizationId": "acme", "notificationIds": [dead.notification]})
+    with working():
+        assert id_of(add(refused, "k-1", notificationId=None)) == dead.notification
+        until(lambda: not keys_of(redis, "{p*}q"), "nothing waits for Velt")
+    assert registration_of(add(refused, "k-1", notificationId=None)) == "registered"
 
 
 def test_concurrent_requests_under_one_key_add_one_notification(
@@ -175,6 +226,14 @@ def test_ids_stay_the_same_through_a_new_master_key_and_a_new_lookup_key(
     assert told.exit_code == 0, told.output
     api = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}", RESOLVER_INDEX_KEY=key(77))
     assert id_of(add(api, "k-1", notificationId=None)) == id_
+
+
+def test_processes_agree_on_an_id_after_redis_lost_the_secret(make_api: MakeApi, redis: Redis) -> None:
+    """One process had used the secret before it was lost, the other one makes the new one."""
+    earlier, later = make_api(), make_api()
+    add(earlier, "k-1", notificationId=None)
+    redis.delete(IDEMPOTENCY)
+    assert len({id_of(add(api, "k-2", notificationId=None)) for api in (later, earlier)}) == 1
 
 
 def test_a_secret_that_does_not_open_is_an_outage_and_no_second_notification(

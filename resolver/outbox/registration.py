@@ -1,0 +1,57 @@
+"""What became of the registration of a notification that is held."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from redis import Redis
+
+from resolver.command import Command, Kind
+from resolver.errors import Unreadable
+from resolver.outbox.dead_letters import DeadLetters
+from resolver.record import Record
+from resolver.vault.envelope import Envelope
+from resolver.vault.guard import Guard, read_script
+from resolver.vault.keyspace import Keyspace, line_of
+
+
+class Registration(NamedTuple):
+    record: Record
+    waits: bool
+    """Commands about it wait for Velt."""
+    is_undecided: bool
+    """Velt is being asked, and its refusal would take the record away."""
+    was_refused: bool
+    """Its registration is a dead letter."""
+
+
+class Registrations:
+    def __init__(
+        self, redis: Redis, guard: Guard, keyspace: Keyspace, envelope: Envelope, dead_letters: DeadLetters
+    ) -> None:
+        self._guard, self._keyspace, self._envelope = guard, keyspace, envelope
+        self._dead_letters = dead_letters
+        self._look = redis.register_script(read_script("resolver.outbox", "registration"))
+
+    def of(self, organization: str, notification: str) -> Registration | None:
+        """The state of all of it at one moment; None when no record is held, or none that opens."""
+        line = line_of(self._keyspace.record(organization, notification))
+        with self._guard:
+            found = self._look(keys=[line.record, line.commands, line.dead], args=[f"{line.member}:*"])
+        sealed, waits, is_undecided, dead = cast(tuple[bytes, int, int, list[bytes]], found)
+        if (record := self._opened(line.record, sealed)) is None:
+            return None
+        commands = [self._dead_letters.command(line, letter) for letter in dead]
+        was_refused = any(_registers(command, record) for command in commands)
+        return Registration(record, bool(waits), bool(is_undecided), was_refused)
+
+    def _opened(self, name: str, sealed: bytes) -> Record | None:
+        try:
+            return Record.from_bytes(self._envelope.open(name, sealed)) if sealed else None
+        except Unreadable:
+            return None
+
+
+def _registers(command: Command | None, record: Record) -> bool:
+    """An older command registered a record that was deleted since. One that doesn't open may be any."""
+    return command is None or (command.kind is Kind.REGISTER and command.created >= record.created)

@@ -28,6 +28,7 @@ from resolver.vault.keyspace import (
     WORKER_KEY,
     Line,
     dead_of,
+    decoded,
     line_in,
     line_of,
     moves_of,
@@ -102,9 +103,9 @@ class Outbox:
                 pipeline.zrangebyscore(queue_of(partition), "-inf", now, start=0, num=_PER_PARTITION)
             found = pipeline.execute()
         return [
-            line_in(partition, member.decode())
+            line_in(partition, member)
             for partition, members in zip(partitions(), found, strict=True)
-            for member in members
+            for member in decoded(members)
         ]
 
     def claim(self, line: Line) -> Claimed | None:
@@ -211,7 +212,7 @@ class Outbox:
     def commands(self) -> Iterator[tuple[str, JSON]]:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name, fields in self.lines([name.decode() for name in names]):
+            for name, fields in self.lines(names):
                 waiting = (self.opened(name, value) for field, value in fields.items() if field.isdigit())
                 yield from ((command.kind, command.data) for command in waiting if command)
         for dead in self.dead():

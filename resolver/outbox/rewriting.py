@@ -40,8 +40,7 @@ class Rewriting:
         """First those that wait, then the dead: commands move from here to there by themselves."""
         changed = wanted = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            lines = self._outbox.lines([name.decode() for name in names])
-            for name, fields in lines:
+            for name, fields in self._outbox.lines(names):
                 swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
                 changed += self._swapped(name, swaps)
                 wanted += len(swaps) // 3

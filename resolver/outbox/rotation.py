@@ -98,7 +98,7 @@ class CommandRotation:
 
     def _lines(self) -> Iterator[tuple[str, Fields]]:
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            yield from ((name.decode(), self._fields(name.decode())) for name in names)
+            yield from ((name, self._fields(name)) for name in names)
 
     def _dead(self) -> Iterator[tuple[str, Fields]]:
         for partition in partitions():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from redis import Redis
 
 from resolver.vault.guard import Guard
-from resolver.vault.keyspace import ANCHORS
+from resolver.vault.keyspace import ANCHORS, decoded
 
 _SECONDS = 400 * 86_400
 """Longer than an audit's year."""
@@ -33,7 +33,7 @@ class Anchors:
 
     def all(self) -> list[Anchor]:
         with self._guard:
-            names = [name.decode() for name in self._redis.scan_iter(match=f"{ANCHORS}*", count=1000)]
+            names = decoded(self._redis.scan_iter(match=f"{ANCHORS}*", count=1000))
             values = [self._redis.get(name) for name in names]
         return [
             _read(name, value) for name, value in zip(names, values, strict=True) if isinstance(value, bytes)

@@ -124,6 +124,12 @@ class Keyspace:
         ).hexdigest()
 
 
+def decoded(names: Iterable[bytes]) -> list[str]:
+    """Decode names read from Redis, without those that this service never writes: one name put there by
+    another writer must not end a scan, an erasure or the worker's round."""
+    return [name.decode() for name in names if name.isascii()]
+
+
 def touched_by(order: str) -> str:
     return f"{ORDERS}:{order}"
 

@@ -21,6 +21,7 @@ from resolver.vault.keyspace import (
     ORDERS_HELD,
     ORDERS_KNOWN,
     Keyspace,
+    decoded,
     line_of,
     touched_by,
 )
@@ -90,7 +91,7 @@ class Orders:
     def certificates(self) -> dict[str, bytes]:
         with self._guard:
             found = cast(dict[bytes, bytes], self._redis.hgetall(CERTIFICATES))
-        return {name.decode(): certificate for name, certificate in found.items()}
+        return {name: found[name.encode()] for name in decoded(found)}
 
     def hold(self, who: str, seconds: float) -> bool:
         """The right to work on orders, one process at a time. Two would do no harm, but everything twice."""
@@ -187,7 +188,7 @@ class Orders:
     def _all(self) -> dict[str, bytes]:
         with self._guard:
             found = cast(dict[bytes, bytes], self._redis.hgetall(ORDERS))
-        return {name.decode(): sealed for name, sealed in found.items()}
+        return {name: found[name.encode()] for name in decoded(found)}
 
     def _sealed(self, order: str, state: JSON) -> bytes:
         return self._envelope.seal(touched_by(order), orjson.dumps(state))

@@ -120,7 +120,7 @@ class Reindex:
                 reads.get(name)
                 reads.pttl(name)
             found = reads.execute()
-            triples = zip(map(bytes.decode, names), found[::2], found[1::2], strict=True)
+            triples = zip(names, found[::2], found[1::2], strict=True)
             looked = [self._one(name_of, *triple) for triple in triples]
             self._rename([move for _, move in looked if move])
             yield Counter(kind for kind, _ in looked)

@@ -82,12 +82,13 @@ class Revocations:
             with self._guard:
                 held = cast(bytes | None, self._redis.get(name))
             # One that doesn't open is replaced: that mends it.
-            if held and (found := self._opened(name, held)) and found.at_ms >= mark.at_ms:
-                return found
-            sealed = self._envelope.seal(name, mark.to_bytes())
+            found = self._opened(name, held) if held else None
+            kept = found if found and found.at_ms >= mark.at_ms else mark
+            # A mark that is kept is written again: whoever wrote it may have missed some of the replicas.
+            sealed = self._envelope.seal(name, kept.to_bytes())
             with self._guard:
                 if compare_and_set(self._redis, name, held or b"", sealed, replicas=self._replicas):
-                    return mark
+                    return kept
         raise Overtaken("The revocation is being changed by others. Please try again.")
 
     def names(self, user: str, organization: str) -> list[str]:
@@ -110,8 +111,7 @@ class Revocations:
 
     def scan(self) -> Iterator[Mark]:
         """Every mark that opens, in no order. Long: for operators' commands, never for a request."""
-        for batch in scan(self._redis, self._guard, REVOCATION_PATTERN):
-            names = [name.decode() for name in batch]
+        for names in scan(self._redis, self._guard, REVOCATION_PATTERN):
             for name, sealed in zip(names, self.values(names), strict=True):
                 if sealed and (mark := self._opened(name, sealed)):
                     yield mark

@@ -61,9 +61,8 @@ class Rotation:
         """What became of each batch of records."""
         for names in self._names():
             with self._guard:
-                texts = [name.decode() for name in names]
-                values = get_all(self._redis, texts)
-                held = [(name, sealed) for name, sealed in zip(texts, values, strict=True) if sealed]
+                values = get_all(self._redis, names)
+                held = [(name, sealed) for name, sealed in zip(names, values, strict=True) if sealed]
                 outcome = Counter(self._one(name, sealed) for name, sealed in held)
             yield outcome
 
@@ -77,6 +76,6 @@ class Rotation:
         done = self._reseal(keys=[name, line_of(name).commands], args=[nonce_of(sealed), fresh])
         return Resealed.DONE if done else Resealed.OVERTAKEN
 
-    def _names(self) -> Iterator[list[bytes]]:
+    def _names(self) -> Iterator[list[str]]:
         for pattern in (RECORD_PATTERN, REVOCATION_PATTERN):
             yield from scan(self._redis, self._guard, pattern)

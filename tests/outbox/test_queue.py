@@ -69,6 +69,14 @@ def test_a_command_is_due_at_once_and_claimed_by_one(stores: Stores) -> None:
     assert stores.outbox.due() == []
 
 
+def test_a_queue_member_that_this_service_never_writes_holds_up_no_other(
+    stores: Stores, redis: Redis
+) -> None:
+    redis.zadd("{p00}q", {b"\xff\xfe": 1})
+    stores.put()
+    assert stores.next().command == register(1)
+
+
 def test_what_is_finished_leaves_nothing_behind(stores: Stores, redis: Redis) -> None:
     stores.put()
     assert stores.outbox.finish(stores.next())

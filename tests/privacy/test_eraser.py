@@ -56,6 +56,24 @@ def test_nothing_in_redis_or_in_the_certificate_names_the_person(
     assert redis.hgetall(ORDERS) == {}
 
 
+@pytest.mark.parametrize("kind", ["n", "c", "e", "d"])
+def test_an_erasure_passes_over_names_that_this_service_never_writes(
+    api: Api, eraser: Eraser, redis: Redis, resolver_environment: Environment, kind: str
+) -> None:
+    api.add(notificationId="goes")
+    odd = b"{p00}" + kind.encode()
+    match kind:
+        case "n":
+            redis.set(odd + b":\xff\xfe", b"1")
+        case "c":
+            redis.hset((odd + b":\xff\xfe"), mapping={"h": "0"})
+        case "e" | "d":
+            redis.hset(odd, mapping={b"\xff\xfe": b"1"})
+    filed(eraser, what := order("ben"))
+    assert done(eraser, resolver_environment, what)["certificate"]["certificate"]["counts"]["removed"] == 1
+    assert api.read("goes") == {}
+
+
 def test_asked_for_twice_the_second_finds_nothing(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:

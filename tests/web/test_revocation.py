@@ -195,6 +195,20 @@ def test_a_revocation_counts_once_the_replicas_have_it(make_api: MakeApi) -> Non
 
 
 @pytest.mark.single_server
+def test_a_revocation_that_a_later_mark_covers_waits_for_the_replicas_too(
+    make_api: MakeApi, resolver_environment: dict[str, str]
+) -> None:
+    """Its first writer was told that it may not be safe: nobody else may call it done."""
+    stores = build_stores(load(resolver_environment))
+    name = stores.keyspace.revocation("ben")
+    later = Mark("ben", "", (now() + 3600) * 1000)
+    stores.redis.set(name, stores.envelope.seal(name, later.to_bytes()))
+    alone = make_api(RESOLVER_REDIS_WAIT="1")
+    assert error_of(alone.post(REVOKE, {"userId": "ben"})) == (503, "UNAVAILABLE")
+    assert make_api().post(REVOKE, {"userId": "ben"}).status_code == 200
+
+
+@pytest.mark.single_server
 def test_marks_are_read_in_the_round_trip_of_the_records(api: Api, redis: Redis) -> None:
     token = signed("ben", "acme", iat=now() + 2)
     revoke(api)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +60,6 @@ class _Change:
     def _kept_names(self) -> Set[str]:
         return self.split.content.keys() | self.split.private.keys()
 
-    def command(self, filters: JSON) -> Command:
-        return Command(Kind.CHANGE, self.id, {**filters, "notifications": [self.split.forward]})
-
     def applied_to(self, record: Record, *, verified: bool) -> Record:
         """`verified`: the record is for those alone whom the document's permissions let in."""
         content = orjson.dumps(_merged(record.parsed_content(), self.split.content))
@@ -83,7 +80,32 @@ class _Change:
         return changed
 
 
-_Tried = tuple[_Change, Written]
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """All entries about one notification, in their order. They are one write: nobody reads the text of one
+    before a later one narrows who may."""
+
+    id: str
+    entries: Sequence[_Change]
+
+    @property
+    def local(self) -> bool:
+        return any(change.local for change in self.entries)
+
+    @property
+    def forwarded(self) -> list[JSON]:
+        return [change.split.forward for change in self.entries if change.structure]
+
+    def command(self, filters: JSON) -> Command:
+        return Command(Kind.CHANGE, self.id, {**filters, "notifications": self.forwarded})
+
+    def applied_to(self, record: Record, filters: JSON) -> Record:
+        for change in self.entries:
+            record = change.applied_to(record, verified=_verifies(filters, change))
+        return record
+
+
+_Tried = tuple[_Changes, Written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +122,19 @@ class UpdateNotifications:
         changes = [change for change in asked if not change.void]
         held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
         failed = {id_ for id_, record in held.items() if not record.matches(filters)}
-        ours = [change for change in changes if change.id in held and change.id not in failed]
         others = [change for change in changes if change.id not in held]
-        trial = dict(held)
-        for change in ours:
-            # All of them together, before any is kept: too large, and nothing at all has been changed.
-            trial[change.id] = change.applied_to(trial[change.id], verified=_verifies(filters, change))
+        ours = _by_notification(change for change in changes if change.id in held and change.id not in failed)
+        for joint in ours:
+            # All of them, before any is kept: too large, and nothing at all has been changed.
+            joint.applied_to(held[joint.id], filters)
         meant = list({change.id: None for change in changes if change.id not in failed})
         attempt.record(organization=filters["organizationId"], ids=meant, denied=sorted(failed))
         with self.telling.turn() as mine:
-            kept = [(change, self._keep(change, filters, mine)) for change in ours]
-            tried = [(change, written) for change, written in kept if written and written.claim]
+            kept = [(joint, self._keep(joint, filters, mine)) for joint in ours]
+            tried = [(joint, written) for joint, written in kept if written and written.claim]
             unheld = [change for change in others if change.structure or not change.withheld]
             answer = self._ask(filters, tried, unheld, deadline)
-        failed |= {change.id for change, written in kept if written is None}
+        failed |= {joint.id for joint, written in kept if written is None}
         failed |= {change.id for change in others if change.withheld}
         failed |= {change.id for change in asked if change.void}
         return with_warnings(_result(answer, asked, held.keys() - failed, failed), _warnings(asked, failed))
@@ -127,24 +148,25 @@ class UpdateNotifications:
                 f"RESOLVER_READ_POLICY={self.read_policy}: it takes RESOLVER_READ_POLICY=document"
             )
 
-    def _keep(self, change: _Change, filters: JSON, mine: bool) -> Written | None:
+    def _keep(self, joint: _Changes, filters: JSON, mine: bool) -> Written | None:
         """Changes the record and lines up what Velt is to hear of it; None when it is gone meanwhile."""
-        lined_up = self.telling.entry(change.command(filters), mine) if change.structure else None
-        organization, verified = filters["organizationId"], _verifies(filters, change)
-        if not change.local and lined_up:
-            return self.vault.line_up(organization, change.id, lined_up)
+        lined_up = self.telling.entry(joint.command(filters), mine) if joint.forwarded else None
+        organization = filters["organizationId"]
+        if not joint.local and lined_up:
+            return self.vault.line_up(organization, joint.id, lined_up)
         return self.vault.change(
-            organization, change.id, lambda record: (change.applied_to(record, verified=verified), lined_up)
+            organization, joint.id, lambda record: (joint.applied_to(record, filters), lined_up)
         )
 
     def _ask(self, filters: JSON, tried: list[_Tried], others: list[_Change], deadline: Deadline) -> JSON:
         """One call for all that this request may tell Velt itself, and for what isn't held here: of that,
         only Velt can answer, so an outage is passed on."""
-        changes = [change for change, _ in tried] + others
-        if not changes:
+        forwarded = [forward for joint, _ in tried for forward in joint.forwarded]
+        forwarded += [change.split.forward for change in others]
+        if not forwarded:
             return _PENDING
-        data = {**filters, "notifications": [change.split.forward for change in changes]}
-        claims = [claimed_by(written, change.command(filters)) for change, written in tried]
+        data = {**filters, "notifications": forwarded}
+        claims = [claimed_by(written, joint.command(filters)) for joint, written in tried]
         answer = self.telling.tell_all(Endpoint.UPDATE, data, claims, deadline.keeping(RESERVE_SECONDS))
         if answer is None and others:
             raise Unreached("velt: not reached")
@@ -155,6 +177,13 @@ def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> JSON:
     """Per top-level key; an explicit null clears one."""
     kept = {name: value for name, value in stored.items() if name not in changes}
     return kept | {name: value for name, value in changes.items() if value is not None}
+
+
+def _by_notification(changes: Iterable[_Change]) -> list[_Changes]:
+    found: dict[str, list[_Change]] = {}
+    for change in changes:
+        found.setdefault(change.id, []).append(change)
+    return [_Changes(id_, entries) for id_, entries in found.items()]
 
 
 def _verifies(filters: JSON, change: _Change) -> bool:

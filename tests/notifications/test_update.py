@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from resolver.services import Services
-from tests.support import JSON, Api, Velt, error_of, notification
+from tests.notifications.conftest import Working
+from tests.support import JSON, Api, Velt, error_of, keys_of, notification
+from tests.topologies import until
 
 UPDATE = "/v2/notifications/update"
 DONE = {"success": True, "message": "Notification updated."}
@@ -155,6 +158,34 @@ def test_two_entries_for_one_id_apply_in_order(api: Api) -> None:
     update(api, {"id": "n-1", "displayBodyMessage": "1", "a": 1}, {"id": "n-1", "displayBodyMessage": "2"})
     found = api.read("n-1")["n-1"]
     assert (found["displayBodyMessage"], found["a"]) == ("2", 1)
+
+
+def test_two_entries_for_one_id_are_one_write(api: Api, redis: Redis) -> None:
+    """Between two writes somebody could read the first entry's text before the second entry narrows it."""
+    api.add()
+    redis.config_resetstat()
+    update(
+        api,
+        {"id": "n-1", "displayBodyMessage": "CANARY for ben alone"},
+        {"id": "n-1", "notifyAll": False, "notifyUsers": [{"userId": "ben"}]},
+    )
+    assert api.read("n-1", user="ben")["n-1"]["displayBodyMessage"] == "CANARY for ben alone"
+    assert api.read("n-1", user="mallory") == {}
+    records_written = redis.info("commandstats")["cmdstat_set"]["calls"]
+    assert records_written == 1
+
+
+def test_the_structure_of_two_entries_for_one_id_reaches_velt_in_order(
+    make_api: Callable[..., Api], velt: Velt, working: Working, redis: Redis
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add()
+    entries = [{"id": "n-1", "readByUserIds": [user]} for user in ("ben", "cleo")]
+    update(api, *entries)
+    with working():
+        until(lambda: not keys_of(redis, "{p*}q"), "nothing waits for Velt")
+    (sent,) = velt.sent("/v2/notifications/update")
+    assert [entry["readByUserIds"] for entry in sent["notifications"]] == [["ben"], ["cleo"]]
 
 
 def test_what_grows_too_large_changes_nothing_at_all(api: Api) -> None:

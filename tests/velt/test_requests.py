@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from marshmallow import Schema
 
 from resolver.errors import InvalidArgument
 from resolver.velt import config_requests, requests
+from resolver.velt.schema import Request
 from tests.support import JSON, notification
 
 ORG = {"organizationId": "acme"}
 
 
-def refusal(schema: Schema, data: Any) -> str:
+def refusal(schema: Request, data: Any) -> str:
     with pytest.raises(InvalidArgument) as caught:
         requests.parse(schema, data)
     return caught.value.message
@@ -330,7 +330,7 @@ def test_a_refusal_stays_short_however_much_is_wrong() -> None:
         (config_requests.WORKSPACE_GET, {}),
     ],
 )
-def test_undocumented_keys_of_a_read_do_not_ride_along_to_velt(schema: Schema, data: JSON) -> None:
+def test_undocumented_keys_of_a_read_do_not_ride_along_to_velt(schema: Request, data: JSON) -> None:
     assert requests.parse(schema, {**data, "note": "CANARY"}) == data
 
 
@@ -343,5 +343,5 @@ def test_undocumented_keys_of_a_read_do_not_ride_along_to_velt(schema: Schema, d
         (config_requests.WORKSPACE_UPDATE, {"useNotificationService": True}),
     ],
 )
-def test_undocumented_keys_of_a_change_are_refused(schema: Schema, data: JSON) -> None:
+def test_undocumented_keys_of_a_change_are_refused(schema: Request, data: JSON) -> None:
     assert refusal(schema, {**data, "note": "CANARY"}).startswith("note is not a key of this call")

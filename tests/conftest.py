@@ -69,6 +69,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-hot-path", action="store_true", help="Answer every request through Flask's own router."
+    )
+
+
 @pytest.fixture(autouse=True)
 def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes what a test's resolvers opened: a process keeps its connections for life, but here many come and
@@ -132,12 +138,15 @@ def resolver_environment(redis_server: RedisServer, redis: Redis, velt: Velt) ->
 
 
 @pytest.fixture
-def make_api(resolver_environment: dict[str, str]) -> Iterator[Callable[..., Api]]:
+def make_api(
+    resolver_environment: dict[str, str], pytestconfig: pytest.Config
+) -> Iterator[Callable[..., Api]]:
     """A resolver with changed settings."""
     made: list[Api] = []
+    hot_path = not pytestconfig.getoption("--no-hot-path")
 
     def make(**changes: str) -> Api:
-        app = create_app(load({**resolver_environment, **changes}))
+        app = create_app(load({**resolver_environment, **changes}), hot_path=hot_path)
         made.append(Api(app.test_client(use_cookies=False)))
         return made[-1]
 

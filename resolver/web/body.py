@@ -6,26 +6,31 @@ import json
 from typing import Any
 
 import orjson
-from flask import request
+from werkzeug import Request
 from werkzeug.exceptions import HTTPException
 
 from resolver.errors import InvalidArgument, NotJson, TooLarge
 from resolver.nesting import DEEPEST, is_too_deep
 from resolver.velt.requests import belongs_in_data
+from resolver.web.request import LARGEST_BODY
 
 JSON = dict[str, Any]
-LARGEST_BODY = 1024 * 1024
 # Where a number can begin, and its digits: every one of either looks alike then.
 _NUMBERS = bytes.maketrans(b" \t\r\n,[-123456789", b":" * 7 + b"0" * 9)
 _LONG_NUMBER = b":" + b"0" * 19
 
 
-def read_json() -> JSON:
-    """The JSON object in the body. Flask's own reader is not used: it takes NaN, deep nesting and lone
+def read_json(request: Request) -> JSON:
+    """The JSON object in the body. Werkzeug's own reader is not used: it takes NaN, deep nesting and lone
     surrogates, all of which fail later and worse."""
     if request.mimetype != "application/json":
         raise NotJson()
-    return parsed(_read())
+    return parsed(_read(request))
+
+
+def read_data(request: Request) -> Any:
+    """The request that Velt's API wraps in `{"data": …}`."""
+    return data_of(read_json(request))
 
 
 def data_of(body: JSON) -> Any:
@@ -38,13 +43,13 @@ def data_of(body: JSON) -> Any:
     return body["data"]
 
 
-def read_data_if_any() -> Any:
+def read_data_if_any(request: Request) -> Any:
     """For the one endpoint that needs neither body nor content type."""
-    body = _read()
+    body = _read(request)
     return parsed(body).get("data", {}) if body else {}
 
 
-def _read() -> bytes:
+def _read(request: Request) -> bytes:
     try:
         body = request.get_data(cache=False)
     except HTTPException:

@@ -6,23 +6,22 @@ delete  {organizationId, notificationId}   -> {"success": true, "statusCode": 20
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
-from flask import Blueprint, Response, request
 
 from resolver.access.claims import EndUser
-from resolver.audit.attempt import Attempt
-from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.fields import as_notification_id
 from resolver.notifications.delivery import Found, Reader
 from resolver.services import Services
+from resolver.settings import Settings
 from resolver.web.body import read_json
 from resolver.web.cors import Cors
-from resolver.web.errors import json_reply
-from resolver.web.request import attempt, deadline, reader
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply, json_reply
+from resolver.web.request import Call
 
 JSON = dict[str, Any]
 PREFIX = "/api/velt/notifications/"
@@ -35,52 +34,52 @@ class Asked(NamedTuple):
     """None, and no organization is needed."""
 
 
-def blueprint(services: Services) -> Blueprint:
-    callback = Blueprint("callback", __name__)
-    cors = Cors(services.settings.cors_origins, bool(services.settings.token.cookie))
+def routes(services: Services) -> Iterator[Route]:
+    cors = cors_of(services.settings)
 
-    def counted() -> JSON:
-        """The body, once the call is counted. One that is refused counts like any other."""
-        body: JSON = {}
-        try:
-            body = read_json()
-        finally:
-            count(services, reader(), body)
-        return body
+    def get(call: Call[Reader]) -> Reply:
+        what = _asked(_counted(services, call), call.caller)
+        return json_reply(_answer(services, what, call))
 
-    def get() -> Response:
-        what = asked(counted(), reader())
-        return json_reply(answer(services, reader(), what, deadline(), attempt()))
-
-    def delete() -> Response:
-        body = _inner(counted())
+    def delete(call: Call[Reader]) -> Reply:
+        body = _inner(_counted(services, call))
         notification = as_notification_id(body.get("notificationId"))
         if not notification:
             raise InvalidArgument("notificationId must be a string")
-        services.delivery.delete(reader(), _organization(body, reader()), notification, attempt())
+        organization = _organization(body, call.caller)
+        services.delivery.delete(call.caller, organization, notification, call.attempt)
         return json_reply({"success": True, "statusCode": 200})
 
-    def preflight() -> Response:
-        return cors.preflight(request.headers.get("origin"))
+    def preflight(call: Call[None]) -> Reply:
+        return Reply(status=204, headers=tuple(cors.preflight(call.request.headers.get("origin"))))
 
-    for view in (get, delete):
-        path = PREFIX + view.__name__
-        callback.add_url_rule(path, view_func=view, methods=["POST"], provide_automatic_options=False)
-        callback.add_url_rule(path, view_func=preflight, methods=["OPTIONS"])
-    return callback
+    for handle in (get, delete):
+        path = PREFIX + handle.__name__
+        yield Route("POST", path, handle.__name__, handle)
+        yield Route("OPTIONS", path, f"{handle.__name__} preflight", preflight)
 
 
-def asked(body: JSON, who: Reader) -> Asked:
+def cors_of(settings: Settings) -> Cors:
+    return Cors(settings.cors_origins, bool(settings.token.cookie))
+
+
+def _asked(body: JSON, who: Reader) -> Asked:
     """What a read asks for."""
     inner = _inner(body)
     notifications = _notification_ids(inner)
     return Asked(_organization(inner, who) if notifications else "", notifications)
 
 
-def count(services: Services, who: Reader, body: JSON) -> None:
-    """One more call of an end user; TooManyCalls when it is one too many."""
-    if services.calls is not None and isinstance(who, EndUser):
-        services.calls.count(who.user, _budget(body, who))
+def _counted(services: Services, call: Call[Reader]) -> JSON:
+    """The body, once the call of an end user is counted: one whose body is refused counts like any other.
+    TooManyCalls when it is one too many."""
+    body: JSON = {}
+    try:
+        body = read_json(call.request)
+    finally:
+        if services.calls is not None and isinstance(call.caller, EndUser):
+            services.calls.count(call.caller.user, _budget(body, call.caller))
+    return body
 
 
 def _budget(body: JSON, who: EndUser) -> str:
@@ -92,13 +91,15 @@ def _budget(body: JSON, who: EndUser) -> str:
     return organization if organization in who.organizations else ""
 
 
-def answer(services: Services, who: Reader, asked: Asked, deadline: Deadline, attempt: Attempt) -> bytes:
+def _answer(services: Services, asked: Asked, call: Call[Reader]) -> bytes:
     """The reply to a read."""
     if not asked.notifications:
-        services.delivery.require_honoured(who)
-        attempt.record(absent=0)
+        services.delivery.require_honoured(call.caller)
+        call.attempt.record(absent=0)
         return _found({}, [])
-    found = services.delivery.read(who, asked.organization, asked.notifications, deadline, attempt)
+    found = services.delivery.read(
+        call.caller, asked.organization, asked.notifications, call.deadline, call.attempt
+    )
     withheld = services.settings.withheld_headline
     return _found(found, _stubs(withheld, asked.notifications, found) if withheld else [])
 

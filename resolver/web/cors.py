@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Response
-
 Header = tuple[str, str]
 _METHODS = "POST"
 _HEADERS = "authorization, content-type"
@@ -30,10 +28,12 @@ class Cors:
                 found.append(("Access-Control-Allow-Credentials", "true"))
         return found
 
-    def preflight(self, origin: str | None) -> Response:
-        response = Response(status=204)
-        if origin in self.origins:
-            response.headers["Access-Control-Allow-Methods"] = _METHODS
-            response.headers["Access-Control-Allow-Headers"] = _HEADERS
-            response.headers["Access-Control-Max-Age"] = _MAX_AGE_SECONDS
-        return response
+    def preflight(self, origin: str | None) -> list[Header]:
+        """The headers that answer a browser's question before a call, beside those of every reply."""
+        if origin not in self.origins:
+            return []
+        return [
+            ("Access-Control-Allow-Methods", _METHODS),
+            ("Access-Control-Allow-Headers", _HEADERS),
+            ("Access-Control-Max-Age", _MAX_AGE_SECONDS),
+        ]

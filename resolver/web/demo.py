@@ -7,10 +7,9 @@ credentials, the sandbox from inside, sealed bytes. Hence its guard, and develop
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from flask import Blueprint, Response, request
 
 from resolver.audit.event import Actor, Event
 from resolver.demo.sandbox import Sandbox
@@ -22,8 +21,9 @@ from resolver.services import THREADS, Services, build_stores
 from resolver.velt.client import Endpoint
 from resolver.web import pages
 from resolver.web.body import read_json
-from resolver.web.errors import json_reply
-from resolver.web.request import deadline, request_id
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply, json_reply
+from resolver.web.request import Call
 
 JSON = dict[str, Any]
 PATH = "/demo"
@@ -31,21 +31,18 @@ _MOST_SHOWN = 40
 _WHO = Actor("ops", "demo page")
 
 
-def blueprint(services: Services) -> Blueprint:
-    demo = Blueprint("demo", __name__)
-    pages.serve(demo, PATH, "demo")
-    _setting_out(demo, services)
-    _velt(demo, services, Sandbox(services.settings.velt_api_url, THREADS))
-    _redis(demo, services)
-    return demo
+def routes(services: Services) -> Iterator[Route]:
+    yield from pages.routes(PATH, "demo")
+    yield from _setting_out(services)
+    yield from _velt(services, Sandbox(services.settings.velt_api_url, THREADS))
+    yield from _redis(services)
 
 
-def _setting_out(demo: Blueprint, services: Services) -> None:
+def _setting_out(services: Services) -> Iterator[Route]:
     settings = services.settings
     wishes = Wishes(Path(settings.dev_state)) if settings.dev_state else None
 
-    @demo.get(f"{PATH}/credentials", provide_automatic_options=False)
-    def credentials() -> Response:
+    def credentials(_call: Call[None]) -> Reply:
         return json_reply(
             {
                 "apiKey": settings.velt_api_key.reveal(),
@@ -54,26 +51,27 @@ def _setting_out(demo: Blueprint, services: Services) -> None:
             }
         )
 
-    @demo.get(f"{PATH}/keys", provide_automatic_options=False)
-    def keys() -> Response:
+    def keys(_call: Call[None]) -> Reply:
         under_way = wishes is not None and wishes.is_rotation_wanted()
         # By the process `resolver dev` tells whether one that had other keys is gone.
         found = {"keys": list(settings.master_keys), "rotating": under_way, "process": os.getpid()}
         return json_reply(found)
 
-    @demo.post(f"{PATH}/keys/rotate", provide_automatic_options=False)
-    def rotate() -> Response:
-        read_json()
+    def rotate(call: Call[None]) -> Reply:
+        read_json(call.request)
         if wishes is None:
             raise InvalidArgument("The master keys of this process are not kept by `resolver dev`.")
         wishes.want_rotation()
         return json_reply({"rotating": True}, 202)
 
+    yield Route("GET", f"{PATH}/credentials", "credentials", credentials)
+    yield Route("GET", f"{PATH}/keys", "keys", keys)
+    yield Route("POST", f"{PATH}/keys/rotate", "rotate", rotate)
 
-def _velt(demo: Blueprint, services: Services, sandbox: Sandbox) -> None:
-    @demo.get(f"{PATH}/velt", provide_automatic_options=False)
-    def velt() -> Response:
-        until = deadline()
+
+def _velt(services: Services, sandbox: Sandbox) -> Iterator[Route]:
+    def velt(call: Call[None]) -> Reply:
+        until = call.deadline
         ledger, stored = sandbox.ledger(until), sandbox.notifications(until)
         return json_reply(
             {
@@ -85,46 +83,49 @@ def _velt(demo: Blueprint, services: Services, sandbox: Sandbox) -> None:
             }
         )
 
-    @demo.get(f"{PATH}/feed", provide_automatic_options=False)
-    def feed() -> Response:
-        organization, user = request.args.get("organizationId", ""), request.args.get("userId", "")
-        return json_reply({"notifications": sandbox.feed(organization, user, deadline())})
+    def feed(call: Call[None]) -> Reply:
+        organization, user = call.request.args.get("organizationId", ""), call.request.args.get("userId", "")
+        return json_reply({"notifications": sandbox.feed(organization, user, call.deadline)})
 
-    @demo.post(f"{PATH}/outage", provide_automatic_options=False)
-    def outage() -> Response:
-        wanted = read_json().get("out") is True
-        (sandbox.break_down if wanted else sandbox.mend)(deadline())
+    def outage(call: Call[None]) -> Reply:
+        wanted = read_json(call.request).get("out") is True
+        (sandbox.break_down if wanted else sandbox.mend)(call.deadline)
         return json_reply({"out": wanted})
 
-    @demo.post(f"{PATH}/velt/delete", provide_automatic_options=False)
-    def delete() -> Response:
+    def delete(call: Call[None]) -> Reply:
         """What Velt's SDK does by itself once the deletion callback said that all is well."""
-        organization, notification = _ids(read_json())
+        organization, notification = _ids(read_json(call.request))
         data = {"organizationId": organization, "notificationIds": [notification]}
         try:
-            services.velt.post(Endpoint.DELETE, data, deadline())
+            services.velt.post(Endpoint.DELETE, data, call.deadline)
         except Unavailable:
             return json_reply({"deleted": False})
         return json_reply({"deleted": True})
 
+    yield Route("GET", f"{PATH}/velt", "velt", velt)
+    yield Route("GET", f"{PATH}/feed", "feed", feed)
+    yield Route("POST", f"{PATH}/outage", "outage", outage)
+    yield Route("POST", f"{PATH}/velt/delete", "delete", delete)
 
-def _redis(demo: Blueprint, services: Services) -> None:
+
+def _redis(services: Services) -> Iterator[Route]:
     stores = build_stores(services.settings)
 
-    @demo.get(f"{PATH}/held", provide_automatic_options=False)
-    def held() -> Response:
+    def held(_call: Call[None]) -> Reply:
         return json_reply({"held": newest(stores, _MOST_SHOWN)})
 
-    @demo.post(f"{PATH}/stored", provide_automatic_options=False)
-    def stored() -> Response:
-        return json_reply(sealed(stores, *_ids(read_json())))
+    def stored(call: Call[None]) -> Reply:
+        return json_reply(sealed(stores, *_ids(read_json(call.request))))
 
-    @demo.post(f"{PATH}/opened", provide_automatic_options=False)
-    def inspect() -> Response:
-        organization, notification = _ids(read_json())
-        read = Event(_WHO, "demo", "inspect", "ok", request_id(), organization, [notification])
+    def inspect(call: Call[None]) -> Reply:
+        organization, notification = _ids(read_json(call.request))
+        read = Event(_WHO, "demo", "inspect", "ok", call.id, organization, [notification])
         services.trail.record(read)
         return json_reply({"opened": opened(stores, organization, notification)})
+
+    yield Route("GET", f"{PATH}/held", "held", held)
+    yield Route("POST", f"{PATH}/stored", "stored", stored)
+    yield Route("POST", f"{PATH}/opened", "inspect", inspect)
 
 
 def _ids(body: JSON) -> tuple[str, str]:

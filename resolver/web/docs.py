@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import orjson
-from flask import Blueprint, Response
 
 from resolver import __version__
 from resolver.openapi import mirror, others
@@ -11,14 +12,14 @@ from resolver.openapi import privacy as privacy_paths
 from resolver.openapi.document import document
 from resolver.services import Services
 from resolver.web import callback, metrics, pages, privacy, token
-from resolver.web.errors import json_reply
+from resolver.web.endpoint import Route
+from resolver.web.reply import json_reply
 
 PATH = "/openapi.json"
 VIEWER = "/docs"
 
 
-def blueprint(_services: Services) -> Blueprint:
-    docs = Blueprint("docs", __name__)
+def routes(_services: Services) -> Iterator[Route]:
     described = orjson.dumps(
         document(
             __version__,
@@ -34,9 +35,5 @@ def blueprint(_services: Services) -> Blueprint:
         )
     )
 
-    @docs.get(PATH, provide_automatic_options=False)
-    def openapi() -> Response:
-        return json_reply(described)
-
-    pages.serve(docs, VIEWER, "docs")
-    return docs
+    yield Route("GET", PATH, "openapi", lambda _call: json_reply(described))
+    yield from pages.routes(VIEWER, "docs")

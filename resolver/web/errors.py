@@ -5,15 +5,14 @@ Velt's shape is `{"error": {message, status}}`; the SDK's is `{"success": false,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
 import structlog
-from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchPath
 
+from resolver.audit.attempt import Attempt
 from resolver.audit.event import Outcome
 from resolver.errors import (
     AuditUnavailable,
@@ -28,7 +27,8 @@ from resolver.errors import (
     VeltRefused,
     VeltUnavailable,
 )
-from resolver.web.request import attempt_if_any
+from resolver.web.cors import Header
+from resolver.web.reply import Reply, json_reply
 
 JSON = dict[str, Any]
 Shape = Callable[[ResolverError, int], JSON]
@@ -50,6 +50,10 @@ _log = structlog.get_logger(__name__)
 
 class WrongMethod(InvalidArgument):
     message = "This path takes another method."
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.allowed = tuple(allowed)
 
 
 def velt_shape(error: ResolverError, _http_status: int) -> JSON:
@@ -76,50 +80,49 @@ def http_status(error: ResolverError) -> int:
             return _STATUS[error.code]
 
 
-def json_reply(payload: Any, status: int = 200) -> Response:
-    body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-    return Response(body, status, content_type="application/json")
+def reply_to(error: Exception, path: str, shape: Shape, attempt: Attempt | None) -> Reply:
+    """Log what went wrong, put it on record, and answer it in the shape of the surface."""
+    try:
+        return _rendered(_on_record(_known(error, path), attempt), shape)
+    except Exception as again:  # noqa: BLE001 - what fails while a failure is answered is no reply without shape
+        return _rendered(_unforeseen(again), shape)
 
 
-def register(app: Flask, shape_of: Callable[[str], Shape]) -> None:
-    """Every failure of every path is rendered here, in the shape of the surface that the path belongs to."""
+def _rendered(error: ResolverError, shape: Shape) -> Reply:
+    status = http_status(error)
+    return json_reply(shape(error, status), status, _headers(error))
 
-    def render(error: ResolverError) -> Response:
-        error = _on_record(error)
-        status = http_status(error)
-        reply = json_reply(shape_of(request.path)(error, status), status)
-        if isinstance(error, VeltRefused | TooManyCalls) and error.retry_after:
-            reply.headers["Retry-After"] = error.retry_after
-        return reply
 
-    @app.errorhandler(ResolverError)
-    def ours(error: ResolverError) -> Response:
-        if isinstance(error, VaultUnavailable | VeltUnavailable | AuditUnavailable):
+def _headers(error: ResolverError) -> tuple[Header, ...]:
+    if isinstance(error, VeltRefused | TooManyCalls) and error.retry_after:
+        return (("Retry-After", error.retry_after),)
+    if isinstance(error, WrongMethod) and error.allowed:
+        return (("Allow", ", ".join(sorted(error.allowed))),)
+    return ()
+
+
+def _known(error: Exception, path: str) -> ResolverError:
+    match error:
+        case VaultUnavailable() | VeltUnavailable() | AuditUnavailable():
             _log.warning("unavailable", reason=error.reason)
-        elif isinstance(error, Unreadable):
+        case Unreadable():
             _log.error("unreadable")
-        return render(error)
-
-    @app.errorhandler(Exception)
-    def unforeseen(error: Exception) -> Response:
-        # The type and place, never the message: it may quote content.
-        _log.error("internal_error", type=type(error).__name__, at=_place(error))
-        return render(ResolverError())
-
-    @app.errorhandler(HTTPException)
-    def flasks(error: HTTPException) -> Response:
-        if (error.code or 500) >= 500:
-            # Flask's wrapping of something that went wrong while an error was being rendered.
-            return unforeseen(getattr(error, "original_exception", None) or error)
-        reply = render(_translated(error))
-        if isinstance(error, MethodNotAllowed) and error.valid_methods:
-            reply.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-        return reply
+        case HTTPException() if (error.code or 500) < 500:
+            return _translated(error, path)
+        case HTTPException():
+            # Flask's wrapping of something that went wrong within it.
+            return _unforeseen(getattr(error, "original_exception", None) or error)
+    return error if isinstance(error, ResolverError) else _unforeseen(error)
 
 
-def _on_record(error: ResolverError) -> ResolverError:
-    """What is answered: the error, or that it can't be put on record."""
-    attempt = attempt_if_any()
+def _unforeseen(error: Exception) -> ResolverError:
+    # The type and place, never the message: it may quote content.
+    _log.error("internal_error", type=type(error).__name__, at=_place(error))
+    return ResolverError()
+
+
+def _on_record(error: ResolverError, attempt: Attempt | None) -> ResolverError:
+    """The error, or that it can't be put on record."""
     if attempt is None:
         return error
     status = http_status(error)
@@ -132,14 +135,14 @@ def _on_record(error: ResolverError) -> ResolverError:
     return error
 
 
-def _translated(error: HTTPException) -> ResolverError:
+def _translated(error: HTTPException, path: str) -> ResolverError:
     match error:
-        case NoSuchPath() if request.path.startswith("/v1/"):
+        case NoSuchPath() if path.startswith("/v1/"):
             return NotFound(_V1)
         case NoSuchPath():
             return NotFound()
         case MethodNotAllowed():
-            return WrongMethod()
+            return WrongMethod(error.valid_methods or ())
         case RequestEntityTooLarge():
             return TooLarge()
         case _:

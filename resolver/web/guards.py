@@ -6,18 +6,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from flask import Request
+from werkzeug import Request
 
 from resolver.access.callers import Backend, Officer
 from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
 from resolver.settings import Settings
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
 
 Guard = Callable[[Services, Request], Reader | Officer | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
@@ -58,12 +54,7 @@ def _is_loopback(address: str | None) -> bool:
 
 
 def backend(services: Services, request: Request) -> Backend:
-    return backend_in(services, request.environ)
-
-
-def backend_in(services: Services, environ: WSGIEnvironment) -> Backend:
-    key, token = environ.get("HTTP_X_VELT_API_KEY"), environ.get("HTTP_X_VELT_AUTH_TOKEN")
-    return services.callers.authenticate(key, token)
+    return services.callers.authenticate(request.headers.get(_API_KEY), request.headers.get(_AUTH_TOKEN))
 
 
 def privacy(services: Services, request: Request) -> Officer:
@@ -105,12 +96,7 @@ def _reader(services: Services, request: Request) -> Reader:
 
 
 def _bearer(request: Request) -> str:
-    return bearer(request.headers.get("authorization", ""))
-
-
-def bearer(header: str) -> str:
-    """The token in an Authorization header."""
-    scheme, _, presented = header.partition(" ")
+    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not presented.strip():
         raise Unauthenticated()
     return presented.strip()

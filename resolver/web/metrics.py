@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
@@ -14,6 +13,9 @@ from resolver import __version__
 from resolver.errors import Unavailable, VaultForeign, VaultRestored, VaultUnavailable
 from resolver.metrics import sharing
 from resolver.services import Services
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply
+from resolver.web.request import Call
 
 PATH = "/metrics"
 _REDIS_STATES = ("ok", VaultUnavailable.state, VaultForeign.state, VaultRestored.state)
@@ -81,14 +83,12 @@ class InRedis(Collector):
         )
 
 
-def blueprint(services: Services) -> Blueprint:
-    metrics = Blueprint("metrics", __name__)
+def routes(services: Services) -> Iterator[Route]:
     registry = CollectorRegistry()
     for collector in (Shared(), Settings(services), InRedis(services)):
         registry.register(collector)
 
-    @metrics.get(PATH, provide_automatic_options=False)
-    def scrape() -> Response:
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    def scrape(_call: Call[None]) -> Reply:
+        return Reply(generate_latest(registry), headers=(("Content-Type", CONTENT_TYPE_LATEST),))
 
-    return metrics
+    yield Route("GET", PATH, "scrape", scrape)

@@ -1,23 +1,23 @@
-"""The mirror: Velt's eight notification endpoints, path for path."""
+"""The Velt-compatible API: Velt's eight notification endpoints, path for path."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from flask import Blueprint, Response, request
-
+from resolver.access.callers import Backend
 from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
 from resolver.services import Services
 from resolver.velt import config_requests
 from resolver.velt.client import Endpoint
-from resolver.velt.schema import ignored, parse, with_warnings
-from resolver.web.body import data_of, read_data_if_any, read_json
-from resolver.web.errors import json_reply
-from resolver.web.request import attempt, deadline
+from resolver.velt.schema import Request, ignored, parse, with_warnings
+from resolver.web.body import read_data, read_data_if_any
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply, json_reply
+from resolver.web.request import Call
 
+Handle = Callable[[Call[Backend]], Reply]
 UseCase = Callable[[Any, Deadline, Attempt], dict[str, Any]]
 
 # The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
@@ -29,48 +29,42 @@ _FORWARDED = {
 }
 
 
-def use_cases(services: Services) -> dict[Endpoint, UseCase]:
-    """What is answered from here."""
-    return {
-        Endpoint.ADD: services.add,
-        Endpoint.UPDATE: services.update,
-        Endpoint.GET: services.get,
-        Endpoint.DELETE: services.delete,
-    }
+def routes(services: Services) -> Iterator[Route]:
+    yield _route(Endpoint.ADD, _adding(services))
+    yield _route(Endpoint.UPDATE, _answering(services.update))
+    yield _route(Endpoint.GET, _answering(services.get))
+    yield _route(Endpoint.DELETE, _answering(services.delete))
+    for endpoint, schema in _FORWARDED.items():
+        yield _route(endpoint, _forwarding(services, endpoint, schema))
 
 
-def action(endpoint: Endpoint) -> str:
-    """Its name in the audit trail."""
-    return endpoint.name.lower()
+def _route(endpoint: Endpoint, handle: Handle) -> Route:
+    return Route("POST", endpoint.value, endpoint.name.lower(), handle)
 
 
-def blueprint(services: Services) -> Blueprint:
-    mirror = Blueprint("mirror", __name__)
-    from_here = use_cases(services)
+def _adding(services: Services) -> Handle:
+    def add(call: Call[Backend]) -> Reply:
+        key = call.request.headers.get("idempotency-key")
+        return json_reply(services.add(read_data(call.request), call.deadline, call.attempt, key))
 
-    def answer(endpoint: Endpoint) -> Response:
-        data = read_data_if_any() if endpoint is Endpoint.WORKSPACE_GET else data_of(read_json())
-        if endpoint is Endpoint.ADD:
-            key = request.headers.get("idempotency-key")
-            return json_reply(services.add(data, deadline(), attempt(), key))
-        if use_case := from_here.get(endpoint):
-            return json_reply(use_case(data, deadline(), attempt()))
-        return json_reply(_forward(services, endpoint, data))
-
-    for endpoint in Endpoint:
-        mirror.add_url_rule(
-            endpoint.value,
-            endpoint=action(endpoint),
-            view_func=partial(answer, endpoint),
-            methods=["POST"],
-            provide_automatic_options=False,
-        )
-    return mirror
+    return add
 
 
-def _forward(services: Services, endpoint: Endpoint, data: Any) -> dict[str, Any]:
-    schema = _FORWARDED[endpoint]
-    checked = parse(schema, data)
-    attempt().record(organization=checked.get("organizationId", ""))
-    answer = services.velt.post(endpoint, checked, deadline())
-    return with_warnings(answer["result"], ignored(schema, data))
+def _answering(use_case: UseCase) -> Handle:
+    def answer(call: Call[Backend]) -> Reply:
+        return json_reply(use_case(read_data(call.request), call.deadline, call.attempt))
+
+    return answer
+
+
+def _forwarding(services: Services, endpoint: Endpoint, schema: Request) -> Handle:
+    read = read_data_if_any if endpoint is Endpoint.WORKSPACE_GET else read_data
+
+    def forward(call: Call[Backend]) -> Reply:
+        data = read(call.request)
+        checked = parse(schema, data)
+        call.attempt.record(organization=checked.get("organizationId", ""))
+        answer = services.velt.post(endpoint, checked, call.deadline)
+        return json_reply(with_warnings(answer["result"], ignored(schema, data)))
+
+    return forward

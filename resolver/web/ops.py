@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from collections.abc import Iterator
 
 from resolver import draining
 from resolver.services import Services
-from resolver.web.errors import json_reply
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply, json_reply
+from resolver.web.request import Call
 
 
-def blueprint(services: Services) -> Blueprint:
-    ops = Blueprint("ops", __name__)
+def routes(services: Services) -> Iterator[Route]:
     reached = False
 
-    @ops.get("/livez", provide_automatic_options=False)
-    def livez() -> Response:
+    def livez(_call: Call[None]) -> Reply:
         return json_reply({"status": "ok"})
 
-    @ops.get("/readyz", provide_automatic_options=False)
-    def readyz() -> Response:
+    def readyz(_call: Call[None]) -> Reply:
         """Red only until Redis was reached once, and while it drains: an outage that every instance shares
         must not make an orchestrator pull them all, since a balancer's own 503 has neither CORS headers nor
         our shape."""
@@ -31,4 +30,5 @@ def blueprint(services: Services) -> Blueprint:
             status, http = ("ok", 200) if reached else ("starting", 503)
         return json_reply({"status": status, "redis": redis}, http)
 
-    return ops
+    yield Route("GET", "/livez", "livez", livez)
+    yield Route("GET", "/readyz", "readyz", readyz)

@@ -12,17 +12,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response
+from werkzeug.wsgi import ClosingIterator
 
 from resolver import utc
+from resolver.access.callers import Officer
 from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
 from resolver.fields import LONGEST_ID, Flag, Identifiers
 from resolver.privacy.order import Odd, Order, new_id
 from resolver.services import Services
 from resolver.velt.schema import Request, parse
 from resolver.web.body import read_json
-from resolver.web.errors import json_reply
-from resolver.web.request import attempt, officer
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply, json_reply
+from resolver.web.request import Call
 
 JSON = dict[str, Any]
 EXPORT, ERASE, ERASURES = "/privacy/export", "/privacy/erase", "/privacy/erasures/"
@@ -56,45 +58,41 @@ class _Erasure(_Somebody):
 EXPORT_SCHEMA, ERASE_SCHEMA = _Somebody(), _Erasure()
 
 
-def blueprint(services: Services) -> Blueprint:
-    privacy = Blueprint("privacy", __name__)
+def routes(services: Services) -> Iterator[Route]:
     exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
 
-    @privacy.post(EXPORT, provide_automatic_options=False)
-    def export() -> Response:
-        order = _order(parse(EXPORT_SCHEMA, read_json()))
-        _ensure_meant(order)
+    def export(call: Call[Officer]) -> Reply:
+        order = _order(parse(EXPORT_SCHEMA, read_json(call.request)), call.caller)
         services.vault.ping()
-        attempt().record(ids=services.blinded(order.names()))
+        call.attempt.record(ids=services.blinded(order.names()))
         if not exports.acquire(blocking=False):
             raise TooManyCalls(_TRY_AGAIN_SECONDS)
-        reply = Response(_lines(services, order), content_type="application/x-ndjson")
-        reply.call_on_close(exports.release)
-        return reply
+        lines = ClosingIterator(_lines(services, order), exports.release)
+        return Reply(lines, headers=(("Content-Type", "application/x-ndjson"),))
 
-    @privacy.post(ERASE, provide_automatic_options=False)
-    def erase() -> Response:
-        order = _order(parse(ERASE_SCHEMA, read_json()))
-        _ensure_meant(order)
-        attempt().record(ids=services.blinded(order.names()), erasure=order.id)
+    def erase(call: Call[Officer]) -> Reply:
+        order = _order(parse(ERASE_SCHEMA, read_json(call.request)), call.caller)
+        call.attempt.record(ids=services.blinded(order.names()), erasure=order.id)
         services.erasures.file(order)
         return json_reply({"erasureId": order.id}, 202)
 
-    @privacy.get(f"{ERASURES}<id_>", provide_automatic_options=False)
-    def erasure(id_: str) -> Response:
-        attempt().record(erasure=id_[:64])
+    def erasure(call: Call[Officer]) -> Reply:
+        id_ = call.arguments["id_"]
+        call.attempt.record(erasure=id_[:64])
         found = services.erasures.find(id_)
         if found is None:
             raise NotFound()
         return json_reply(found)
 
-    return privacy
+    yield Route("POST", EXPORT, "export", export)
+    yield Route("POST", ERASE, "erase", erase)
+    yield Route("GET", f"{ERASURES}<id_>", "erasure", erasure)
 
 
-def _order(asked: JSON) -> Order:
-    return Order(
+def _order(asked: JSON, officer: Officer) -> Order:
+    order = Order(
         id=new_id(),
-        by=officer().name,
+        by=officer.name,
         asked=utc.now(),
         users=tuple(asked.get("userIds", ())),
         emails=tuple(asked.get("emails", ())),
@@ -102,11 +100,9 @@ def _order(asked: JSON) -> Order:
         whole=asked.get("wholeOrganizations", False),
         velt_user_data=asked.get("veltUserData", False),
     )
-
-
-def _ensure_meant(order: Order) -> None:
     if problem := order.problem():
         raise InvalidArgument(_ODD[problem])
+    return order
 
 
 def _lines(services: Services, order: Order) -> Iterator[bytes]:

@@ -7,16 +7,18 @@ token/revoke   {userId, organizationId?}                -> {revokedAt}
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from collections.abc import Iterator
 
+from resolver.access.callers import Backend
 from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS
 from resolver.audit.event import shortened
 from resolver.fields import Identifier, Identifiers, Whole
 from resolver.services import Services
 from resolver.velt.schema import Request, parse
 from resolver.web.body import read_json
-from resolver.web.errors import json_reply
-from resolver.web.request import attempt
+from resolver.web.endpoint import Route
+from resolver.web.reply import Reply, json_reply
+from resolver.web.request import Call
 
 PATH = "/api/velt/token"
 REVOKE = f"{PATH}/revoke"
@@ -41,24 +43,21 @@ SCHEMA = _TokenRequest()
 REVOCATION = _Revocation()
 
 
-def blueprint(services: Services) -> Blueprint:
-    token = Blueprint("token", __name__)
-
-    @token.post(PATH, provide_automatic_options=False)
-    def mint() -> Response:
-        wanted = parse(SCHEMA, read_json())
+def routes(services: Services) -> Iterator[Route]:
+    def mint(call: Call[Backend]) -> Reply:
+        wanted = parse(SCHEMA, read_json(call.request))
         minted = services.tokens.mint(
             wanted["userId"], wanted["organizationIds"], wanted.get("ttlSeconds", USUAL_SECONDS)
         )
-        attempt().record(ids=wanted["organizationIds"], user=shortened(wanted["userId"]))
+        call.attempt.record(ids=wanted["organizationIds"], user=shortened(wanted["userId"]))
         return json_reply({"token": minted.token, "expiresAt": minted.expires_at})
 
-    @token.post(REVOKE, provide_automatic_options=False)
-    def revoke() -> Response:
-        wanted = parse(REVOCATION, read_json())
+    def revoke(call: Call[Backend]) -> Reply:
+        wanted = parse(REVOCATION, read_json(call.request))
         user, organization = wanted["userId"], wanted.get("organizationId", "")
-        attempt().record(organization=organization, user=shortened(user))
+        call.attempt.record(organization=organization, user=shortened(user))
         mark = services.revocations.revoke(user, organization)
         return json_reply({"revokedAt": mark.at_ms // 1000})
 
-    return token
+    yield Route("POST", PATH, "mint", mint)
+    yield Route("POST", REVOKE, "revoke", revoke)

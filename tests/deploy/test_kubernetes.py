@@ -11,8 +11,8 @@ import pytest
 
 from resolver.app import create_app
 from resolver.settings import load
-from resolver.web.body import LARGEST_BODY
 from resolver.web.callback import PREFIX
+from resolver.web.request import LARGEST_BODY
 from tests.deploy.docker import dockerfile
 from tests.deploy.kubernetes import (
     KUBERNETES,

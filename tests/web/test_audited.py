@@ -133,7 +133,7 @@ def test_probes_preflights_and_scrapes_are_not_on_record(api: Api, path: Path) -
     api.client.get("/openapi.json")
     api.client.options("/api/velt/notifications/get")
     assert not path.exists()
-    assert {surface.name for surface in SURFACES if surface.audited} == {
+    assert {surface.name for surface in SURFACES if surface.is_audited} == {
         "mirror",
         "callback",
         "token",

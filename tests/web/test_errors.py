@@ -9,6 +9,8 @@ from structlog.testing import capture_logs
 
 from resolver import errors
 from resolver.app import shape_of
+from resolver.vault.store import Vault
+from resolver.web import guards
 from resolver.web.errors import callback_shape, http_status, velt_shape
 from tests.support import BACKEND, Api, error_of
 
@@ -48,15 +50,15 @@ def test_only_the_callbacks_speak_the_sdks_shape() -> None:
     assert shape_of("/v2/notifications/get") is velt_shape
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("POST", "/v2/notifications/get")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/readyz"), ("POST", "/v2/notifications/get")])
 def test_a_bug_is_a_500_in_shape_and_its_text_is_nowhere(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    def broken() -> None:
+    def broken(*_anything: object) -> None:
         raise RuntimeError("CANARY content")
 
-    for endpoint in ("ops.livez", "mirror.get"):
-        monkeypatch.setitem(api.client.application.view_functions, endpoint, broken)
+    monkeypatch.setattr(Vault, "state", broken)
+    monkeypatch.setattr(guards, "let_in", broken if method == "POST" else guards.let_in)
     with capture_logs() as logged:
         reply = api.client.open(path, method=method, headers=BACKEND)
     assert (reply.status_code, reply.get_json()["error"]["status"]) == (500, "INTERNAL")
@@ -68,12 +70,12 @@ def test_a_bug_is_a_500_in_shape_and_its_text_is_nowhere(
 def test_a_failure_while_a_failure_is_rendered_is_a_500_in_shape(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Flask hands such a thing back wrapped; it must not pass for the caller's mistake."""
+    """It must not pass for the caller's mistake."""
 
-    def broken() -> None:
+    def broken(*_anything: object) -> None:
         raise errors.VeltRefused("NOT_FOUND", 404, {"error": {"deep": object()}})
 
-    monkeypatch.setitem(api.client.application.view_functions, "mirror.get", broken)
+    monkeypatch.setattr(guards, "let_in", broken)
     with capture_logs() as logged:
         reply = api.client.post("/v2/notifications/get", headers=BACKEND)
     assert (reply.status_code, reply.get_json()["error"]["status"]) == (500, "INTERNAL")

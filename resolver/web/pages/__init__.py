@@ -3,12 +3,13 @@ nothing from anywhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from importlib import resources
 
-from flask import Blueprint, Response
-
-from resolver.web.reply import POLICY
+from resolver.web.endpoint import Route
+from resolver.web.reply import POLICY, Reply
+from resolver.web.request import Call
 
 # Neither inline script nor style, so that whatever a page shows of somebody's words stays text.
 _POLICY = (
@@ -19,22 +20,17 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 INDEX = "index.html"
 
 
-def serve(blueprint: Blueprint, path: str, folder: str) -> None:
+def routes(path: str, folder: str) -> Iterator[Route]:
     """The files of `resolver/web/pages/<folder>`: index.html at the path itself, the others below it."""
     for file in resources.files(__name__).joinpath(folder).iterdir():
         where = path if file.name == INDEX else f"{path}/{file.name}"
-        blueprint.add_url_rule(
-            where,
-            f"page {file.name.replace('.', ' ')}",
-            _view(file.read_bytes(), _TYPES[file.name.rpartition(".")[2]]),
-            provide_automatic_options=False,
-        )
+        page = _reply(file.read_bytes(), _TYPES[file.name.rpartition(".")[2]])
+        yield Route("GET", where, f"page {file.name.replace('.', ' ')}", partial(_shown, page))
 
 
-def _view(body: bytes, media_type: str) -> Callable[[], Response]:
-    def view() -> Response:
-        response = Response(body, content_type=f"{media_type}; charset=utf-8")
-        response.headers[POLICY] = _POLICY
-        return response
+def _reply(body: bytes, media_type: str) -> Reply:
+    return Reply(body, headers=(("Content-Type", f"{media_type}; charset=utf-8"), (POLICY, _POLICY)))
 
-    return view
+
+def _shown(page: Reply, _call: Call[None]) -> Reply:
+    return page

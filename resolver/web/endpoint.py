@@ -1,0 +1,99 @@
+"""The one way in: every endpoint is answered by `respond`, whatever routed the request to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from resolver import logs
+from resolver.access.callers import Officer
+from resolver.access.claims import EndUser
+from resolver.audit.attempt import Attempt
+from resolver.audit.event import Actor
+from resolver.deadline import CURRENT, Deadline
+from resolver.notifications.delivery import Reader
+from resolver.services import Services
+from resolver.web import errors, guards, reply
+from resolver.web.cors import Cors
+from resolver.web.errors import Shape, velt_shape
+from resolver.web.reply import Reply
+from resolver.web.request import Call, Incoming
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
+RENDERING_SECONDS = 0.05
+_NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
+
+
+class Route(NamedTuple):
+    """What a surface says of one of its endpoints."""
+
+    method: str
+    path: str
+    action: str
+    """Its name in the audit trail."""
+    handle: Callable[[Call[Any]], Reply]
+
+
+class Surface(NamedTuple):
+    """What the endpoints for one kind of caller have in common."""
+
+    name: str
+    guard: guards.Guard
+    is_audited: bool = False
+    shape: Shape = velt_shape
+    cors: Cors | None = None
+
+
+class Endpoint(NamedTuple):
+    surface: Surface
+    route: Route
+
+
+class Responder:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seconds = services.settings.deadline_ms / 1000 - RENDERING_SECONDS
+
+    def respond(
+        self,
+        endpoint: Endpoint,
+        environ: WSGIEnvironment,
+        arguments: Mapping[str, str] = _NO_ARGUMENTS,
+    ) -> Reply:
+        """Answer a request: guard, use case, errors, audit, metrics, log."""
+        started = time.monotonic()
+        (surface, route), request = endpoint, Incoming(environ)
+        id_, deadline = request.request_id(), Deadline(started + self._seconds)
+        unknown = Actor("unknown", request.remote_addr or "")
+        attempt = Attempt(self._services.trail, surface.name, route.action, id_, unknown)
+        is_audited = surface.is_audited and route.method != "OPTIONS"
+        logs.REQUEST.set(id_)
+        CURRENT.set(deadline)
+        try:
+            try:
+                caller = guards.let_in(surface.guard, self._services, request)
+                if caller is not None:
+                    attempt.actor = _actor_of(caller)
+                if is_audited:
+                    self._services.vault.guard.require_replayed()
+                made = route.handle(Call(request, id_, deadline, attempt, caller, arguments))
+            except Exception as error:  # noqa: BLE001 - this is the edge: whatever failed is answered
+                made = errors.reply_to(error, request.path, surface.shape, attempt if is_audited else None)
+            made = reply.finished(made, id_, surface.cors, request.headers.get("origin"))
+            elapsed = time.monotonic() - started
+            reply.tell(surface.name, request.method, route.path or None, made.status, elapsed)
+            return made
+        finally:
+            # This thread serves others afterwards, and what it does in between has no deadline.
+            CURRENT.set(None)
+            logs.REQUEST.set("")
+
+
+def _actor_of(caller: Reader | Officer) -> Actor:
+    if isinstance(caller, EndUser):
+        return Actor("user", caller.user)
+    return Actor("ops" if isinstance(caller, Officer) else "backend", caller.name)

@@ -1,7 +1,7 @@
 """A router for what is asked all day: it looks requests up in a dict of the endpoints that Flask has too.
 
 It is an optimization and nothing else. Without it everything is answered alike, some 0.2 ms later
-(docs/decisions/0034-one-way-in.md).
+(docs/decisions/0022-one-way-in.md).
 """
 
 from __future__ import annotations

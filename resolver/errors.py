@@ -16,7 +16,8 @@ ResolverError
 │   │   └── VaultTampered    … Redis: it holds what this service never wrote
 │   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
 │   ├── Unanswered           … another service gave no usable answer
-│   ├── VeltUnavailable      … Velt: down, slow, or not making sense
+│   ├── VeltUnavailable      … Velt: down or slow
+│   │   └── VeltFailed       … Velt answered with a failure of its own, or without making sense
 │   └── Overtaken            … other writers changed the same record three times in a row
 ├── TooManyCalls             more than RESOLVER_RATE_LIMIT allows
 ├── VeltRefused              Velt's own answer to the caller, passed on unchanged
@@ -139,6 +140,10 @@ class VeltUnavailable(Unavailable):
         super().__init__("Velt is temporarily unavailable. Please try again.")
         self.reason = reason
         self.retry_after = retry_after
+
+
+class VeltFailed(VeltUnavailable):
+    """Velt answered this call, and with no result: it may be the call, or Velt."""
 
 
 class Overtaken(Unavailable):

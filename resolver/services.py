@@ -15,6 +15,7 @@ from resolver.access.tokens import Tokens
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, trusted
 from resolver.audit.trail import Trail, Unanchored, log_it
+from resolver.circuit_breaker import CircuitBreaker
 from resolver.errors import SettingsError
 from resolver.limits.calls import Calls
 from resolver.limits.failures import Failures
@@ -25,7 +26,6 @@ from resolver.notifications.get import GetNotifications
 from resolver.notifications.telling import GRACE_MS, SAY_SO_SECONDS, Rarely, Telling
 from resolver.notifications.update import UpdateNotifications
 from resolver.notifications.worker import Worker
-from resolver.outbound.breaker import Breaker
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.outbox.registration import Registrations
@@ -110,7 +110,13 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
     velt = velt or build_velt(settings, connections=THREADS)
     slots = threading.Semaphore(INLINE_THREADS) if settings.registration == "inline" else None
     telling = Telling(
-        vault, outbox, velt, Breaker("velt"), settings.deadline_ms + GRACE_MS, Rarely(SAY_SO_SECONDS), slots
+        vault,
+        outbox,
+        velt,
+        CircuitBreaker("velt"),
+        settings.deadline_ms + GRACE_MS,
+        Rarely(SAY_SO_SECONDS),
+        slots,
     )
     tokens = Tokens(settings.token)
     tokens.start()
@@ -164,9 +170,11 @@ def build_worker(settings: Settings) -> Worker:
         raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    breaker, said = Breaker("velt"), Rarely(SAY_SO_SECONDS)
+    breaker, said = CircuitBreaker("velt"), Rarely(SAY_SO_SECONDS)
     telling = Telling(stores.vault, stores.outbox, velt, breaker, LEASE_MS, said, None)
-    return Worker(stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS)
+    return Worker(
+        stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS, settings.outbox_max_attempts
+    )
 
 
 def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:

@@ -8,19 +8,23 @@ TERM drains first; INT stops at once.
 from __future__ import annotations
 
 import gc
-import os
 import signal
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from resolver import draining
+from resolver.errors import SettingsError
 from resolver.metrics import sharing
 from resolver.services import THREADS
-from resolver.settings import DRAIN_SECONDS
+from resolver.settings.processes import load_processes
 
-bind = os.environ.get("RESOLVER_BIND", "").strip() or "127.0.0.1:8080"
-workers = int(os.environ.get("WEB_CONCURRENCY", "").strip() or os.cpu_count() or 1)
+try:
+    _processes = load_processes()
+except SettingsError as error:
+    raise SystemExit(str(error)) from None
+bind = _processes.bind
+workers = _processes.web_concurrency
 worker_class = "resolver.request_loop.RequestLoop"
 threads = THREADS
 # With what else a process holds open, fewer than the 1,024 files that systemd and many shells allow.
@@ -45,13 +49,6 @@ loglevel = "warning"
 logger_class = "resolver.server_log.ServerLog"
 
 
-def _drain_seconds() -> float:
-    try:
-        return float(os.environ.get("RESOLVER_DRAIN_SECONDS", "").strip() or DRAIN_SECONDS)
-    except ValueError:
-        return float(DRAIN_SECONDS)  # the processes refuse to start, and say why
-
-
 def on_starting(_server: Any) -> None:
     sharing.provide()
 
@@ -64,7 +61,7 @@ def when_ready(_server: Any) -> None:
     """In the master, once it listens: the first TERM begins to drain, and stops when that is over; a second
     one stops now."""
     stop = signal.getsignal(signal.SIGTERM)
-    seconds = _drain_seconds()
+    seconds = _processes.drain_seconds
 
     def asked(_number: int, frame: FrameType | None) -> None:
         if not callable(stop):

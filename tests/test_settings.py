@@ -141,6 +141,8 @@ def test_velts_own_token_is_refused_as_a_caller_token() -> None:
         ("VELT_API_URL", "ftp://api.velt.dev"),
         ("VELT_API_URL", "https://user:pass@api.velt.dev"),
         ("WEB_CONCURRENCY", "0"),
+        ("WEB_CONCURRENCY", "auto"),
+        ("RESOLVER_OUTBOX_MAX_ATTEMPTS", "0"),
     ],
 )
 def test_a_weak_or_wrong_value_is_refused_by_name_and_never_repeated_as_a_secret(

@@ -24,7 +24,7 @@ VALUES = {
     "fields",
     "nesting",
     "command",
-    "patience",
+    "circuit_breaker",
     "spelling",
     "utc",
 }
@@ -39,7 +39,7 @@ ALLOWED = {
     "split": {"spelling"},
     "fields": set(),
     "nesting": set(),
-    "patience": set(),
+    "circuit_breaker": {"metrics"},
     "utc": set(),
     "redis_address": set(),
     "command": {"errors"},

@@ -21,11 +21,11 @@ import orjson
 import structlog
 
 from resolver.access.remembered import Remembered
+from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.nesting import is_too_deep
 from resolver.outbound.caller import Caller
-from resolver.patience import Patience
 from resolver.settings import PermissionSettings
 
 JSON = dict[str, Any]
@@ -92,7 +92,7 @@ class PermissionProvider:
         token = {"authorization": f"Bearer {settings.token.reveal()}"} if settings.token else {}
         self._headers = {"content-type": "application/json", **token}
         self._caller = Caller(settings.url, connections, _LARGEST_ANSWER)
-        self._patience = Patience()
+        self._breaker = CircuitBreaker("permission_provider", opens_after=3, longest_seconds=FIRST_SECONDS)
         self._remembered = Remembered[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
     def granted(self, questions: Collection[Question], deadline: Deadline) -> set[Question]:
@@ -126,16 +126,16 @@ class PermissionProvider:
 
     def _called(self, requests: list[JSON], until: Deadline) -> bytes:
         seconds = until.remaining()
-        if seconds <= 0 or self._patience.is_out():
+        if seconds <= 0 or not self._breaker.allow():
             raise Unanswered("no time left, or not answering")
         body = orjson.dumps({"data": {"requests": requests}})
         try:
             answer = self._caller.call("POST", self._headers, seconds, body)
         except Unanswered:
             if seconds >= _FAIR_SECONDS:
-                self._patience.failed()
+                self._breaker.failure()
             raise
-        self._patience.answered()
+        self._breaker.success()
         if not 200 <= answer.status < 300:
             raise Unanswered(f"HTTP {answer.status}")
         return answer.body

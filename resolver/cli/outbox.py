@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
 from resolver.command import Command, Kind
 from resolver.outbox.dead_letters import Dead, Retried
+from resolver.outbox.waiting import Waiting
 from resolver.record import DROPPED, Record
 from resolver.services import Stores, build_stores
 from resolver.settings import load
@@ -47,6 +48,18 @@ def dead(as_json: bool) -> None:
         say("  ".join(str(value) for value in entry.values()))
 
 
+@outbox.command("waiting")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def waiting(as_json: bool) -> None:
+    """List the commands that wait for Velt. Ids only: no content waits here."""
+    for entry in build_stores(load()).outbox.waiting.all():
+        described = {"name": entry.name, **_about(entry.command)}
+        if as_json:
+            say_json(described)
+        else:
+            say("  ".join(str(value) for value in described.values()))
+
+
 @outbox.command("retry")
 @click.argument("names", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that was given up.")
@@ -74,17 +87,35 @@ def retry(names: tuple[str, ...], every: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that was given up.")
 def drop(names: tuple[str, ...], every: bool) -> None:
-    """Forget commands that were given up. Content stays where it is; an add that is repeated under its
-    Idempotency-Key is refused from then on."""
+    """Forget commands that were given up, or that wait. NAMES as `outbox dead` and `outbox waiting` list
+    them. Content stays where it is; an add that is repeated under its Idempotency-Key is refused from then
+    on."""
     settings = load()
     stores = build_stores(settings)
-    chosen = list(_chosen(stores, names, every))
+    chosen = _dropped(stores, names, every)
     on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
+    done = 0
     for entry in chosen:
         if entry.command and entry.command.kind is Kind.REGISTER:
             _mark_dropped(stores, entry.command)
-        stores.outbox.dead_letters.discard(entry)
-    say(f"{len(chosen)} dropped")
+        if isinstance(entry, Dead):
+            is_done = bool(stores.outbox.dead_letters.discard(entry))
+        else:
+            is_done = stores.outbox.waiting.drop(entry)
+        if not is_done:
+            say(f"{entry.name} changed meanwhile: look at it again", err=True)
+        done += is_done
+    say(f"{done} dropped")
+
+
+def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[Dead | Waiting]:
+    """Those of one line from its end: the others keep their names then."""
+    of_waiting = {name for name in names if "." in name}
+    found = [entry for entry in stores.outbox.waiting.all() if entry.name in of_waiting] if of_waiting else []
+    _ensure_found(of_waiting, {entry.name for entry in found})
+    dead = tuple(name for name in names if name not in of_waiting)
+    given_up = list(_chosen(stores, dead, every)) if dead or every or not names else []
+    return [*reversed(found), *given_up]
 
 
 def _mark_dropped(stores: Stores, registration: Command) -> None:
@@ -101,18 +132,23 @@ def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dea
     if bool(names) == every:
         raise click.UsageError("Name some, or say --all.")
     found = {entry.name: entry for entry in stores.outbox.dead()}
-    if strangers := [name for name in names if name not in found]:
-        raise click.ClickException(f"Not among the dead: {', '.join(map(printable, strangers))}")
+    _ensure_found(set(names), found.keys())
     yield from (entry for name, entry in found.items() if every or name in names)
 
 
+def _ensure_found(names: Set[str], found: Set[str]) -> None:
+    if strangers := sorted(names - found):
+        raise click.ClickException(f"Not in the outbox: {', '.join(map(printable, strangers))}")
+
+
 def _described(entry: Dead) -> dict[str, str | None]:
-    command = entry.command
+    at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
+    return {"name": entry.name, "at": at, **_about(entry.command), "reason": entry.reason}
+
+
+def _about(command: Command | None) -> dict[str, str | None]:
     return {
-        "name": entry.name,
-        "at": datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds"),
         "kind": command.kind.value if command else None,
         "organization": command.data.get("organizationId") if command else None,
         "notification": command.notification if command else None,
-        "reason": entry.reason,
     }

@@ -86,7 +86,8 @@ def begin() -> None:
         UNRECORDED.labels(surface)
     for what in ("record", "command", "revocation"):
         UNREADABLE.labels(what)
-    BREAKER.labels("velt").set(0)
+    for service in ("velt", "redis", "permission_provider"):
+        BREAKER.labels(service).set(0)
 
 
 @contextmanager

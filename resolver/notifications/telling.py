@@ -16,10 +16,10 @@ from typing import Any
 
 import structlog
 
+from resolver.circuit_breaker import PROVEN_SECONDS, CircuitBreaker
 from resolver.command import Command, Entry, Kind, Place
 from resolver.deadline import Deadline
-from resolver.errors import Unavailable, VeltRefused, VeltUnavailable
-from resolver.outbound.breaker import Breaker
+from resolver.errors import Unavailable, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.outbox.queue import Claimed, Outbox, new_claim
 from resolver.vault.store import Vault
 from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
@@ -54,12 +54,16 @@ class Unreached(VeltUnavailable):
     """Velt can't be had now; commands wait in line."""
 
 
+class Unaccepted(Unreached):
+    """Velt answered this very call with a failure. The command waits, like others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Telling:
     vault: Vault
     outbox: Outbox
     velt: VeltClient
-    breaker: Breaker
+    breaker: CircuitBreaker
     lease_ms: int
     no_worker_said: Rarely
     slots: threading.Semaphore | None
@@ -78,25 +82,34 @@ class Telling:
 
     def ask(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's answer, with the breaker asked before and told afterwards. 429 counts as out of reach."""
-        if not self.breaker.may_ask():
+        if not self.breaker.allow():
             raise Unreached("velt: not asked, it was out of reach a moment ago")
         try:
             answer = self.velt.post(endpoint, data, deadline)
+        except VeltFailed as error:
+            self.failed_at_one(_seconds(error.retry_after))
+            raise Unaccepted(error.reason) from error
         except VeltUnavailable as error:
-            self.breaker.failed(_seconds(error.retry_after))
+            self.breaker.failure(_seconds(error.retry_after))
             raise Unreached(error.reason) from error
         except VeltRefused as refusal:
             if refusal.status == THROTTLED:
-                self.breaker.failed(_seconds(refusal.retry_after))
+                self.breaker.failure(_seconds(refusal.retry_after))
                 raise Unreached("velt: RESOURCE_EXHAUSTED") from refusal
             if refusal.status in CREDENTIALS:
                 # A caller that is handed this takes it for its own credentials.
                 _log.error("velt_refuses_our_credentials", status=refusal.status)
             else:
-                self.breaker.succeeded()
+                self.breaker.success()
             raise
-        self.breaker.succeeded()
+        self.breaker.success()
         return answer
+
+    def failed_at_one(self, retry_after: float = 0.0) -> None:
+        """Velt answered one call with a failure. It opens the circuit breaker only when Velt hasn't accepted
+        another call just now, or asks to be left alone: one bad command must not hold up all others."""
+        if retry_after or not self.breaker.succeeded_within(PROVEN_SECONDS):
+            self.breaker.failure(retry_after)
 
     def entry(self, command: Command, mine: bool, place: Place = Place.BEHIND) -> Entry:
         """Into the line; with a claim when this request may ask Velt itself."""
@@ -156,9 +169,11 @@ class Telling:
             except Unavailable:
                 _log.warning("removal_not_repeated")
 
-    def give_back(self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True) -> None:
+    def give_back(
+        self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
+    ) -> None:
         try:
-            self.outbox.give_back(claimed, delay_ms, tried=tried)
+            self.outbox.give_back(claimed, delay_ms, tried=tried, failures=failures)
         except Unavailable:
             return  # its lease runs out by itself
 

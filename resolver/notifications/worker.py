@@ -18,7 +18,7 @@ import structlog
 from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
-from resolver.notifications.telling import Telling, Unreached
+from resolver.notifications.telling import Telling, Unaccepted, Unreached
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import Claimed, Outbox
 from resolver.vault.keyspace import Line
@@ -33,6 +33,7 @@ SUSPICIOUS = 2
 _PAUSE_SECONDS = 0.5
 _BEAT_SECONDS = 3.0
 _UNREACHED_DELAY_MS = 500
+_LONGEST_DELAY_MS = 60_000
 _MOST_AT_ONCE = 16
 # With the last call's time, well within what a claim holds; and what is done to a notification meanwhile
 # shouldn't find its registration in somebody's hands for long.
@@ -41,8 +42,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Worker:
-    def __init__(self, outbox: Outbox, telling: Telling, doorbell: Doorbell, threads: int) -> None:
+    def __init__(
+        self, outbox: Outbox, telling: Telling, doorbell: Doorbell, threads: int, most_attempts: int
+    ) -> None:
         self._outbox = outbox
+        self._most_attempts = most_attempts
         self._telling = telling
         self._doorbell = doorbell
         self._threads = threads
@@ -184,6 +188,8 @@ class Worker:
     def _tell(self, claimed: Claimed, command: Command) -> bool:
         try:
             self._telling.tell(command, Deadline.after(VELT_SECONDS))
+        except Unaccepted as error:
+            self._failed(claimed, error.reason)
         except Unreached as error:
             _log.info("velt_unreached", reason=error.reason)
             self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
@@ -197,12 +203,28 @@ class Worker:
         if refusal.status in FINAL:
             self._give_up(claimed, refusal.status)
             return
-        # A token that was reset refuses everything, and so does a gateway that lost its way: nothing is
-        # given up for that.
-        if refusal.status not in CREDENTIALS:
-            _log.error("velt_refuses_oddly", status=refusal.status[:40])
-        self._telling.breaker.failed()
-        self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
+        if refusal.status in CREDENTIALS:
+            # A token that was reset refuses everything: nothing is given up for that.
+            self._telling.breaker.failure()
+            self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
+            return
+        # It may come from a gateway that lost its way, and may be about this command.
+        _log.error("velt_refuses_oddly", status=refusal.status[:40])
+        self._telling.failed_at_one()
+        self._failed(claimed, refusal.status[:40])
+
+    def _failed(self, claimed: Claimed, reason: str) -> None:
+        """Try a command later that Velt answered with a failure, or give it up after enough attempts. An
+        attempt counts only when Velt has accepted another command since this one's last: none does in an
+        outage."""
+        since = claimed.failed_ms / 1000
+        failures = claimed.failures + (since >= 0 and self._telling.breaker.succeeded_within(since))
+        if failures >= self._most_attempts:
+            self._give_up(claimed, f"Velt failed at it {failures} times: {reason}")
+            return
+        _log.info("velt_failed_at_a_command", reason=reason, failures=failures)
+        delay_ms = min(_LONGEST_DELAY_MS, _UNREACHED_DELAY_MS * 2**failures)
+        self._telling.give_back(claimed, delay_ms, failures=failures)
 
     def _give_up(self, claimed: Claimed, reason: str) -> None:
         _log.error("command_given_up", reason=reason)

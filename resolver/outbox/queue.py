@@ -19,11 +19,11 @@ from resolver.deadline import unhurried
 from resolver.errors import Unreadable
 from resolver.metrics import meters
 from resolver.outbox.dead_letters import Dead, DeadLetters
+from resolver.outbox.waiting import Fields, WaitingCommands
 from resolver.vault.cluster import Values, by_server, get_all
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
-    COMMANDS_PATTERN,
     DOORBELL,
     WORKER_KEY,
     Line,
@@ -35,11 +35,9 @@ from resolver.vault.keyspace import (
     partitions,
     queue_of,
 )
-from resolver.vault.scanning import scan
 from resolver.vault.store import Written
 
 JSON = dict[str, Any]
-Fields = dict[bytes, bytes]
 LEASE_MS = 15_000
 _PER_PARTITION = 50
 _HEARTBEAT_SECONDS = 15
@@ -59,6 +57,10 @@ class Claimed:
     """Claims before this one that came to no outcome: their holders died, or hung."""
     is_held: bool = True
     """Whether its record was there when it was claimed."""
+    failures: int = 0
+    """Failures that Velt answered it with, and that count."""
+    failed_ms: int = -1
+    """Milliseconds since Velt last answered it with a failure; -1: never."""
 
 
 class Call(NamedTuple):
@@ -91,6 +93,7 @@ class Outbox:
         self._release = redis.register_script(read_script("resolver.outbox", "release"))
         self._finish = redis.register_script(read_script("resolver.outbox", "finish"))
         self.dead_letters = DeadLetters(redis, guard, envelope, self)
+        self.waiting = WaitingCommands(redis, guard, self)
         self.unreadable = 0
         """Commands that didn't open since this process started."""
 
@@ -128,9 +131,13 @@ class Outbox:
         claims = [self._claimed(call, *answer) for call, answer in found if answer and answer[0]]
         return claims, [call.line for call, answer in found if answer and not answer[0]]
 
-    def _claimed(self, call: Call, sealed: bytes, unfinished: int, is_held: int) -> Claimed:
-        line, claim = call.line, str(call.args[1])
-        return Claimed(line, claim, self.opened(line.commands, sealed), sealed, unfinished, bool(is_held))
+    def _claimed(self, call: Call, sealed: bytes, *counts: int) -> Claimed:
+        """`counts`: what `claim.lua` returns beside the command."""
+        unfinished, is_held, failures, failed_ms = counts
+        command = self.opened(call.line.commands, sealed)
+        return Claimed(
+            call.line, str(call.args[1]), command, sealed, unfinished, bool(is_held), failures, failed_ms
+        )
 
     def finish(self, claimed: Claimed) -> bool:
         """Done; False when the claim was lost meanwhile."""
@@ -159,10 +166,14 @@ class Outbox:
         """Done with, and the record as it was before it was written, unless somebody wrote since."""
         return self._out_of_line(claimed, refused=True) == _FINISHED
 
-    def give_back(self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True) -> bool:
-        """To be claimed again, by anybody."""
+    def give_back(
+        self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
+    ) -> bool:
+        """To be claimed again, by anybody. `failures`: Velt has answered it with a failure just now, and so
+        many count."""
         line = claimed.line
-        args: list[str | int] = [line.member, claimed.claim, delay_ms, int(tried)]
+        failed = "" if failures is None else failures
+        args: list[str | int] = [line.member, claimed.claim, delay_ms, int(tried), failed]
         with unhurried(), self._guard:
             return bool(self._release(keys=[line.commands, line.queue], args=args))
 
@@ -211,13 +222,10 @@ class Outbox:
 
     def commands(self) -> Iterator[tuple[str, JSON]]:
         """Kind and data of every command that opens, waiting or dead: for operators alone."""
-        for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name, fields in self.lines(names):
-                waiting = (self.opened(name, value) for field, value in fields.items() if field.isdigit())
-                yield from ((command.kind, command.data) for command in waiting if command)
-        for dead in self.dead():
-            if dead.command:
-                yield dead.command.kind, dead.command.data
+        for found in (self.waiting.all(), self.dead()):
+            for entry in found:
+                if entry.command:
+                    yield entry.command.kind, entry.command.data
 
     def lines(self, names: Sequence[str]) -> list[tuple[str, Fields]]:
         """Some hashes, of lines or of the dead, in one round trip."""

@@ -11,7 +11,8 @@ from redis import Redis
 from resolver.command import Command
 from resolver.errors import Unreadable
 from resolver.outbox.dead_letters import Dead, line_of_dead
-from resolver.outbox.queue import Fields, Outbox
+from resolver.outbox.queue import Outbox
+from resolver.outbox.waiting import Fields
 from resolver.record import Record
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script

@@ -9,7 +9,6 @@ from typing import Literal
 from resolver.secret import Secret
 from resolver.settings.pem import PublicKey
 
-DRAIN_SECONDS = 3
 INSIDE = frozenset({"mirror", "token", "privacy"})
 """The surfaces of backends and of privacy staff: none of them is for the internet."""
 SYMMETRIC = "HS256"
@@ -83,6 +82,7 @@ class Settings:
     cors_origins: frozenset[str]
     registration: Literal["inline", "deferred"]
     worker: Literal["embedded", "separate"]
+    outbox_max_attempts: int
     durability: str
     deadline_ms: int
     retention_days: int

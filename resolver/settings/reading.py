@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
@@ -14,7 +13,8 @@ from resolver.errors import SettingsError
 from resolver.secret import Secret
 from resolver.settings import callbacks, checks
 from resolver.settings.callbacks import SMALLEST_SECRET
-from resolver.settings.model import DRAIN_SECONDS, INSIDE, Settings
+from resolver.settings.model import INSIDE, Settings
+from resolver.settings.processes import read_processes
 
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
 _IN_VELTS_CONSOLE = "from Velt's console"
@@ -74,6 +74,7 @@ def _read(env: Environment) -> Settings:
             env.choice("RESOLVER_REGISTRATION", "inline", ("inline", "deferred")),
         ),
         worker=cast(Literal["embedded", "separate"], worker),
+        outbox_max_attempts=env.whole("RESOLVER_OUTBOX_MAX_ATTEMPTS", 50, 1, 10_000),
         durability=_durability(env),
         deadline_ms=env.whole("RESOLVER_DEADLINE_MS", 2000, 1000, 30_000),
         retention_days=env.whole("RESOLVER_RETENTION_DAYS", 90, 0, 36_500),
@@ -84,9 +85,7 @@ def _read(env: Environment) -> Settings:
         audit_log=env.text("RESOLVER_AUDIT_LOG", "-"),
         certificate_dir=_directory(env, "RESOLVER_CERTIFICATE_DIR"),
         trusted_proxies=env.whole("RESOLVER_TRUSTED_PROXIES", 0, 0, 10),
-        bind=_bind(env),
-        drain_seconds=env.whole("RESOLVER_DRAIN_SECONDS", DRAIN_SECONDS, 0, 300),
-        web_concurrency=env.whole("WEB_CONCURRENCY", os.cpu_count() or 1, 1, 256),
+        **read_processes(env)._asdict(),
         dev_state=env.text("RESOLVER_DEV_STATE"),
         log_level=env.choice("RESOLVER_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         log_format=cast(
@@ -127,10 +126,3 @@ def _surfaces(env: Environment, mode: str) -> frozenset[str]:
     if not chosen:
         env.problem("RESOLVER_SURFACES", "names no surface")
     return frozenset(chosen)
-
-
-def _bind(env: Environment) -> str:
-    bind = env.text("RESOLVER_BIND", "127.0.0.1:8080")
-    if not re.fullmatch(r"unix:/.+|(\[[0-9a-fA-F:]+\]|[^:\s]+):[0-9]{1,5}", bind):
-        env.problem("RESOLVER_BIND", "must be host:port or unix:/path, such as 127.0.0.1:8080")
-    return bind

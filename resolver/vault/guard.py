@@ -15,9 +15,9 @@ from redis import ReadOnlyError, Redis, RedisError
 from redis import TimeoutError as RedisTimeoutError
 from redis.exceptions import MovedError, RedisClusterException
 
+from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
 from resolver.deadline import CURRENT
 from resolver.errors import VaultUnavailable
-from resolver.patience import Patience
 from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.identity import DatabaseIdentity
@@ -35,12 +35,12 @@ class Guard:
         self._redis = redis
         self._identity = identity
         self._certificates = certificates
-        self._patience = Patience()
+        self._breaker = CircuitBreaker("redis", opens_after=3, longest_seconds=FIRST_SECONDS)
 
     def __enter__(self) -> None:
         if deadline := CURRENT.get():
             deadline.require(ANSWER_SECONDS)
-        if self._patience.is_out():
+        if not self._breaker.allow():
             raise VaultUnavailable("redis: not answering")
         try:
             self._identity.check()
@@ -52,12 +52,12 @@ class Guard:
     def require_replayed(self) -> None:
         """For what needs nothing of Redis: it is refused as well while erasures must be replayed. A Redis
         that doesn't answer is no reason."""
-        if self._certificates is None or self._certificates.are_trusted() or self._patience.is_out():
+        if self._certificates is None or self._certificates.are_trusted() or not self._breaker.allow():
             return
         try:
             # Asked in any case: a probe that found nothing out would be another caller's, lost.
             self._redis.exists(IDENTITY_KEY)
-            self._patience.answered()
+            self._breaker.success()
             self._certificates.check(self._redis)
         except _FAILURES as error:
             self._judged(error)
@@ -68,15 +68,15 @@ class Guard:
         if isinstance(error, _FAILURES):
             raise self._judged(error) from error
         if error is None:
-            self._patience.answered()
+            self._breaker.success()
 
     def _judged(self, error: Exception) -> VaultUnavailable:
         if isinstance(error, SharedFate):
             pass  # one failure, however many asked
         elif isinstance(error, RedisTimeoutError | RedisConnectionError):
-            self._patience.failed()
+            self._breaker.failure()
         else:
-            self._patience.answered()  # if not with good news
+            self._breaker.success()  # Redis answered, if not with good news
         if isinstance(error, ReadOnlyError | MovedError):
             # Failed over under our feet: these connections lead to what is now a replica, or to another slot.
             let_go_of_connections(self._redis)

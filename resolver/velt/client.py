@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered, VeltRefused, VeltUnavailable
+from resolver.errors import Unanswered, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.metrics import meters
 from resolver.nesting import has_too_many_containers, is_too_deep
 from resolver.outbound.caller import Caller
@@ -97,7 +97,7 @@ class VeltClient:
             raise _failure(status, error, answer, retry_after)
         result = answer.get("result")
         if not 200 <= status < 300 or not isinstance(result, dict) or result.get("status") != "success":
-            raise VeltUnavailable(f"velt: HTTP {status} without a result", retry_after)
+            raise VeltFailed(f"velt: HTTP {status} without a result", retry_after)
         return answer
 
     def delete_user_data(self, users: Sequence[str], organizations: Sequence[str], deadline: Deadline) -> str:
@@ -125,7 +125,7 @@ class VeltClient:
         result = answer["result"] if isinstance(answer.get("result"), dict) else answer
         found = result.get("data")
         if not 200 <= status < 300 or not isinstance(found, dict):
-            raise VeltUnavailable(f"velt: HTTP {status} without data", retry_after)
+            raise VeltFailed(f"velt: HTTP {status} without data", retry_after)
         return found
 
     def _exchange(self, path: str, body: bytes, deadline: Deadline) -> tuple[int, bytes, str | None]:
@@ -159,15 +159,13 @@ def _outcome(error: Exception) -> str:
 def _parsed(body: bytes) -> JSON:
     """Parse an answer in bounded time: no deadline can interrupt a parser, so the size is checked first."""
     if has_too_many_containers(body):
-        raise VeltUnavailable(
-            "velt: the answer is too large: it holds too many objects. Ask for smaller pages"
-        )
+        raise VeltFailed("velt: the answer is too large: it holds too many objects. Ask for smaller pages")
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise VeltUnavailable("velt: the answer is not JSON") from None
+        raise VeltFailed("velt: the answer is not JSON") from None
     if not isinstance(answer, dict) or is_too_deep(answer, body):
-        raise VeltUnavailable("velt: the answer is not an object, or nested too deep")
+        raise VeltFailed("velt: the answer is not an object, or nested too deep")
     return answer
 
 
@@ -178,5 +176,5 @@ def _failure(http_status: int, error: JSON, answer: JSON, retry_after: str | Non
     refused = 400 <= http_status < 500 and http_status != 408
     sent_as = http_status if refused else _REFUSALS.get(status)
     if sent_as is None:
-        return VeltUnavailable(f"velt: {status[:40]} (HTTP {http_status})", retry_after)
+        return VeltFailed(f"velt: {status[:40]} (HTTP {http_status})", retry_after)
     return VeltRefused(status, sent_as, answer, retry_after)

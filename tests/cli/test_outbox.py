@@ -10,7 +10,9 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
+from resolver.command import Kind
 from resolver.outbox.queue import Outbox
+from resolver.outbox.waiting import Waiting
 from resolver.services import build_stores
 from resolver.settings import load
 from tests.support import Api, keys_of
@@ -83,6 +85,70 @@ def test_what_cannot_be_opened_stays(given_up: Outbox, resolver_environment: Env
     done = run(resolver_environment, "retry", "--all")
     assert "cannot be opened" in done.output
     assert given_up.depth().dead == 2
+
+
+@pytest.fixture
+def waiting(make_api: Callable[..., Api]) -> Api:
+    """Three commands about one notification, and one about another."""
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(notificationId="n-0")
+    for user in ("ben", "cleo"):
+        entry = {"id": "n-0", "readByUserIds": [user]}
+        api.velt("notifications/update", {"organizationId": "acme", "notifications": [entry]})
+    api.add(notificationId="n-1")
+    return api
+
+
+def lines_of(output: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_waiting_lists_commands_by_line_and_position_and_no_content(
+    waiting: Api, resolver_environment: Env
+) -> None:
+    found = lines_of(run(resolver_environment, "waiting", "--json").output)
+    kinds = [(entry["notification"], entry["kind"]) for entry in found]
+    assert sorted(kinds) == [("n-0", "change"), ("n-0", "change"), ("n-0", "register"), ("n-1", "register")]
+    assert "CANARY" not in run(resolver_environment, "waiting").output
+
+
+@pytest.mark.parametrize("positions", [[1], [0], [2], [0, 1], [0, 1, 2]])
+def test_drop_takes_waiting_commands_out_of_their_line_and_leaves_the_others_in_order(
+    waiting: Api, outbox: Outbox, resolver_environment: Env, positions: list[int]
+) -> None:
+    listed_ = lines_of(run(resolver_environment, "waiting", "--json").output)
+    names = [entry["name"] for entry in listed_ if entry["notification"] == "n-0"]
+    before = [command(entry) for entry in outbox.waiting.all() if entry.name in names]
+    done = run(resolver_environment, "drop", *(names[position] for position in positions))
+    assert done.output == f"{len(positions)} dropped\n"
+    left = [command(entry) for entry in outbox.waiting.all() if entry.name in names]
+    assert left == [data for position, data in enumerate(before) if position not in positions]
+    assert outbox.depth().due == 1 + bool(left)
+    assert waiting.read("n-0").keys() == {"n-0"}
+
+
+def command(entry: Waiting) -> object:
+    assert entry.command
+    return entry.command.data
+
+
+def test_drop_leaves_a_claimed_command_to_nobody(waiting: Api, outbox: Outbox) -> None:
+    """The sender that has it in hand finds its claim lost, and the next command is due."""
+    line = next(line for line in outbox.due() if len(outbox.fields(line.commands)) > 5)
+    claimed = outbox.claim(line)
+    assert claimed
+    first = next(entry for entry in outbox.waiting.all() if entry.name.endswith(f"{line.member}.0"))
+    assert outbox.waiting.drop(first)
+    assert not outbox.finish(claimed)
+    again = outbox.claim(line)
+    assert again
+    assert again.command
+    assert again.command.kind is Kind.CHANGE
+
+
+def test_drop_refuses_a_waiting_command_that_is_gone(waiting: Api, resolver_environment: Env) -> None:
+    missing = run(resolver_environment, "drop", "{p00}:nothing.0")
+    assert (missing.exit_code, missing.output) == (1, "Error: Not in the outbox: {p00}:nothing.0\n")
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])

@@ -12,14 +12,14 @@ import pytest
 from resolver.services import build_worker
 from resolver.settings import load
 
-Working = Callable[[], Any]
+Working = Callable[..., Any]
 
 
 @pytest.fixture
 def working(resolver_environment: dict[str, str]) -> Working:
     @contextmanager
-    def run() -> Iterator[None]:
-        worker, stop = build_worker(load(resolver_environment)), threading.Event()
+    def run(**changes: str) -> Iterator[None]:
+        worker, stop = build_worker(load({**resolver_environment, **changes})), threading.Event()
         thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()
         try:

@@ -298,6 +298,55 @@ def test_one_command_that_velt_always_fails_at_does_not_hold_up_the_others(
     assert outbox.depth().dead == 0
 
 
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"status": 422, "errorStatus": "UNPROCESSABLE"}, {"malformed": True}]
+)
+def test_a_command_that_velt_fails_at_while_it_accepts_others_becomes_a_dead_letter(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, fault: JSON
+) -> None:
+    velt.break_with(path=UPDATE, **fault)
+    deferred.add()
+    with working(RESOLVER_OUTBOX_MAX_ATTEMPTS="2"):
+        until(lambda: empty(outbox))
+        change(deferred, readByUserIds=["ben"])
+        others = iter(range(1000))
+
+        def is_dead() -> bool:
+            deferred.add(notificationId=f"other-{next(others)}")
+            time.sleep(0.05)
+            return outbox.depth().dead == 1
+
+        until(is_dead, seconds=20)
+        until(lambda: empty(outbox))
+    (dead,) = outbox.dead()
+    assert dead.reason.startswith("Velt failed at it 2 times: ")
+    assert len(velt.ledger(UPDATE)) == 3  # the first one doesn't count: nothing was accepted before it
+
+
+def test_no_attempt_counts_while_velt_accepts_nothing(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=500)
+    for n in range(3):
+        deferred.add(notificationId=f"n-{n}")
+    with working(RESOLVER_OUTBOX_MAX_ATTEMPTS="1"):
+        until(lambda: len(velt.ledger(ADD)) >= 4, seconds=20)
+        velt.mend()
+        until(lambda: empty(outbox), seconds=20)
+    assert outbox.depth().dead == 0
+    assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(3)}
+
+
+def test_bad_commands_do_not_open_the_circuit_breaker_while_velt_accepts_others(
+    make_api: Callable[..., Api], velt: Velt
+) -> None:
+    api = make_api()
+    api.add()
+    velt.break_with(path=UPDATE, status=500)
+    change(api, readByUserIds=["ben"])
+    assert api.add(notificationId="n-2").get_json()["result"]["data"]["registration"] == "registered"
+
+
 def test_a_delete_under_a_reset_token_is_carried_out_once_it_is_right(
     api: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:

@@ -93,6 +93,26 @@ def test_the_documented_gunicorn_command_serves(resolver_environment: dict[str, 
         stop_child(process)
 
 
+@pytest.mark.parametrize("command", ["gunicorn", "resolver serve"])
+def test_a_setting_of_the_server_that_cannot_be_used_is_named(
+    resolver_environment: dict[str, str], command: str
+) -> None:
+    env = plain_environment({**resolver_environment, "RESOLVER_DRAIN_SECONDS": "soon"})
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
+    done = subprocess.run(
+        gunicorn if command == "gunicorn" else [*RESOLVER, "serve"],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "RESOLVER_DRAIN_SECONDS: must be a whole number from 0 to 300" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_redis_that_is_down_does_not_stop_the_start(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import ReadOnlyError, Redis, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
+from resolver.circuit_breaker import FIRST_SECONDS
 from resolver.errors import VaultUnavailable
 from resolver.secret import Secret
 from resolver.vault.connect import connect
@@ -31,6 +32,7 @@ def test_after_three_timeouts_in_a_row_callers_are_turned_away_at_once(
 ) -> None:
     for _ in range(3):
         fail(vault, kind("x"))
+    time.sleep(FIRST_SECONDS)
     fail(vault, kind("x"))  # the probe
     started = time.monotonic()
     with pytest.raises(VaultUnavailable):
@@ -41,6 +43,7 @@ def test_after_three_timeouts_in_a_row_callers_are_turned_away_at_once(
 def test_a_probe_that_is_answered_lets_everybody_in(vault: Vault) -> None:
     for _ in range(3):
         fail(vault, RedisTimeoutError("x"))
+    time.sleep(FIRST_SECONDS)
     vault.ping()
     vault.put(record())
     assert vault.read("acme", ["n-1"])
@@ -49,6 +52,7 @@ def test_a_probe_that_is_answered_lets_everybody_in(vault: Vault) -> None:
 def test_an_error_that_redis_answers_is_no_silence(vault: Vault, redis: Redis) -> None:
     for _ in range(3):
         fail(vault, RedisTimeoutError("x"))
+    time.sleep(FIRST_SECONDS)
     fail(vault, ResponseError("OOM command not allowed"))
     vault.ping()
     assert vault.read("acme", ["n-1"]) == {}
@@ -70,6 +74,7 @@ def test_a_look_for_what_must_be_replayed_leaves_the_probe_to_whoever_needs_redi
     vault.guard._certificates = Certificates(str(tmp_path))
     for _ in range(3):
         fail(vault, RedisTimeoutError("x"))
+    time.sleep(FIRST_SECONDS)
     vault.guard.require_replayed()
     vault.ping()
 

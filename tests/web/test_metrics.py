@@ -88,7 +88,7 @@ def test_a_breaker_shows_while_it_is_open(make_api: Callable[..., Api], velt: Ve
     assert figures(api)['resolver_breaker_open{service="velt"}'] == 1
     velt.mend()
     services: Services = api.client.application.extensions["resolver"]
-    services.add.telling.breaker.succeeded()
+    services.add.telling.breaker.success()
     assert figures(api)['resolver_breaker_open{service="velt"}'] == 0
 
 

@@ -17,7 +17,7 @@ if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], head) ~= ARGV[6] then
   return 2
 end
 local undo = redis.call('HMGET', KEYS[1], 'v', 'p', 'l')
-redis.call('HDEL', KEYS[1], head, 'v', 'p', 'l')
+redis.call('HDEL', KEYS[1], head, 'v', 'p', 'l', 'f', 'r')
 if ARGV[4] ~= '' then
   -- The claim makes the name its own: positions begin anew with every line.
   redis.call('HSET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], ARGV[4])

@@ -12,9 +12,10 @@
 --   ARGV[9]  the queue's member   ARGV[10]  the doorbell's channel
 -- Returns {1 done or 0 overtaken, 1 when the claim was given}.
 -- The hash holds h (position of the first command), t (of the next to come), the commands by position,
--- k (the claim on the first), a (claims on the first that came to no outcome); and while nobody has been
--- answered for a 'put' yet, what to restore should Velt refuse it: v (nonce of what was put), p (what stood
--- there before, '' for nothing) and l (milliseconds that had to live, 0 for ever).
+-- k (the claim on the first), a (claims on the first that came to no outcome), f and r (its counted failures,
+-- and when Velt last answered it with one, see release.lua); and while nobody has been answered for a 'put'
+-- yet, what to restore should Velt refuse it: v (nonce of what was put), p (what stood there before, '' for
+-- nothing) and l (milliseconds that had to live, 0 for ever).
 local previous = ''
 local left = 0
 local puts = ARGV[1] == 'put' or ARGV[1] == 'put new'
@@ -61,6 +62,9 @@ if string.find(ARGV[6], 'behind') == nil then
   end
   for position = first, tail - 1 do
     redis.call('HDEL', KEYS[2], position)
+  end
+  if first == head then
+    redis.call('HDEL', KEYS[2], 'f', 'r')
   end
   tail = math.min(first, tail)
 end

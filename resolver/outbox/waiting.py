@@ -1,0 +1,56 @@
+"""Commands that wait for Velt, as an operator sees them: a list, and taking one out of its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from redis import Redis
+
+from resolver.command import Command
+from resolver.vault.guard import Guard, read_script
+from resolver.vault.keyspace import COMMANDS_PATTERN, DOORBELL, line_in, line_of, partition_of
+from resolver.vault.scanning import scan
+
+Fields = dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    name: str
+    command: Command | None
+    sealed: bytes
+    """As it was read: another one in its place isn't dropped."""
+
+
+class Lines(Protocol):
+    """Reads the hashes of lines, and opens their commands."""
+
+    def lines(self, names: Sequence[str]) -> list[tuple[str, Fields]]: ...
+
+    def opened(self, name: str, sealed: bytes) -> Command | None: ...
+
+
+class WaitingCommands:
+    def __init__(self, redis: Redis, guard: Guard, lines: Lines) -> None:
+        self._redis, self._guard, self._lines = redis, guard, lines
+        self._drop = redis.register_script(read_script("resolver.outbox", "drop"))
+
+    def all(self) -> Iterator[Waiting]:
+        """In no order of lines. Long: for operators alone."""
+        for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
+            for name, fields in self._lines.lines(names):
+                line = f"{partition_of(name)}:{line_of(name).member}"
+                for position in sorted(int(field) for field in fields if field.isdigit()):
+                    sealed = fields[b"%d" % position]
+                    yield Waiting(f"{line}.{position}", self._lines.opened(name, sealed), sealed)
+
+    def drop(self, waiting: Waiting) -> bool:
+        """Take a command out of its line. False when it was sent, changed or moved up since it was read."""
+        partition, _, name = waiting.name.partition(":")
+        member, _, position = name.partition(".")
+        line = line_in(partition, member)
+        args: list[str | bytes | int] = [int(position), waiting.sealed, member, DOORBELL]
+        with self._guard:
+            return bool(self._drop(keys=[line.commands, line.queue], args=args))

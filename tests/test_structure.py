@@ -74,7 +74,7 @@ ALLOWED = {
     | {"privacy"},
     # What no surface shows, for the demo page: the sandbox from inside, and sealed bytes.
     "demo": VALUES | {"services", "vault", "outbound"},
-    "serving": {"services", "draining", "settings", "metrics"},
+    "serving": {"services", "draining", "settings", "metrics", "errors"},
     "web": VALUES
     | {
         "draining",

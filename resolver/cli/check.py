@@ -34,9 +34,9 @@ _VELT_SECONDS = 10.0
 
 @click.command()
 @click.option("--live", is_flag=True, help="Then go round through Velt with a probe.")
-@click.option("--organization", help="Of the probe, with --live.")
-@click.option("--document", help="Likewise.")
-@click.option("--user", help="Whom the probe is addressed to, and nobody else.")
+@click.option("--organization", help="Organization of the probe, with --live.")
+@click.option("--document", help="Document of the probe, with --live.")
+@click.option("--user", help="The only recipient of the probe, with --live.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -56,6 +56,8 @@ def check(  # noqa: PLR0913, PLR0917 - a command's options
     where = meant(live, organization, document, user)
     if report and not live:
         raise click.UsageError("--report goes with --live.")
+    if report:
+        _require_writable(report)
     found = []
     # Closed at once, whatever ends the telling: a pipe that is closed too leaves no probe behind.
     with closing(_all(where, report)) as findings:
@@ -66,6 +68,15 @@ def check(  # noqa: PLR0913, PLR0917 - a command's options
     if as_json:
         say_json([finding.as_json() for finding in found])
     raise SystemExit(any(finding.outcome == "fail" for finding in found))
+
+
+def _require_writable(report: Path) -> None:
+    """Open the file before the probe, which adds a notification at Velt. An earlier report in it stays until
+    there is a new one."""
+    try:
+        report.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise click.BadParameter(f"{report}: {error.strerror}", param_hint="--report") from None
 
 
 def _all(where: Where | None, report: Path | None) -> Generator[Finding]:

@@ -78,7 +78,10 @@ def probed(settings: Settings, where: Where, report: Path | None = None) -> Iter
                 shown.append(finding.without(secrets))
                 yield shown[-1]
         if report:
-            transcript.write(report, settings.velt_api_url, shown)
+            try:
+                transcript.write(report, settings.velt_api_url, shown)
+            except OSError as error:
+                yield Finding("fail", "live", f"the report cannot be written to {report}: {error.strerror}")
 
 
 def _placeholders(probe: Probe) -> dict[str, str]:

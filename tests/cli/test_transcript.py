@@ -90,6 +90,40 @@ def test_report_goes_with_live(resolver_environment: dict[str, str], tmp_path: P
     assert (done.exit_code, "--live" in done.output) == (2, True)
 
 
+def test_check_refuses_a_report_file_that_cannot_be_opened_before_it_asks_velt(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    missing = tmp_path / "nowhere" / "report.json"
+    command = ["check", "--live", *WHERE, "--report", str(missing)]
+    done = CliRunner().invoke(main, command, env=resolver_environment)
+    assert (done.exit_code, "No such file or directory" in done.output) == (2, True), done.output
+    assert velt.ledger() == []
+
+
+def test_check_fails_with_a_finding_when_the_report_cannot_be_written(
+    resolver_environment: dict[str, str], velt: Velt
+) -> None:
+    """Opening /dev/full succeeds; writing to it fails, as on a disk that fills up meanwhile."""
+    command = ["check", "--live", *WHERE, "--report", "/dev/full", "--json"]
+    done = CliRunner().invoke(main, command, env=resolver_environment)
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)[-1] == {
+        "outcome": "fail",
+        "about": "live",
+        "text": "the report cannot be written to /dev/full: No space left on device",
+    }
+    assert velt.control("GET", "notifications")["notifications"] == []
+
+
+def test_check_leaves_an_earlier_report_when_the_probe_does_not_begin(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_text("an earlier report", encoding="utf-8")
+    status, text = report_of({**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"}, file)
+    assert (status, text) == (1, "an earlier report")
+
+
 def add_at_velt(velt: Velt, data: dict[str, Any]) -> None:
     headers = {"x-velt-api-key": API_KEY, "x-velt-auth-token": VELT_TOKEN}
     url = f"{velt.url}/v2/notifications/add"

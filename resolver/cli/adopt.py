@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from resolver.cli.on_record import put_on_record
+from resolver.cli.on_record import operator_event, trail_of
 from resolver.cli.terminal import say, say_json
 from resolver.services import build_stores
 from resolver.settings import load
@@ -32,9 +32,11 @@ def adopt(yes: bool, as_json: bool) -> None:
                 abort=True,
                 err=True,
             )
-        # The lookup key is the same one, so the line is signed with a key that counts.
-        put_on_record(settings, stores, "keys adopt", "", [stores.identity.environment])
-        adoption.adopt()
+        # The lookup key is the same one, so the line is signed with a key that counts. Closing the trail
+        # stores how long it is, which this process may do only once the database belongs to its API key.
+        with trail_of(settings, stores) as trail:
+            trail.record(operator_event("keys adopt", "", [stores.identity.environment]))
+            adoption.adopt()
     said = "The database belongs to this VELT_API_KEY " + ("now." if needed else "already.")
     if as_json:
         say_json({"adopted": needed})

@@ -31,9 +31,13 @@ def put_on_record(
     settings: Settings, stores: Stores, action: str, organization: str, ids: Sequence[str]
 ) -> None:
     """For what changes the index key itself: half-way through, the database isn't either key's."""
-    who = Actor("ops", operator())
     with trail_of(settings, stores) as trail:
-        trail.record(Event(who, "cli", action, "ok", organization=organization, ids=ids))
+        trail.record(operator_event(action, organization, ids))
+
+
+def operator_event(action: str, organization: str, ids: Sequence[str]) -> Event:
+    """An action of the operator who runs this command, before it takes effect."""
+    return Event(Actor("ops", operator()), "cli", action, "ok", organization=organization, ids=ids)
 
 
 @contextmanager

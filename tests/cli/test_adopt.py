@@ -11,7 +11,7 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.vault.keyspace import IDENTITY_KEY
-from tests.support import BACKEND, Api, Velt, key, notification
+from tests.support import BACKEND, JSON, Api, Velt, key, notification
 
 MakeApi = Callable[..., Api]
 Environment = dict[str, str]
@@ -21,6 +21,12 @@ ADD = "/v2/notifications/add"
 
 def adopt(env: Environment, *options: str, answer: str = "") -> Result:
     return CliRunner().invoke(main, ["keys", "adopt", *options], env=env, input=answer)
+
+
+def verify(env: Environment, trail: Path) -> JSON:
+    found = CliRunner().invoke(main, ["audit", "verify", str(trail), "--json"], env=env)
+    report: JSON = json.loads(found.stdout)
+    return report
 
 
 def test_a_second_deployment_with_copied_secrets_shares_nothing(make_api: MakeApi, velt: Velt) -> None:
@@ -45,6 +51,22 @@ def test_keys_adopt_moves_the_database_and_is_on_record(
     (line,) = [json.loads(line) for line in trail.read_bytes().splitlines() if b"keys adopt" in line]
     assert (line["surface"], line["outcome"], line["who"]["kind"]) == ("cli", "ok", "ops")
     assert OTHER["VELT_API_KEY"] not in trail.read_text(encoding="utf-8")
+
+
+def test_keys_adopt_anchors_its_line_and_reports_no_wrong_database(
+    make_api: MakeApi, resolver_environment: Environment, tmp_path: Path
+) -> None:
+    """Redis knows the end of the command's chain, so that `audit verify` misses it when it is cut off."""
+    make_api().add()
+    trail = tmp_path / "audit.log"
+    moved = {**resolver_environment, **OTHER, "RESOLVER_AUDIT_LOG": str(trail)}
+    told = adopt(moved, "--yes")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert verify(moved, trail)["problems"] == []
+    lines = trail.read_bytes().splitlines(keepends=True)
+    assert any(b'"keys adopt"' in line for line in lines)
+    trail.write_bytes(b"".join(lines[:-1]))
+    assert verify(moved, trail)["problems"] != []
 
 
 def test_keys_adopt_asks_first(make_api: MakeApi, resolver_environment: Environment, redis: Redis) -> None:

@@ -129,7 +129,7 @@ def _to_replay(
 def _require_keys(settings: Settings, stores: Stores) -> None:
     """Who is in what doesn't open can't be told; called known all the same, they would be served again."""
     usage = key_usage(settings, stores)
-    missing = [name for name, use in usage.items() if name not in settings.master_keys and _is_used(use)]
+    missing = [name for name, use in usage.items() if name not in settings.master_keys and _holds_people(use)]
     if missing:
         raise click.ClickException(
             f"What Redis holds was sealed with other master keys too ({', '.join(map(repr, missing))}): put "
@@ -137,8 +137,8 @@ def _require_keys(settings: Settings, stores: Stores) -> None:
         )
 
 
-def _is_used(use: Mapping[str, str | int]) -> bool:
-    return bool(use["records"] or use["commands"])
+def _holds_people(use: Mapping[str, str | int]) -> bool:
+    return any(use[kind] for kind in ("records", "commands", "erasureEntries"))
 
 
 def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str]:

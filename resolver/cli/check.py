@@ -204,7 +204,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     for name, used in key_usage(settings, build_stores(settings)).items():
         total = usage_as_text(used)
         if name not in settings.master_keys:
-            yield Finding("fail", "keys", f"{total} are under {name!r}, which is not among the master keys")
+            yield Finding("fail", "keys", f"{name!r} is not among the master keys and seals {total}")
         elif name == next(iter(settings.master_keys)):
             yield Finding("ok", "keys", f"{name} seals: {total}")
         elif is_used(used):

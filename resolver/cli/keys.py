@@ -14,6 +14,7 @@ import click
 from resolver.cli.on_record import on_record
 from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
+from resolver.cli.words import counted
 from resolver.outbox.rotation import CommandRotation
 from resolver.services import Stores, build_stores, public_keys
 from resolver.settings import Settings, load
@@ -50,8 +51,8 @@ def status(as_json: bool) -> None:
         say_json({"keys": found, "publicKey": own, "formerPublicKeys": former})
         return
     for name, used in found.items():
-        since = f" Seals since {used['since']}." if used["since"] else ""
-        say(f"{name}: {usage_as_text(used)}.{since} {used['advice']}")
+        since = f" In use since {used['since']}." if used["since"] else ""
+        say(f"{name}: {usage_as_text(used)}. {used['advice']}{since}")
     say(f"The audit trail and certificates are signed by {own}")
     for key in former:
         say(f"Before the index key was changed: {key}")
@@ -107,38 +108,54 @@ def _throttled(batches: Iterator[Counter[Resealed]], rate: int) -> Iterator[Coun
 
 
 def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | int]]:
-    """By key id: how much is under it, and what may be done with it."""
+    """Count what is sealed under each master key, by the key's id, and say what may be done with the key."""
     rotation, commands = _rotations(stores)
-    records, waiting = rotation.record_key_ids(), commands.key_ids() + stores.orders.key_ids()
-    waiting += stores.idempotency.key_ids()
-    revocations = rotation.revocation_key_ids()
-    since = stores.history.keys_since()
-    names = list(dict.fromkeys([*settings.master_keys, *records, *waiting, *revocations]))
-    return {
-        name: {
-            "records": records[name],
-            "commands": waiting[name],
-            "revocations": revocations[name],
-            "since": since.get(name, ""),
-            "advice": _advice(
-                name, list(settings.master_keys), records[name] + waiting[name] + revocations[name]
-            ),
-        }
-        for name in names
+    counts = {
+        "records": rotation.record_key_ids(),
+        "commands": commands.key_ids(),
+        "revocations": rotation.revocation_key_ids(),
+        "erasureEntries": stores.orders.key_ids(),
+        "idempotencySecrets": stores.idempotency.key_ids(),
     }
+    since = stores.history.keys_since()
+    masters = list(settings.master_keys)
+    names = dict.fromkeys([*masters, *(name for found in counts.values() for name in found)])
+    usage: dict[str, dict[str, str | int]] = {}
+    for name in names:
+        used = {kind: found[name] for kind, found in counts.items()}
+        usage[name] = {
+            **used,
+            "since": since.get(name, ""),
+            "advice": _advice(name, masters, any(used.values())),
+        }
+    return usage
+
+
+_KINDS = {
+    "records": "record",
+    "commands": "command",
+    "revocations": "revocation",
+    "erasureEntries": "erasure entry",
+    "idempotencySecrets": "idempotency secret",
+}
+_SEVERAL = {"erasureEntries": "erasure entries"}
 
 
 def usage_as_text(used: Mapping[str, str | int]) -> str:
-    return f"{used['records']} records, {used['commands']} commands, {used['revocations']} revocations"
+    """Name the kinds that there are; "nothing" when there are none."""
+    parts = [
+        counted(int(used[kind]), one, _SEVERAL.get(kind, "")) for kind, one in _KINDS.items() if used[kind]
+    ]
+    return ", ".join(parts) or "nothing"
 
 
 def is_used(used: Mapping[str, str | int]) -> bool:
-    return bool(used["records"] or used["commands"] or used["revocations"])
+    return any(used[kind] for kind in _KINDS)
 
 
-def _advice(name: str, masters: list[str], used: int) -> str:
+def _advice(name: str, masters: list[str], used: bool) -> str:
     if name not in masters:
-        return "NOT AMONG RESOLVER_MASTER_KEYS: nothing of this opens"
+        return "NOT AMONG RESOLVER_MASTER_KEYS: nothing of this opens."
     if name == masters[0]:
         return "Seals."
     return "Opens; `resolver keys rotate` first." if used else "Can be withdrawn."

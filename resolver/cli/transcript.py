@@ -1,8 +1,8 @@
 """A transcript of a probe: what was asked of Velt and how it answered, without content, ids or secrets.
 
 It is made to be shared and committed, so nothing of an answer is shown unless it is known to be harmless:
-names of fields, numbers, booleans, and texts that Velt's documents give. Other texts appear as their length,
-and so do names in maps that are free or keyed by ids.
+booleans, names of fields and texts that Velt's documents give, and a notification's time. Other texts and
+names appear as their length, other numbers not at all: a field's name may be somebody's word, a number an id.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from resolver import __version__, utc
 from resolver.cli.finding import Finding
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, VeltRefused
+from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 
 JSON = dict[str, Any]
@@ -28,22 +29,22 @@ _DOCUMENTED = re.compile(
     r"|Notification (updated|deleted)\.|Failed to (update|delete) notification\."
     r"|Notification (already exists|not found)\."
 )
-_FIELD = re.compile(r"[A-Za-z]{1,40}")
-_FREE_MAPS = frozenset(
-    {
-        "access",
-        "data",
-        "details",
-        "displayBodyMessageTemplateData",
-        "displayHeadlineMessageTemplateData",
-        "metadata",
-        "notificationSourceData",
-        "notifyUsersByUserId",
-    }
+_REQUESTS = (requests.ADD, requests.UPDATE, requests.ENTRY, requests.GET, requests.DELETE)
+_REQUEST_FIELDS = frozenset(
+    name for schema in _REQUESTS for name in (*schema.fields, *schema.checked_elsewhere)
 )
-_DOCUMENTED_NAMES = frozenset(
-    {"actionUser", "apiKey", "documentId", "locationId", "message", "organizationId", "success", "userId"}
+_ANSWER_FIELDS = frozenset(
+    ("result", "error", "status", "message", "success", "data", "details", "code", "pageToken")
 )
+_ROW_FIELDS = frozenset(
+    "access actionType apiKey forYou isArchived isRead isUnread notifyUsersByUserId targetAnnotationId timestamp "
+    "version views visibility".split()
+)
+_USER_FIELDS = frozenset(("userId", "name", "email", "photoUrl", "color", "textColor", "initial", "type"))
+_DOCUMENTED_NAMES = _REQUEST_FIELDS | _ANSWER_FIELDS | _ROW_FIELDS | _USER_FIELDS
+_TIME = "timestamp"
+_TIMES_MS = range(1_500_000_000_000, 4_200_000_000_000)
+"""From 2017 to 2103. A number beyond is no time, whatever it is called."""
 _MOST_SHOWN = 3
 """Items of a list: a document's rows are like each other."""
 
@@ -68,17 +69,34 @@ class Transcript:
         text = json.dumps({**about, "findings": found, "exchanges": self._exchanges}, indent=2)
         file.write_text(f"{text}\n", encoding="utf-8")
 
-    def _shown(self, value: Any, within: str = "") -> Any:
-        if isinstance(value, dict):
-            return {self._name(name, within): self._shown(inner, name) for name, inner in value.items()}
-        if isinstance(value, list):
-            more = [f"<{len(value) - _MOST_SHOWN} more>"] if len(value) > _MOST_SHOWN else []
-            return [*(self._shown(inner) for inner in value[:_MOST_SHOWN]), *more]
-        return self._text(value) if isinstance(value, str) else value
+    def _shown(self, value: Any, field: str = "") -> Any:
+        match value:
+            case dict():
+                return self._shown_fields(value)
+            case list():
+                more = [f"<{len(value) - _MOST_SHOWN} more>"] if len(value) > _MOST_SHOWN else []
+                return [*(self._shown(inner) for inner in value[:_MOST_SHOWN]), *more]
+            case str():
+                return self._text(value)
+            case bool() | None:
+                return value
+            case int() if field == _TIME and value in _TIMES_MS:
+                return value
+            case _:
+                return "<number>"
 
-    def _name(self, name: str, within: str) -> str:
-        is_field = name in _DOCUMENTED_NAMES if within in _FREE_MAPS else _FIELD.fullmatch(name)
-        return name if is_field and name not in self._names else self._text(name)
+    def _shown_fields(self, fields: JSON) -> JSON:
+        shown: JSON = {}
+        labels: Counter[str] = Counter()
+        for name, value in fields.items():
+            label = self._name(name)
+            labels[label] += 1
+            # Names of one length have one label: a number keeps them apart.
+            shown[f"{label} {labels[label]}" if labels[label] > 1 else label] = self._shown(value, name)
+        return shown
+
+    def _name(self, name: str) -> str:
+        return name if name in _DOCUMENTED_NAMES and name not in self._names else self._text(name)
 
     def _text(self, text: str) -> str:
         if placeholder := self._names.get(text):

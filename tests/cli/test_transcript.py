@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,60 @@ def test_a_report_does_not_repeat_what_velt_says_when_it_fails(
     assert VELT_TOKEN[:20] not in text
 
 
+def test_a_report_shows_documented_names_alone_whatever_velt_calls_its_fields(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    """A hostile Velt repeats words of other people's content as names of fields, and ids as numbers."""
+    row = {
+        "id": "x",
+        "bluebird": True,
+        "zanzibar": {"merger": "x"},
+        "actionUser": {"userId": "x", "maryprivate": "x"},
+        "timestamp": 4111222233334444,
+        "metadata": {"locationId": 998877665544, "codename": 1},
+        "views": -271828.5,
+    }
+    answer = {"result": {"status": "success", "message": "x", "data": [row], "fridaydeal": 31415926}}
+    velt.break_with(path="/v2/notifications/get", status=200, body=answer)
+    _, text = report_of(resolver_environment, tmp_path / "report.json")
+    for hidden in ("bluebird", "zanzibar", "merger", "maryprivate", "codename", "fridaydeal"):
+        assert hidden not in text
+    for hidden in ("4111222233334444", "998877665544", "271828", "31415926"):
+        assert hidden not in text
+    shown = [each for each in json.loads(text)["exchanges"] if each["path"].endswith("/get")]
+    assert shown[0]["answered"]["result"]["data"][0]["timestamp"] == "<number>"
+
+
+def test_a_report_of_a_documented_exchange_hides_no_name_and_no_time(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    _, text = report_of(resolver_environment, tmp_path / "report.json")
+    exchanges = json.loads(text)["exchanges"]
+    names = {name for exchange in exchanges for name in names_in(exchange)}
+    # The name of the probe's own context field is the only one that Velt's documents don't have.
+    assert {name for name in names if name.endswith("characters>")} <= {
+        f"<{len('resolverProbe')} characters>"
+    }
+    rows = [
+        row
+        for each in exchanges
+        if each["path"].endswith("/get")
+        for row in each["answered"]["result"]["data"]
+    ]
+    assert all(isinstance(row["timestamp"], int) for row in rows)
+    assert rows
+
+
+def test_a_report_keeps_fields_apart_whose_hidden_names_are_equally_long(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    answer = {"result": {"status": "success", "data": {"aaaa": True, "bbbb": False}}}
+    velt.break_with(path="/v2/notifications/add", status=200, body=answer)
+    _, text = report_of(resolver_environment, tmp_path / "report.json")
+    first = next(each for each in json.loads(text)["exchanges"] if each["path"].endswith("/add"))
+    assert first["answered"]["result"]["data"] == {"<4 characters>": True, "<4 characters> 2": False}
+
+
 def test_a_report_hides_ids_that_look_like_a_status_or_a_field(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
@@ -129,3 +184,12 @@ def add_at_velt(velt: Velt, data: dict[str, Any]) -> None:
     url = f"{velt.url}/v2/notifications/add"
     reply = urllib3.request("POST", url, json={"data": data}, headers=headers, retries=False, timeout=5)
     assert reply.status == 200, reply.data
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """All names of fields, however deep."""
+    if isinstance(value, dict):
+        yield from value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from names_in(inner)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Any
 
 import click
 
-# C0 and C1 controls, DEL, what turns the direction of text, line and paragraph separators, half characters.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
+_UNSAFE_CATEGORIES = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+"""Controls, formats such as directions, unassigned, private use, surrogates, line and paragraph separators."""
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+"""Unicode's Default_Ignorable_Code_Point in other categories: marks and fillers that aren't drawn."""
 
 
 def printable(text: str) -> str:
-    """On one line, with everything spelt out that would act on a terminal."""
-    return _UNSAFE.sub(_spelt, text)
+    """On one line, with everything spelt out that acts on a terminal or that no reader sees."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelt(letter) if _is_unsafe(letter) else letter for letter in text)
+
+
+def _is_unsafe(letter: str) -> bool:
+    return unicodedata.category(letter) in _UNSAFE_CATEGORIES or _INVISIBLE.match(letter) is not None
 
 
 def say(*lines: str, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
@@ -39,6 +47,5 @@ def say_json(value: Any, *, indent: int | None = None, ascii_only: bool = True) 
     say(*text.split("\n"))
 
 
-def _spelt(found: re.Match[str]) -> str:
-    letter = found[0]
+def _spelt(letter: str) -> str:
     return f"\\u{ord(letter):04x}" if letter == "\x7f" else json.dumps(letter)[1:-1]

@@ -37,8 +37,21 @@ _ANSWER_FIELDS = frozenset(
     ("result", "error", "status", "message", "success", "data", "details", "code", "pageToken")
 )
 _ROW_FIELDS = frozenset(
-    "access actionType apiKey forYou isArchived isRead isUnread notifyUsersByUserId targetAnnotationId timestamp "
-    "version views visibility".split()
+    (
+        "access",
+        "actionType",
+        "apiKey",
+        "forYou",
+        "isArchived",
+        "isRead",
+        "isUnread",
+        "notifyUsersByUserId",
+        "targetAnnotationId",
+        "timestamp",
+        "version",
+        "views",
+        "visibility",
+    )
 )
 _USER_FIELDS = frozenset(("userId", "name", "email", "photoUrl", "color", "textColor", "initial", "type"))
 _DOCUMENTED_NAMES = _REQUEST_FIELDS | _ANSWER_FIELDS | _ROW_FIELDS | _USER_FIELDS

@@ -25,6 +25,11 @@ from tests.support import notification
 Env = dict[str, str]
 UNSAFE = [*map(chr, range(32)), *map(chr, range(0x7F, 0xA0)), *"\u061c\u200e\u200f\u2028\u2029"]
 UNSAFE += "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+# Invisible, or of no width: two ids that look alike are told apart.
+UNSAFE += "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180e\u180f\u200b\u2060\u206a\u206f\u3164"
+UNSAFE += "\ufe00\ufe0f\ufeff\uffa0\ufff9"
+UNSAFE += "\U0001d173\U0001d17a\U000e0001\U000e0100\U000e01ef"
+UNSAFE += "\ud800\udfff\ue000\uf8ff\U000f0000\U0010fffd"
 EVIL = '\x1b[2K\r\n{"audit":1} forged\x07\x7f\x9b31m\u202e\u2028'
 """Erases a line, begins another one, turns the text around."""
 FORGED = json.dumps({"audit": 1, "chain": "x", "seq": 0, "at": EVIL, "organization": EVIL, "action": EVIL})
@@ -162,7 +167,7 @@ def test_everything_that_acts_on_a_terminal_is_spelt_out(letter: str) -> None:
 
 
 def test_letters_of_any_script_stay_as_they_are() -> None:
-    text = "Grüße, नमस्ते, 你好, مرحبا, 🙂"
+    text = "Grüße, नमस्ते, 你好, مرحبا, 안녕, e\u0301, 🙂\u3000\u00a0"
     assert printable(text) == text
 
 

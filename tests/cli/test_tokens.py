@@ -52,6 +52,7 @@ def test_it_revokes_everywhere_or_in_one_organization(api: Api, resolver_environ
     told = revoke(resolver_environment, "--organization", "acme")
     assert told.exit_code == 0, told.output
     assert told.stdout.startswith("Tokens of ben that were issued until 20")
+    assert "A token of this same second is revoked too" in told.stdout
     assert (status_of(api), status_of(api, "zeta")) == (204, 200)
     found = json.loads(revoke(resolver_environment, "--json").stdout)
     assert found.keys() == {"userId", "organizationId", "revokedAt"}

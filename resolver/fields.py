@@ -27,7 +27,13 @@ def is_sound(text: str) -> bool:
 
 # What `str.isspace` takes for a space; the `\s` of regular expressions differs from language to language.
 _SPACES = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-IDENTIFIER: JSON = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": f"[^{_SPACES}]"}
+_FILLED: JSON = {
+    "type": "string",
+    "minLength": 1,
+    "pattern": f"[^{_SPACES}]",
+    "x-pattern-description": "not blank",
+}
+IDENTIFIER: JSON = {**_FILLED, "maxLength": LONGEST_ID}
 _PERSON: JSON = {"type": "object", "required": ["userId"], "properties": {"userId": IDENTIFIER}}
 
 
@@ -67,7 +73,7 @@ class Filled(Strict):
     """Text that is Velt's to read, of any length."""
 
     expected = "must be a string that isn't blank"
-    described: Mapping[str, Any] = {"type": "string", "minLength": 1, "pattern": f"[^{_SPACES}]"}
+    described = _FILLED
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, str) and bool(value) and not value.isspace()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 _UNSAFE_CATEGORIES = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
-"""Controls, formats such as directions, unassigned, private use, surrogates, line and paragraph breaks."""
+"""Controls, formats such as directions, unassigned, private use, surrogates, line breaks."""
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )

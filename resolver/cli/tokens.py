@@ -23,8 +23,9 @@ def tokens() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def revoke(user: str, organization: str | None, as_json: bool) -> None:
     """Revoke every token of a person that was issued until now, by you or by your identity provider: with the
-    next call, in every process. Tokens that are issued from the next second on hold, so end the person's session
-    as well. A token's time of issue (iat) counts whole seconds: one of the same second is revoked too."""
+    next call, in every process. Tokens that are issued from the next second on hold, so end the person's
+    session as well. A token's time of issue (iat) counts whole seconds: one of the same second is revoked
+    too."""
     settings = load()
     stores = build_stores(settings)
     on_record(settings, stores, "tokens revoke", organization or "", [user])
@@ -35,6 +36,4 @@ def revoke(user: str, organization: str | None, as_json: bool) -> None:
         return
     where = f"in {organization}" if organization else "everywhere"
     say(f"Tokens of {user} that were issued until {utc.second(seconds)} are revoked {where}.")
-    say(
-        "A token of this same second is revoked too, even if it is issued after this: wait a second before the next."
-    )
+    say("A token of this same second is revoked too, even if it is issued after this: wait a second.")

@@ -32,7 +32,7 @@ _ADDED = "Notification added successfully."
 _MOST_WARNINGS = 20
 _WORD = re.compile(r"[A-Z]?[a-z]{4,}|[A-Z]{5,}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KEY = re.compile(r"[\x20-\x2b\x2d-\x7e]{1,255}")  # no comma: servers join two headers of one name with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class AddNotification:
             request.setdefault("notificationId", mint_id())
             return ""
         if not _KEY.fullmatch(key):
-            raise InvalidArgument("Idempotency-Key must be 1 to 255 printable ASCII characters")
+            raise InvalidArgument(
+                "Idempotency-Key must be one header of 1 to 255 printable ASCII characters without a comma"
+            )
         if "notificationId" in request:
             raise InvalidArgument(
                 "Give either notificationId or the Idempotency-Key header: the key makes the id"

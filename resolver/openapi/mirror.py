@@ -17,7 +17,6 @@ _EXAMPLES: dict[Endpoint, JSON] = {
     Endpoint.ADD: {
         "organizationId": "acme",
         "documentId": "report-7",
-        "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA",
         "actionUser": {"userId": "ana", "name": "Ana Lima"},
         "notifyUsers": [{"userId": "ben"}],
         "notifyAll": False,
@@ -39,9 +38,15 @@ _IDEMPOTENCY_KEY: JSON = {
     "required": False,
     "description": (
         "Makes the id, once for each of your backends and organizations: a request that is repeated under "
-        "the same key adds nothing. Not together with notificationId. Another request under it is a 409."
+        "the same key adds nothing. Another request under it is a 409; together with notificationId it is "
+        "refused (400)."
     ),
-    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]([\\x20-\\x7e]{0,253}[\\x21-\\x7e])?$"},
+    "schema": {
+        "type": "string",
+        # No comma: servers join two headers of one name with it.
+        "pattern": "^[\\x21-\\x2b\\x2d-\\x7e]([\\x20-\\x2b\\x2d-\\x7e]{0,253}[\\x21-\\x2b\\x2d-\\x7e])?$",
+        "x-pattern-description": "1 to 255 printable ASCII characters, no comma",
+    },
     "example": "order-1042-shipped",
 }
 _CONFIG: JSON = {"inbox": "MINE", "email": "MINE"}
@@ -158,8 +163,7 @@ def _taken() -> dict[Endpoint, JSON]:
 _LINES: JSON = {"type": "array", "items": {"type": "string"}}
 _WARNINGS: JSON = {
     **_LINES,
-    "description": "What of the request was ignored or dropped, and what to use instead. Those of an add are "
-    "in `data`.",
+    "description": "What of the request was ignored or dropped, and what to use instead.",
 }
 _KEPT_FOR_OTHERS: JSON = {
     "type": "integer",
@@ -207,20 +211,23 @@ def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
         **({"parameters": [_IDEMPOTENCY_KEY]} if endpoint is Endpoint.ADD else {}),
         "requestBody": body(data, {"data": _EXAMPLES[endpoint]}, required=needed),
         "responses": {
-            "200": reply("Velt's answer.", _result(_ANSWERS[endpoint]), example=example),
+            "200": reply("Velt's answer.", _result(endpoint), example=example),
             **mirror_errors(400, 401, 403, 404, *([409] if endpoint is Endpoint.ADD else []), 413, 415, 429),
             **own_errors(500, 503),
         },
     }
 
 
-def _result(data: JSON) -> JSON:
-    result = closed(
-        status={"const": "success"},
-        message={"type": "string"},
-        data_=data,
-        pageToken_={},
-        warnings_=_WARNINGS,
-        kept_=_KEPT_FOR_OTHERS,
-    )
-    return closed(result=result)
+_ADDED_TO_RESULT: dict[Endpoint, JSON] = {
+    Endpoint.UPDATE: {"warnings_": _WARNINGS},
+    Endpoint.GET: {"pageToken_": {}, "warnings_": _WARNINGS},
+    Endpoint.DELETE: {"kept_": _KEPT_FOR_OTHERS},
+    Endpoint.CONFIG_GET: {"warnings_": _WARNINGS},
+    Endpoint.WORKSPACE_GET: {"warnings_": _WARNINGS},
+}
+"""Beside `data`, by endpoint."""
+
+
+def _result(endpoint: Endpoint) -> JSON:
+    parts = {"data_": _ANSWERS[endpoint], **_ADDED_TO_RESULT.get(endpoint, {})}
+    return closed(result=closed(status={"const": "success"}, message={"type": "string"}, **parts))

@@ -114,8 +114,8 @@ def revocation(path: str, schema: Schema) -> JSON:
                 "operationId": "token_revoke",
                 "summary": "Revoke the tokens of one of your users that were issued until now",
                 "description": (
-                    "Without an organization, in all of them. A token's `iat` counts whole seconds: one that is "
-                    "issued in the same second is revoked too, and tokens hold from the next second on."
+                    "Without an organization, in all of them. A token's `iat` counts whole seconds: one that "
+                    "is issued in the same second is revoked too, and tokens hold from the next second on."
                 ),
                 "security": [{"veltApiKey": [], "callerToken": []}],
                 "requestBody": taken,

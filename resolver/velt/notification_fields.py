@@ -16,7 +16,11 @@ def is_notification_id(value: Any) -> bool:
     return is_identifier(value) and re.fullmatch(r"[A-Za-z0-9_-]+", value) is not None
 
 
-_NOTIFICATION_ID: JSON = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_ID}}}$"}
+_NOTIFICATION_ID: JSON = {
+    "type": "string",
+    "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_ID}}}$",
+    "x-pattern-description": f"1 to {LONGEST_ID} letters, digits, _ and -",
+}
 _SCALAR: JSON = {"anyOf": [{"type": "number"}, IDENTIFIER]}
 _PLACE: JSON = {"type": "object", "properties": {"id": _SCALAR}}
 

@@ -210,6 +210,14 @@ def test_an_idempotency_key_out_of_form_is_refused(api: Api) -> None:
         assert error_of(add(api, odd, notificationId=None)) == (400, "INVALID_ARGUMENT"), odd
 
 
+def test_two_idempotency_keys_on_one_request_are_refused(api: Api) -> None:
+    """Servers join two headers of one name with a comma, which would make a third key of them."""
+    data = {name: value for name, value in notification().items() if name != "notificationId"}
+    headers = [*BACKEND.items(), ("idempotency-key", "k-1"), ("idempotency-key", "k-2")]
+    reply = api.client.post("/v2/notifications/add", json={"data": data}, headers=headers)
+    assert error_of(reply) == (400, "INVALID_ARGUMENT")
+
+
 def test_ids_stay_the_same_through_a_new_master_key_and_a_new_lookup_key(
     make_api: MakeApi, resolver_environment: dict[str, str], redis: Redis, tmp_path: Path
 ) -> None:

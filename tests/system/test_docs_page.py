@@ -53,6 +53,7 @@ def test_it_lists_every_operation_with_all_that_is_said_of_it(page: Page, descri
         assert all(part in text for part in (method, path, operation["summary"], "Credential", "Replies"))
         assert all(status in text for status in operation["responses"])
         assert "curl -s" in text
+        assert "matching" not in text, "a pattern is described in words"
         for name in (
             operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example", {})
         ):

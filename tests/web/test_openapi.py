@@ -93,6 +93,41 @@ def test_every_example_is_taken_and_its_answer_is_as_described(api: Api, describ
         conforms(operation, reply)
 
 
+def test_every_example_is_taken_with_its_example_headers(api: Api, described: JSON) -> None:
+    """A reader who fills in the whole form sends them together."""
+    for path, _, operation in operations(described):
+        headers = {
+            each["name"]: each["example"]
+            for each in operation.get("parameters", ())
+            if each["in"] == "header"
+        }
+        if headers:
+            example = operation["requestBody"]["content"]["application/json"]["example"]
+            reply = api.post(path, example, {**credential(operation), **headers})
+            assert reply.status_code == 200, reply.data
+
+
+def test_an_answer_is_described_with_the_fields_of_its_own_call_alone(described: JSON) -> None:
+    added = {}
+    for endpoint in Endpoint:
+        answer = described["paths"][endpoint]["post"]["responses"]["200"]["content"]["application/json"]
+        added[endpoint] = set(answer["schema"]["properties"]["result"]["properties"]) - {
+            "status",
+            "message",
+            "data",
+        }
+    assert added == {
+        Endpoint.ADD: set(),
+        Endpoint.UPDATE: {"warnings"},
+        Endpoint.GET: {"pageToken", "warnings"},
+        Endpoint.DELETE: {"kept"},
+        Endpoint.CONFIG_SET: set(),
+        Endpoint.CONFIG_GET: {"warnings"},
+        Endpoint.WORKSPACE_GET: {"warnings"},
+        Endpoint.WORKSPACE_UPDATE: set(),
+    }
+
+
 @pytest.mark.parametrize("headers", [{}, {**BACKEND, "x-velt-auth-token": "wrong"}, BACKEND])
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"x" * 2**21, b'{"a":1,"a":1}'])
 def test_every_refusal_is_as_described(

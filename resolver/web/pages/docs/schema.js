@@ -62,7 +62,7 @@ function bounds(schema) {
     range(schema.minItems, schema.maxItems, " items"),
     range(schema.minProperties, schema.maxProperties, " entries"),
     range(schema.minimum, schema.maximum, ""),
-    schema.pattern && `matching ${printable(schema.pattern)}`,
+    schema["x-pattern-description"] ?? (schema.pattern && `matching ${printable(schema.pattern)}`),
   ].filter(Boolean);
 }
 

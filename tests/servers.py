@@ -64,6 +64,7 @@ class Service:
     body: Any = None
     """Bytes, JSON, or a function of the parsed request."""
     delay: float = 0.0
+    reply_headers: dict[str, str] = field(default_factory=dict)
     requests: list[Any] = field(default_factory=list)
     headers: list[JSON] = field(default_factory=list)
 
@@ -89,6 +90,8 @@ def running(service: Service, certified: tuple[Path, Path] | None = None) -> Ite
             self.send_response(status)
             if status in (301, 302):
                 self.send_header("location", "/elsewhere")
+            for name, value in service.reply_headers.items():
+                self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

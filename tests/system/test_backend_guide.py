@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.guides import shows, steps
+from tests.guides import blocks, shows, steps
+from tests.servers import Service, running
 from tests.system.conftest import Served, caller_of, plain_environment
 
 pytestmark = pytest.mark.system
@@ -43,3 +47,55 @@ def test_all_blocks_of_a_language_are_one_program_that_prints_what_they_show(
     expected = "".join(step.shown for step in done)
     assert expected
     assert shows(expected, found.stdout), found.stdout
+
+
+@pytest.fixture
+def sample(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the Python part defines, without what it runs."""
+    for name in ("VELT_API_KEY", "CALLER_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    code = ast.parse("\n".join(block.text for block in blocks("backend.md") if block.kind == "python"))
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    code.body = [node for node in code.body if isinstance(node, kinds) or "HEADERS = " in ast.unparse(node)]
+    defined: dict[str, Any] = {}
+    exec(compile(code, "backend.md", "exec"), defined)
+    return defined
+
+
+class _Unsteady(Service):
+    """A balancer that answers for its upstream, then an upstream that asks for patience, then an answer."""
+
+    def answer(self, headers: dict[str, Any], raw: bytes) -> tuple[int, bytes]:
+        self.requests.append(headers)
+        self.reply_headers = {"retry-after": "7"} if len(self.requests) == 2 else {}
+        return (
+            (502, b"<html>Bad gateway</html>"),
+            (503, b'{"error": {"message": "Retry.", "status": "UNAVAILABLE"}}'),
+            (200, b"<html>Welcome to this hotel</html>"),
+            (200, b'{"result": {"status": "success"}}'),
+        )[len(self.requests) - 1]
+
+
+def test_python_sample_repeats_a_proxys_answer_and_waits_for_retry_after(
+    sample: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    with running(_Unsteady()) as service:
+        monkeypatch.setenv("RESOLVER", service.url)
+        assert sample["ask_patiently"]("add", {}, key="order-1042") == {"status": "success"}
+    assert [asked["idempotency-key"] for asked in service.requests] == ["order-1042"] * 4
+    assert pauses[1] == 7
+    assert all(pause < 7 for pause in (pauses[0], pauses[2]))
+
+
+def test_python_sample_gives_up_on_a_proxys_page_with_its_status(
+    sample: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    with running(Service(status=504, body=b"<html>")) as service:
+        monkeypatch.setenv("RESOLVER", service.url)
+        with pytest.raises(sample["Refused"]) as raised:
+            sample["ask_patiently"]("add", {})
+    assert (raised.value.http, raised.value.status) == (504, "UNKNOWN")
+    assert len(service.requests) == 4

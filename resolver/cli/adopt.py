@@ -17,8 +17,9 @@ from resolver.vault.reindex import in_flight
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def adopt(yes: bool, as_json: bool) -> None:
     """Move the Redis database to this VELT_API_KEY. One database belongs to one environment at Velt: a
-    resolver with another API key answers 503. From here on the processes of the former key do, and commands
-    that wait are sent to this environment."""
+    resolver with another API key answers 503. So do the processes of the former key, once they look at the
+    database again: for up to a second they go on serving and sending. Stop them first. Commands that wait are
+    sent to this environment from then on."""
     settings = load()
     stores = build_stores(settings)
     adoption = Adoption(stores.redis, stores.identity)

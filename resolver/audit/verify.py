@@ -190,7 +190,9 @@ class Verifier:
 
     def _judge_unsigned(self, where: str, chain: Chain, span: Span) -> None:
         rest = chain.head.seq - max(chain.anchored, chain.first - 1)
-        lines = f"its last {rest} lines" if rest > 1 else "its last line"
+        lines, were, are = (
+            ("its last line", "was", "is") if rest == 1 else (f"its last {rest} lines", "were", "are")
+        )
         age = (utc.milliseconds() if self._now is None else self._now) - span.latest
         if span.latest - span.earliest > SIGNED_WITHIN_MS:
             self._problem(
@@ -200,7 +202,7 @@ class Verifier:
                 f"signatures were taken away",
             )
         elif 0 <= age < SIGNED_WITHIN_MS:
-            self._note(where, f"{lines} were written within the last two seconds, and are not signed yet")
+            self._note(where, f"{lines} {were} written within the last two seconds, and {are} not signed yet")
         else:
             self.unsigned.append(
                 Problem(

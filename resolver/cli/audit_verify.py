@@ -15,6 +15,7 @@ from resolver.audit.verify import Anchored, Verifier
 from resolver.cli.signers import counting, public_key_option
 from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES, configured, in_order
+from resolver.cli.words import counted
 from resolver.errors import SettingsError, Unavailable
 from resolver.services import Stores, build_stores
 from resolver.settings import load
@@ -87,8 +88,8 @@ def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
         return
     for name, chain in verifier.chains.items():
         say(
-            f"chain {name}: {chain.events} events in {chain.lines} lines, {chain.began} to {chain.last}, "
-            f"anchored up to line {chain.anchored}"
+            f"chain {name}: {counted(chain.events, 'event')} in {counted(chain.lines, 'line')}, "
+            f"{chain.began} to {chain.last}, anchored up to line {chain.anchored}"
         )
     for where, what in verifier.notes:
         say(f"note  {where}: {what}", fg="yellow")

@@ -60,7 +60,9 @@ _EXAMPLE = {
     help="Where development keys and data are kept between runs.",
 )
 @click.option("--port", default=8080, show_default=True, help="The resolver's; a taken one is stepped over.")
-@click.option("--sandbox-port", default=9000, show_default=True, help="The Velt sandbox's, likewise.")
+@click.option(
+    "--sandbox-port", default=9000, show_default=True, help="The Velt sandbox's; a taken one is stepped over."
+)
 def dev(state: Path, port: int, sandbox_port: int) -> None:
     """Run everything locally: a Redis, a Velt sandbox, the resolver. Ctrl-C ends it all."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

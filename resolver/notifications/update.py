@@ -210,7 +210,7 @@ def _warnings(changes: list[_Change], failed: Set[str]) -> list[str]:
 
 
 def _some(ids: list[str]) -> str:
-    named = ", ".join(ids[:_MOST_NAMED])
+    named = ", ".join(f'"{id_}"' for id_ in ids[:_MOST_NAMED])
     return f"{named} and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else named
 
 

@@ -244,7 +244,7 @@ def test_key_that_velts_update_strips_is_no_success_and_no_content(api: Api, vel
     result = result_of(api, {"id": "n-1", name: True})
     assert result["data"] == {"n-1": FAILED}
     (warning,) = result["warnings"]
-    assert warning.startswith(f"{name} of n-1 was ignored")
+    assert warning.startswith(f'{name} of "n-1" was ignored')
     assert ("use readByUserIds" in warning) == ("read" in name.lower())
     assert name not in api.read("n-1")["n-1"]
     assert velt.ledger(UPDATE) == []
@@ -262,7 +262,7 @@ def test_key_that_velts_update_strips_is_named_beside_others(api: Api) -> None:
 def test_warnings_name_at_most_three_ids_of_many(api: Api) -> None:
     entries = [{"id": f"n-{n}", "read": True} for n in range(9)]
     (warning,) = result_of(api, *entries)["warnings"]
-    assert warning.startswith("read of n-0, n-1, n-2 and 6 more was ignored")
+    assert warning.startswith('read of "n-0", "n-1", "n-2" and 6 more was ignored')
 
 
 def test_dropped_reserved_names_are_named_and_alone_no_success(api: Api) -> None:
@@ -272,8 +272,8 @@ def test_dropped_reserved_names_are_named_and_alone_no_success(api: Api) -> None
     result = result_of(api, *entries)
     assert result["data"] == {"n-1": DONE, "n-2": FAILED}
     assert result["warnings"] == [
-        "forYou of n-1 was dropped: the name is reserved",
-        "timestamp of n-2 was dropped: the name is reserved",
+        'forYou of "n-1" was dropped: the name is reserved',
+        'timestamp of "n-2" was dropped: the name is reserved',
     ]
 
 
@@ -283,7 +283,7 @@ def test_notify_all_narrows_in_the_same_write_as_the_text(api: Api, velt: Velt) 
     result = result_of(api, {"id": "n-1", "displayBodyMessage": "for ben", "notifyAll": False})
     assert result["data"] == {"n-1": DONE}
     assert result["warnings"] == [
-        "notifyAll of n-1 was applied here and not sent: Velt's own row keeps its audience"
+        'notifyAll of "n-1" was applied here and not sent: Velt\'s own row keeps its audience'
     ]
     assert api.read("n-1", user="zoe") == {}
     assert api.read("n-1")["n-1"]["displayBodyMessage"] == "for ben"

@@ -151,11 +151,28 @@ def test_every_provider_of_the_guide_reads_and_deletes(chromium: Any, site: Site
 
 
 def typed(folder: Path) -> subprocess.CompletedProcess[str]:
-    options = "--noEmit --allowJs --checkJs --skipLibCheck --jsx react-jsx --target es2022 --module esnext"
+    options = (
+        "--noEmit --strict --allowJs --checkJs --skipLibCheck --jsx react-jsx --target es2022 --module esnext"
+    )
     command = ["npx", "--no-install", "tsc", *options.split(), "--moduleResolution", "bundler"]
     return subprocess.run(
-        [*command, "Notifications.jsx"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [*command, "App.jsx"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+LINT = """
+import hooks from "eslint-plugin-react-hooks";
+const languageOptions = { parserOptions: { ecmaFeatures: { jsx: true } } };
+const rules = { "react-hooks/rules-of-hooks": "error", "react-hooks/exhaustive-deps": "error" };
+export default [{ files: ["*.jsx"], plugins: { "react-hooks": hooks }, languageOptions, rules }];
+"""
+
+
+def linted(folder: Path) -> str:
+    (folder / "eslint.config.mjs").write_text(LINT, encoding="utf-8")
+    command = ["npx", "--no-install", "eslint", "App.jsx", "Notifications.jsx"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout + done.stderr
 
 
 @pytest.mark.timeout(180)
@@ -164,8 +181,19 @@ def test_the_react_part_fits_velts_types(tmp_path: Path) -> None:
         if block.file:
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
     packages = ("typescript@5", "@veltdev/react@6.0.6", "@veltdev/types@6.0.6", "@types/react@18")
-    npm.install(tmp_path, *packages, options=("--legacy-peer-deps",))
+    lint = ("eslint@9", "eslint-plugin-react-hooks@5")
+    npm.install(tmp_path, *packages, *lint, options=("--legacy-peer-deps",))
     assert typed(tmp_path).stdout == ""
+    assert linted(tmp_path) == ""
+    component = (tmp_path / "Notifications.jsx").read_text(encoding="utf-8")
+    (tmp_path / "Notifications.jsx").write_text(
+        changed(component, {"[setDocuments, documents]": "[documents]"})
+    )
+    assert "react-hooks/exhaustive-deps" in linted(tmp_path)
+    app = (tmp_path / "App.jsx").read_text(encoding="utf-8")
+    (tmp_path / "App.jsx").write_text(changed(app, {'{ userId: "ben"': '{ id: "ben"'}))
+    assert "'userId'" in typed(tmp_path).stdout
+    (tmp_path / "App.jsx").write_text(app)
     provider = (tmp_path / "provider.js").read_text(encoding="utf-8")
     (tmp_path / "provider.js").write_text(changed(provider, {"getConfig: { url": "getConfig: { address"}))
     assert "'url'" in typed(tmp_path).stdout

@@ -32,6 +32,7 @@ ONLY_READS = {
     "keys status",
     "outbox dead",
     "outbox status",
+    "outbox waiting",
     "privacy status",
     "privacy verify",
     "split",

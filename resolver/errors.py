@@ -12,6 +12,7 @@ ResolverError
 ├── Unavailable              try again: something that mends itself is in the way
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
+│   │   │   └── VaultOutdated    … by another version, in a schema that this one doesn't read
 │   │   ├── VaultRestored    … Redis: it came back from a backup, and people with it who were erased
 │   │   └── VaultTampered    … Redis: it holds what this service never wrote
 │   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
@@ -109,6 +110,10 @@ class VaultUnavailable(Unavailable):
 
 class VaultForeign(VaultUnavailable):
     state = "foreign"
+
+
+class VaultOutdated(VaultForeign):
+    state = "outdated"
 
 
 class VaultRestored(VaultUnavailable):

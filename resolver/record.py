@@ -1,45 +1,29 @@
-"""One notification as it is kept: a small header for decisions, and the content as ready-to-send JSON.
+"""A notification as it is stored: one MessagePack array, typed and decoded by msgspec.
 
-A read opens the record, looks at the header and splices the content's bytes into the reply: neither is
-parsed on the read path. Plaintext layout: length of header (4) | header JSON, in lines | content JSON.
+The array starts with the header, the values that decide who may read. The content follows as ready-to-send
+JSON, which a read copies into its reply without parsing it. Fields that only the backend gets come last: a
+read skips them. The order of the fields is the order on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from struct import Struct
-from struct import error as StructError  # noqa: N812 - it is a class
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import orjson
+from msgspec import DecodeError, Struct
+from msgspec.msgpack import Decoder, Encoder
+from msgspec.structs import force_setattr
 
 from resolver.errors import Unreadable
-from resolver.header import EVERYONE, LINES, NARROWED, VERIFIED, written
 
-_LENGTH = Struct(">I")
 DROPPED = "dropped"
 """Stands for the digest of a request whose registration an operator dropped."""
 
 
-Opened = tuple[bytes, bytes]
-"""All that a read needs of a record: its header in lines, which `resolver.header` reads, and its content from
-behind the opening brace, as it stands in a reply. A pair, since a name for it would cost a read of many as
-much as finding out who may read."""
+class Header(Struct, frozen=True, array_like=True, gc=False):
+    """What decides who may read a notification."""
 
-
-def opened(plaintext: bytes) -> Opened:
-    try:
-        end = 4 + _LENGTH.unpack_from(plaintext)[0]
-        if plaintext[end - 1 : end + 1] != b"}{":
-            raise Unreadable()  # one of them isn't whole
-        header, members = plaintext[4:end], plaintext[end + 1 :]
-        return (header if header.startswith(LINES) else Record.of(header, members).header()), members
-    except (StructError, AttributeError, TypeError, ValueError):
-        raise Unreadable() from None
-
-
-class Record(NamedTuple):
     organization: str
     notification: str
     document: str
@@ -51,55 +35,39 @@ class Record(NamedTuple):
     """`verifyUserPermissions`: Velt shows it only to who may see the document, which isn't known here."""
     hidden: tuple[str, ...] = ()
     """People who took themselves out; they don't read it under any policy."""
+    narrowed: bool = False
+    """Whether `context.access` narrows who is meant by everyone."""
     created: int = 0
     request: str = ""
     """Digest of the add that an `Idempotency-Key` came with; empty without one."""
-    private: Mapping[str, Any] = MappingProxyType({})
-    """For the backend's eyes only: metadata, location, context."""
+
+    def addressees(self) -> frozenset[str]:
+        """Whom it is addressed to by name, without those who left."""
+        return frozenset(self.audience).difference(self.hidden)
+
+
+class Opened(Header, frozen=True, array_like=True, gc=False):
+    """What a read decodes of a record: the header and the content."""
+
     content: bytes = b"{}"
+    """A JSON object."""
+
+
+class Record(Opened, frozen=True, array_like=True, gc=False):
+    """All that is stored."""
+
+    private: dict[str, Any] = {}
+    """For the backend's eyes only: metadata, location, context."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "narrowed", bool(self.access()))
+
+    @staticmethod
+    def from_bytes(plaintext: bytes) -> Record:
+        return _record(plaintext)
 
     def to_bytes(self) -> bytes:
-        header = self.header()
-        return b"".join((_LENGTH.pack(len(header)), header, self.content))
-
-    def header(self) -> bytes:
-        place = {"o": self.organization, "n": self.notification}
-        others = {"d": self.document, "c": self.created, "q": self.request, "p": dict(self.private)}
-        marks = {EVERYONE: self.everyone, VERIFIED: self.verified, NARROWED: bool(self.access())}
-        return written(
-            place | {name: value for name, value in others.items() if value},
-            [mark for mark, is_true in marks.items() if is_true],
-            self.actor,
-            self.audience,
-            self.hidden,
-        )
-
-    @classmethod
-    def from_bytes(cls, plaintext: bytes) -> Record:
-        return cls.of(*opened(plaintext))
-
-    @classmethod
-    def of(cls, header: bytes, members: bytes) -> Record:
-        """Of what was opened."""
-        try:
-            given = orjson.loads(header)
-            get = given.get
-            return cls(
-                organization=given["o"],
-                notification=given["n"],
-                document=get("d", ""),
-                actor=get("u", ""),
-                audience=tuple(get("a", ())),
-                everyone=get("e", False),
-                verified=get("v", False),
-                hidden=tuple(get("h", ())),
-                created=get("c", 0),
-                request=get("q", ""),
-                private=get("p", {}),
-                content=b"{" + members,
-            )
-        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
-            raise Unreadable() from None
+        return _encode(self)
 
     def access(self) -> Mapping[str, Any]:
         """`context.access`: who reads must match it; empty when it narrows nothing."""
@@ -144,6 +112,29 @@ class Record(NamedTuple):
             "content": self.parsed_content(),
         }
 
-    def addressees(self) -> frozenset[str]:
-        """Whom it is addressed to by name, without those who left."""
-        return frozenset(self.audience).difference(self.hidden)
+
+Form = TypeVar("Form", Opened, Record)
+_encode = Encoder().encode
+_ARRAY = 0x90 | len(Record.__struct_fields__)
+"""The first byte of a MessagePack array of all fields: a shorter array would decode to defaults."""
+_OPENING, _CLOSING = b"{}"
+
+
+def _decoder(form: type[Form]) -> Callable[[bytes], Form]:
+    decode = Decoder(form).decode
+
+    def decoded(plaintext: bytes) -> Form:
+        """Unreadable unless it is a whole record with values of the right types."""
+        try:
+            found = decode(plaintext)
+            if plaintext[0] == _ARRAY and found.content[0] == _OPENING and found.content[-1] == _CLOSING:
+                return found
+        except (DecodeError, UnicodeDecodeError, AttributeError, IndexError, RecursionError):
+            pass
+        raise Unreadable()
+
+    return decoded
+
+
+_record = _decoder(Record)
+opened = _decoder(Opened)

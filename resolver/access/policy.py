@@ -1,14 +1,15 @@
-"""What a person may read and why, and what their deletion does. Pure: a person and a record's header tell."""
+"""What a person may read and why, and what their deletion does: pure decisions on a record's header."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import Literal
 
+from msgspec.structs import replace
+
 from resolver.access.claims import EndUser
 from resolver.errors import Unavailable
-from resolver.header import ANYBODY_GONE, EVERYONE, NARROWED, VERIFIED, Traces
-from resolver.record import Record
+from resolver.record import Header, Record
 
 ReadPolicy = Literal["recipient", "document", "organization"]
 DeletePolicy = Literal["recipient", "actor", "backend"]
@@ -52,27 +53,34 @@ class Deletion(Enum):
 
 
 def judge(
-    person: Traces,
-    header: bytes,
+    user: str,
+    header: Header,
     policy: ReadPolicy,
     *,
     by_document: Verdict = Verdict.NO_DOCUMENT_ACCESS,
 ) -> Verdict:
-    """Of a record in an organization of theirs. A read asks it for each of many, so bytes are found, which is
-    half the price of `in`. `by_document`: what `Documents` found, for the policy of that name."""
-    if ANYBODY_GONE in header and header.find(person.gone) >= 0:
+    """Decide whether this user reads a record of one of their organizations. `by_document` is what
+    `Documents` found, for the policy of that name."""
+    if user in header.hidden:
         return Verdict.HIDDEN
     if policy == "document":
         return by_document
     if policy == "organization":
         return Verdict.ORGANIZATION
-    if header.find(person.named) >= 0:
-        return Verdict.ACTOR if header.startswith(person.acted) else Verdict.ADDRESSED
-    if header.find(EVERYONE) < 0:
+    return _as_recipient(user, header)
+
+
+def _as_recipient(user: str, header: Header) -> Verdict:
+    """Names decide first; `context.access` and `verifyUserPermissions` narrow who else "everyone" means."""
+    if user == header.actor:
+        return Verdict.ACTOR
+    if user in header.audience:
+        return Verdict.ADDRESSED
+    if not header.everyone:
         return Verdict.NOT_ADDRESSED
-    if header.find(NARROWED) >= 0:
+    if header.narrowed:
         return Verdict.NARROWED
-    return Verdict.EVERYONE if header.find(VERIFIED) < 0 else Verdict.UNVERIFIED
+    return Verdict.UNVERIFIED if header.verified else Verdict.EVERYONE
 
 
 def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
@@ -81,7 +89,7 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
         return Deletion.NOTHING
     if person.user == record.actor:
         return Deletion.REMOVES
-    if policy == "actor" or not judge(Traces.of(person.user), record.header(), "recipient").reads:
+    if policy == "actor" or not judge(person.user, record, "recipient").reads:
         return Deletion.NOTHING
     if not record.everyone and record.addressees() == {person.user}:
         return Deletion.REMOVES
@@ -96,7 +104,7 @@ def without(user: str, record: Record) -> Record:
     if len(hidden) > len(record.hidden) and (is_long or sum(map(_size, hidden)) > _LARGEST_HIDDEN):
         raise Unavailable()
     audience = tuple(named for named in record.audience if named != user)
-    return record._replace(audience=audience, hidden=hidden)
+    return replace(record, audience=audience, hidden=hidden)
 
 
 def _size(user: str) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
+from msgspec.structs import replace
 
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
@@ -123,7 +124,7 @@ def _mark_dropped(stores: Stores, registration: Command) -> None:
 
     def mark(record: Record) -> Changed:
         is_meant = record.request and registration.created >= record.created
-        return (record._replace(request=DROPPED) if is_meant else record), None
+        return (replace(record, request=DROPPED) if is_meant else record), None
 
     stores.vault.change(registration.data.get("organizationId", ""), registration.notification, mark)
 

@@ -17,8 +17,12 @@ _START_SECONDS = 30
 _WHY = {
     "down": "Is the Redis of REDIS_URL there, and ours?",
     "foreign": (
-        "That Redis was used with another RESOLVER_INDEX_KEY or VELT_API_KEY, or by an earlier version: put "
-        "that back, or take another Redis. `resolver keys adopt` moves it to another VELT_API_KEY on purpose."
+        "That Redis was used with another RESOLVER_INDEX_KEY or VELT_API_KEY: put that back, or take another "
+        "Redis. `resolver keys adopt` moves it to another VELT_API_KEY on purpose."
+    ),
+    "outdated": (
+        "That Redis holds data of another version: run that version, or take an empty Redis. Development "
+        "data can be removed (by default in .resolver)."
     ),
 }
 

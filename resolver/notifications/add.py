@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from resolver import aside
 from resolver.audit.attempt import Attempt
@@ -131,7 +132,7 @@ def ensure_fits(record: Record) -> None:
     if len(record.content) + len(orjson.dumps(record.private)) > LARGEST_CONTENT:
         raise TooLarge(f"The content of one notification may be {LARGEST_CONTENT} bytes at most.")
     # Whoever dismissed it has no say in whether it can be changed: their list has a bound of its own.
-    if len(record._replace(hidden=()).to_bytes()) > LARGEST_RECORD:
+    if len(replace(record, hidden=()).to_bytes()) > LARGEST_RECORD:
         raise TooLarge("notifyUsers are too many for one notification: use notifyAll.")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
 
 from resolver import aside
 from resolver.access.callers import Backend
@@ -25,16 +24,17 @@ from resolver.audit.event import Outcome
 from resolver.command import Entry, Place
 from resolver.deadline import Deadline
 from resolver.errors import PermissionDenied, Unauthenticated
-from resolver.header import Traces
 from resolver.notifications.telling import removal
-from resolver.record import Opened, Record
+from resolver.record import Form, Opened, Record, opened
 from resolver.vault.cluster import Values
 from resolver.vault.revocations import Extent, Revocations
 from resolver.vault.store import Changed, Vault
 
 Reader = EndUser | Backend
-Found = Mapping[str, Opened]
-"""By id."""
+Found = Mapping[str, bytes]
+"""The content of notifications, by id."""
+Judged = Iterator[tuple[str, bytes, bool]]
+"""The id and content of each record that is held, and whether the reader gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,20 @@ class Delivery:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
         forbidden and in another organization are all simply absent. Raises Unauthenticated when the reader's
         token is revoked everywhere."""
-        held = self._held(reader, organization, notifications)
-        if held is None:
+        judged = self._judged(reader, organization, notifications, deadline)
+        if judged is None:
             attempt.record("denied", organization, absent=len(notifications))
             return {}
-        given = self._given(reader, held, deadline)
-        _on_record(attempt, organization, held, given, len(notifications))
+        given: dict[str, bytes] = {}
+        denied: list[str] = []
+        for id_, content, reads in judged:
+            if reads:
+                given[id_] = content
+            else:
+                denied.append(id_)
+        outcome: Outcome = "denied" if denied and not given else "ok"
+        absent = len(notifications) - len(given) - len(denied)
+        attempt.record(outcome, organization, list(given), denied, absent=absent)
         return given
 
     def require_honoured(self, reader: Reader) -> None:
@@ -73,8 +81,11 @@ class Delivery:
         self, person: EndUser, organization: str, notification: str, deadline: Deadline
     ) -> Verdict | None:
         """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
-        held = self.vault.open(organization, [notification])
-        return next(iter(self._judged(person, held, deadline)), None)
+        record = self.vault.read(organization, [notification]).get(notification)
+        if record is None:
+            return None
+        by_document = self._by_document(person, [record], deadline) if self.read_policy == "document" else {}
+        return self._verdict(person, record, by_document)
 
     def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
@@ -94,18 +105,57 @@ class Delivery:
         else:
             attempt.record("denied", organization, absent=1)
 
-    def _held(self, reader: Reader, organization: str, notifications: Sequence[str]) -> Found | None:
-        """None when the reader's token doesn't open this organization. What revokes tokens is looked up in
-        the round trip of the records."""
+    def _judged(
+        self, reader: Reader, organization: str, notifications: Sequence[str], deadline: Deadline
+    ) -> Judged | None:
+        """None when the reader's token doesn't open this organization."""
         if isinstance(reader, Backend):
-            return self.vault.open(organization, notifications)
-        if organization not in reader.organizations:
-            self._opens(reader, organization)
+            records, _ = self.vault.open(opened, organization, notifications)
+            return ((id_, record.content, True) for id_, record in records)
+        if self.read_policy == "document":
+            whole = self._held(reader, Record.from_bytes, organization, notifications)
+            return None if whole is None else self._judged_by_document(reader, dict(whole), deadline)
+        held = self._held(reader, opened, organization, notifications)
+        return None if held is None else self._judged_by_header(reader, held)
+
+    def _judged_by_header(self, person: EndUser, held: Iterable[tuple[str, Opened]]) -> Judged:
+        user, policy = person.user, self.read_policy
+        return ((id_, record.content, judge(user, record, policy).reads) for id_, record in held)
+
+    def _judged_by_document(self, person: EndUser, held: Mapping[str, Record], deadline: Deadline) -> Judged:
+        found = self._by_document(person, held.values(), deadline)
+        for id_, record in held.items():
+            yield id_, record.content, self._verdict(person, record, found).reads
+
+    def _by_document(
+        self, person: EndUser, records: Iterable[Record], deadline: Deadline
+    ) -> dict[str, Verdict]:
+        """What the document and the contexts of each record decide; records that this person dismissed are
+        not asked about."""
+        return self.documents.judge(
+            person, [record for record in records if person.user not in record.hidden], deadline
+        )
+
+    def _verdict(self, person: EndUser, record: Record, by_document: Mapping[str, Verdict]) -> Verdict:
+        found = by_document.get(record.notification, Verdict.NO_DOCUMENT_ACCESS)
+        return judge(person.user, record, self.read_policy, by_document=found)
+
+    def _held(
+        self,
+        person: EndUser,
+        decode: Callable[[bytes], Form],
+        organization: str,
+        notifications: Sequence[str],
+    ) -> Iterator[tuple[str, Form]] | None:
+        """None when this person's token doesn't open the organization. What revokes tokens is looked up in
+        the round trip of the records."""
+        if organization not in person.organizations:
+            self._opens(person, organization)
             return None
-        marks = self.revocations.names(reader.user, organization)
+        marks = self.revocations.names(person.user, organization)
         with aside.offered(self.read_policy != "document"):
-            held, values = self.vault.open_beside(organization, notifications, marks)
-        return held if self._is_honoured(reader, marks, values) else None
+            held, values = self.vault.open(decode, organization, notifications, marks)
+        return held if self._is_honoured(person, marks, values) else None
 
     def _opens(self, person: EndUser, organization: str) -> bool:
         """Whether their token opens this organization; Unauthenticated when it opens nothing any more."""
@@ -119,24 +169,6 @@ class Delivery:
             raise Unauthenticated()
         return extent is Extent.NOWHERE
 
-    def _given(self, reader: Reader, held: Found, deadline: Deadline) -> Found:
-        if isinstance(reader, Backend):
-            return held
-        reads = [why.reads for why in self._judged(reader, held, deadline)]
-        return held if all(reads) else dict(compress(held.items(), reads))
-
-    def _judged(self, person: EndUser, held: Found, deadline: Deadline) -> list[Verdict]:
-        """In the order of what is held."""
-        traces, policy = Traces.of(person.user), self.read_policy
-        if policy != "document":
-            return [judge(traces, header, policy) for header, _ in held.values()]
-        near = [Record.of(*it) for it in held.values() if judge(traces, it[0], policy) is not Verdict.HIDDEN]
-        found = self.documents.judge(person, near, deadline)
-        return [
-            judge(traces, header, policy, by_document=found.get(id_, Verdict.NO_DOCUMENT_ACCESS))
-            for id_, (header, _) in held.items()
-        ]
-
     def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
         effect = deletion(person, record, self.delete_policy)
         outcome: Outcome = "denied" if effect is Deletion.NOTHING else "ok"
@@ -148,12 +180,3 @@ class Delivery:
                 return without(person.user, record), None
             case Deletion.NOTHING:
                 return record, None
-
-
-def _on_record(
-    attempt: Attempt, organization: str, held: Collection[str], given: Collection[str], asked: int
-) -> None:
-    ids = list(given)
-    denied = [id_ for id_ in held if id_ not in given] if len(given) < len(held) else []
-    outcome: Outcome = "denied" if denied and not ids else "ok"
-    attempt.record(outcome, organization, ids, denied, absent=asked - len(held))

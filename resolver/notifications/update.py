@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from resolver.access.policy import ReadPolicy
 from resolver.audit.attempt import Attempt
@@ -64,16 +65,16 @@ class _Change:
         """`verified`: the record is for those alone whom the document's permissions let in."""
         content = orjson.dumps(_merged(record.parsed_content(), self.split.content))
         private = _merged(record.private, self.split.private)
-        changed = record._replace(content=content, private=private, verified=record.verified or verified)
+        changed = replace(record, content=content, private=private, verified=record.verified or verified)
         if "actionUser" in self.entry:
-            changed = changed._replace(actor=self.entry["actionUser"]["userId"])
+            changed = replace(changed, actor=self.entry["actionUser"]["userId"])
         if "notifyUsers" in self.entry:
             # Whoever left and is named again is meant to see it again.
             audience = audience_of(self.entry["notifyUsers"])
             hidden = tuple(user for user in record.hidden if user not in audience)
-            changed = changed._replace(audience=audience, hidden=hidden)
+            changed = replace(changed, audience=audience, hidden=hidden)
         if "notifyAll" in self.entry:
-            changed = changed._replace(everyone=self.entry["notifyAll"])
+            changed = replace(changed, everyone=self.entry["notifyAll"])
             if not changed.everyone and not changed.addressees():
                 raise InvalidArgument("notifyUsers is required when notifyAll is false and it names nobody")
         ensure_fits(changed)

@@ -138,7 +138,7 @@ def metrics(path: str) -> JSON:
 
 def ops() -> JSON:
     alive = _get("livez", "Is this process alive?", closed(status={"const": "ok"}), {"status": "ok"})
-    states: JSON = {"enum": ["ok", "down", "foreign", "restored"]}
+    states: JSON = {"enum": ["ok", "down", "foreign", "outdated", "restored"]}
     answered = closed(status={"const": "ok"}, redis=states)
     ready = _get("readyz", "May it get traffic?", answered, {"status": "ok", "redis": "ok"})
     not_now = closed(status={"enum": ["starting", "draining"]}, redis=states)

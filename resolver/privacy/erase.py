@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec.structs import replace
 
 from resolver.command import Command, Entry, Kind, Place
 from resolver.outbox.rewriting import Rewriting, Rewritten
@@ -131,7 +132,8 @@ def _cut(record: Record, people: People) -> Changed:
     audience = tuple(user for user in record.audience if not people.has(user))
     content = record.parsed_content()
     rest = without(content, people)
-    cut = record._replace(
+    cut = replace(
+        record,
         audience=audience,
         hidden=tuple(user for user in record.hidden if not people.has(user)),
         private=without(dict(record.private), people, STRUCTURE),

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from redis import Redis
 
-from resolver.errors import Unreadable, VaultForeign
+from resolver.errors import Unreadable, VaultForeign, VaultOutdated
 from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.cluster import primaries
@@ -22,9 +22,9 @@ from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import IDENTITY_KEY, RECORD_PATTERN, Keyspace
 
 # Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
-# run side by side during a rolling upgrade. Version 1 was never released.
-_READABLE = range(2, 3)
-_WRITTEN = 2
+# run side by side during a rolling upgrade. Versions 1 and 2 were never released.
+_READABLE = range(3, 4)
+_WRITTEN = 3
 _TRUSTED_SECONDS = 1.0
 _LOOK_AT = 1000
 
@@ -74,7 +74,9 @@ class DatabaseIdentity:
         """Claim a database without identity: an empty one, or one whose records prove to be ours."""
         name = self._some_record()
         if name and not self._is_ours(name):
-            raise VaultForeign("the Redis database holds records made with other keys, and no identity")
+            raise VaultForeign(
+                "the Redis database holds records made with other keys or by another version, and no identity"
+            )
         mine = self._own.text()
         self._redis.set(IDENTITY_KEY, mine, nx=True)
         # Read again: two processes may have raced here, and only one of them wrote.
@@ -98,13 +100,14 @@ class DatabaseIdentity:
 
 
 def require(text: str, own: Identity) -> None:
-    """Raise VaultForeign unless the database with this identity is ours, and readable."""
+    """Raise VaultForeign unless the database with this identity is ours; VaultOutdated for another schema."""
     found = Identity.parse(text)
     if found is None:
         raise VaultForeign("the Redis database belongs to another index key, or is being re-indexed")
     if found.schema not in _READABLE:
-        raise VaultForeign(
-            f"the Redis database has schema {found.schema}, and this version reads {_READABLE.start} only"
+        raise VaultOutdated(
+            f"the Redis database has schema {found.schema}, and this version reads {_READABLE.start} only: "
+            "run the version that wrote it, or start with an empty database"
         )
     if found.lookup != own.lookup:
         raise VaultForeign("the Redis database belongs to another index key or partition count")

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import structlog
+from msgspec.structs import replace
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver.command import Entry
 from resolver.errors import Overtaken, Unreadable, VaultUnavailable
 from resolver.metrics import meters
-from resolver.record import Opened, Record, opened
+from resolver.record import Form, Record
 from resolver.vault.cluster import Values, by_server, get_all
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.guard import Guard, read_script
@@ -32,7 +33,6 @@ _TRIES = 3
 _MOST_AT_ONCE = 1024  # names in one MGET: a larger one would occupy Redis for too long
 Keys = list[str]
 Arguments = list[bytes | str | int]
-Form = TypeVar("Form", Opened, Record)
 _log = structlog.get_logger(__name__)
 
 Changed = tuple[Record | None, Entry | None]
@@ -109,7 +109,7 @@ class Vault:
     def make_durable(self, organization: str, notification: str) -> None:
         """Write a record as it is once more, and wait for the replicas: its add may have missed some."""
         if self._replicas:
-            self.change(organization, notification, lambda record: (record._replace(), None), waits=True)
+            self.change(organization, notification, lambda record: (replace(record), None), waits=True)
 
     def remove(self, organization: str, notification: str, entry: Entry | None = None) -> Written:
         return self._always(self._keyspace.record(organization, notification), _Write("remove"), entry)
@@ -137,19 +137,31 @@ class Vault:
                 return written
         raise Overtaken()
 
-    def open(self, organization: str, notifications: Sequence[str]) -> dict[str, Opened]:
-        """What is held of these, in one round trip. Absent and unreadable ones are simply not there."""
-        return self.open_beside(organization, notifications, ())[0]
+    def open(
+        self,
+        decode: Callable[[bytes], Form],
+        organization: str,
+        notifications: Sequence[str],
+        others: Sequence[str] = (),
+    ) -> tuple[Iterator[tuple[str, Form]], Values]:
+        """The records held under these ids, and the values of other keys, in one round trip.
 
-    def open_beside(
-        self, organization: str, notifications: Sequence[str], others: Sequence[str]
-    ) -> tuple[dict[str, Opened], Values]:
-        """The same, and in the same round trip the values of other keys."""
-        return self._held(opened, organization, notifications, others)
+        Absent and unreadable records are left out. Each record is opened when the iterator comes to it: a
+        caller that keeps the contents alone holds one decoded audience at a time.
+        """
+        names: list[str] = self._keyspace.records(organization, notifications)
+        wanted, values = [*names, *others], list[bytes | None]()
+        # In pieces: the guard looks at the deadline before each. What the callbacks ask for fits into one.
+        for start in range(0, len(wanted), _MOST_AT_ONCE):
+            with _timed("read"), self.guard:
+                values += self._mget(wanted[start : start + _MOST_AT_ONCE])
+        own, beside = values[: len(names)], values[len(names) :]
+        opened = zip(notifications, self._each_opened(decode, names, own), strict=True)
+        return ((id_, record) for id_, record in opened if record), beside
 
     def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
-        """The same, for whoever looks into them."""
-        return self._held(Record.from_bytes, organization, notifications)[0]
+        """The records held under these ids, in one round trip."""
+        return dict(self.open(Record.from_bytes, organization, notifications)[0])
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
@@ -203,23 +215,6 @@ class Vault:
             return error.state
         return "ok"
 
-    def _held(
-        self,
-        form: Callable[[bytes], Form],
-        organization: str,
-        notifications: Sequence[str],
-        others: Sequence[str] = (),
-    ) -> tuple[dict[str, Form], Values]:
-        names: list[str] = self._keyspace.records(organization, notifications)
-        wanted, values = [*names, *others], list[bytes | None]()
-        # In pieces: the guard looks at the deadline before each. What the callbacks ask for fits into one.
-        for start in range(0, len(wanted), _MOST_AT_ONCE):
-            with _timed("read"), self.guard:
-                values += self._mget(wanted[start : start + _MOST_AT_ONCE])
-        own, beside = values[: len(names)], values[len(names) :]
-        held = zip(notifications, self._each_opened(form, names, own), strict=True)
-        return {id_: it for id_, it in held if it}, beside
-
     def _mget(self, names: list[str]) -> Values:
         try:
             return get_all(self._redis, names)
@@ -233,13 +228,13 @@ class Vault:
         return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))
 
     def _each_opened(
-        self, form: Callable[[bytes], Form], names: Sequence[str], values: Values
+        self, decode: Callable[[bytes], Form], names: Sequence[str], values: Values
     ) -> Iterator[Form | None]:
         """None for what isn't there, or doesn't open."""
         open_ = self._envelope.open
         for key_name, sealed in zip(names, values, strict=True):
             try:
-                yield None if sealed is None else form(open_(key_name, sealed))
+                yield None if sealed is None else decode(open_(key_name, sealed))
             except Unreadable:
                 self.unreadable += 1
                 meters.UNREADABLE.labels("record").inc()

@@ -149,8 +149,9 @@ def _organization(body: JSON, who: Reader) -> str:
 def _found(found: Found, stubs: Iterable[JSON]) -> bytes:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
     pieces: list[bytes] = []
-    for name, (_, members) in zip(_spelt(found), found.values(), strict=True):
-        pieces += (b',"', name, b'":{"notificationId":"', name, b'",' if len(members) > 1 else b'"', members)
+    for name, content in zip(_spelt(found), found.values(), strict=True):
+        end = b'",' if len(content) > len(b"{}") else b'"'
+        pieces += (b',"', name, b'":{"notificationId":"', name, end, content[1:])
     for stub in stubs:
         pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
     if pieces:

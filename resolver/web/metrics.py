@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from resolver import __version__
-from resolver.errors import Unavailable, VaultForeign, VaultRestored, VaultUnavailable
+from resolver.errors import Unavailable, VaultForeign, VaultOutdated, VaultRestored, VaultUnavailable
 from resolver.metrics import sharing
 from resolver.services import Services
 from resolver.web.endpoint import Route
@@ -18,7 +18,10 @@ from resolver.web.reply import Reply
 from resolver.web.request import Call
 
 PATH = "/metrics"
-_REDIS_STATES = ("ok", VaultUnavailable.state, VaultForeign.state, VaultRestored.state)
+_REDIS_STATES = (
+    "ok",
+    *(kind.state for kind in (VaultUnavailable, VaultForeign, VaultOutdated, VaultRestored)),
+)
 
 
 class Shared(Collector):
@@ -50,7 +53,8 @@ class InRedis(Collector):
         state = self._services.vault.state()
         states = GaugeMetricFamily(
             "resolver_redis_state",
-            "1 for what Redis is: ok, down, foreign (of other keys), restored (erasures to be replayed).",
+            "1 for what Redis is: ok, down, foreign (of other keys), outdated (another schema), "
+            "restored (erasures to be replayed).",
             labels=("state",),
         )
         for known in _REDIS_STATES:

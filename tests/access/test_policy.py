@@ -9,7 +9,6 @@ import pytest
 from resolver.access.claims import EndUser
 from resolver.access.policy import Deletion, Verdict, deletion, judge, without
 from resolver.errors import Unavailable
-from resolver.header import Traces
 from resolver.record import Record
 
 
@@ -23,7 +22,7 @@ def record(**changes: Any) -> Record:
 
 
 def may_read(user: str, record: Record, policy: Any) -> bool:
-    return judge(Traces.of(user), record.header(), policy, by_document=Verdict.SEES_DOCUMENT).reads
+    return judge(user, record, policy, by_document=Verdict.SEES_DOCUMENT).reads
 
 
 TO_ALL = {"everyone": True}

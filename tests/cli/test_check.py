@@ -14,7 +14,8 @@ from redis import Redis
 from resolver.cli import main
 from resolver.notifications.add import mint_id
 from resolver.record import Record
-from tests.support import Api, Velt, key, keys_of
+from resolver.vault.keyspace import IDENTITY_KEY
+from tests.support import Api, Velt, key, keys_of, stored
 
 
 def check(env: dict[str, str]) -> tuple[int, dict[str, list[str]]]:
@@ -39,6 +40,19 @@ def test_looking_at_an_empty_database_leaves_it_empty(
 ) -> None:
     check(resolver_environment)
     assert redis.keys() == []
+
+
+def test_database_of_an_earlier_schema_fails_the_check(
+    api: Api, resolver_environment: dict[str, str], redis: Redis
+) -> None:
+    """It says so, instead of counting records that don't open."""
+    api.add()
+    redis.set(IDENTITY_KEY, b"2:" + stored(redis, IDENTITY_KEY).split(b":", 1)[1])
+    status, found = check(resolver_environment)
+    assert status == 1
+    (text,) = found["fail vault"]
+    assert "has schema 2" in text
+    assert "this version reads 3 only" in text
 
 
 def test_each_finding_is_a_line_for_people(resolver_environment: dict[str, str]) -> None:

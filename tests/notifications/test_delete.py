@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from resolver.record import Record
@@ -176,7 +177,7 @@ def test_user_filter_is_no_success_where_nobody_more_can_be_taken_out(api: Api, 
     api.add(notifyUsers=TWO)
     api.add(notificationId="n-2", notifyUsers=TWO)
     full = tuple(f"{n:03}{'x' * 500}" for n in range(131))
-    api.services.vault.change("acme", "n-1", lambda record: (record._replace(hidden=full), None))
+    api.services.vault.change("acme", "n-1", lambda record: (replace(record, hidden=full), None))
     result = result_of(api, userId="ben", **ids)
     assert {id_: outcome["success"] for id_, outcome in result["data"].items()} == {"n-1": False, "n-2": True}
     assert result["kept"] == 1
@@ -237,7 +238,7 @@ def test_a_scope_of_many_ids_is_removed_in_few_round_trips(
     ids = [f"n-{n}" for n in range(250)]
     record = Record("acme", "n-0", "doc-1", "ana", audience=("ben",), everyone=False)
     for id_ in ids:
-        services.vault.put(record._replace(notification=id_))
+        services.vault.put(replace(record, notification=id_))
     hostile(velt, *ids)
     before = pieces_received(redis)
     assert result_of(api, documentId="doc-1")["data"].keys() == set(ids)

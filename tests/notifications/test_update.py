@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from resolver.services import Services
@@ -392,7 +393,7 @@ def test_unverified_update_leaves_a_verified_record_verified(api: Api, services:
 def test_update_is_possible_however_many_people_dismissed(api: Api, services: Services) -> None:
     api.add(notifyAll=True)
     hidden = tuple(f"{n:03}{'x' * 130}" for n in range(490))
-    services.vault.change("acme", "n-1", lambda record: (record._replace(hidden=hidden), None))
+    services.vault.change("acme", "n-1", lambda record: (replace(record, hidden=hidden), None))
     content = {f"key-{n}": "x" * 10_000 for n in range(3)}
     assert update(api, {"id": "n-1", **content}) == {"n-1": DONE}
     people = [{"userId": f"{n:03}{'y' * 100}"} for n in range(500)]

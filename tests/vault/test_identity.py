@@ -7,7 +7,7 @@ import time
 import pytest
 from redis import Redis
 
-from resolver.errors import VaultForeign, VaultUnavailable
+from resolver.errors import VaultForeign, VaultOutdated, VaultUnavailable
 from resolver.secret import Secret
 from resolver.vault.keyspace import IDENTITY_KEY
 from tests.support import stored
@@ -95,6 +95,25 @@ def test_a_schema_of_the_future_is_not_touched(make_vault: MakeVault, redis: Red
     redis.set(IDENTITY_KEY, b"999:" + value.split(b":", 1)[1])
     with pytest.raises(VaultUnavailable):
         make_vault().ping()
+
+
+def test_schema_2_is_outdated_whatever_it_holds(make_vault: MakeVault, redis: Redis) -> None:
+    """Its records can't be decoded. They are not unreadable ones, and nothing is written beside them."""
+    vault = make_vault()
+    vault.put(record())
+    redis.set(IDENTITY_KEY, b"2:" + stored(redis, IDENTITY_KEY).split(b":", 1)[1])
+    outdated, before = make_vault(), sorted(redis.keys())
+    for attempt in (
+        lambda: outdated.put(record("n-2")),
+        lambda: outdated.read("acme", ["n-1"]),
+        outdated.ping,
+    ):
+        with pytest.raises(VaultOutdated) as refused:
+            attempt()
+        assert "schema 2" in refused.value.reason
+    assert outdated.state() == "outdated"
+    assert outdated.unreadable == 0
+    assert sorted(redis.keys()) == before
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b"nonsense"])

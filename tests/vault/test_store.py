@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from resolver.deadline import CURRENT, Deadline
@@ -73,7 +74,7 @@ def test_a_retention_of_zero_keeps_it(make_vault: MakeVault, redis: Redis) -> No
 def test_a_change_keeps_the_time_that_is_running(vault: Vault, redis: Redis) -> None:
     vault.put(record())
     redis.expire(only_key(redis), 100)
-    vault.change("acme", "n-1", lambda held: (held._replace(document="doc-2"), None))
+    vault.change("acme", "n-1", lambda held: (replace(held, document="doc-2"), None))
     assert vault.read("acme", ["n-1"])["n-1"].document == "doc-2"
     assert 95 < redis.ttl(only_key(redis)) <= 100
 
@@ -96,7 +97,7 @@ def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(vault: Vault
         seen.append(held.document)
         if len(seen) == 1:
             vault.put(record(document="from somebody else"))
-        return held._replace(actor="changed"), None
+        return replace(held, actor="changed"), None
 
     assert vault.change("acme", "n-1", change)
     held = vault.read("acme", ["n-1"])["n-1"]
@@ -108,7 +109,7 @@ def test_three_times_overtaken_gives_up(vault: Vault) -> None:
 
     def change(held: Record) -> Changed:
         vault.put(record())
-        return held._replace(actor="changed"), None
+        return replace(held, actor="changed"), None
 
     with pytest.raises(Overtaken):
         vault.change("acme", "n-1", change)
@@ -121,7 +122,7 @@ def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
     def leave(user: str) -> None:
         while True:
             try:
-                vault.change("acme", "n-1", lambda held: (held._replace(hidden=(*held.hidden, user)), None))
+                vault.change("acme", "n-1", lambda held: (replace(held, hidden=(*held.hidden, user)), None))
             except Overtaken:
                 continue
             return

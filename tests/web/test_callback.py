@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -47,6 +49,24 @@ def test_ids_made_of_what_json_is_made_of_have_each_their_own_content(api: Api) 
     for id_ in ids:
         api.services.vault.put(Record("acme", id_, "doc", "ben", content=orjson.dumps({"of": id_})))
     assert api.read(*ids) == {id_: {"notificationId": id_, "of": id_} for id_ in ids}
+
+
+def test_read_of_many_holds_one_decoded_audience_at_a_time(api: Api) -> None:
+    """Decoded, a name takes many times its bytes: all audiences together would be hundreds of megabytes."""
+    audience = (*(f"{n:04}" for n in range(5000)), "ben")
+    ids = [f"n-{n}" for n in range(100)]
+    for id_ in ids:
+        api.services.vault.put(Record("acme", id_, "doc", "ana", audience, False))
+    sealed, decoded = (len(ids) * sum(map(size, audience)) for size in (len, sys.getsizeof))
+    headers = bearer(api)
+    tracemalloc.start()
+    try:
+        reply = api.post(GET, {"organizationId": "acme", "notificationIds": ids}, headers)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(reply.get_json()["data"]) == len(ids)
+    assert peak < sealed + decoded / 4
 
 
 @pytest.mark.parametrize("body", [{}, {"notificationIds": []}, {"notificationIds": None}])

@@ -117,7 +117,7 @@ def test_an_outage_of_redis_is_a_figure_too(make_api: Callable[..., Api]) -> Non
     found = figures(make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN, REDIS_URL="redis://127.0.0.1:1/0"))
     states = {name: value for name, value in found.items() if name.startswith("resolver_redis_state")}
     assert {name for name, value in states.items() if value} == {'resolver_redis_state{state="down"}'}
-    assert len(states) == 4
+    assert len(states) == 5
     assert not [name for name in found if "outbox" in name]
 
 

@@ -116,7 +116,7 @@ class Record(Opened, frozen=True, array_like=True, gc=False):
 Form = TypeVar("Form", Opened, Record)
 _encode = Encoder().encode
 _ARRAY = 0x90 | len(Record.__struct_fields__)
-"""The first byte of a MessagePack array of all fields (up to 15): a shorter array would decode to defaults."""
+"""First byte of a MessagePack array of all fields (up to 15): a shorter one would decode to defaults."""
 _OPENING, _CLOSING = b"{}"
 
 

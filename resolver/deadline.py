@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from resolver.errors import Unavailable
+from resolver.watchdog import TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,16 @@ class Deadline:
     def at_most(self, seconds: float) -> Deadline:
         """This one, or so long from now when that is sooner."""
         return Deadline(min(self.at, time.monotonic() + seconds))
+
+    def enforced(self) -> TimeLimit:
+        """Bound a block that waits on a socket of its own by ending that socket: see TimeLimit.
+
+            with deadline.enforced() as limit:
+                limit.ends(connection.shutdown)
+
+        The time-outs of a socket begin anew with each system call, and don't add up to a total.
+        """
+        return TimeLimit(self.at)
 
     def require(self, seconds: float) -> None:
         """Better no answer now than one that comes too late."""

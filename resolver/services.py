@@ -118,7 +118,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         Rarely(SAY_SO_SECONDS),
         slots,
     )
-    tokens = Tokens(settings.token)
+    tokens = Tokens(settings.token, settings.outbound)
     tokens.start()
     limit = settings.rate_limit
     return Services(
@@ -147,7 +147,8 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
 
 
 def build_delivery(settings: Settings, stores: Stores) -> Delivery:
-    provider = PermissionProvider(settings.permission, THREADS) if settings.permission else None
+    permission = settings.permission
+    provider = PermissionProvider(permission, THREADS, settings.outbound) if permission else None
     policies = settings.read_policy, settings.delete_policy
     return Delivery(stores.vault, stores.revocations, *policies, Documents(provider))
 
@@ -227,4 +228,10 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
 
 
 def build_velt(settings: Settings, connections: int = 1) -> VeltClient:
-    return VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, connections)
+    return VeltClient(
+        settings.velt_api_url,
+        settings.velt_api_key,
+        settings.velt_auth_token,
+        connections,
+        settings.outbound,
+    )

@@ -133,6 +133,17 @@ def test_velts_own_token_is_refused_as_a_caller_token() -> None:
         ("RESOLVER_CORS_ORIGINS", "https://.."),
         ("RESOLVER_CORS_ORIGINS", "https://app.example.com:443"),
         ("RESOLVER_CORS_ORIGINS", "https://app.example.com:99999"),
+        ("RESOLVER_OUTBOUND_PROXY", "proxy.internal:3128"),
+        ("RESOLVER_OUTBOUND_PROXY", "socks5://proxy.internal:1080"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://user:hunter2@proxy.internal:notaport"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://user:hunter2@proxy.internal/path"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://user:hunter2@proxy.internal?a=b"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://user:hunter2%0d%0aX:%20y@proxy.internal"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://user:hunter2%c3%a9@proxy.internal"),
+        ("RESOLVER_OUTBOUND_PROXY", "http://user:hunter 2@proxy.internal"),
+        ("RESOLVER_OUTBOUND_CA_FILE", "/nowhere/ca.pem"),
+        ("RESOLVER_OUTBOUND_CA_FILE", "/dev/null"),
         ("VELT_API_KEY", "two\r\nlines"),
         ("RESOLVER_METRICS_TOKEN", "\udcff" * 40),
         ("REDIS_URL", "redis://127.0.0.1/\udcff"),
@@ -150,6 +161,7 @@ def test_a_weak_or_wrong_value_is_refused_by_name_and_never_repeated_as_a_secret
 ) -> None:
     found = problems(environment(**{name: value}))
     assert {problem.split(":")[0] for problem in found} == {name}
+    assert not any("hunter2" in problem for problem in found)
     if name in (
         "RESOLVER_CALLER_TOKENS",
         "RESOLVER_MASTER_KEYS",
@@ -299,7 +311,10 @@ def test_a_failing_key_command_is_named_without_its_output() -> None:
 
 
 def test_no_secret_shows_in_the_settings_repr() -> None:
-    variables = environment(REDIS_URL="redis://:hunter2-password@127.0.0.1:6379/0")
+    variables = environment(
+        REDIS_URL="redis://:hunter2-password@127.0.0.1:6379/0",
+        RESOLVER_OUTBOUND_PROXY="http://us%40er:hunter2-password@proxy.internal:3128",
+    )
     shown = repr(load(variables))
     secret_parts = [
         variables[name].split(":")[-1]

@@ -31,7 +31,8 @@ VALUES |= {"redis_address", "metrics"}
 ALLOWED = {
     "errors": set(),
     "secret": set(),
-    "deadline": {"errors"},
+    "deadline": {"errors", "watchdog"},
+    "watchdog": set(),
     "record": {"errors"},
     "spelling": set(),
     "split": {"spelling"},
@@ -44,7 +45,7 @@ ALLOWED = {
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret", "redis_address"},
     # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
-    "outbound": {"errors", "secret", "metrics", "turn"},
+    "outbound": {"errors", "secret", "metrics", "turn", "deadline", "watchdog", "settings"},
     "logs": {"utc"},
     "draining": set(),
     # What is counted: anybody may count.
@@ -63,7 +64,7 @@ ALLOWED = {
     "audit": VALUES,
     "privacy": VALUES | {"vault", "outbox", "audit", "velt"},
     "limits": VALUES | {"vault", "settings"},
-    "velt": VALUES | {"outbound"},
+    "velt": VALUES | {"outbound", "settings"},
     "access": VALUES | {"settings", "outbound", "turn"},
     "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit", "aside"},
     "openapi": VALUES | {"velt"},

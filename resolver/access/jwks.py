@@ -20,8 +20,10 @@ import structlog
 
 from resolver import turn
 from resolver.access.keys import TokenKey, from_jwk
+from resolver.deadline import Deadline
 from resolver.errors import Unanswered, Unavailable
-from resolver.outbound.caller import Caller
+from resolver.outbound.http_client import HttpClient
+from resolver.settings import OutboundSettings
 from resolver.settings.pem import PublicKey
 
 LARGEST_SET = 256 * 1024
@@ -61,8 +63,8 @@ class _Known(NamedTuple):
 
 
 class Jwks:
-    def __init__(self, url: str, ca_file: str = "", pace: Pace | None = None) -> None:
-        self._caller = Caller(url, 1, LARGEST_SET, ca_file)
+    def __init__(self, url: str, ca_file: str, outbound: OutboundSettings, pace: Pace | None = None) -> None:
+        self._http = _client(url, ca_file, outbound)
         self._pace = pace or Pace()
         self._known: _Known | None = None
         self._changes = 0
@@ -145,7 +147,7 @@ class Jwks:
             self._under_way = True
             self._starts.append(time.monotonic())
         try:
-            self._take(_fetched(self._caller, self._pace.fetch))
+            self._take(_fetched(self._http, self._pace.fetch))
         except Exception as error:  # noqa: BLE001 - whatever an answer does to us, the thread must live on
             reason = error.reason if isinstance(error, Unanswered) else type(error).__name__
             _log.warning("jwks_unavailable", reason=reason, usable=bool(self._usable()))
@@ -163,14 +165,25 @@ class Jwks:
             _log.info("jwks_changed", keys=sum(map(len, keys.values())))
 
 
-def fetch(url: str, ca_file: str, seconds: float) -> int:
+def fetch(url: str, ca_file: str, outbound: OutboundSettings, seconds: float) -> int:
     """How many usable keys there are, asked once; Unanswered when the set can't be had."""
-    return sum(map(len, _fetched(Caller(url, 1, LARGEST_SET, ca_file), seconds).values()))
+    return sum(map(len, _fetched(_client(url, ca_file, outbound), seconds).values()))
 
 
-def _fetched(caller: Caller, seconds: float) -> _Keys:
+def _client(url: str, ca_file: str, outbound: OutboundSettings) -> HttpClient:
+    return HttpClient(
+        url,
+        {"accept": "application/json"},
+        connections=1,
+        largest_answer=LARGEST_SET,
+        outbound=outbound,
+        ca_file=ca_file,
+    )
+
+
+def _fetched(client: HttpClient, seconds: float) -> _Keys:
     """A set without usable keys is an answer too: the provider withdrew them all."""
-    answer = caller.call("GET", {"accept": "application/json"}, seconds)
+    answer = client.call("GET", Deadline.after(seconds))
     try:
         parsed: Any = orjson.loads(answer.body) if answer.status == 200 else None
     except orjson.JSONDecodeError:

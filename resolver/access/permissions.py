@@ -25,8 +25,8 @@ from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.nesting import is_too_deep
-from resolver.outbound.caller import Caller
-from resolver.settings import PermissionSettings
+from resolver.outbound.http_client import HttpClient
+from resolver.settings import OutboundSettings, PermissionSettings
 
 JSON = dict[str, Any]
 LONGEST_SECONDS = 1.0
@@ -88,10 +88,15 @@ def _as_in_javascript(value: Any) -> Any:
 
 
 class PermissionProvider:
-    def __init__(self, settings: PermissionSettings, connections: int) -> None:
+    def __init__(self, settings: PermissionSettings, connections: int, outbound: OutboundSettings) -> None:
         token = {"authorization": f"Bearer {settings.token.reveal()}"} if settings.token else {}
-        self._headers = {"content-type": "application/json", **token}
-        self._caller = Caller(settings.url, connections, _LARGEST_ANSWER)
+        self._http = HttpClient(
+            settings.url,
+            {"content-type": "application/json", **token},
+            connections=connections,
+            largest_answer=_LARGEST_ANSWER,
+            outbound=outbound,
+        )
         self._breaker = CircuitBreaker("permission_provider", opens_after=3, longest_seconds=FIRST_SECONDS)
         self._remembered = Remembered[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
@@ -130,7 +135,7 @@ class PermissionProvider:
             raise Unanswered("no time left, or not answering")
         body = orjson.dumps({"data": {"requests": requests}})
         try:
-            answer = self._caller.call("POST", self._headers, seconds, body)
+            answer = self._http.call("POST", until, body)
         except Unanswered:
             if seconds >= _FAIR_SECONDS:
                 self._breaker.failure()

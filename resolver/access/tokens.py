@@ -18,7 +18,7 @@ from resolver.access.jwks import Jwks
 from resolver.access.keys import Keys, OneKey
 from resolver.access.remembered import Remembered
 from resolver.errors import InvalidArgument, Unauthenticated, Unavailable
-from resolver.settings import TokenSettings
+from resolver.settings import DIRECT, OutboundSettings, TokenSettings
 from resolver.settings.model import SYMMETRIC
 from resolver.settings.pem import PublicKey
 
@@ -37,11 +37,11 @@ class Minted:
 
 
 class Tokens:
-    def __init__(self, settings: TokenSettings) -> None:
+    def __init__(self, settings: TokenSettings, outbound: OutboundSettings = DIRECT) -> None:
         self._settings = settings
         self._secret = settings.secret if SYMMETRIC in settings.algorithms else None
         self._claims = Claims(settings.user_claim, settings.organizations_claim, settings.documents_claim)
-        self._provider = _provider(settings)
+        self._provider = _provider(settings, outbound)
         self._remembered = Remembered[tuple[bytes, int], EndUser](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _provider(settings: TokenSettings) -> Keys | None:
+def _provider(settings: TokenSettings, outbound: OutboundSettings) -> Keys | None:
     if settings.jwks_url:
-        return Jwks(settings.jwks_url, settings.jwks_ca_file)
+        return Jwks(settings.jwks_url, settings.jwks_ca_file, outbound)
     return OneKey(settings.public_key) if settings.public_key else None

@@ -21,10 +21,10 @@ from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
 from resolver.notifications.add import looks_semantic
 from resolver.record import Record
-from resolver.services import build_stores
+from resolver.services import build_stores, build_velt
 from resolver.settings import Settings, load
 from resolver.vault.doctor import RedisFacts, examine
-from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
+from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint
 
 _SAMPLE = 1000
 _NEEDED = ("settings", "redis", "vault", "velt", "audit")
@@ -126,7 +126,7 @@ def _key_set(settings: Settings) -> Iterator[Finding]:
     if not settings.token.jwks_url:
         return
     try:
-        usable = fetch(settings.token.jwks_url, settings.token.jwks_ca_file, _VELT_SECONDS)
+        usable = fetch(settings.token.jwks_url, settings.token.jwks_ca_file, settings.outbound, _VELT_SECONDS)
     except Unanswered as error:
         yield Finding("fail", "callback", f"the key set cannot be had ({error.reason})")
         return
@@ -282,7 +282,7 @@ def _velt(settings: Settings) -> Iterator[Finding]:
     if settings.velt_auth_token is None:
         yield Finding("ok", "velt", "is never asked by this instance, which serves the callback alone")
         return
-    client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
+    client = build_velt(settings)
     try:
         client.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(_VELT_SECONDS))
     except VeltRefused as refusal:

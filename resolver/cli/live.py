@@ -65,7 +65,9 @@ def probed(settings: Settings, where: Where, report: Path | None = None) -> Iter
     # Told within the call, short-lived should it be left behind after all, and counted against nobody.
     settings = replace(settings, registration="inline", retention_days=1, rate_limit=None, log_level="error")
     logs.configure(settings.log_level, settings.log_format)
-    velt = RecordedVeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
+    velt = RecordedVeltClient(
+        settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1, settings.outbound
+    )
     services = build(replace(settings, surfaces=frozenset({"callback"})), standard=STDERR, velt=velt)
     with closing(services.trail), _noted_signals() as stopped:
         probe = _probe(services, where)

@@ -11,9 +11,9 @@ from resolver.cli.on_record import on_record
 from resolver.cli.terminal import say_json
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused
-from resolver.services import build_stores
+from resolver.services import build_stores, build_velt
 from resolver.settings import Settings, load
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import Endpoint
 from resolver.velt.config_requests import WORKSPACE_UPDATE
 from resolver.velt.requests import parse
 
@@ -45,7 +45,7 @@ def set_(file: TextIO, as_json: bool) -> None:
 
 
 def _ask(settings: Settings, endpoint: Endpoint, data: dict[str, Any], as_json: bool) -> None:
-    client = VeltClient(settings.velt_api_url, settings.velt_api_key, settings.velt_auth_token, 1)
+    client = build_velt(settings)
     try:
         answer = client.post(endpoint, data, Deadline.after(_SECONDS))
     except VeltRefused as refusal:

@@ -10,7 +10,7 @@ import orjson
 
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
-from resolver.outbound.caller import Caller
+from resolver.outbound.http_client import HttpClient
 
 JSON = dict[str, Any]
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -19,7 +19,12 @@ _OUTAGE = {"status": 503}
 
 class Sandbox:
     def __init__(self, url: str, connections: int) -> None:
-        self._caller = Caller(f"{url}/_sandbox/", connections, _LARGEST_ANSWER)
+        self._http = HttpClient(
+            f"{url}/_sandbox/",
+            {"content-type": "application/json"},
+            connections=connections,
+            largest_answer=_LARGEST_ANSWER,
+        )
 
     def notifications(self, deadline: Deadline) -> list[JSON]:
         """What it holds, the newest first."""
@@ -53,8 +58,7 @@ class Sandbox:
 
     def _ask(self, method: str, path: str, deadline: Deadline, body: JSON | None = None) -> JSON:
         sent = orjson.dumps(body) if body is not None else None
-        headers = {"content-type": "application/json"}
-        answer = self._caller.call(method, headers, deadline.remaining(), sent, path)
+        answer = self._http.call(method, deadline, sent, path)
         try:
             found = orjson.loads(answer.body)
         except orjson.JSONDecodeError:

@@ -4,7 +4,22 @@ To add one: a field in `model`, a line where it is read (`reading`, or `callback
 a row in the README's table (a test holds the two together).
 """
 
-from resolver.settings.model import PermissionSettings, RateLimit, Settings, TokenSettings
+from resolver.settings.model import (
+    DIRECT,
+    OutboundSettings,
+    PermissionSettings,
+    RateLimit,
+    Settings,
+    TokenSettings,
+)
 from resolver.settings.reading import load
 
-__all__ = ["PermissionSettings", "RateLimit", "Settings", "TokenSettings", "load"]
+__all__ = [
+    "DIRECT",
+    "OutboundSettings",
+    "PermissionSettings",
+    "RateLimit",
+    "Settings",
+    "TokenSettings",
+    "load",
+]

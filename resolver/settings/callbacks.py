@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import ssl
 
 from resolver.environment import Environment
+from resolver.settings import outbound
 from resolver.settings.model import (
     ASYMMETRIC,
     OTHERS,
@@ -27,7 +27,7 @@ def token(env: Environment, *, https_only: bool) -> TokenSettings:
     settings = TokenSettings(
         secret=env.secret("RESOLVER_TOKEN_SECRET", minimum=SMALLEST_SECRET),
         jwks_url=env.endpoint("RESOLVER_TOKEN_JWKS_URL", https_only=https_only),
-        jwks_ca_file=_ca_file(env),
+        jwks_ca_file=outbound.ca_file(env, "RESOLVER_TOKEN_JWKS_CA_FILE"),
         public_key=_public_key(env),
         algorithms=_algorithms(env),
         issuer=env.text("RESOLVER_TOKEN_ISSUER"),
@@ -82,16 +82,6 @@ def _public_key(env: Environment) -> PublicKey | None:
     except ValueError as error:
         env.problem("RESOLVER_TOKEN_PUBLIC_KEY", str(error))
         return None
-
-
-def _ca_file(env: Environment) -> str:
-    path = env.text("RESOLVER_TOKEN_JWKS_CA_FILE")
-    if path:
-        try:
-            ssl.create_default_context(cafile=path)
-        except (OSError, ValueError):
-            env.problem("RESOLVER_TOKEN_JWKS_CA_FILE", "names no readable file of certificates in PEM")
-    return path
 
 
 def _cookie(env: Environment) -> str:

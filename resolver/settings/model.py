@@ -54,6 +54,19 @@ class PermissionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    """How other services are reached: Velt, the key set, the Permission Provider."""
+
+    proxy: Secret | None = None
+    """The URL of a forward proxy, which may hold a user and a password."""
+    ca_file: str = ""
+    """Certificate authorities that count instead of the system's."""
+
+
+DIRECT = OutboundSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimit:
     calls: int
     seconds: int
@@ -77,6 +90,7 @@ class Settings:
     read_policy: Literal["recipient", "document", "organization"]
     delete_policy: Literal["recipient", "actor", "backend"]
     permission: PermissionSettings | None
+    outbound: OutboundSettings
     withheld_headline: str
     rate_limit: RateLimit | None
     cors_origins: frozenset[str]

@@ -11,7 +11,7 @@ from resolver import redis_address
 from resolver.environment import MADE_HERE, Environment
 from resolver.errors import SettingsError
 from resolver.secret import Secret
-from resolver.settings import callbacks, checks
+from resolver.settings import callbacks, checks, outbound
 from resolver.settings.callbacks import SMALLEST_SECRET
 from resolver.settings.model import INSIDE, Settings
 from resolver.settings.processes import read_processes
@@ -66,6 +66,7 @@ def _read(env: Environment) -> Settings:
             env.choice("RESOLVER_DELETE_POLICY", "recipient", ("recipient", "actor", "backend")),
         ),
         permission=permission,
+        outbound=outbound.read(env),
         withheld_headline=callbacks.withheld_headline(env),
         rate_limit=callbacks.rate_limit(env),
         cors_origins=callbacks.cors_origins(env),

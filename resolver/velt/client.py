@@ -17,8 +17,9 @@ from resolver.deadline import Deadline
 from resolver.errors import Unanswered, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.metrics import meters
 from resolver.nesting import has_too_many_containers, is_too_deep
-from resolver.outbound.caller import Caller
+from resolver.outbound.http_client import HttpClient
 from resolver.secret import Secret
+from resolver.settings import OutboundSettings
 
 JSON = dict[str, Any]
 _LARGEST_ANSWER = 4 * 1024 * 1024
@@ -67,15 +68,24 @@ _USER_DATA_DELETE, _USER_DATA_STATUS = "/v2/users/data/delete", "/v2/users/data/
 
 
 class VeltClient:
-    def __init__(self, url: str, api_key: Secret, auth_token: Secret | None, connections: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: Secret,
+        auth_token: Secret | None,
+        connections: int,
+        outbound: OutboundSettings,
+    ) -> None:
         """Without an auth token every call is VeltUnavailable, and nothing is sent."""
         self._is_equipped = auth_token is not None
-        self._headers = {
+        headers = {
             "content-type": "application/json",
             "x-velt-api-key": api_key.reveal(),
             "x-velt-auth-token": auth_token.reveal() if auth_token else "",
         }
-        self._caller = Caller(url, connections, _LARGEST_ANSWER)
+        self._http = HttpClient(
+            url, headers, connections=connections, largest_answer=_LARGEST_ANSWER, outbound=outbound
+        )
         for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
             # Zeros: the first time is the one to hear of.
             for outcome in (_REFUSES_US, _UNREACHED):
@@ -133,7 +143,7 @@ class VeltClient:
         if not self._is_equipped:
             raise VeltUnavailable("velt: this process has no VELT_AUTH_TOKEN")
         try:
-            answer = self._caller.call("POST", self._headers, deadline.remaining(), body, path)
+            answer = self._http.call("POST", deadline, body, path)
         except Unanswered as error:
             raise VeltUnavailable(f"velt: {error.reason}") from error
         return answer.status, answer.body, _retry_after(answer.headers.get("retry-after"))

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from resolver.access.jwks import Jwks, Pace
+from resolver.settings import DIRECT
 from tests.servers import KEYS, Authority, Service, authority, jwk, running
 
 QUICK = Pace(refresh=60, retry=0.2, fetch=1, wait=0.5)
@@ -32,7 +33,8 @@ def key_set(provider: Service, certified: Authority) -> Iterator[Callable[..., J
     with ExitStack() as stack:
 
         def make(pace: Pace = QUICK, url: str = "", ca_file: str | None = None) -> Jwks:
-            made = Jwks(url or provider.url, str(certified.ca) if ca_file is None else ca_file, pace)
+            authorities = str(certified.ca) if ca_file is None else ca_file
+            made = Jwks(url or provider.url, authorities, DIRECT, pace)
             stack.callback(made.close)
             return made
 

@@ -12,7 +12,7 @@ import pytest
 from resolver.access.permissions import PermissionProvider, Question
 from resolver.deadline import Deadline
 from resolver.secret import Secret
-from resolver.settings import PermissionSettings
+from resolver.settings import DIRECT, PermissionSettings
 from tests.servers import Service, running
 
 JSON = dict[str, Any]
@@ -69,7 +69,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def provider(service: Service) -> PermissionProvider:
-    return PermissionProvider(PermissionSettings(service.url, Secret.of("permission-token")), 4)
+    return PermissionProvider(PermissionSettings(service.url, Secret.of("permission-token")), 4, DIRECT)
 
 
 def soon() -> Deadline:
@@ -276,7 +276,7 @@ def test_whoever_asks_about_too_much_runs_out_of_time_alone(
 
 
 def test_a_provider_that_is_down_says_no(provider: PermissionProvider) -> None:
-    down = PermissionProvider(PermissionSettings("http://127.0.0.1:1/", None), 1)
+    down = PermissionProvider(PermissionSettings("http://127.0.0.1:1/", None), 1, DIRECT)
     assert down.granted({question()}, soon()) == set()
 
 

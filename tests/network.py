@@ -169,7 +169,7 @@ class ForwardProxy:
             if head.startswith(b"CONNECT "):
                 connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                onward.sendall(head)
+                onward.sendall(head.replace(f"http://{asked}".encode(), b"", 1))
             relay(connection, onward)
 
 

@@ -7,7 +7,7 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,11 +131,13 @@ class Authority:
     key: Path
 
 
-def authority(folder: Path) -> Authority:
+def authority(folder: Path, names: Sequence[str] = ()) -> Authority:
+    """The certificate is 127.0.0.1's, and that of these names."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer, subject = _name("Test Authority"), _name("127.0.0.1")
     ca = _certificate(issuer, issuer, ca_key.public_key(), ca_key, ca=True)
-    certificate = _certificate(subject, issuer, key.public_key(), ca_key, ca=False)
+    certificate = _certificate(subject, issuer, key.public_key(), ca_key, ca=False, names=names)
+    folder.mkdir(exist_ok=True)
     paths = Authority(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     paths.ca.write_bytes(ca.public_bytes(Encoding.PEM))
     paths.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -147,7 +149,9 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
 
 
-def _certificate(subject: x509.Name, issuer: x509.Name, public: Any, signer: Any, ca: bool) -> Any:
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, public: Any, signer: Any, *, ca: bool, names: Sequence[str] = ()
+) -> Any:
     now = datetime.datetime.now(datetime.UTC)
     usage = x509.KeyUsage(
         digital_signature=not ca,
@@ -175,7 +179,10 @@ def _certificate(subject: x509.Name, issuer: x509.Name, public: Any, signer: Any
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+            ),
+            critical=False,
         )
         .sign(signer, hashes.SHA256())
     )

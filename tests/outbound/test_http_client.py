@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 import socket
 import ssl
 import threading
@@ -18,6 +17,7 @@ import pytest
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.outbound.http_client import HttpClient
+from tests.network import read_request
 from tests.servers import Authority, authority
 
 LARGEST = 100_000
@@ -29,14 +29,6 @@ class Server:
     url: str
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
-
-
-def whole_request(connection: socket.socket) -> bytes:
-    """The head, and as much as its content-length says; nothing when the client has hung up."""
-    with connection.makefile("rb") as stream:
-        head = b"".join(iter(stream.readline, b"\r\n"))
-        length = re.search(rb"(?i)content-length: ([0-9]+)", head)
-        return head and head + b"\r\n" + stream.read(int(length[1]) if length else 0)
 
 
 @contextmanager
@@ -54,7 +46,7 @@ def saying(
     def serve(connection: socket.socket) -> None:
         with connection:
             for answer in answers:
-                if not (asked := whole_request(connection)):
+                if not (asked := read_request(connection)):
                     return
                 server.requests.append(asked)
                 connection.sendall(answer)

@@ -19,8 +19,8 @@ from typing import Self
 class TimeLimit:
     """A block of code that is ended at a time (monotonic) by ending what it waits for.
 
-    `ends` names that: a function which another thread calls, so it must neither block nor raise. It runs at
-    most once, and never after the block. A block that reached its time raises TimeoutError at its edge,
+    `ends` names that: a function which another thread calls, so it must neither block nor raise. It is never
+    called after the block. A block that reached its time raises TimeoutError at its edge,
     whatever happened inside; the thread itself is never interrupted.
     """
 
@@ -38,7 +38,7 @@ class TimeLimit:
             if self._has_passed:
                 end()
 
-    def pass_(self) -> None:
+    def expire(self) -> None:
         """Called by the watchdog when the time has come."""
         with self._lock:
             if self._is_over:
@@ -82,7 +82,7 @@ class _Watchdog:
 
     def _run(self) -> None:
         while True:
-            self._next().pass_()
+            self._next().expire()
 
     def _next(self) -> TimeLimit:
         with self._changed:

@@ -63,8 +63,8 @@ class _Shutdown:
     it during the handshake, and a closed one's number may belong to another file by then. It is closed with
     the last reference, which the connection or a running call holds."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock.dup()
+    def __init__(self, duplicate: socket.socket) -> None:
+        self._sock = duplicate
 
     def __call__(self) -> None:
         with suppress(OSError):
@@ -90,9 +90,13 @@ class _Connection(HTTPConnection):
         call.has_connected = True
         try:
             sock = connect(self._dns_host, self.port, call.deadline, self.socket_options or ())
+            try:
+                self._shutdown = _Shutdown(sock.dup())
+            except OSError:
+                sock.close()
+                raise
         except (OSError, UnicodeError) as error:
             raise Unanswered(f"{'proxy: ' if self.proxy else ''}{type(error).__name__}") from error
-        self._shutdown = _Shutdown(sock)
         call.limit.ends(self._shutdown)
         return sock
 

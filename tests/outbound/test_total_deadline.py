@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -273,3 +275,47 @@ def test_tls_calls_reuse_their_connection(tmp_path: Path) -> None:
         client = client_of(url.replace("http:", "https:"), ca_file=str(certified.ca))
         assert [ask(client).body for _ in range(3)] == [b'{"a":1}'] * 3
         assert firewall.connections == 1
+
+
+def test_call_that_can_start_no_thread_is_unanswered_and_the_next_one_works(
+    names: dict[str, Any], plain: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names["fine.test"] = [plain]
+    client = client_of(f"http://fine.test:{plain[1]}")
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", start)
+        with ended_in_time() as caught:
+            ask(client)
+    assert caught.value.reason == "RuntimeError"
+    assert ask(client).body == b"plain"
+
+
+def test_deadlines_hold_in_a_child_process(plain: Address) -> None:
+    """It has none of its parent's threads."""
+    code = """
+import os, sys, time
+from resolver.deadline import Deadline
+from resolver.errors import Unanswered
+from resolver.outbound.http_client import HttpClient
+
+def call(port):
+    client = HttpClient("http://127.0.0.1:" + port, {}, connections=1, largest_answer=100)
+    return client.call("POST", Deadline.after(0.5), b"{}").body
+
+assert call(sys.argv[1]) == b"plain"
+if os.fork() == 0:
+    started = time.monotonic()
+    try:
+        call(sys.argv[2])
+    except Unanswered:
+        os._exit(int(time.monotonic() - started > 0.7))
+    os._exit(2)
+raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    with listening(dripping(ANSWER)) as drips:
+        arguments = [sys.executable, "-W", "ignore", "-c", code, str(plain[1]), str(drips[1])]
+        assert subprocess.run(arguments, timeout=30, check=False).returncode == 0

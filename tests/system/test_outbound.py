@@ -28,6 +28,7 @@ from tests.network import (
 )
 from tests.servers import KEYS, Service, authority, jwk, running, signed
 from tests.support import BACKEND, VELT_TOKEN, Velt, notification
+from tests.support import signed as signed_by_secret
 from tests.system.conftest import RESOLVER, Served, plain_environment, serving
 
 pytestmark = pytest.mark.system
@@ -124,6 +125,64 @@ def test_web_process_loses_one_call_at_most_to_connections_dropped_silently(
             assert statuses.count(503) <= 1
 
 
+def test_worker_goes_on_after_connections_were_dropped_silently(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    firewall = Firewall()
+    with firewall.in_front_of(address_of(velt.url)) as url:
+        environment = {
+            **resolver_environment,
+            "VELT_API_URL": url,
+            "RESOLVER_REGISTRATION": "deferred",
+            "RESOLVER_WORKER": "separate",
+        }
+        log = tmp_path / "worker.log"
+        with serving(environment, tmp_path / "web.log") as served, working(environment, log):
+            for n in range(3):
+                add(served, f"n-{n}")
+                wait_for_adds(velt, n + 1, log)
+            firewall.drop_connections()
+            dropped = firewall.connections
+            for n in range(3, 6):
+                add(served, f"n-{n}")
+                wait_for_adds(velt, n + 1, log)
+            assert firewall.connections > dropped
+
+
+@pytest.mark.parametrize(
+    ("settings", "token", "answer"),
+    [
+        (
+            {"RESOLVER_TOKEN_JWKS_URL": "http://hangs.test/"},
+            signed(KEYS["ES256"], "ES256", "first", {"sub": "zoe"}),
+            (503, None),
+        ),
+        (
+            {"RESOLVER_PERMISSION_URL": "http://hangs.test/", "RESOLVER_READ_POLICY": "document"},
+            signed_by_secret("zoe", "acme"),
+            (200, {}),
+        ),
+    ],
+    ids=["key set", "permission provider"],
+)
+def test_read_is_answered_within_the_deadline_when_a_name_does_not_resolve(
+    settings: dict[str, str],
+    token: str,
+    answer: tuple[int, Any],
+    resolver_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    names = names_for(tmp_path / "names", {"hangs.test": []})
+    with serving({**resolver_environment, **settings, **names}, tmp_path / "log") as served:
+        add(served, "n-1")
+        started = time.monotonic()
+        asked = {"organizationId": "acme", "notificationIds": ["n-1"]}
+        headers = {"authorization": f"Bearer {token}"}
+        reply = post(served, "/api/velt/notifications/get", asked, headers)
+        assert time.monotonic() - started < DEADLINE + GRACE
+        assert (reply.status, reply.json().get("data")) == answer
+
+
 HOSTS = ("velt.test", "id.test", "permissions.test")
 ISSUER, AUDIENCE = "https://id.test/", "resolver"
 
@@ -174,16 +233,20 @@ def working(variables: dict[str, str], log: Path) -> Iterator[None]:
         stop_child(process)
 
 
+def wait_for_adds(velt: Velt, number: int, log: Path) -> None:
+    give_up = time.monotonic() + 30
+    while len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) < number:
+        assert time.monotonic() < give_up, log.read_text(encoding="utf-8")
+        time.sleep(0.02)
+
+
 def go_round(environment: dict[str, str], velt: Velt, tmp_path: Path) -> str:
     """Velt from the worker and the web process, the key set and the Permission Provider: all of them are
     called. Returns what was logged."""
     logs = tmp_path / "web.log", tmp_path / "worker.log"
     with serving(environment, logs[0]) as served, working(environment, logs[1]):
         assert add(served, "n-1") == "pending"
-        give_up = time.monotonic() + 10
-        while not velt.sent("/v2/notifications/add"):
-            assert time.monotonic() < give_up, logs[1].read_text(encoding="utf-8")
-            time.sleep(0.02)
+        wait_for_adds(velt, 1, logs[1])
         assert get(served) == 200
         claims = {
             "sub": "zoe",

@@ -138,6 +138,28 @@ def dripping(answer: bytes, at_once: int = 0) -> Callable[[socket.socket], None]
     return serve
 
 
+@pytest.mark.parametrize(
+    ("head", "flood"),
+    [
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"a:b\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["small chunks", "trailers", "interim answers"],
+)
+def test_call_ends_in_time_when_the_answer_is_endless_work(head: bytes, flood: bytes) -> None:
+    """A limit on bytes alone lets such an answer keep a parser busy."""
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(head)
+        while True:
+            connection.sendall(flood * 10_000)
+
+    with listening(serve) as (host, port), ended_in_time():
+        ask(client_of(f"http://{host}:{port}"))
+
+
 def test_an_answer_that_the_deadline_cuts_off_is_not_taken_for_a_whole_one() -> None:
     """Without a length, an answer ends where its connection does."""
     head = b"HTTP/1.1 200 OK\r\n\r\n"

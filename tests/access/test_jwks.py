@@ -19,7 +19,7 @@ from resolver.errors import Unauthenticated, Unavailable
 from resolver.settings import TokenSettings
 from tests.access.conftest import QUICK
 from tests.servers import KEYS, Authority, Service, jwk, pem, signed
-from tests.support import TOKEN_SECRET
+from tests.support import TOKEN_SECRET, Api
 
 MakeKeys = Callable[..., Jwks]
 BEN = EndUser("ben", frozenset({"acme"}))
@@ -53,6 +53,25 @@ def tokens(keys: Jwks) -> Tokens:
 def say(algorithm: str, kid: str | None = None, key: Any = None) -> str:
     published = "RS256" if algorithm == "PS256" else algorithm
     return signed(key or KEYS[algorithm], algorithm, kid or published, claims())
+
+
+def test_a_request_under_an_unknown_key_waits_for_one_look_at_the_key_set(
+    make_api: Callable[..., Api], provider: Service, certified: Authority
+) -> None:
+    """0.8 s at most: the credential is verified once, whatever routed the request."""
+    api = make_api(
+        RESOLVER_TOKEN_JWKS_URL=provider.url,
+        RESOLVER_TOKEN_JWKS_CA_FILE=str(certified.ca),
+        RESOLVER_TOKEN_ALGORITHMS="ES256",
+    )
+    known = {"authorization": f"Bearer {say('ES256')}"}
+    asked = {"organizationId": "acme", "notificationIds": []}
+    assert api.post("/api/velt/notifications/get", asked, known).status_code == 200
+    provider.delay = 3
+    unknown = {"authorization": f"Bearer {say('ES256', 'unknown')}"}
+    started = time.monotonic()
+    assert api.post("/api/velt/notifications/get", asked, unknown).status_code == 401
+    assert time.monotonic() - started < 1.2
 
 
 @pytest.mark.parametrize("algorithm", list(KEYS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,7 @@ from resolver.deadline import CURRENT, Deadline
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
 from resolver.web import errors, guards, reply
-from resolver.web.cors import Cors
+from resolver.web.cors import Cors, Header
 from resolver.web.errors import Shape, velt_shape
 from resolver.web.reply import Reply
 from resolver.web.request import Call, Incoming
@@ -53,6 +53,14 @@ class Endpoint(NamedTuple):
     route: Route
 
 
+class Response(NamedTuple):
+    """A reply as it goes out."""
+
+    body: bytes | Iterable[bytes]
+    status: int
+    headers: list[Header]
+
+
 class Responder:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -63,7 +71,7 @@ class Responder:
         endpoint: Endpoint,
         environ: WSGIEnvironment,
         arguments: Mapping[str, str] = _NO_ARGUMENTS,
-    ) -> Reply:
+    ) -> Response:
         """Answer a request: guard, use case, errors, audit, metrics, log."""
         started = time.monotonic()
         (surface, route), request = endpoint, Incoming(environ)
@@ -83,10 +91,10 @@ class Responder:
                 made = route.handle(Call(request, id_, deadline, attempt, caller, arguments))
             except Exception as error:  # noqa: BLE001 - this is the edge: whatever failed is answered
                 made = errors.reply_to(error, request.path, surface.shape, attempt if is_audited else None)
-            made = reply.finished(made, id_, surface.cors, request.headers.get("origin"))
             elapsed = time.monotonic() - started
             reply.tell(surface.name, request.method, route.path or None, made.status, elapsed)
-            return made
+            headers = reply.headers_of(made, id_, surface.cors, request.headers.get("origin"))
+            return Response(made.body, made.status, headers)
         finally:
             # This thread serves others afterwards, and what it does in between has no deadline.
             CURRENT.set(None)

@@ -61,7 +61,7 @@ def privacy(services: Services, request: Request) -> Officer:
     """Whoever has one of the privacy tokens; without any set, the surface is closed."""
     if services.officers is None:
         raise NotFound()
-    return services.officers.authenticate(_bearer(request))
+    return services.officers.authenticate(_bearer(request.headers.get("authorization")))
 
 
 def prometheus(services: Services, request: Request) -> None:
@@ -71,7 +71,7 @@ def prometheus(services: Services, request: Request) -> None:
         if services.settings.mode == "production":
             raise NotFound()
         return
-    presented = _bearer(request)
+    presented = _bearer(request.headers.get("authorization"))
     if not token.matches(presented):
         raise PermissionDenied()
 
@@ -88,15 +88,15 @@ def reader(services: Services, request: Request) -> Reader | None:
 
 def _reader(services: Services, request: Request) -> Reader:
     """By the first credential that is there; should it fail, no other is tried."""
-    if "authorization" in request.headers:
-        return services.tokens.verify(_bearer(request))
+    if (authorization := request.headers.get("authorization")) is not None:
+        return services.tokens.verify(_bearer(authorization))
     if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
         return backend(services, request)
     return services.tokens.verify(_cookie(services.settings, request))
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+def _bearer(authorization: str | None) -> str:
+    scheme, _, presented = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not presented.strip():
         raise Unauthenticated()
     return presented.strip()

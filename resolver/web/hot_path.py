@@ -28,10 +28,10 @@ class HotPathRouter:
         endpoint = self._endpoints.get(environ["PATH_INFO"])
         if endpoint is None or environ["REQUEST_METHOD"] != "POST":
             return self._flask(environ, start_response)
-        reply = self._responder.respond(endpoint, environ)
-        body = cast(bytes, reply.body)
-        headers = [*reply.headers, ("Content-Length", str(len(body)))]
-        start_response(_STATUS_LINES[reply.status], headers)
+        response = self._responder.respond(endpoint, environ)
+        body = cast(bytes, response.body)
+        response.headers.append(("Content-Length", str(len(body))))
+        start_response(_STATUS_LINES[response.status], response.headers)
         return [body]
 
 

@@ -12,12 +12,9 @@ from resolver.metrics import meters
 from resolver.web.cors import Cors, Header
 
 JSON_TYPE: Header = ("Content-Type", "application/json")
-POLICY = "Content-Security-Policy"
-SECURITY: tuple[Header, ...] = (
+_SECURITY: tuple[Header, ...] = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
-    # Only `pages` are pages: any other reply that is opened as one runs no script and sends no referrer.
-    (POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
@@ -27,6 +24,8 @@ class Reply(NamedTuple):
     body: bytes | Iterable[bytes] = b""
     status: int = 200
     headers: tuple[Header, ...] = ()
+    policy: str = "default-src 'none'; frame-ancestors 'none'"
+    """The content security policy. Any reply but a page runs nothing when it is opened as one."""
 
 
 def json_reply(payload: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:
@@ -35,14 +34,11 @@ def json_reply(payload: Any, status: int = 200, headers: tuple[Header, ...] = ()
     return Reply(body, status, (JSON_TYPE, *headers))
 
 
-def finished(reply: Reply, request_id: str, cors: Cors | None, origin: str | None) -> Reply:
-    """The reply with the headers that all have. `cors`: of data provider endpoints, which pages of other
-    origins call."""
-    own = reply.headers
-    has_policy = any(name == POLICY for name, _ in own)
-    security = [header for header in SECURITY if header[0] != POLICY] if has_policy else SECURITY
-    of_cors = cors.headers(origin) if cors else ()
-    return reply._replace(headers=(*own, ("X-Request-Id", request_id), *security, *of_cors))
+def headers_of(reply: Reply, request_id: str, cors: Cors | None, origin: str | None) -> list[Header]:
+    """The reply's own headers and those that all have. `cors`: of data provider endpoints, which pages of
+    other origins call."""
+    own = [("X-Request-Id", request_id), ("Content-Security-Policy", reply.policy)]
+    return [*reply.headers, *own, *_SECURITY, *(cors.headers(origin) if cors else ())]
 
 
 def tell(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:

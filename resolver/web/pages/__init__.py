@@ -8,7 +8,7 @@ from functools import partial
 from importlib import resources
 
 from resolver.web.endpoint import Route
-from resolver.web.reply import POLICY, Reply
+from resolver.web.reply import Reply
 from resolver.web.request import Call
 
 # Neither inline script nor style, so that whatever a page shows of somebody's words stays text.
@@ -29,7 +29,7 @@ def routes(path: str, folder: str) -> Iterator[Route]:
 
 
 def _reply(body: bytes, media_type: str) -> Reply:
-    return Reply(body, headers=(("Content-Type", f"{media_type}; charset=utf-8"), (POLICY, _POLICY)))
+    return Reply(body, headers=(("Content-Type", f"{media_type}; charset=utf-8"),), policy=_POLICY)
 
 
 def _shown(page: Reply, _call: Call[None]) -> Reply:

@@ -23,7 +23,7 @@ from bench.same import NotTheSame
 from bench.scenarios import adding, erasing, reading, registering, starting, storing
 from bench.stage import JSON, Stage
 from bench.wrk import LoadFailed
-from resolver.services import THREADS
+from resolver.settings.processes import THREADS
 
 _SCENARIOS = (reading, adding, registering, storing, starting, erasing)
 _NAMES = (

@@ -35,6 +35,7 @@ from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export
 from resolver.settings import Settings
+from resolver.settings.processes import THREADS
 from resolver.vault.anchors import Anchor, Anchors
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
@@ -50,8 +51,6 @@ from resolver.vault.revocations import Revocations
 from resolver.vault.store import Keeping, Vault
 from resolver.velt.client import VeltClient
 
-THREADS = 8
-"""Of one web process; the pools are as large, and a little more."""
 INLINE_THREADS = THREADS // 2
 """Of these, how many may wait for Velt at once: a Velt that hangs must not take all of them."""
 WORKER_THREADS = 8

@@ -15,9 +15,8 @@ from typing import Any
 
 from resolver import draining
 from resolver.errors import SettingsError
-from resolver.metrics import sharing
-from resolver.services import THREADS
-from resolver.settings.processes import load_processes
+from resolver.metrics import folder
+from resolver.settings.processes import THREADS, load_processes
 
 try:
     _processes = load_processes()
@@ -49,12 +48,13 @@ loglevel = "warning"
 logger_class = "resolver.server_log.ServerLog"
 
 
-def on_starting(_server: Any) -> None:
-    sharing.provide()
+def on_starting(server: Any) -> None:
+    if reason := folder.provide():
+        server.log.error("metrics_not_shared: %s", reason)
 
 
 def on_exit(_server: Any) -> None:
-    sharing.withdraw()
+    folder.withdraw()
 
 
 def when_ready(_server: Any) -> None:

@@ -17,7 +17,7 @@ from velt_py.models import notification_api as told
 from velt_py.services.api.base_api_service import BaseApiService
 
 from bench.people import ADD, GET, UPDATE
-from resolver.services import THREADS
+from resolver.settings.processes import THREADS
 
 JSON = dict[str, Any]
 Answer = tuple[JSON, int]

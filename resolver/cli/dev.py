@@ -30,7 +30,7 @@ from resolver.cli.serve import gunicorn_command, worker_command
 from resolver.cli.terminal import say
 from resolver.demo.wishes import Wishes
 from resolver.errors import VaultUnavailable
-from resolver.metrics import sharing
+from resolver.metrics import folder
 from resolver.services import build_stores
 from resolver.settings import Settings, load
 from resolver.vault.store import Vault
@@ -79,8 +79,9 @@ def dev(state: Path, port: int, sandbox_port: int) -> None:
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     _keep_others_out(state, stack)
-    sharing.provide()
-    stack.callback(sharing.withdraw)
+    if reason := folder.provide():
+        say(f"metrics_not_shared: {reason}", err=True)
+    stack.callback(folder.withdraw)
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"

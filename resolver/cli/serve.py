@@ -13,7 +13,7 @@ import click
 from resolver.cli.children import give_way, start_child, stop_child
 from resolver.cli.terminal import say
 from resolver.cli.words import counted
-from resolver.metrics import sharing
+from resolver.metrics import folder
 from resolver.settings import load
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -36,11 +36,12 @@ def serve(bind: str | None, workers: int | None) -> None:
         sys.stderr.flush()
         # In place of this process, so that a supervisor's signals reach gunicorn itself.
         os.execv(command[0], command)  # noqa: S606
-    sharing.provide()
+    if reason := folder.provide():
+        say(f"metrics_not_shared: {reason}", err=True)
     try:
         raise SystemExit(_supervise(command))
     finally:
-        sharing.withdraw()
+        folder.withdraw()
 
 
 def gunicorn_command(bind: str, workers: int) -> list[str]:

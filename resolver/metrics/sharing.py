@@ -11,14 +11,9 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
-import shutil
-import stat
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import structlog
 from prometheus_client import CollectorRegistry, Metric, values
@@ -27,43 +22,14 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from resolver.metrics import meters
+from resolver.metrics.folder import IN_USE, VARIABLE, held, hold
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_OURS = "resolver-metrics-"
-_IN_USE = "in-use"
-_MEMORY = "/dev/shm"  # noqa: S108 - what is made there is nobody else's to read
-# A folder younger than that may be somebody's who hasn't come to locking it.
-_SETTLED_SECONDS = 60
 # Of each file, before anything is in it. A write to a part that no memory is left for would end the process.
 _ROOM = {"histogram": 512 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
 _log = structlog.get_logger(__name__)
-_held: list[IO[bytes]] = []
 _joined = 0
 # The library decides by the variable alone, before anybody knows whether the folder is of any use.
 values.ValueClass = values.MutexValue
-
-
-def provide() -> None:
-    """A folder for this process and those that it starts; or the one that it was started with."""
-    try:
-        if not os.environ.get(FOLDER):
-            base = _MEMORY if os.access(_MEMORY, os.W_OK) else tempfile.gettempdir()
-            _sweep(Path(base))
-            os.environ[FOLDER] = tempfile.mkdtemp(prefix=_OURS, dir=base)
-        folder = Path(os.environ[FOLDER])
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _hold(folder / _IN_USE, fcntl.LOCK_SH)
-    except OSError as error:
-        _say_alone(error)
-
-
-def withdraw() -> None:
-    """Its maker's end: the folder goes, unless others are still in it."""
-    folder = Path(os.environ.get(FOLDER, ""))
-    while _held:
-        _held.pop().close()
-    if folder.name.startswith(_OURS):
-        _remove_unless_used(folder)
 
 
 def join() -> None:
@@ -74,8 +40,8 @@ def join() -> None:
         return
     _joined = os.getpid()
     try:
-        if os.environ.get(FOLDER):
-            slot = _take_slot(Path(os.environ[FOLDER]))
+        if os.environ.get(VARIABLE):
+            slot = _take_slot(Path(os.environ[VARIABLE]))
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
         meters.begin()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, we serve
@@ -85,8 +51,8 @@ def join() -> None:
 
 def gathered() -> Collector:
     """The figures of all processes; of this one alone when it shares with nobody."""
-    folder = os.environ.get(FOLDER, "")
-    if not folder or not Path(folder, _IN_USE).exists():
+    folder = os.environ.get(VARIABLE, "")
+    if not folder or not Path(folder, IN_USE).exists():
         return meters.REGISTRY
     for number in _free_slots(Path(folder)):
         mark_process_dead(number, folder)  # type: ignore[no-untyped-call]
@@ -117,10 +83,10 @@ def _is_sound(file: str) -> bool:
 def _take_slot(folder: Path) -> int:
     # Again, should somebody have removed it under us.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / _IN_USE).touch()
+    (folder / IN_USE).touch()
     for number in itertools.count():
         try:
-            _hold(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             continue
         try:
@@ -128,7 +94,7 @@ def _take_slot(folder: Path) -> int:
             for kind, room in _ROOM.items():
                 _make_room(folder / f"{kind}_{number}.db", room)
         except OSError:
-            _held.pop().close()
+            held.pop().close()
             raise
         return number
     raise AssertionError  # numbers don't end
@@ -155,36 +121,9 @@ def _free_slots(folder: Path) -> Iterator[int]:
             yield int(path.name.partition("-")[2])
 
 
-def _hold(path: Path, how: int) -> None:
-    """For as long as this process, or one that it forked, has the file open."""
-    lock = path.open("ab")
-    try:
-        fcntl.flock(lock, how)
-    except OSError:
-        lock.close()
-        raise
-    _held.append(lock)
-
-
-def _sweep(base: Path) -> None:
-    """What was left behind by somebody who was killed."""
-    for folder in base.glob(f"{_OURS}*"):
-        with suppress(OSError):
-            found = folder.lstat()
-            is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-            if is_ours and time.time() - found.st_mtime > _SETTLED_SECONDS:
-                _remove_unless_used(folder)
-
-
-def _remove_unless_used(folder: Path) -> None:
-    with suppress(OSError), (folder / _IN_USE).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
-
-
 def _say_alone(error: Exception) -> None:
     """Figures are no reason not to serve. `/metrics` is then about the process that answers."""
-    os.environ.pop(FOLDER, None)
+    os.environ.pop(VARIABLE, None)
     values.ValueClass = values.MutexValue
     meters.forget()
     _log.error("metrics_not_shared", reason=type(error).__name__)

@@ -17,7 +17,8 @@ from resolver.demo.sealed import newest, opened, sealed
 from resolver.demo.wishes import Wishes
 from resolver.errors import InvalidArgument, Unavailable
 from resolver.secret import Secret
-from resolver.services import THREADS, Services, build_stores
+from resolver.services import Services, build_stores
+from resolver.settings.processes import THREADS
 from resolver.velt.client import Endpoint
 from resolver.web import pages
 from resolver.web.body import read_json

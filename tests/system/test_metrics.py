@@ -17,7 +17,7 @@ import urllib3
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.listening import LONGEST_SECONDS
-from resolver.metrics.sharing import FOLDER
+from resolver.metrics.folder import VARIABLE
 from tests.support import BACKEND, METRICS_TOKEN, Velt, figures_in, notification
 from tests.system import load
 from tests.system.conftest import (
@@ -43,7 +43,7 @@ def four(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Serve
         "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
         "RESOLVER_WORKER": "separate",
         "WEB_CONCURRENCY": str(PROCESSES),
-        FOLDER: str(tmp_path / "metrics"),
+        VARIABLE: str(tmp_path / "metrics"),
     }
     with serving(variables, tmp_path / "log") as served:
         yield served
@@ -122,7 +122,7 @@ def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goe
     def folder_of(served: Served) -> Path:
         child = min(children_of(served.process.pid))
         environ = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-        found = next(entry for entry in environ if entry.startswith(f"{FOLDER}=".encode()))
+        found = next(entry for entry in environ if entry.startswith(f"{VARIABLE}=".encode()))
         return Path(found.decode().partition("=")[2])
 
     with serving(variables, tmp_path / "log") as served:
@@ -148,7 +148,7 @@ def test_a_folder_of_no_use_keeps_nobody_from_serving(
 ) -> None:
     for number, folder in enumerate(("/proc/nope", str(tmp_path / "a-file"))):
         (tmp_path / "a-file").touch()
-        variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN, FOLDER: folder}
+        variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN, VARIABLE: folder}
         with serving(variables, tmp_path / f"log-{number}") as served:
             add(served.url, f"n-{number}")
             assert scrape(served.url)[OK] == 1
@@ -163,7 +163,7 @@ def test_no_room_for_figures_keeps_nobody_from_serving(
     variables = {
         **resolver_environment,
         "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
-        FOLDER: str(tmp_path / "metrics"),
+        VARIABLE: str(tmp_path / "metrics"),
         # Figures that have no room aren't shared: another process would not know of this one's.
         "WEB_CONCURRENCY": "1",
     }
@@ -188,7 +188,7 @@ def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
     folder.mkdir()
     for name, text in (("histogram_0.db", b"\xff\xff\xff\x7fgarbage" * 9), ("histogram_77.db", b"")):
         (folder / name).write_bytes(text)
-    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN, FOLDER: str(folder)}
+    variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN, VARIABLE: str(folder)}
     with serving(variables, tmp_path / "log") as served:
         add(served.url, "n-1")
         assert scrape(served.url)[OK] == 1

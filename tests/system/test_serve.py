@@ -72,6 +72,16 @@ def test_production_refuses_velts_own_token_as_a_caller_token() -> None:
     assert "equals VELT_AUTH_TOKEN" in done.stderr
 
 
+def test_gunicorns_master_imports_nothing_that_its_workers_could_not_make_cooperative() -> None:
+    """What a master has imported stays as it is in every worker that it forks."""
+    script = "import sys, resolver.serving; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    sockets = {"redis", "jwt", "urllib3", "prometheus_client", "structlog", "asyncio", "http.client"}
+    assert not sockets & set(done.stdout.split())
+
+
 def test_the_documented_gunicorn_command_serves(resolver_environment: dict[str, str], tmp_path: Path) -> None:
     bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
     env = plain_environment({**resolver_environment, "RESOLVER_BIND": bind, "WEB_CONCURRENCY": "1"})

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from bench.rounds import of, ratio
 from bench.scenarios import adding, reading, registering, storing
-from bench.sides import EMPTY, OURS, VELT_PY
+from bench.sides import EMPTY, OURS, VELT_PY, peers
 
 JSON = dict[str, Any]
 Sides = dict[str, list[JSON]]
@@ -55,9 +55,15 @@ def _lines() -> Iterator[Line]:
 
 
 def _by(scenario: str, ours: str, theirs: str, field: str) -> Callable[[JSON], float | None]:
+    """`theirs`: a side, or a peer, which counts under the worker class that is better for it."""
+
     def measure(found: JSON) -> float | None:
         sides = sides_of(found, scenario)
-        return ratio(sides[ours], sides[theirs], field) if {ours, theirs} <= sides.keys() else None
+        others = [sides[name] for name in (theirs, *peers(theirs)) if name in sides]
+        if ours not in sides or not others:
+            return None
+        measured = [ratio(sides[ours], other, field) for other in others]
+        return min(measured) if field == _RATE else max(measured)
 
     return measure
 

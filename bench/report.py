@@ -14,7 +14,7 @@ from rich.table import Table
 
 from bench import plot
 from bench.rounds import median, ratios
-from bench.sides import EMPTY, REDIS_ALONE, VELT_PY
+from bench.sides import EMPTY, REDIS_ALONE, VELT_PY, peers
 
 JSON = dict[str, Any]
 
@@ -30,6 +30,7 @@ _COLUMNS = {
     "store_mb": "store MB",
 }
 _FROM, _TO = "<!-- results -->", "<!-- end of results -->"
+_PEERS = (EMPTY, *peers(EMPTY), VELT_PY, *peers(VELT_PY))
 _RATIOS = {"cpu_us": "CPU per request", "per_second": "requests/s"}
 
 
@@ -128,7 +129,7 @@ def _ratios(scenarios: list[JSON]) -> Grid:
         for scenario in scenarios
         for side, samples in scenario["sides"].items()
         for other, theirs in scenario["sides"].items()
-        if other in (EMPTY, VELT_PY) and side not in (EMPTY, VELT_PY, REDIS_ALONE)
+        if other in _PEERS and side not in (*_PEERS, REDIS_ALONE)
     ]
     return Grid("Ratios within a round", ("", "", "by", *_RATIOS.values()), rows)
 

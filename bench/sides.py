@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ OURS, EMPTY, VELT_PY, REDIS_ALONE = "resolver", "empty view", "velt-py", "redis 
 EMPTY_APP, VELT_PY_APP = "bench.apps.empty:app", "bench.apps.on_velt_py:create_app()"
 NOWHERE = "http://127.0.0.1:9"
 """For who tells Velt nothing: no benchmark may reach the real one."""
-GTHREAD = ("--worker-class", "gthread")
-"""gunicorn's own threads: what doesn't know that they take turns would only wait for its own."""
+WORKERS = {"gthread": ("--worker-class", "gthread"), "gevent": ("--worker-class", "gevent")}
+"""gunicorn's own worker classes. A peer is measured under each, and the better one counts."""
 # As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -82,16 +82,34 @@ def resolver(folder: Path, server: LocalRedis, **changes: str) -> Iterator[Side]
         yield Side(served.url, (served.process.pid,), (server.pid,))
 
 
-@contextmanager
-def empty(folder: Path) -> Iterator[Side]:
-    with _gunicorn(EMPTY_APP, {}, folder) as (url, pid):
-        yield Side(url, (pid,))
+def under(peer: str, worker: str) -> str:
+    return f"{peer}, {worker}"
+
+
+def peers(peer: str) -> list[str]:
+    """The sides that a peer is measured as."""
+    return [under(peer, worker) for worker in WORKERS]
 
 
 @contextmanager
-def velt_py(folder: Path, server: LocalPostgres, velt_url: str = NOWHERE) -> Iterator[Side]:
-    with _gunicorn(VELT_PY_APP, velt_py_variables(server, velt_url), folder, *GTHREAD) as (url, pid):
-        yield Side(url, (pid,), (server.pid,))
+def empty(folder: Path) -> Iterator[dict[str, Side]]:
+    with ExitStack() as stack:
+        yield {
+            under(EMPTY, worker): Side(url, (pid,))
+            for worker, settings in WORKERS.items()
+            for url, pid in [stack.enter_context(_gunicorn(EMPTY_APP, {}, folder / worker, *settings))]
+        }
+
+
+@contextmanager
+def velt_py(folder: Path, server: LocalPostgres, velt_url: str = NOWHERE) -> Iterator[dict[str, Side]]:
+    given = velt_py_variables(server, velt_url)
+    with ExitStack() as stack:
+        yield {
+            under(VELT_PY, worker): Side(url, (pid,), (server.pid,))
+            for worker, settings in WORKERS.items()
+            for url, pid in [stack.enter_context(_gunicorn(VELT_PY_APP, given, folder / worker, *settings))]
+        }
 
 
 def velt_py_variables(server: LocalPostgres, velt_url: str = NOWHERE) -> dict[str, str]:

@@ -126,6 +126,17 @@ def test_the_bar_is_judged_by_what_was_measured_and_by_nothing_else() -> None:
     }
 
 
+def test_a_peer_counts_under_the_worker_class_that_is_better_for_it() -> None:
+    found = result(store_us=200.0)
+    (scenario,) = [entry for entry in found["scenarios"] if entry["name"] == "get 20"]
+    empty, *_ = scenario["sides"]["empty view"]
+    del scenario["sides"]["empty view"]
+    worse = {**empty, "application_us": empty["application_us"] * 2, "per_second": empty["per_second"] / 2}
+    scenario["sides"] |= {"empty view, gthread": [worse], "empty view, gevent": [empty]}
+    assert verdict(found, "get 20: CPU by the empty view's")["measured"] == pytest.approx(1.5)
+    assert verdict(found, "get 20: requests/s by the empty view's")["measured"] == pytest.approx(1.0)
+
+
 def test_tables_and_plot_say_what_was_left_out_and_what_was_measured() -> None:
     found = result(store_us=200.0)
     text = "\n".join(" ".join(row) for grid in report.grids(found) for row in grid.rows)

@@ -18,7 +18,6 @@ import urllib3
 
 from bench import people, same, sides, wrk
 from bench.rounds import Run
-from bench.sides import VELT_PY
 from bench.stage import Stage
 from resolver.cli.children import start_child, stop_child
 from resolver.services import build_stores
@@ -54,9 +53,11 @@ def run(stage: Stage) -> None:
             urls[name] = side.url
             runs[name] = side.under(requests, _settling(own, given, with_worker=name == ELSEWHERE))
         if postgres := stack.enter_context(stage.postgres()):
-            side = stack.enter_context(sides.velt_py(stage.room("add velt-py"), postgres, velt))
-            urls[VELT_PY] = side.url
-            runs[VELT_PY] = side.under(requests)
+            for peer, side in stack.enter_context(
+                sides.velt_py(stage.room("add velt-py"), postgres, velt)
+            ).items():
+                urls[peer] = side.url
+                runs[peer] = side.under(requests)
         _require_the_same(urls, velt)
         stage.compare(ADD, runs)
 

@@ -13,7 +13,7 @@ from redis import Redis
 from bench import people, redis_alone, same, sides, wrk
 from bench.filling import fill_postgres, fill_redis
 from bench.rounds import Run
-from bench.sides import EMPTY, OURS, REDIS_ALONE, VELT_PY, Side
+from bench.sides import EMPTY, OURS, REDIS_ALONE, Side
 from bench.stage import Stage
 from resolver.cli.local_redis import LocalRedis
 
@@ -39,10 +39,10 @@ def run(stage: Stage) -> None:
         room = stage.room("reading")
         server = stack.enter_context(sides.redis(room / "redis"))
         fill_redis(sides.variables(room, server), FEW)
-        found = {EMPTY: stack.enter_context(sides.empty(room / "empty"))}
+        found = stack.enter_context(sides.empty(room / "empty"))
         found[OURS] = stack.enter_context(sides.resolver(room / "resolver", server))
         if postgres := stack.enter_context(stage.postgres()):
-            found[VELT_PY] = stack.enter_context(sides.velt_py(room / "velt-py", postgres))
+            found |= stack.enter_context(sides.velt_py(room / "velt-py", postgres))
             fill_postgres(postgres.dsn, FEW)
         many = _many(stage, stack) if stage.large and sizes else None
         for size in sizes:
@@ -61,7 +61,9 @@ def _many(stage: Stage, stack: ExitStack) -> Side:
 def _compare(stage: Stage, size: int, found: dict[str, Side], server: LocalRedis, many: Side | None) -> None:
     name = name_of(size)
     requests = wrk.write(stage.room("reading") / f"{size}.requests", people.reads(size, FEW))
-    holding = {side_name: side.url for side_name, side in found.items() if side_name != EMPTY}
+    holding = {
+        side_name: side.url for side_name, side in found.items() if side_name not in sides.peers(EMPTY)
+    }
     asked = people.read_of([people.READERS * n for n in range(size)])
     same.require_same_content(holding, asked)
     runs: dict[str, Run] = {side_name: side.under(requests) for side_name, side in found.items()}

@@ -35,4 +35,5 @@ def _once(name: str, variables: dict[str, str], log: Path) -> float:
     if name == OURS:
         return sides.seconds_to_start([*RESOLVER, "serve"], {**variables, "RESOLVER_BIND": bind}, bind, log)
     app = sides.EMPTY_APP if name == EMPTY else sides.VELT_PY_APP
-    return sides.seconds_to_start(sides.gunicorn_command(app, bind), variables, bind, log)
+    command = sides.gunicorn_command(app, bind, *sides.WORKERS["gthread"])
+    return sides.seconds_to_start(command, variables, bind, log)

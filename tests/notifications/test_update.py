@@ -161,6 +161,7 @@ def test_two_entries_for_one_id_apply_in_order(api: Api) -> None:
     assert (found["displayBodyMessage"], found["a"]) == ("2", 1)
 
 
+@pytest.mark.single_server  # counts the commands of one
 def test_two_entries_for_one_id_are_one_write(api: Api, redis: Redis) -> None:
     """Between two writes somebody could read the first entry's text before the second entry narrows it."""
     api.add()

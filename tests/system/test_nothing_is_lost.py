@@ -240,12 +240,7 @@ def test_two_workers_drain_thousands_and_send_nothing_twice(
     tmp_path: Path,
     commands: int,
 ) -> None:
-    stores = build_stores(load(resolver_environment))
-
-    for n in range(commands):
-        payload = requests.parse(requests.ADD, notification(notificationId=f"n-{n}"))
-        command = Command(Kind.REGISTER, f"n-{n}", split_add(payload, "full").forward)
-        stores.vault.put(record(f"n-{n}"), Entry(command))
+    register_later(resolver_environment, "n", commands)
     workers = [worker(resolver_environment, tmp_path / "log") for _ in range(2)]
     try:
         until(lambda: drained(outbox), 120)
@@ -340,6 +335,70 @@ def test_an_idle_worker_costs_next_to_nothing(
         assert (cpu_seconds(idle.pid) - before) / 6 < 0.01
     finally:
         stop_child(idle)
+
+
+def register_later(env: dict[str, str], prefix: str, commands: int) -> None:
+    vault = build_stores(load(env)).vault
+    for n in range(commands):
+        payload = requests.parse(requests.ADD, notification(notificationId=f"{prefix}-{n}"))
+        command = Command(Kind.REGISTER, f"{prefix}-{n}", split_add(payload, "full").forward)
+        vault.put(record(f"{prefix}-{n}"), Entry(command))
+
+
+def change_later(env: dict[str, str], commands: int) -> None:
+    vault = build_stores(load(env)).vault
+    for n in range(commands):
+        data = {"organizationId": "acme", "notifications": [{"id": f"bad-{n}", "readByUserIds": ["ben"]}]}
+        vault.line_up("acme", f"bad-{n}", Entry(Command(Kind.CHANGE, f"bad-{n}", data)))
+
+
+def seconds_to_register(outbox: Outbox, commands: int, left: int) -> float:
+    """From the first to the last of so many that Velt accepts, with so many left that it doesn't."""
+    until(lambda: outbox.depth().waiting < commands + left, 30)
+    began = time.monotonic()
+    until(lambda: outbox.depth().waiting <= left, 60)
+    return time.monotonic() - began
+
+
+def test_commands_that_velt_fails_at_for_ever_end_as_dead_letters_beside_good_ones(
+    resolver_environment: dict[str, str], velt: Velt, outbox: Outbox, tmp_path: Path
+) -> None:
+    velt.break_with(path=UPDATE, status=500)
+    change_later(resolver_environment, 3)
+    register_later(resolver_environment, "good", 100)
+    running = worker(resolver_environment, tmp_path / "log", RESOLVER_OUTBOX_MAX_ATTEMPTS="2")
+    try:
+        seconds_to_register(outbox, 100, 3)
+        more = iter(range(1000))
+
+        def are_dead() -> bool:
+            register_later(resolver_environment, f"more-{next(more)}", 1)
+            return outbox.depth().dead == 3
+
+        until(are_dead, 60)
+        until(lambda: drained(outbox), 30)
+    finally:
+        stop_child(running)
+    assert {dead.reason for dead in outbox.dead()} == {"Velt failed at it 2 times: velt: INTERNAL (HTTP 500)"}
+
+
+@pytest.mark.heavy
+def test_commands_that_velt_fails_at_for_ever_leave_the_others_four_fifths_of_their_pace(
+    resolver_environment: dict[str, str], velt: Velt, outbox: Outbox, tmp_path: Path
+) -> None:
+    velt.break_with(path=UPDATE, status=500)
+    seconds: dict[int, list[float]] = {0: [], 5: []}
+    for turn, bad in enumerate([0, 5] * 3):
+        change_later(resolver_environment, bad)
+        register_later(resolver_environment, f"turn-{turn}", 800)
+        running = worker(resolver_environment, tmp_path / f"log-{turn}")
+        try:
+            seconds[bad].append(seconds_to_register(outbox, 800, bad))
+        finally:
+            stop_child(running)
+        for waiting in outbox.waiting.all():
+            outbox.waiting.drop(waiting)
+    assert min(seconds[0]) / min(seconds[5]) >= 0.8, seconds
 
 
 def test_a_command_that_kills_its_worker_is_given_up_after_five_and_delays_nobody(

@@ -71,7 +71,7 @@ def _mask(letters: str) -> int:
     return mask
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=32_768)  # each name of a request is compared with several sets of keys
 def _misspelt(letters: str, keys: frozenset[str], slips_only: bool) -> str | None:
     candidates = _by_length(keys).get(len(letters))
     if not candidates:

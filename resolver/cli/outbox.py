@@ -13,10 +13,11 @@ from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
 from resolver.command import Command, Kind
 from resolver.outbox.dead_letters import Dead, Retried
-from resolver.outbox.waiting import Waiting
+from resolver.outbox.waiting import Dropped, Waiting
 from resolver.record import DROPPED, Record
 from resolver.services import Stores, build_stores
 from resolver.settings import load
+from resolver.vault.keyspace import line_named
 from resolver.vault.store import Changed
 
 
@@ -95,18 +96,37 @@ def drop(names: tuple[str, ...], every: bool) -> None:
     stores = build_stores(settings)
     chosen = _dropped(stores, names, every)
     on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
-    done = 0
-    for entry in chosen:
-        if entry.command and entry.command.kind is Kind.REGISTER:
-            _mark_dropped(stores, entry.command)
-        if isinstance(entry, Dead):
-            is_done = bool(stores.outbox.dead_letters.discard(entry))
-        else:
-            is_done = stores.outbox.waiting.drop(entry)
-        if not is_done:
-            say(f"{entry.name} changed meanwhile: look at it again", err=True)
-        done += is_done
-    say(f"{done} dropped")
+    # After they were listed: an erasure notes a record before it puts a command about it in line.
+    erased = _records_being_erased(stores)
+    problems = {entry.name: _drop(stores, entry, erased) for entry in chosen}
+    for name, problem in problems.items():
+        if problem:
+            say(f"{name} {problem}", err=True)
+    say(f"{sum(not problem for problem in problems.values())} dropped")
+
+
+def _drop(stores: Stores, entry: Dead | Waiting, erased: Set[str]) -> str:
+    """What is in the way; empty when it was dropped."""
+    command = entry.command
+    if (command is None or command.kind is not Kind.REGISTER) and line_named(entry.name).record in erased:
+        # Its certificate would say that Velt was told.
+        return "tells Velt of an erasure that is under way, and stays: see resolver privacy status"
+    if isinstance(entry, Dead):
+        outcome = Dropped(stores.outbox.dead_letters.discard(entry))
+    else:
+        outcome = stores.outbox.waiting.drop(entry)
+    match outcome:
+        case Dropped.BEING_SENT:
+            return "is being sent just now: look at it again"
+        case Dropped.OVERTAKEN:
+            return "changed meanwhile: look at it again"
+    if command and command.kind is Kind.REGISTER:
+        _mark_dropped(stores, command)
+    return ""
+
+
+def _records_being_erased(stores: Stores) -> Set[str]:
+    return {name for order in stores.orders.under_way() for name in stores.orders.touched(order)}
 
 
 def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[Dead | Waiting]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -26,6 +26,8 @@ from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
 
 JSON = dict[str, Any]
 SAY_SO_SECONDS = 30.0
+NOTED_SECONDS = 1.0
+"""How often a process notes for the others that Velt accepts calls."""
 _log = structlog.get_logger(__name__)
 # How much longer than a request may take its claim holds.
 GRACE_MS = 3_000
@@ -68,6 +70,7 @@ class Telling:
     no_worker_said: Rarely
     slots: threading.Semaphore | None
     """How many requests may wait for Velt at once; None: none may, the worker does it all."""
+    accepted_noted: Rarely = field(default_factory=lambda: Rarely(NOTED_SECONDS))
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
@@ -103,12 +106,30 @@ class Telling:
                 self.breaker.success()
             raise
         self.breaker.success()
+        self._note_accepted()
         return answer
+
+    def has_accepted_within(self, seconds: float) -> bool:
+        """Whether Velt has accepted a call so recently, of this process or of another."""
+        if self.breaker.succeeded_within(seconds):
+            return True
+        try:
+            return self.outbox.accepted_within(seconds)
+        except Unavailable:
+            return False
+
+    def _note_accepted(self) -> None:
+        if not self.accepted_noted.due():
+            return
+        try:
+            self.outbox.note_accepted()
+        except Unavailable:
+            return  # what Velt accepted is accepted all the same
 
     def failed_at_one(self, retry_after: float = 0.0) -> None:
         """Velt answered one call with a failure. It opens the circuit breaker only when Velt hasn't accepted
         another call just now, or asks to be left alone: one bad command must not hold up all others."""
-        if retry_after or not self.breaker.succeeded_within(PROVEN_SECONDS):
+        if retry_after or not self.has_accepted_within(PROVEN_SECONDS + NOTED_SECONDS):
             self.breaker.failure(retry_after)
 
     def entry(self, command: Command, mine: bool, place: Place = Place.BEHIND) -> Entry:

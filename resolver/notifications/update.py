@@ -155,9 +155,13 @@ class UpdateNotifications:
         organization = filters["organizationId"]
         if not joint.local and lined_up:
             return self.vault.line_up(organization, joint.id, lined_up)
-        return self.vault.change(
-            organization, joint.id, lambda record: (joint.applied_to(record, filters), lined_up)
-        )
+        try:
+            return self.vault.change(
+                organization, joint.id, lambda record: (joint.applied_to(record, filters), lined_up)
+            )
+        except InvalidArgument:
+            # It fitted before any was kept: another writer has changed the record since.
+            return None
 
     def _ask(self, filters: JSON, tried: list[_Tried], others: list[_Change], deadline: Deadline) -> JSON:
         """One call for all that this request may tell Velt itself, and for what isn't held here: of that,

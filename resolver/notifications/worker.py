@@ -34,6 +34,7 @@ _PAUSE_SECONDS = 0.5
 _BEAT_SECONDS = 3.0
 _UNREACHED_DELAY_MS = 500
 _LONGEST_DELAY_MS = 60_000
+_LONGEST_OUTAGE_DELAY_MS = 15_000
 _MOST_AT_ONCE = 16
 # With the last call's time, well within what a claim holds; and what is done to a notification meanwhile
 # shouldn't find its registration in somebody's hands for long.
@@ -217,13 +218,15 @@ class Worker:
         """Try a command later that Velt answered with a failure, or give it up after enough attempts. An
         attempt counts only when Velt has accepted another command since this one's last: none does in an
         outage."""
-        since = claimed.failed_ms / 1000
-        failures = claimed.failures + (since >= 0 and self._telling.breaker.succeeded_within(since))
+        since_ms = claimed.failed_ms
+        counts = since_ms >= 0 and self._telling.has_accepted_within(since_ms / 1000)
+        failures = claimed.failures + counts
         if failures >= self._most_attempts:
             self._give_up(claimed, f"Velt failed at it {failures} times: {reason}")
             return
         _log.info("velt_failed_at_a_command", reason=reason, failures=failures)
-        delay_ms = min(_LONGEST_DELAY_MS, _UNREACHED_DELAY_MS * 2**failures)
+        longest = _LONGEST_DELAY_MS if counts else _LONGEST_OUTAGE_DELAY_MS
+        delay_ms = min(longest, max(_UNREACHED_DELAY_MS, 2 * since_ms))
         self._telling.give_back(claimed, delay_ms, failures=failures)
 
     def _give_up(self, claimed: Claimed, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -86,6 +87,16 @@ _under_way: dict[tuple[str, int], _LookUp] = {}
 """One at a time for each name: a name server that never answers holds no more threads than there are names
 in the settings, and other names are looked up meanwhile."""
 _lock = threading.Lock()
+
+
+def _forget() -> None:
+    """A child process has none of its parent's threads."""
+    global _lock  # noqa: PLW0603 - the parent's may be held for ever here
+    _under_way.clear()
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _look_up(host: str, port: int) -> _LookUp:

@@ -64,14 +64,23 @@ class _Shutdown:
     the last reference, which the connection or a running call holds."""
 
     def __init__(self, duplicate: socket.socket) -> None:
-        self._sock = duplicate
+        self._sock: socket.socket | None = duplicate
 
     def __call__(self) -> None:
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+        if sock := self._sock:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def handed_on(self) -> _Shutdown:
+        """For the next call on the connection: the one before can't end it any more."""
+        sock, self._sock = self._sock, None
+        if sock is None:
+            raise Unanswered("the connection is another call's")
+        return _Shutdown(sock)
 
     def __del__(self) -> None:
-        self._sock.close()
+        if self._sock:
+            self._sock.close()
 
 
 def _has_unread(sock: socket.socket | SSLTransport) -> bool:
@@ -107,6 +116,7 @@ class _Connection(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self._shutdown:
+            self._shutdown = self._shutdown.handed_on()
             _CALL.get().limit.ends(self._shutdown)
         super().request(*args, **kwargs)
 

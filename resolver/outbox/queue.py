@@ -24,6 +24,7 @@ from resolver.vault.cluster import Values, by_server, get_all
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
+    ACCEPTED_KEY,
     DOORBELL,
     WORKER_KEY,
     Line,
@@ -245,6 +246,16 @@ class Outbox:
         line from the dead. Equal before and after looking, nothing moved past the one who looked."""
         with self._guard:
             return get_all(self._redis, [moves_of(partition) for partition in partitions()])
+
+    def note_accepted(self) -> None:
+        """Velt has accepted a call just now: every process may know."""
+        with self._guard:
+            self._redis.set(ACCEPTED_KEY, str(self._now()))
+
+    def accepted_within(self, seconds: float) -> bool:
+        with self._guard:
+            noted = cast(bytes | None, self._redis.get(ACCEPTED_KEY))
+            return bool(noted and noted.isdigit()) and self._now() - int(noted or 0) <= seconds * 1000
 
     def beat(self) -> None:
         """A worker's sign of life, which ends by itself. Prolonged rather than set, where it can be: a Redis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from redis import Redis
@@ -24,6 +25,15 @@ class Waiting:
     """As it was read: another one in its place isn't dropped."""
 
 
+class Dropped(Enum):
+    """What came of a waiting command that was to be dropped; the values are `drop.lua`'s."""
+
+    OVERTAKEN = 0
+    """It was sent, changed or moved up since it was read."""
+    DONE = 1
+    BEING_SENT = 2
+
+
 class Lines(Protocol):
     """Reads the hashes of lines, and opens their commands."""
 
@@ -42,15 +52,15 @@ class WaitingCommands:
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
             for name, fields in self._lines.lines(names):
                 line = f"{partition_of(name)}:{line_of(name).member}"
-                for position in sorted(int(field) for field in fields if field.isdigit()):
-                    sealed = fields[b"%d" % position]
-                    yield Waiting(f"{line}.{position}", self._lines.opened(name, sealed), sealed)
+                for field in sorted(filter(bytes.isdigit, fields), key=int):
+                    sealed = fields[field]
+                    yield Waiting(f"{line}.{int(field)}", self._lines.opened(name, sealed), sealed)
 
-    def drop(self, waiting: Waiting) -> bool:
-        """Take a command out of its line. False when it was sent, changed or moved up since it was read."""
+    def drop(self, waiting: Waiting) -> Dropped:
+        """Take a command out of its line."""
         partition, _, name = waiting.name.partition(":")
         member, _, position = name.partition(".")
         line = line_in(partition, member)
         args: list[str | bytes | int] = [int(position), waiting.sealed, member, DOORBELL]
         with self._guard:
-            return bool(self._drop(keys=[line.commands, line.queue], args=args))
+            return Dropped(self._drop(keys=[line.commands, line.queue], args=args))

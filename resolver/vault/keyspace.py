@@ -17,6 +17,7 @@ record and its outbox entry share one cluster slot, and one script writes both.
     {p00}k            certificates of those that are done     hash, by erasure id
     {p00}i            the secret that idempotency keys become ids with    string
     vnr:audit:<chain>   how long a chain of the audit trail is                              string
+    vnr:accepted      when Velt last accepted a call, by Redis's clock    string
     vnr:keys          since when each master key seals        hash
     vnr:signers       public keys of former index keys        hash
     vnr:calls:<digest>  a person's calls in one organization, within RESOLVER_RATE_LIMIT's window    counter
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -39,6 +41,7 @@ PARTITION = slice(0, 5)
 """Of a key name: `{p07}`."""
 IDENTITY_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
+ACCEPTED_KEY = "vnr:accepted"
 ANCHORS = "vnr:audit:"
 DOORBELL = "vnr:doorbell"
 ORDERS, ORDERS_HELD, ORDERS_KNOWN, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
@@ -170,6 +173,12 @@ def line_in(partition: str, member: str) -> Line:
         member=member,
         moves=moves_of(partition),
     )
+
+
+def line_named(name: str) -> Line:
+    """By the name of a command: `<partition>:<member>.<position>`, or `:<claim>` of a dead letter."""
+    partition, member, *_ = re.split("[:.]", name)
+    return line_in(partition, member)
 
 
 def queue_of(partition: str) -> str:

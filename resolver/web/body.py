@@ -17,6 +17,8 @@ from resolver.web.request import LARGEST_BODY
 JSON = dict[str, Any]
 # Where a number can begin, and its digits: every one of either looks alike then.
 _NUMBERS = bytes.maketrans(b" \t\r\n,[-123456789", b":" * 7 + b"0" * 9)
+_MOST_BESIDE = 1000
+"""Each is compared with the keys that would narrow the call."""
 _LONG_NUMBER = b":" + b"0" * 19
 
 
@@ -37,6 +39,8 @@ def data_of(body: JSON) -> Any:
     """What Velt's API wraps in `{"data": …}`. Beside it, what should narrow the call would go unheard."""
     if "data" not in body:
         raise InvalidArgument("data is required")
+    if len(body) > _MOST_BESIDE:
+        raise TooLarge(f"At most {_MOST_BESIDE} keys may stand beside data.")
     for name in body:
         if meant := belongs_in_data(name):
             raise InvalidArgument(f"{name[:64]} belongs in data, as {meant}")

@@ -7,6 +7,7 @@ It is an optimization and nothing else. Without it everything is answered alike,
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from werkzeug.http import HTTP_STATUS_CODES
@@ -15,8 +16,6 @@ from resolver.web.endpoint import Endpoint, Responder
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-_STATUS_LINES = {status: f"{status} {phrase.upper()}" for status, phrase in HTTP_STATUS_CODES.items()}
 
 
 class HotPathRouter:
@@ -31,8 +30,14 @@ class HotPathRouter:
         response = self._responder.respond(endpoint, environ)
         body = cast(bytes, response.body)
         response.headers.append(("Content-Length", str(len(body))))
-        start_response(_STATUS_LINES[response.status], response.headers)
+        start_response(_status_line(response.status), response.headers)
         return [body]
+
+
+@cache
+def _status_line(status: int) -> str:
+    """As Werkzeug has it; Velt may refuse with a number that has no name."""
+    return f"{status} {HTTP_STATUS_CODES.get(status, 'Unknown').upper()}"
 
 
 def _is_hot(endpoint: Endpoint) -> bool:

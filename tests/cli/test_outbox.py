@@ -10,12 +10,11 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
-from resolver.command import Kind
 from resolver.outbox.queue import Outbox
-from resolver.outbox.waiting import Waiting
+from resolver.outbox.waiting import Dropped, Waiting, WaitingCommands
 from resolver.services import build_stores
 from resolver.settings import load
-from tests.support import Api, keys_of
+from tests.support import BACKEND, Api, keys_of, notification
 
 Env = dict[str, str]
 
@@ -132,18 +131,47 @@ def command(entry: Waiting) -> object:
     return entry.command.data
 
 
-def test_drop_leaves_a_claimed_command_to_nobody(waiting: Api, outbox: Outbox) -> None:
-    """The sender that has it in hand finds its claim lost, and the next command is due."""
+def test_drop_leaves_a_command_that_is_being_sent(
+    waiting: Api, outbox: Outbox, resolver_environment: Env
+) -> None:
+    """Its sender couldn't take back what Velt refuses."""
     line = next(line for line in outbox.due() if len(outbox.fields(line.commands)) > 5)
     claimed = outbox.claim(line)
     assert claimed
-    first = next(entry for entry in outbox.waiting.all() if entry.name.endswith(f"{line.member}.0"))
-    assert outbox.waiting.drop(first)
-    assert not outbox.finish(claimed)
+    names = [entry.name for entry in outbox.waiting.all() if line.member in entry.name]
+    done = run(resolver_environment, "drop", *names[:2])
+    assert "is being sent just now" in done.output
+    assert done.output.endswith("1 dropped\n")
+    outbox.give_back(claimed)
+    assert run(resolver_environment, "drop", names[0]).output == "1 dropped\n"
     again = outbox.claim(line)
     assert again
     assert again.command
-    assert again.command.kind is Kind.CHANGE
+    assert again.command.data["notifications"][0]["readByUserIds"] == ["cleo"]
+
+
+def test_drop_marks_no_record_whose_command_was_sent_meanwhile(
+    make_api: Callable[..., Api], outbox: Outbox, resolver_environment: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    data = {name: value for name, value in notification().items() if name != "notificationId"}
+    headers = {**BACKEND, "idempotency-key": "k-1"}
+    assert api.post("/v2/notifications/add", {"data": data}, headers).status_code == 200
+    (entry,) = outbox.waiting.all()
+
+    drop = WaitingCommands.drop
+
+    def late(self: WaitingCommands, waiting: Waiting) -> Dropped:
+        (line,) = outbox.due()
+        claimed = outbox.claim(line)
+        assert claimed
+        assert outbox.finish(claimed)
+        return drop(self, waiting)
+
+    monkeypatch.setattr(WaitingCommands, "drop", late)
+    assert run(resolver_environment, "drop", entry.name).output.endswith("0 dropped\n")
+    again = api.post("/v2/notifications/add", {"data": data}, headers)
+    assert again.get_json()["result"]["data"]["registration"] == "registered"
 
 
 def test_drop_refuses_a_waiting_command_that_is_gone(waiting: Api, resolver_environment: Env) -> None:

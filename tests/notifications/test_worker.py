@@ -324,6 +324,27 @@ def test_a_command_that_velt_fails_at_while_it_accepts_others_becomes_a_dead_let
     assert len(velt.ledger(UPDATE)) == 3  # the first one doesn't count: nothing was accepted before it
 
 
+def test_what_velt_accepts_from_other_processes_counts_too(
+    make_api: Callable[..., Api], velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    """Good commands are sent inline, by web processes: the worker sees the bad one alone."""
+    inline = make_api()
+    deferred = make_api(RESOLVER_REGISTRATION="deferred")
+    velt.break_with(path=UPDATE, status=500)
+    inline.add()
+    change(deferred, readByUserIds=["ben"])
+    with working(RESOLVER_OUTBOX_MAX_ATTEMPTS="2"):
+        others = iter(range(1000))
+
+        def is_dead() -> bool:
+            inline.add(notificationId=f"other-{next(others)}")
+            time.sleep(0.05)
+            return outbox.depth().dead == 1
+
+        until(is_dead, seconds=20)
+    assert len(velt.ledger(UPDATE)) == 3
+
+
 def test_no_attempt_counts_while_velt_accepts_nothing(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:

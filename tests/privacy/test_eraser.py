@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from redis import Redis
 
+from resolver.cli import main
 from resolver.command import Command, Entry, Kind
 from resolver.deadline import Deadline
 from resolver.errors import AuditUnavailable, VaultUnavailable
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.order import Order
 from resolver.record import Record
+from resolver.services import build_stores
+from resolver.settings import load
 from resolver.vault.keyspace import ORDERS
 from resolver.velt.client import Endpoint
 from tests.erasing import done, erasures_of, filed, order
@@ -72,6 +76,33 @@ def test_an_erasure_passes_over_names_that_this_service_never_writes(
     filed(eraser, what := order("ben"))
     assert done(eraser, resolver_environment, what)["certificate"]["certificate"]["counts"]["removed"] == 1
     assert api.read("goes") == {}
+
+
+def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
+    make_api: Callable[..., Api], resolver_environment: Environment, eraser: Eraser
+) -> None:
+    """Its certificate would say that Velt was told."""
+    outbox = build_stores(load(resolver_environment)).outbox
+    api = make_api(RESOLVER_REGISTRATION="deferred")
+    api.add(notificationId="goes")
+    api.add(notificationId="stays", notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
+    for line in outbox.due():
+        claimed = outbox.claim(line)
+        assert claimed
+        outbox.finish(claimed)
+    filed(eraser, order("ben"))
+    eraser.round()
+    names = [entry.name for entry in outbox.waiting.all()]
+    assert len(names) == 2
+    done = CliRunner().invoke(main, ["outbox", "drop", *names], env=resolver_environment)
+    assert done.output.count("tells Velt of an erasure that is under way, and stays") == 2
+    for line in outbox.due():
+        claimed = outbox.claim(line)
+        assert claimed
+        outbox.give_up(claimed, "INVALID_ARGUMENT")
+    dead = CliRunner().invoke(main, ["outbox", "drop", "--all"], env=resolver_environment)
+    assert dead.output.endswith("0 dropped\n")
+    assert outbox.depth().dead == 2
 
 
 def test_asked_for_twice_the_second_finds_nothing(

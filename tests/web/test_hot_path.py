@@ -265,6 +265,16 @@ def test_a_write_that_fails_is_tried_and_put_on_record_alike(both: Both, velt: V
     assert outcomes == [("add", "ok"), ("add", "failed")] * 2
 
 
+@pytest.mark.parametrize("status", [419, 460, 499])
+def test_a_refusal_of_velts_with_a_number_without_a_name_is_answered_alike(
+    both: Both, velt: Velt, status: int
+) -> None:
+    velt.break_with(status=status, errorStatus="NO_SUCH_THING")
+    body = orjson.dumps({"data": {"organizationId": "acme", "userId": "ben"}})
+    wanted = environ(body, {**JSON_TYPE, **BACKEND}, MIRROR + "config/get")
+    assert same_on_both(both, wanted)[0].startswith(str(status))
+
+
 def test_a_write_that_fails_unforeseen_is_tried_once_and_answered_in_our_shape(
     both: Both, velt: Velt, monkeypatch: pytest.MonkeyPatch
 ) -> None:

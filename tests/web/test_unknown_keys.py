@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import Any
 
 import orjson
 import pytest
 
+from resolver.velt import requests
 from resolver.velt.client import Endpoint
 from tests.support import BACKEND, JSON, Api, Velt, error_of, notification
 
@@ -230,3 +232,26 @@ def test_a_megabyte_of_unknown_keys_is_refused_before_it_is_compared(api: Api, e
     reply = api.client.post(endpoint, data=body, headers={"content-type": "application/json", **BACKEND})
     assert error_of(reply) == (413, "INVALID_ARGUMENT")
     assert "4000 different keys" in reply.get_json()["error"]["message"]
+
+
+def test_a_megabyte_of_keys_beside_data_is_refused_before_it_is_compared(api: Api) -> None:
+    names = dict.fromkeys((f"sUseryfinot{n:05}" for n in range(30_000)), 0)
+    reply = api.post(Endpoint.GET, {"data": {**ORG, "documentId": "d"}, **names})
+    assert error_of(reply) == (413, "INVALID_ARGUMENT")
+
+
+def test_unknown_keys_that_each_entry_repeats_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison costs some 0.1 ms, and a request's time has a bound."""
+    compared: list[str] = []
+
+    class Counting(SequenceMatcher[str]):
+        def __init__(self, junk: None, letters: str, key: str) -> None:
+            compared.append(letters)
+            super().__init__(junk, letters, key)
+
+    monkeypatch.setattr("resolver.spelling.SequenceMatcher", Counting)
+    names = [f"sUseryfinot{n:05}" for n in range(3900)]
+    for entries in (1, 10):
+        given = [{"id": f"n-{n}", **dict.fromkeys(names, 0)} for n in range(entries)]
+        requests.parse_update({**ORG, "notifications": given})
+    assert len(compared) == len(set(compared))

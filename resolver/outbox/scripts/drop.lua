@@ -2,28 +2,40 @@
 --   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
 --   ARGV[1]  its position            ARGV[2]  what was read there
 --   ARGV[3]  the queue's member      ARGV[4]  the doorbell's channel
--- Returns 1, or 0 when it isn't what was read any more. A sender that has claimed it finds its claim lost.
+-- Returns 1; 0 when it isn't what was read any more; 2 when it is being sent just now.
 local position = tonumber(ARGV[1])
 if redis.call('HGET', KEYS[1], position) ~= ARGV[2] then
   return 0
 end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local head = tonumber(redis.call('HGET', KEYS[1], 'h'))
 local tail = tonumber(redis.call('HGET', KEYS[1], 't'))
-for behind = position + 1, tail - 1 do
-  redis.call('HSET', KEYS[1], behind - 1, redis.call('HGET', KEYS[1], behind))
+local claim = redis.call('HGET', KEYS[1], 'k')
+local due = redis.call('ZSCORE', KEYS[2], ARGV[3])
+if position == head and claim and claim ~= '' and due and tonumber(due) > now then
+  -- Its sender would find its claim lost, and couldn't take back what Velt refuses.
+  return 2
 end
+local behind = {}
+for next = position + 1, tail - 1 do
+  behind[#behind + 1] = redis.call('HGET', KEYS[1], next)
+end
+-- First what takes no memory, so that a full Redis allows it too: see claim.lua.
 redis.call('HDEL', KEYS[1], tail - 1)
 if tail - 1 == head then
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[2], ARGV[3])
   return 1
 end
+for offset, command in ipairs(behind) do
+  redis.call('HSET', KEYS[1], position + offset - 1, command)
+end
 redis.call('HSET', KEYS[1], 't', tail - 1)
 if position == head then
   redis.call('HDEL', KEYS[1], 'v', 'p', 'l', 'f', 'r')
   redis.call('HSET', KEYS[1], 'k', '', 'a', 0)
-  local clock = redis.call('TIME')
-  redis.call('ZADD', KEYS[2], clock[1] * 1000 + math.floor(clock[2] / 1000), ARGV[3])
+  redis.call('ZADD', KEYS[2], now, ARGV[3])
   redis.call('PUBLISH', ARGV[4], ARGV[3])
 end
 return 1

@@ -34,6 +34,7 @@ from resolver.privacy.erase import Erase
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export
+from resolver.readiness import Readiness
 from resolver.settings import Settings
 from resolver.settings.processes import THREADS
 from resolver.vault.anchors import Anchor, Anchors
@@ -95,6 +96,7 @@ class Services:
     erasures: Erasures
     keyspace: Keyspace
     revocations: Revocations
+    readiness: Readiness
 
     def blinded(self, names: Iterable[str]) -> list[str]:
         """What stands for them in the audit trail, where the person must not be found again."""
@@ -142,6 +144,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         erasures=build_erasures(settings, stores),
         keyspace=stores.keyspace,
         revocations=stores.revocations,
+        readiness=Readiness(vault.state),
     )
 
 

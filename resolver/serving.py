@@ -76,10 +76,12 @@ def when_ready(_server: Any) -> None:
     signal.signal(signal.SIGALRM, asked)
 
 
-def post_worker_init(_worker: Any) -> None:
-    """What there is by now stays: the collector needn't walk all of it again and again."""
+def post_worker_init(worker: Any) -> None:
+    """In each web process, after it has built the application and before it serves."""
+    # What exists by now stays: the collector need not traverse it again and again.
     gc.collect()
     gc.freeze()
+    worker.wsgi.extensions["resolver"].readiness.start()
 
 
 def pre_request(_worker: Any, request: Any) -> None:

@@ -48,6 +48,7 @@ ALLOWED = {
     "outbound": {"errors", "secret", "metrics", "turn", "deadline", "watchdog", "settings"},
     "logs": {"utc"},
     "draining": set(),
+    "readiness": set(),
     # What is counted: anybody may count.
     "metrics": set(),
     # Whose turn it is to serve: whoever is about to wait passes it on.
@@ -70,7 +71,7 @@ ALLOWED = {
     "openapi": VALUES | {"velt"},
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
-    | {"privacy"},
+    | {"privacy", "readiness"},
     # What no surface shows, for the demo page: the sandbox from inside, and sealed bytes.
     "demo": VALUES | {"services", "vault", "outbound"},
     "serving": {"services", "draining", "settings", "metrics", "errors"},

@@ -35,6 +35,7 @@ def worker(bind: str | None) -> None:
     with ExitStack() as stack:
         if bind:
             asked = create_app(replace(settings, surfaces=frozenset({"metrics"})))
+            asked.extensions["resolver"].readiness.start()
             stack.enter_context(listening(bind, asked))
         ended_well = _work(settings)
     raise SystemExit(int(not ended_well))

@@ -12,22 +12,22 @@ from resolver.web.request import Call
 
 
 def routes(services: Services) -> Iterator[Route]:
-    reached = False
+    readiness = services.readiness
 
     def livez(_call: Call[None]) -> Reply:
         return json_reply({"status": "ok"})
 
     def readyz(_call: Call[None]) -> Reply:
-        """Red only until Redis was reached once, and while it drains: an outage that every instance shares
-        must not make an orchestrator pull them all, since a balancer's own 503 has neither CORS headers nor
-        our shape."""
-        nonlocal reached
-        redis = services.vault.state()
-        reached = reached or redis == "ok"
+        """Answer 503 only until this process has reached Redis once, and while it drains.
+
+        During an outage that all instances share, an orchestrator must not stop them all: a balancer's own
+        503 has neither CORS headers nor the shape of our errors.
+        """
+        redis = readiness.look()
         if draining.is_under_way():
             status, http = "draining", 503
         else:
-            status, http = ("ok", 200) if reached else ("starting", 503)
+            status, http = ("ok", 200) if readiness.has_reached_redis else ("starting", 503)
         return json_reply({"status": status, "redis": redis}, http)
 
     yield Route("GET", "/livez", "livez", livez)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,15 +11,19 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis
 from tests.support import environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, wait_until_ready
 from tests.system.load import until
-from tests.system.processes import children_of, threads_of
+from tests.system.processes import children_of, suspended, threads_of
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
+AGAIN = urllib3.Retry(3, respect_retry_after_header=False)
+"""The kernel may hand a connection to a process that is suspended; a further one reaches the other process."""
 
 
 def test_a_term_ends_it_politely(served: Served) -> None:
@@ -135,3 +140,33 @@ def test_a_redis_that_is_down_does_not_stop_the_start(
         assert urllib3.request("GET", f"http://{bind}/readyz", retries=False).status == 503
     finally:
         stop_child(process)
+
+
+def test_every_web_process_is_ready_without_having_been_asked_before_redis_freezes(
+    resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """An outage that all processes share must not make an orchestrator stop those that were ready."""
+    server = LocalRedis(tmp_path / "redis")
+    bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
+    changes = {"REDIS_URL": server.url, "RESOLVER_BIND": bind, "WEB_CONCURRENCY": "2"}
+    env = plain_environment({**resolver_environment, **changes, "RESOLVER_WORKER": "separate"})
+    with log.open("wb") as output:
+        process = start_child([*RESOLVER, "serve"], env=env, stdout=output, stderr=output)
+    try:
+        wait_until_ready(f"http://{bind}/livez", process, log)
+        with Redis(unix_socket_path=str(server.socket)) as redis:
+            until(lambda: connections_that_looked(redis) == 2, 10)
+        with suspended(server.pid):
+            for one, other in itertools.permutations(children_of(process.pid)):
+                with suspended(one):
+                    reply = urllib3.request("GET", f"http://{bind}/readyz", retries=AGAIN, timeout=2)
+                expected = (200, {"status": "ok", "redis": "down"})
+                assert (reply.status, reply.json()) == expected, f"process {other}"
+    finally:
+        stop_child(process)
+        server.stop()
+
+
+def connections_that_looked(redis: Redis) -> int:
+    """Connections whose last command looked for the database's identity, as readiness does."""
+    return sum(client["cmd"] == "exists" for client in redis.client_list())

@@ -10,7 +10,9 @@ from types import FrameType
 
 import click
 
-from resolver.cli.children import give_way, start_child, stop_child
+from resolver import logs
+from resolver.cli.children import start_child
+from resolver.cli.embedded_worker import EmbeddedWorker
 from resolver.cli.terminal import say
 from resolver.cli.words import counted
 from resolver.metrics import folder
@@ -36,6 +38,7 @@ def serve(bind: str | None, workers: int | None) -> None:
         sys.stderr.flush()
         # In place of this process, so that a supervisor's signals reach gunicorn itself.
         os.execv(command[0], command)  # noqa: S606
+    logs.configure(settings.log_level, settings.log_format)
     if reason := folder.provide():
         say(f"metrics_not_shared: {reason}", err=True)
     try:
@@ -53,19 +56,8 @@ def gunicorn_command(bind: str, workers: int) -> list[str]:
     ]
 
 
-def worker_command() -> list[str]:
-    return [sys.executable, "-m", "resolver", "worker"]
-
-
-def _start_worker() -> subprocess.Popen[bytes]:
-    """Nobody waits for it as somebody waits for a reply."""
-    worker = start_child(worker_command())
-    give_way(worker)
-    return worker
-
-
 def _supervise(web_command: list[str]) -> int:
-    """The web decides: when it ends, so do we. A worker that ends is started again."""
+    """Run the web processes with a worker beside them. Returns gunicorn's exit status when it ends."""
     web = start_child(web_command)
     stopping = False
 
@@ -76,12 +68,12 @@ def _supervise(web_command: list[str]) -> int:
 
     for number in (*_STOPPING, signal.SIGHUP):
         signal.signal(number, forward)
-    worker = _start_worker()
+    worker = EmbeddedWorker()
     while web.poll() is None:
-        if worker.poll() is not None and not stopping:
-            worker = _start_worker()
+        if not stopping:
+            worker.look_after()
         _wait(web)
-    stop_child(worker)
+    worker.stop()
     return web.returncode
 
 

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import orjson
 import pytest
 import urllib3
 from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from tests.support import environment
+from tests.support import JSON, environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, wait_until_ready
 from tests.system.load import until
 from tests.system.processes import children_of, suspended, threads_of
@@ -23,7 +25,7 @@ from tests.system.processes import children_of, suspended, threads_of
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 AGAIN = urllib3.Retry(3, respect_retry_after_header=False)
-"""The kernel may hand a connection to a process that is suspended; a further one reaches the other process."""
+"""The kernel may hand a connection to a process that is suspended; another one reaches the other process."""
 
 
 def test_a_term_ends_it_politely(served: Served) -> None:
@@ -165,6 +167,34 @@ def test_every_web_process_is_ready_without_having_been_asked_before_redis_freez
     finally:
         stop_child(process)
         server.stop()
+
+
+def test_worker_that_crashes_is_restarted_with_growing_pauses_and_a_log_line_for_each(served: Served) -> None:
+    killed = kill_workers(served, seconds=6)
+    # 0.5, 1 and 2 seconds; the next pause is 4.
+    assert 2 <= len(killed) <= 4
+    until(lambda: len(worker_ends(served)) == len(killed), 5)
+    assert [line["exit_status"] for line in worker_ends(served)] == [-signal.SIGKILL] * len(killed)
+    pauses = [line["restart_in_seconds"] for line in worker_ends(served)]
+    assert pauses == [0.5, 1.0, 2.0, 4.0][: len(pauses)]
+
+
+def kill_workers(served: Served, seconds: float) -> set[int]:
+    """Kill each worker as soon as it is there."""
+    web, _worker = children_of(served.process.pid)
+    killed: set[int] = set()
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        for pid in {*children_of(served.process.pid)} - killed - {web}:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.02)
+    return killed
+
+
+def worker_ends(served: Served) -> list[JSON]:
+    lines = [orjson.loads(line) for line in served.log.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == "worker_ended"]
 
 
 def connections_that_looked(redis: Redis) -> int:

@@ -113,8 +113,7 @@ class Worker:
             usual, suspicious = self._outbox.claim_all(lines, SUSPICIOUS)
         finally:
             if usual:
-                batch = pool.submit(self._work_and_release, usual, stop)
-                self._under_way = [batch, *(other for other in self._under_way if not other.done())]
+                self._start(pool, usual, stop)
             else:
                 self._free.release()
         for line in suspicious:
@@ -122,6 +121,22 @@ class Worker:
                 return
             with self._alone():
                 self._work_one(line, stop)
+
+    def _start(self, pool: ThreadPoolExecutor, claims: list[Claimed], stop: threading.Event) -> None:
+        """Have a thread of the pool work on the claims, or this thread when the pool can start none."""
+        is_taken = threading.Lock()
+
+        def work() -> None:
+            if is_taken.acquire(blocking=False):
+                self._work_and_release(claims, stop)
+
+        try:
+            batch = pool.submit(work)
+        except RuntimeError:
+            # The pool has queued it all the same: one of its threads may take it now, or find it taken later.
+            work()
+        else:
+            self._under_way = [batch, *(other for other in self._under_way if not other.done())]
 
     def _is_quiet(self) -> bool:
         """Nobody is asking Velt, and nobody has been answered just now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -187,6 +188,43 @@ def test_a_worker_that_gets_no_thread_for_a_while_goes_on_and_can_be_stopped(
     monkeypatch.setattr(threading.Thread, "start", refused)
     with working():
         until(lambda: empty(outbox), 20)
+
+
+def test_worker_without_any_thread_sends_everything_once_and_can_be_stopped(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More failures to start one than there are permits: each must give its permit back."""
+    for n in range(100):
+        deferred.add(notificationId=f"n-{n}")
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with working():
+        until(lambda: empty(outbox), 20)
+    assert len(velt.ledger(ADD)) == 100
+
+
+def test_worker_sends_nothing_twice_when_threads_start_again(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(100):
+        deferred.add(notificationId=f"n-{n}")
+    start, chance = threading.Thread.start, itertools.cycle([False, False, True])
+
+    def refused(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name and not next(chance):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with working():
+        until(lambda: empty(outbox), 20)
+    assert len(velt.ledger(ADD)) == 100
 
 
 def test_a_call_that_takes_long_keeps_no_other_waiting(

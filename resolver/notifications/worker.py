@@ -18,7 +18,7 @@ import structlog
 from resolver.command import Command, Kind
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
-from resolver.notifications.telling import Telling, Unaccepted, Unreached
+from resolver.notifications.telling import SAY_SO_SECONDS, Rarely, Telling, Unaccepted, Unreached
 from resolver.outbox.doorbell import Doorbell
 from resolver.outbox.queue import Claimed, Outbox
 from resolver.vault.keyspace import Line
@@ -54,6 +54,7 @@ class Worker:
         self._free = threading.Semaphore(threads)
         self._under_way: list[Future[None]] = []
         self._next_beat = 0.0
+        self._waits_said, self._heartbeat_failure_said = Rarely(SAY_SO_SECONDS), Rarely(SAY_SO_SECONDS)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; what is under way then is finished first."""
@@ -62,7 +63,8 @@ class Worker:
                 try:
                     self._round(pool, stop)
                 except VaultUnavailable as error:
-                    _log.warning("worker_waits", reason=error.reason)
+                    if self._waits_said.due():
+                        _log.warning("worker_waits", reason=error.reason)
                     stop.wait(_PAUSE_SECONDS)
                 except Exception as error:  # noqa: BLE001 - one round's trouble must not end the worker
                     _log.error("worker_round_failed", type=type(error).__name__)
@@ -103,7 +105,8 @@ class Worker:
             self._outbox.beat()
             self._next_beat = time.monotonic() + _BEAT_SECONDS
         except VaultUnavailable as error:
-            _log.warning("worker_heartbeat_failed", reason=error.reason)
+            if self._heartbeat_failure_said.due():
+                _log.warning("worker_heartbeat_failed", reason=error.reason)
 
     def _take(self, lines: list[Line], pool: ThreadPoolExecutor, stop: threading.Event) -> None:
         """Claims the lines' first commands and has them worked on; the caller has taken a free thread."""

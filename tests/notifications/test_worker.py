@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from resolver.deadline import Deadline
 from resolver.notifications.worker import MOST_UNFINISHED, SUSPICIOUS
@@ -469,6 +471,22 @@ def test_it_comes_back_when_redis_does(
         deferred.add()
         until(lambda: empty(outbox))
     assert len(velt.inbox("ben")) == 1
+
+
+def test_worker_on_another_deployments_database_says_so_once_in_a_while(
+    make_api: Callable[..., Api], working: Working, redis: Redis
+) -> None:
+    make_api(RESOLVER_LOG_LEVEL="warning").add()
+    with capture_logs() as logged, working(VELT_API_KEY="another-velt-api-key"):
+        before = looks_whose_it_is(redis)
+        # Two in each round.
+        until(lambda: looks_whose_it_is(redis) - before > 8)
+    events = Counter(line["event"] for line in logged)
+    assert events == {"worker_waits": 1, "worker_heartbeat_failed": 1}
+
+
+def looks_whose_it_is(redis: Redis) -> int:
+    return int(redis.info("commandstats")["cmdstat_get"]["calls"])
 
 
 def test_at_most_half_the_threads_wait_for_velt(api: Api, velt: Velt) -> None:

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 ANCHOR_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS = 15.0
 _STOP_SECONDS = 2.0
+_log = structlog.get_logger(__name__)
 
 
 class Background:
@@ -27,15 +30,13 @@ class Background:
             return True
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._stopped = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._stopped,), name="audit", daemon=True
-                )
+                stopped = threading.Event()
+                thread = threading.Thread(target=self._run, args=(stopped,), name="audit", daemon=True)
                 try:
-                    self._thread.start()
-                except RuntimeError:
-                    self._thread = None
+                    thread.start()
+                except (RuntimeError, MemoryError):
                     return False
+                self._thread, self._stopped = thread, stopped
             self._wanted.set()
         return True
 
@@ -57,7 +58,14 @@ class Background:
             # Before the task: what is requested while it runs is done after it.
             self._wanted.clear()
             pause = ANCHOR_SECONDS
-            while not self._task():
+            while not self._succeeds():
                 if stopped.wait(pause):
                     return
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _succeeds(self) -> bool:
+        try:
+            return self._task()
+        except Exception as error:  # noqa: BLE001 - without this thread nothing would be done any more
+            _log.error("audit_background_failed", type=type(error).__name__)
+            return False

@@ -24,7 +24,7 @@ from resolver.audit.outlet import Outlet
 from resolver.audit.refusals import Refusals
 from resolver.audit.signing import Signer
 from resolver.deadline import CURRENT
-from resolver.errors import AuditUnavailable, Unavailable
+from resolver.errors import AuditUnavailable
 from resolver.metrics import meters
 
 _ANCHOR = b'{"action":"anchor"'
@@ -185,7 +185,7 @@ class Trail:
             if keep_anchor and anchored != self._told:
                 keep_anchor(anchored, utc.millisecond_now())
                 self._told = anchored
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001 - the request whose line is written goes on
             meters.AUDIT_FAILURES.labels("anchor").inc()
             self._unanchored(getattr(error, "reason", type(error).__name__))
             return False

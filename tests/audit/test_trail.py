@@ -285,19 +285,40 @@ def lines_of(path: Path) -> list[JSON]:
     return list(map(json.loads, path.read_bytes().splitlines()))
 
 
-def test_a_thread_that_cannot_be_started_fails_no_event_and_what_is_written_is_signed(
-    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_trail_signs_at_once_and_fails_no_event_when_no_thread_can_be_started(
+    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    trail.record(event())
-    assert lines_of(path)[-1]["action"] == "anchor"
+    for _ in range(3):
+        trail.record(event())
+        assert lines_of(path)[-1]["action"] == "anchor"
     monkeypatch.undo()
     trail.record(event(request="later"))
     until(lambda: lines_of(path)[-1]["action"] == "anchor", "an anchor by the thread")
     assert verified(path).unsigned == []
+
+
+def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
+    """Also when the next one was asked for just then."""
+    told: list[int] = []
+
+    def keep(head: Link, _at: str) -> None:
+        if not told:
+            told.append(0)
+            own.record(event(request="meanwhile"))
+            raise KeyError("unexpected")
+        told.append(head.seq)
+
+    own = Trail(str(path), SIGNER, keep)
+    own.record(event())
+    until(lambda: len(told) > 1, "Redis to be told", 10)
+    own.record(event(request="later"))
+    until(lambda: lines_of(path)[-1]["action"] == "anchor", "an anchor by the thread")
+    own.close()
 
 
 def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(path: Path) -> None:

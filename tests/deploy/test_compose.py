@@ -174,6 +174,16 @@ def test_nginx_asks_the_instances_where_they_are() -> None:
     assert reached_by("inside") == ["inside1", "inside2"]
 
 
+def test_each_doors_temporary_files_have_a_space_of_their_own_in_memory() -> None:
+    places = re.findall(r"_temp_path +(\S+);", nginx_for_compose())
+    spaces = [mount.partition(":")[0] for mount in SERVICES["nginx"]["tmpfs"]]
+    found = {place: max((s for s in spaces if f"{place}/".startswith(f"{s}/")), key=len) for place in places}
+    internet = {space for place, space in found.items() if "internet" in place}
+    inside = {space for place, space in found.items() if "inside" in place}
+    assert (len(found), len(internet)) == (4, 2)
+    assert not internet & inside
+
+
 @pytest.mark.system
 def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
@@ -182,6 +192,7 @@ def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
     places = {
         "/etc/nginx/tls/": f"{private}/nginx/",
         "/run/nginx.pid": str(tmp_path / "pid"),
+        "/var/cache/nginx": str(tmp_path),
         # It tries to listen, which would take rights.
         "listen 443 ssl": f"listen 127.0.0.1:{free_port()} ssl",
         "listen 8443 ssl": f"listen 127.0.0.1:{free_port()} ssl",
@@ -197,3 +208,6 @@ def test_nginx_lets_the_internet_have_the_callbacks_and_bodies_of_our_size_alone
     proxied = re.findall(r"location = (\S+) \{[^}]*proxy_pass", internet)
     assert sorted(proxied) == [f"{PREFIX}delete", f"{PREFIX}get"]
     assert re.findall(r"client_max_body_size (\d+)m;", nginx_for_compose()) == [str(LARGEST_BODY // 1024**2)]
+    # What the internet may send is kept in memory as a whole.
+    sizes = re.findall(r"client_(?:max_body|body_buffer)_size (\S+);", internet)
+    assert sizes == ["128k", "128k"]

@@ -12,7 +12,6 @@ import pytest
 from resolver.app import create_app
 from resolver.settings import load
 from resolver.web.callback import PREFIX
-from resolver.web.request import LARGEST_BODY
 from tests.deploy.docker import dockerfile
 from tests.deploy.kubernetes import (
     KUBERNETES,
@@ -211,9 +210,10 @@ def test_the_words_of_one_proxy_count_where_there_is_one() -> None:
     assert given == {"kubernetes callback": "1", "kubernetes inside": "0", "kubernetes worker": "0"}
 
 
-def test_the_ingress_takes_bodies_of_our_size() -> None:
-    sizes = {v for k, v in ingress()["metadata"]["annotations"].items() if k.endswith("body-size")}
-    assert sizes == {f"{LARGEST_BODY // 1024**2}m"}
+def test_ingress_takes_bodies_as_the_shipped_nginx_does_and_keeps_them_in_memory() -> None:
+    annotations = ingress()["metadata"]["annotations"].items()
+    sizes = {value for name, value in annotations if name.endswith(("body-size", "buffer-size"))}
+    assert sizes == {"128k"}
 
 
 def policies(pod: str, way: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import pytest
@@ -61,6 +61,8 @@ class Balanced:
     ca: Path
     instances: list[Instance]
     log: Path
+    pid: int
+    """Of the balancer itself."""
 
     def pool(self) -> urllib3.PoolManager:
         context = ssl.create_default_context(cafile=str(self.ca))
@@ -68,9 +70,14 @@ class Balanced:
         return urllib3.PoolManager(retries=False, timeout=15, maxsize=4, ssl_context=context)
 
 
-def nginx(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) -> list[str]:
-    """The shipped file, with this machine's ports and paths."""
+def nginx(
+    folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, limits: bool = False
+) -> list[str]:
+    """The shipped file, with this machine's ports and paths. Without `limits`, one address may send any number
+    of requests, as the load of a test does."""
     changes = {
+        **({} if limits else {"rate=100r/s": "rate=100000r/s"}),
+        "/var/cache/nginx": str(folder),
         "server 127.0.0.1:8081": f"server 127.0.0.1:{ports['one']}",
         "server 127.0.0.1:8082": f"server 127.0.0.1:{ports['two']}",
         # Here two instances are behind both doors.
@@ -85,12 +92,17 @@ def nginx(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) 
     }
     config = changed((DEPLOY / "nginx/nginx.conf").read_text(), changes)
     (folder / "nginx.conf").write_text(config)
-    return [_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+    # Where tests run as root: no other user may enter their folder, and temporary files are there.
+    settings = "daemon off; user root;"
+    return [_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", settings]
 
 
-def haproxy(folder: Path, ports: Mapping[str, int], certificate: Path, key: Path) -> list[str]:
+def haproxy(
+    folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, limits: bool = False
+) -> list[str]:
     (folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
     changes = {
+        **({} if limits else {"sc0_http_req_rate gt 1000": "sc0_http_req_rate gt 1000000"}),
         "127.0.0.1:8081": f"127.0.0.1:{ports['one']}",
         "127.0.0.1:8082": f"127.0.0.1:{ports['two']}",
         "127.0.0.1:8083": f"127.0.0.1:{ports['one']}",
@@ -118,16 +130,21 @@ def _program(name: str) -> str:
     pytest.skip(f"needs {name}")
 
 
-Balancer = Callable[[Path, Mapping[str, int], Path, Path], list[str]]
+class Balancer(Protocol):
+    def __call__(
+        self, folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, limits: bool = False
+    ) -> list[str]: ...
 
 
 @contextmanager
-def balanced(balancer: Balancer, environment: Mapping[str, str], folder: Path) -> Iterator[Balanced]:
+def balanced(
+    balancer: Balancer, environment: Mapping[str, str], folder: Path, *, limits: bool = False
+) -> Iterator[Balanced]:
     """Two instances, and this balancer in front of them."""
     numbers = free_ports(4)
     ports = dict(zip(("one", "two", "internet", "inside"), numbers, strict=True))
     certified = authority(folder)
-    command = balancer(folder, ports, certified.certificate, certified.key)
+    command = balancer(folder, ports, certified.certificate, certified.key, limits=limits)
     settings = {"WEB_CONCURRENCY": "1", "RESOLVER_TRUSTED_PROXIES": "1", **environment}
     with ExitStack() as stack:
         instances = []
@@ -139,7 +156,7 @@ def balanced(balancer: Balancer, environment: Mapping[str, str], folder: Path) -
             process = start_child(command, stdout=output, stderr=output)
         stack.callback(stop_child, process)
         inside, internet = (f"https://127.0.0.1:{ports[door]}" for door in ("inside", "internet"))
-        found = Balanced(inside, internet, certified.ca, instances, log)
+        found = Balanced(inside, internet, certified.ca, instances, log, process.pid)
         _wait(found, process)
         yield found
 

@@ -73,8 +73,8 @@ class Balanced:
 def nginx(
     folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, limits: bool = False
 ) -> list[str]:
-    """The shipped file, with this machine's ports and paths. Without `limits`, one address may send any number
-    of requests, as the load of a test does."""
+    """The shipped file, with this machine's ports and paths. Without `limits`, one address may send any
+    number of requests, as the load of a test does."""
     changes = {
         **({} if limits else {"rate=100r/s": "rate=100000r/s"}),
         "/var/cache/nginx": str(folder),

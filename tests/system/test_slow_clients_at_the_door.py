@@ -140,12 +140,23 @@ def first_refusal(found: Balanced) -> urllib3.BaseHTTPResponse | None:
 def test_refusal_of_a_body_that_is_too_large_can_be_read_by_a_page(
     balancer: Balancer, environment: Environment, tmp_path: Path
 ) -> None:
-    with (
-        balanced(balancer, environment, tmp_path) as found,
-        stalled(found, 1, announced(LIMIT + 1), b"") as (client,),
-    ):
-        answer = client.recv(4096).decode()
-    head, _, body = answer.partition("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 413 ")
-    assert "access-control-allow-origin: *" in head.lower()
-    assert orjson.loads(body)["success"] is False
+    with balanced(balancer, environment, tmp_path) as found:
+        assert_readable(found, 413, announced(LIMIT + 1))
+
+
+def test_refusal_of_a_request_that_does_not_arrive_can_be_read_by_a_page(
+    environment: Environment, tmp_path: Path
+) -> None:
+    """nginx ends the connection instead."""
+    with balanced(haproxy, environment, tmp_path) as found:
+        assert_readable(found, 408, announced(100))
+
+
+def assert_readable(found: Balanced, status: int, head: str) -> None:
+    """What is answered when nothing follows these headers."""
+    with stalled(found, 1, head, b"") as (client,):
+        client.settimeout(15)
+        answered, _, body = client.recv(4096).decode().partition("\r\n\r\n")
+    assert answered.startswith(f"HTTP/1.1 {status} ")
+    assert "access-control-allow-origin: *" in answered.lower()
+    assert (orjson.loads(body)["success"], orjson.loads(body)["statusCode"]) == (False, status)

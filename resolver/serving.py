@@ -81,7 +81,9 @@ def post_worker_init(worker: Any) -> None:
     # What exists by now stays: the collector need not traverse it again and again.
     gc.collect()
     gc.freeze()
-    worker.wsgi.extensions["resolver"].readiness.start()
+    # The benchmarks serve other applications with these settings.
+    if services := getattr(worker.wsgi, "extensions", {}).get("resolver"):
+        services.readiness.start()
 
 
 def pre_request(_worker: Any, request: Any) -> None:

@@ -36,7 +36,7 @@ class CircuitBreaker:
         self._next_probe = 0.0
         self._not_before = 0.0
         self._probing = False
-        self._succeeded = float("-inf")
+        self._succeeded = self._failed_call = float("-inf")
 
     def wait_seconds(self) -> float:
         """Seconds until a call is allowed; 0 when one is. Looking takes no probe: `allow` does."""
@@ -72,6 +72,14 @@ class CircuitBreaker:
                 self._open.set(0)
             self._failures = 0
             self._probing = False
+
+    def failed_call(self) -> float:
+        """Note a failure that may be the call's own, without counting it. Returns the seconds since the last
+        such call when none has succeeded in between, else how long a success proves something."""
+        now = time.monotonic()
+        follows_another = self._failed_call > self._succeeded
+        since, self._failed_call = now - self._failed_call, now
+        return since if follows_another else PROVEN_SECONDS
 
     def failure(self, retry_after: float = 0.0) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
+from resolver.circuit_breaker import FIRST_SECONDS, PROVEN_SECONDS, CircuitBreaker
 
 
 def test_closed_circuit_breaker_permits_every_call() -> None:
@@ -95,3 +95,13 @@ def test_circuit_breaker_is_proven_by_a_success_until_a_failure() -> None:
     breaker.failure()
     assert not breaker.is_proven()
     assert breaker.succeeded_within(1)
+
+
+def test_circuit_breaker_tells_a_lone_failed_call_from_one_that_follows_another() -> None:
+    breaker = CircuitBreaker("velt")
+    breaker.success()
+    assert breaker.failed_call() == PROVEN_SECONDS
+    assert breaker.failed_call() < PROVEN_SECONDS
+    breaker.success()
+    assert breaker.failed_call() == PROVEN_SECONDS
+    assert breaker.allow()

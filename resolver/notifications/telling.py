@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from resolver.circuit_breaker import PROVEN_SECONDS, CircuitBreaker
+from resolver.circuit_breaker import CircuitBreaker
 from resolver.command import Command, Entry, Kind, Place
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VeltFailed, VeltRefused, VeltUnavailable
@@ -127,9 +127,10 @@ class Telling:
             return  # what Velt accepted is accepted all the same
 
     def failed_at_one(self, retry_after: float = 0.0) -> None:
-        """Velt answered one call with a failure. It opens the circuit breaker only when Velt hasn't accepted
-        another call just now, or asks to be left alone: one bad command must not hold up all others."""
-        if retry_after or not self.has_accepted_within(PROVEN_SECONDS + NOTED_SECONDS):
+        """Note that Velt answered one call with a failure. It opens the circuit breaker unless Velt has
+        accepted another call just now, and after the last such failure: one bad command must not hold up all
+        others, and an outage is noticed by the second failure in a row. A Retry-After opens it always."""
+        if not self.has_accepted_within(self.breaker.failed_call()) or retry_after:
             self.breaker.failure(retry_after)
 
     def entry(self, command: Command, mine: bool, place: Place = Place.BEHIND) -> Entry:

@@ -82,14 +82,17 @@ def drained(outbox: Outbox) -> bool:
 
 
 def test_killed_workers_of_either_kind_lose_nothing(two_webs: Served, velt: Velt, outbox: Outbox) -> None:
-    kills = 0
+    kills = worker_kills = 0
     with Adding(two_webs.url) as adding:
         while kills < KILLS or len(adding.acknowledged) <= 100:  # a machine may be slow
             kills += 1
             time.sleep(0.3)
             os.kill(web_workers(two_webs)[0], signal.SIGKILL)
-            until(lambda: outbox_worker(two_webs), 10)
-            os.kill(outbox_worker(two_webs)[0], signal.SIGKILL)
+            # Restarted with pauses that double; in between it isn't there to be killed.
+            for pid in outbox_worker(two_webs):
+                os.kill(pid, signal.SIGKILL)
+                worker_kills += 1
+    assert worker_kills >= 3
     until(lambda: drained(outbox), 40)
     assert_nothing_is_lost(two_webs.url, velt, adding.acknowledged)
     assert len(adding.acknowledged) > 100
@@ -119,8 +122,9 @@ def test_an_outage_of_velt_under_load_only_delays(
         velt.mend()
     assert set(adding.statuses) == {200}
     assert adding.slowest < 2.2
-    # Those under way when it began (4 a web, 8 in the worker), and a probe each interval of three processes.
-    assert asked <= 2 * 4 + 8 + 3 * 5
+    # Those under way when it began (4 a web, 8 in the worker); one more of each process, since the first
+    # failure after a success may be the call's own; and a probe each interval of three processes.
+    assert asked <= 2 * (4 + 1) + (8 + 1) + 3 * 5
     if "retryAfter" in fault:
         # Each process was refused once; then none of them asked until its time was up. The webs are refused
         # early, the worker when its first command comes due.

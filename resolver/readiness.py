@@ -29,8 +29,10 @@ class Readiness:
         return state
 
     def start(self) -> None:
-        """Look for Redis in the background until it was reached once. Call it after fork: a thread doesn't
-        survive one."""
+        """Look for Redis, and go on in the background until it was reached once. Call it after fork: a thread
+        doesn't survive one."""
+        if self.look() == "ok":
+            return
         # Without a thread, the first health check looks for it.
         with suppress(RuntimeError):
             threading.Thread(target=self._look_until_reached, name="readiness", daemon=True).start()

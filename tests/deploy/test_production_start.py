@@ -150,7 +150,7 @@ def test_it_is_ready(production: Production) -> None:
 
 
 def test_check_has_nothing_to_say_against_it(production: Production) -> None:
-    until(lambda: "a worker is alive" in production.resolver("check").stdout, 15)
+    until(lambda: "a worker is alive" in production.resolver("check").stdout, 60)
     checked = production.resolver("check")
     assert checked.returncode == 0
     assert {line.split()[0] for line in checked.stdout.splitlines()} == {"ok"}, checked.stdout

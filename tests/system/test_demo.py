@@ -138,7 +138,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     expect(page.get_by_role("status")).to_contain_text("Everything is sealed by", timeout=LONG_MS)
     assert redis.locator("#sealed").inner_text() != sealed
     inbox_shows(page, "ben", TEXT)
-    operated = dev.operate(f"resolver inspect acme {first}", "resolver keys status --json")
+    operated = dev.operate(f"resolver inspect -- acme {first}", "resolver keys status --json")
     assert (operated.returncode, TEXT in operated.stdout) == (0, True), operated
 
     # Erased: gone everywhere.

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from resolver import errors
 from resolver.app import shape_of
-from resolver.vault.store import Vault
+from resolver.readiness import Readiness
 from resolver.web import guards
 from resolver.web.errors import callback_shape, http_status, velt_shape
 from tests.support import BACKEND, Api, error_of
@@ -57,7 +57,7 @@ def test_a_bug_is_a_500_in_shape_and_its_text_is_nowhere(
     def broken(*_anything: object) -> None:
         raise RuntimeError("CANARY content")
 
-    monkeypatch.setattr(Vault, "state", broken)
+    monkeypatch.setattr(Readiness, "look", broken)
     monkeypatch.setattr(guards, "let_in", broken if method == "POST" else guards.let_in)
     with capture_logs() as logged:
         reply = api.client.open(path, method=method, headers=BACKEND)

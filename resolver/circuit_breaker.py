@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Final
+from typing import Final, Self
 
 from resolver.metrics import meters
 
@@ -37,6 +37,12 @@ class CircuitBreaker:
         self._not_before = 0.0
         self._probing = False
         self._succeeded = self._failed_call = float("-inf")
+
+    @classmethod
+    def for_waiting_callers(cls, service: str) -> Self:
+        """A breaker for a service that requests wait for: it opens after three failures in a row, since one
+        may be chance, and probes twice a second."""
+        return cls(service, opens_after=3, longest_seconds=FIRST_SECONDS)
 
     def wait_seconds(self) -> float:
         """Seconds until a call is allowed; 0 when one is. Looking takes no probe: `allow` does."""

@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from resolver.access.remembered import Remembered
-from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
+from resolver.circuit_breaker import CircuitBreaker
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.nesting import is_too_deep
@@ -97,7 +97,7 @@ class PermissionProvider:
             largest_answer=_LARGEST_ANSWER,
             outbound=outbound,
         )
-        self._breaker = CircuitBreaker("permission_provider", opens_after=3, longest_seconds=FIRST_SECONDS)
+        self._breaker = CircuitBreaker.for_waiting_callers("permission_provider")
         self._remembered = Remembered[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
     def granted(self, questions: Collection[Question], deadline: Deadline) -> set[Question]:

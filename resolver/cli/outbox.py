@@ -13,6 +13,7 @@ from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
 from resolver.command import Command, Kind
 from resolver.outbox.dead_letters import Dead, Retried
+from resolver.outbox.registration import registers
 from resolver.outbox.waiting import Dropped, Waiting
 from resolver.record import DROPPED, Record
 from resolver.services import Stores, build_stores
@@ -139,14 +140,14 @@ def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[Dead |
     return [*reversed(found), *given_up]
 
 
-def _mark_dropped(stores: Stores, registration: Command) -> None:
+def _mark_dropped(stores: Stores, command: Command) -> None:
     """Keep a repeat of the add from being answered `registered`."""
 
     def mark(record: Record) -> Changed:
-        is_meant = record.request and registration.created >= record.created
+        is_meant = record.request and registers(command, record)
         return (replace(record, request=DROPPED) if is_meant else record), None
 
-    stores.vault.change(registration.data.get("organizationId", ""), registration.notification, mark)
+    stores.vault.change(command.data.get("organizationId", ""), command.notification, mark)
 
 
 def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dead]:

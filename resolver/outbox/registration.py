@@ -42,7 +42,8 @@ class Registrations:
         if (record := self._opened(line.record, sealed)) is None:
             return None
         commands = [self._dead_letters.command(line, letter) for letter in dead]
-        was_refused = any(_registers(command, record) for command in commands)
+        # One that doesn't open may be any.
+        was_refused = any(command is None or registers(command, record) for command in commands)
         return Registration(record, bool(waits), bool(is_undecided), was_refused)
 
     def _opened(self, name: str, sealed: bytes) -> Record | None:
@@ -52,6 +53,7 @@ class Registrations:
             return None
 
 
-def _registers(command: Command | None, record: Record) -> bool:
-    """An older command registered a record that was deleted since. One that doesn't open may be any."""
-    return command is None or (command.kind is Kind.REGISTER and command.created >= record.created)
+def registers(command: Command, record: Record) -> bool:
+    """Whether a command about this notification registers this record: an older one registered a record that
+    was deleted since."""
+    return command.kind is Kind.REGISTER and command.created >= record.created

@@ -15,7 +15,7 @@ from redis import ReadOnlyError, Redis, RedisError
 from redis import TimeoutError as RedisTimeoutError
 from redis.exceptions import MovedError, RedisClusterException
 
-from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
+from resolver.circuit_breaker import CircuitBreaker
 from resolver.deadline import CURRENT
 from resolver.errors import VaultUnavailable
 from resolver.vault.cluster import let_go_of_connections
@@ -35,7 +35,7 @@ class Guard:
         self._redis = redis
         self._identity = identity
         self._certificates = certificates
-        self._breaker = CircuitBreaker("redis", opens_after=3, longest_seconds=FIRST_SECONDS)
+        self._breaker = CircuitBreaker.for_waiting_callers("redis")
 
     def __enter__(self) -> None:
         if deadline := CURRENT.get():

@@ -26,7 +26,7 @@ from resolver.fields import (
 )
 from resolver.spelling import misspelt
 from resolver.velt.notification_fields import Context, Location, LocationId, NotificationId, NotificationIds
-from resolver.velt.schema import Request, UnknownKeys, ensure_comparable, parse
+from resolver.velt.schema import Request, UnknownKeys, parse, parse_all
 
 __all__ = (
     "ADD",
@@ -214,9 +214,7 @@ def belongs_in_data(name: str) -> str | None:
 def parse_update(data: Any) -> tuple[JSON, list[JSON]]:
     """The filters, and the entries, whichever of the four documented forms they came in."""
     filters = parse(UPDATE, data)
-    entries = _entries(data.get("notifications"))
-    ensure_comparable(ENTRY, entries)
-    return filters, [parse(ENTRY, entry) for entry in entries]
+    return filters, parse_all(ENTRY, _entries(data.get("notifications")))
 
 
 def _entries(notifications: Any) -> list[JSON]:

@@ -6,7 +6,7 @@ was meant. What becomes of it depends on the call (`UnknownKeys`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import islice
 from typing import Any, ClassVar
@@ -94,15 +94,19 @@ def _structure_meant(name: str) -> str | None:
 def parse(schema: Request, data: Any) -> JSON:
     if not isinstance(data, dict):
         raise InvalidArgument("data must be an object")
-    ensure_comparable(schema, [data])
+    return parse_all(schema, [data])[0]
+
+
+def parse_all(schema: Request, objects: Sequence[JSON]) -> list[JSON]:
+    """Several objects of one request."""
+    _ensure_comparable(schema, objects)
     try:
-        loaded: JSON = schema.load(data)
+        return [schema.load(data) for data in objects]
     except ValidationError as error:
         raise InvalidArgument(sentence(error)) from None
-    return loaded
 
 
-def ensure_comparable(schema: Request, objects: Iterable[JSON]) -> None:
+def _ensure_comparable(schema: Request, objects: Iterable[JSON]) -> None:
     """Refuse more unknown names in one request than can be compared in time."""
     if len({name for data in objects for name in schema.unknown_in(data)}) > _MOST_UNKNOWN:
         raise TooLarge(

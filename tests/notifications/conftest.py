@@ -1,16 +1,19 @@
-"""A worker in a thread of the tests' own process."""
+"""A worker in a thread of the tests' own process, and what is left for it."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from resolver.services import build_worker
+from resolver.outbox.queue import Outbox
+from resolver.services import build_stores, build_worker
 from resolver.settings import load
+from tests.support import JSON, Api
 
 Working = Callable[..., Any]
 
@@ -31,3 +34,30 @@ def working(resolver_environment: dict[str, str]) -> Working:
             assert not thread.is_alive()
 
     return run
+
+
+@pytest.fixture
+def deferred(make_api: Callable[..., Api]) -> Api:
+    """A resolver that leaves everything to the worker."""
+    return make_api(RESOLVER_REGISTRATION="deferred")
+
+
+@pytest.fixture
+def outbox(resolver_environment: dict[str, str]) -> Outbox:
+    return build_stores(load(resolver_environment)).outbox
+
+
+def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "did not come true in time"
+        time.sleep(0.01)
+
+
+def empty(outbox: Outbox) -> bool:
+    return outbox.depth().waiting == 0
+
+
+def change(api: Api, **entry: Any) -> None:
+    data: JSON = {"organizationId": "acme", "notifications": [{"id": "n-1", **entry}]}
+    assert api.velt("notifications/update", data).status_code == 200

@@ -15,8 +15,6 @@ from werkzeug.test import TestResponse
 
 from resolver.cli import main
 from resolver.outbox.queue import Outbox
-from resolver.services import build_stores
-from resolver.settings import load
 from resolver.vault.keyspace import IDEMPOTENCY
 from resolver.velt.client import VeltClient
 from tests.notifications.conftest import Working
@@ -125,11 +123,6 @@ def refused(make_api: MakeApi, velt: Velt, working: Working, outbox: Outbox) -> 
     with working():
         until(lambda: any(outbox.dead()), "the registration is no dead letter")
     return api
-
-
-@pytest.fixture
-def outbox(resolver_environment: dict[str, str]) -> Outbox:
-    return build_stores(load(resolver_environment)).outbox
 
 
 @pytest.mark.parametrize("then", ["nothing", "drop"])

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -16,40 +15,13 @@ from structlog.testing import capture_logs
 from resolver.deadline import Deadline
 from resolver.notifications.worker import MOST_UNFINISHED, SUSPICIOUS
 from resolver.outbox.queue import Outbox
-from resolver.services import build, build_stores
+from resolver.services import build
 from resolver.settings import load
 from resolver.vault.keyspace import Line
-from tests.notifications.conftest import Working
+from tests.notifications.conftest import Working, change, empty, until
 from tests.support import JSON, Api, Velt, keys_of
 
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
-
-
-@pytest.fixture
-def deferred(make_api: Callable[..., Api]) -> Api:
-    """A resolver that leaves everything to the worker."""
-    return make_api(RESOLVER_REGISTRATION="deferred")
-
-
-@pytest.fixture
-def outbox(resolver_environment: dict[str, str]) -> Outbox:
-    return build_stores(load(resolver_environment)).outbox
-
-
-def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "did not come true in time"
-        time.sleep(0.01)
-
-
-def empty(outbox: Outbox) -> bool:
-    return outbox.depth().waiting == 0
-
-
-def change(api: Api, **entry: Any) -> None:
-    data: JSON = {"organizationId": "acme", "notifications": [{"id": "n-1", **entry}]}
-    assert api.velt("notifications/update", data).status_code == 200
 
 
 def test_it_registers_what_was_left_to_it(
@@ -175,55 +147,50 @@ def told_after_one_refusal(velt: Velt, outbox: Outbox, working: Working) -> int:
     return len(told)
 
 
+def let_threads_start(monkeypatch: pytest.MonkeyPatch, may_start: Callable[[], bool]) -> None:
+    """Have threads of the worker's pool start only when this says so."""
+    start = threading.Thread.start
+
+    def maybe(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name and not may_start():
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", maybe)
+
+
 def test_a_worker_that_gets_no_thread_for_a_while_goes_on_and_can_be_stopped(
     deferred: Api, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(5):
         deferred.add(notificationId=f"n-{n}")
-    start, until_then = threading.Thread.start, time.monotonic() + 1.5
-
-    def refused(thread: threading.Thread) -> None:
-        if "ThreadPool" in thread.name and time.monotonic() < until_then:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refused)
+    until_then = time.monotonic() + 1.5
+    let_threads_start(monkeypatch, lambda: time.monotonic() >= until_then)
     with working():
         until(lambda: empty(outbox), 20)
 
 
-def test_worker_without_any_thread_sends_everything_once_and_can_be_stopped(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More failures to start one than there are permits: each must give its permit back."""
-    for n in range(100):
-        deferred.add(notificationId=f"n-{n}")
-    start = threading.Thread.start
-
-    def refused(thread: threading.Thread) -> None:
-        if "ThreadPool" in thread.name:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refused)
-    with working():
-        until(lambda: empty(outbox), 20)
-    assert len(velt.ledger(ADD)) == 100
-
-
-def test_worker_sends_nothing_twice_when_threads_start_again(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "chances",
+    [
+        # More failures to start one than there are permits: each must give its permit back.
+        pytest.param([False], id="no thread ever"),
+        pytest.param([False, False, True], id="a thread now and then"),
+    ],
+)
+def test_worker_sends_everything_once_and_can_be_stopped_when_threads_cannot_be_started(
+    deferred: Api,
+    velt: Velt,
+    outbox: Outbox,
+    working: Working,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    chances: list[bool],
 ) -> None:
     for n in range(100):
         deferred.add(notificationId=f"n-{n}")
-    start, chance = threading.Thread.start, itertools.cycle([False, False, True])
-
-    def refused(thread: threading.Thread) -> None:
-        if "ThreadPool" in thread.name and not next(chance):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refused)
+    chance = itertools.cycle(chances)
+    let_threads_start(monkeypatch, lambda: next(chance))
     with working():
         until(lambda: empty(outbox), 20)
     assert len(velt.ledger(ADD)) == 100
@@ -323,90 +290,6 @@ def test_told_too_late_to_count_a_removed_notification_is_removed_again(
         assert len(velt.inbox("ben")) == 1
         services.add.telling.done(stalled)
         until(lambda: velt.inbox("ben") == [])
-
-
-def test_one_command_that_velt_always_fails_at_does_not_hold_up_the_others(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
-) -> None:
-    velt.break_with(status=500, path=UPDATE)
-    deferred.add(notificationId="n-1")
-    with working():
-        until(lambda: empty(outbox))
-        change(deferred, readByUserIds=["ben"])
-        for n in range(40):
-            deferred.add(notificationId=f"healthy-{n}")
-        until(lambda: len(velt.inbox("ben")) == 41, seconds=20)
-    assert outbox.depth().dead == 0
-
-
-@pytest.mark.parametrize(
-    "fault", [{"status": 500}, {"status": 422, "errorStatus": "UNPROCESSABLE"}, {"malformed": True}]
-)
-def test_a_command_that_velt_fails_at_while_it_accepts_others_becomes_a_dead_letter(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working, fault: JSON
-) -> None:
-    velt.break_with(path=UPDATE, **fault)
-    deferred.add()
-    with working(RESOLVER_OUTBOX_MAX_ATTEMPTS="2"):
-        until(lambda: empty(outbox))
-        change(deferred, readByUserIds=["ben"])
-        others = iter(range(1000))
-
-        def is_dead() -> bool:
-            deferred.add(notificationId=f"other-{next(others)}")
-            time.sleep(0.05)
-            return outbox.depth().dead == 1
-
-        until(is_dead, seconds=20)
-        until(lambda: empty(outbox))
-    (dead,) = outbox.dead()
-    assert dead.reason.startswith("Velt failed at it 2 times: ")
-    assert len(velt.ledger(UPDATE)) == 3  # the first one doesn't count: nothing was accepted before it
-
-
-def test_what_velt_accepts_from_other_processes_counts_too(
-    make_api: Callable[..., Api], velt: Velt, outbox: Outbox, working: Working
-) -> None:
-    """Good commands are sent inline, by web processes: the worker sees the bad one alone."""
-    inline = make_api()
-    deferred = make_api(RESOLVER_REGISTRATION="deferred")
-    velt.break_with(path=UPDATE, status=500)
-    inline.add()
-    change(deferred, readByUserIds=["ben"])
-    with working(RESOLVER_OUTBOX_MAX_ATTEMPTS="2"):
-        others = iter(range(1000))
-
-        def is_dead() -> bool:
-            inline.add(notificationId=f"other-{next(others)}")
-            time.sleep(0.05)
-            return outbox.depth().dead == 1
-
-        until(is_dead, seconds=20)
-    assert len(velt.ledger(UPDATE)) == 3
-
-
-def test_no_attempt_counts_while_velt_accepts_nothing(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working
-) -> None:
-    velt.break_with(status=500)
-    for n in range(3):
-        deferred.add(notificationId=f"n-{n}")
-    with working(RESOLVER_OUTBOX_MAX_ATTEMPTS="1"):
-        until(lambda: len(velt.ledger(ADD)) >= 4, seconds=20)
-        velt.mend()
-        until(lambda: empty(outbox), seconds=20)
-    assert outbox.depth().dead == 0
-    assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(3)}
-
-
-def test_bad_commands_do_not_open_the_circuit_breaker_while_velt_accepts_others(
-    make_api: Callable[..., Api], velt: Velt
-) -> None:
-    api = make_api()
-    api.add()
-    velt.break_with(path=UPDATE, status=500)
-    change(api, readByUserIds=["ben"])
-    assert api.add(notificationId="n-2").get_json()["result"]["data"]["registration"] == "registered"
 
 
 def test_a_delete_under_a_reset_token_is_carried_out_once_it_is_right(

@@ -36,7 +36,6 @@ from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export
 from resolver.readiness import Readiness
 from resolver.settings import Settings
-from resolver.settings.processes import THREADS
 from resolver.vault.anchors import Anchor, Anchors
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
@@ -52,8 +51,10 @@ from resolver.vault.revocations import Revocations
 from resolver.vault.store import Keeping, Vault
 from resolver.velt.client import VeltClient
 
-INLINE_THREADS = THREADS // 2
-"""Of these, how many may wait for Velt at once: a Velt that hangs must not take all of them."""
+REDIS_CONNECTIONS = 16
+"""Of a web process, for what doesn't go over the connection that all its requests share."""
+OUTBOUND_CALLS = 32
+"""How many calls of a web process to Velt, and to the permission provider, may be under way at once."""
 WORKER_THREADS = 8
 
 
@@ -106,10 +107,10 @@ class Services:
 def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = None) -> Services:
     """Call it after fork: the pools made here must not be shared between processes. `standard` is what `-`
     means to the audit trail; `velt` stands in for the usual client."""
-    stores = build_stores(settings, connections=THREADS + 2)
+    stores = build_stores(settings, connections=REDIS_CONNECTIONS)
     vault, outbox = stores.vault, stores.outbox
-    velt = velt or build_velt(settings, connections=THREADS)
-    slots = threading.Semaphore(INLINE_THREADS) if settings.registration == "inline" else None
+    velt = velt or build_velt(settings, connections=OUTBOUND_CALLS)
+    slots = threading.Semaphore(OUTBOUND_CALLS) if settings.registration == "inline" else None
     telling = Telling(
         vault,
         outbox,
@@ -150,7 +151,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
 
 def build_delivery(settings: Settings, stores: Stores) -> Delivery:
     permission = settings.permission
-    provider = PermissionProvider(permission, THREADS, settings.outbound) if permission else None
+    provider = PermissionProvider(permission, OUTBOUND_CALLS, settings.outbound) if permission else None
     policies = settings.read_policy, settings.delete_policy
     return Delivery(stores.vault, stores.revocations, *policies, Documents(provider))
 

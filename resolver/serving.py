@@ -1,22 +1,29 @@
 """gunicorn's settings: `resolver serve`, `resolver dev` and `deploy/gunicorn.conf.py` all read this module.
 
-Threads that take turns, because a request mostly waits for Redis or Velt. Keep-alive outlasts a balancer's
-idle timeout (60 s usually): the other way round, the balancer reuses a connection that is just being closed.
-TERM drains first; INT stops at once.
+A web process runs gevent's event loop: each connection is a greenlet, and a request mostly waits for Redis or
+Velt. Keep-alive outlasts a load balancer's idle timeout (60 s usually): the other way round, the balancer
+reuses a connection that is just being closed. TERM drains first; INT stops at once.
+
+gunicorn's master reads this module and isn't patched: it must import nothing that uses ssl, redis, urllib3 or
+jwt, or their TLS would end in RecursionError in the processes that it forks.
 """
 
 from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from resolver import draining
+from resolver import draining, file_limit
 from resolver.errors import SettingsError
 from resolver.metrics import folder
-from resolver.settings.processes import THREADS, load_processes
+from resolver.settings.processes import load_processes
+
+_MOST_CONNECTIONS = 8_000
 
 try:
     _processes = load_processes()
@@ -24,10 +31,8 @@ except SettingsError as error:
     raise SystemExit(str(error)) from None
 bind = _processes.bind
 workers = _processes.web_concurrency
-worker_class = "resolver.request_loop.RequestLoop"
-threads = THREADS
-# With what else a process holds open, fewer than the 1,024 files that systemd and many shells allow.
-worker_connections = 900
+worker_class = "resolver.web_worker.WebWorker"
+worker_connections = file_limit.connections(_MOST_CONNECTIONS)
 keepalive = 75
 timeout = 30
 graceful_timeout = 10
@@ -55,6 +60,13 @@ def on_starting(server: Any) -> None:
 
 def on_exit(_server: Any) -> None:
     folder.withdraw()
+
+
+def ssl_context(_config: Any, default: Callable[[], Any]) -> Any:
+    """Make gunicorn's own context, but leave the TLS handshake to the worker, which limits its time."""
+    context = default()
+    context.wrap_socket = partial(context.wrap_socket, do_handshake_on_connect=False)
+    return context
 
 
 def when_ready(_server: Any) -> None:

@@ -58,7 +58,7 @@ ALLOWED = {
     "client_socket": {"aside"},
     "slow_senders": set(),
     "server_log": {"errors"},
-    "request_loop": {"turn", "aside", "client_socket", "slow_senders"},
+    "web_process": {"turn", "aside", "client_socket", "slow_senders"},
     "vault": VALUES | {"turn", "aside"},
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
@@ -123,10 +123,10 @@ OWNERS = {
     "jwt": {"access"},
     "cryptography": {"vault", "settings", "access", "audit"},
     "click": {"cli", "sandbox"},
-    "gunicorn": {"request_loop", "server_log"},
+    "gunicorn": {"web_process", "server_log"},
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "audit", "outbound", "sandbox", "request_loop", "slow_senders", "client_socket"},
+    "socket": {"cli", "audit", "outbound", "sandbox", "web_process", "slow_senders", "client_socket"},
     "greenlet": {"aside"},
     # The form of a record on disk, and copies of records with other values.
     "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},

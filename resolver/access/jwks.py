@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
-from resolver import turn
 from resolver.access.keys import TokenKey, from_jwk
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered, Unavailable
@@ -119,7 +118,6 @@ class Jwks:
         if not self._waiting.acquire(blocking=False):
             return
         try:
-            turn.pass_on()
             with self._state:
                 if not self._under_way and not self._ask():
                     return

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from resolver import aside
 from resolver.audit.attempt import Attempt
 from resolver.command import Command, Entry, Kind
 from resolver.deadline import Deadline
@@ -55,10 +54,9 @@ class AddNotification:
         record = _record(request, split, made_of)
         command = Command(Kind.REGISTER, record.notification, split.forward)
         attempt.record(organization=record.organization, ids=[record.notification])
-        with self.telling.turn() as mine:
+        with self.telling.inline_slot() as mine:
             # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
-            with aside.offered(not mine):
-                written = self._put(record, self.telling.entry(command, mine))
+            written = self._put(record, self.telling.entry(command, mine))
             if written is None:
                 return self._repeated(record, request, split)
             answer = self._register(command, written, deadline) if written.claim else None

@@ -107,7 +107,7 @@ class DeleteNotifications:
         spared = self._spared(deletion, ids)
         going = [id_ for id_ in ids if id_ not in spared]
         attempt.record(organization=deletion.organization, ids=going, denied=sorted(spared))
-        with self.telling.turn() as mine:
+        with self.telling.inline_slot() as mine:
             removed = {id_: self._remove(deletion, id_, mine) for id_ in ids}
             claims = [claim for _, claim in removed.values() if claim]
             outcomes: JSON = {}

@@ -73,7 +73,7 @@ class Telling:
     accepted_noted: Rarely = field(default_factory=lambda: Rarely(NOTED_SECONDS))
 
     @contextmanager
-    def turn(self) -> Iterator[bool]:
+    def inline_slot(self) -> Iterator[bool]:
         """Whether this request may ask Velt itself. Never waits: one that may not leaves it in line."""
         if self.slots is None or not self.slots.acquire(blocking=False):
             yield False

@@ -130,7 +130,7 @@ class UpdateNotifications:
             joint.applied_to(held[joint.id], filters)
         meant = list({change.id: None for change in changes if change.id not in failed})
         attempt.record(organization=filters["organizationId"], ids=meant, denied=sorted(failed))
-        with self.telling.turn() as mine:
+        with self.telling.inline_slot() as mine:
             kept = [(joint, self._keep(joint, filters, mine)) for joint in ours]
             tried = [(joint, written) for joint, written in kept if written and written.claim]
             unheld = [change for change in others if change.structure or not change.withheld]

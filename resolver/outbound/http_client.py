@@ -23,7 +23,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
-from resolver import __version__, turn
+from resolver import __version__
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.outbound.connections import POOLS, SOCKET_OPTIONS, Call
@@ -83,7 +83,6 @@ class HttpClient:
         """Raises Unanswered when there is no usable answer in time."""
         if deadline.remaining() <= 0:
             raise Unanswered("no time left")
-        turn.pass_on()
         call = Call(deadline)
         try:
             with call.bounded():

@@ -11,8 +11,6 @@ from resolver.environment import Environment
 from resolver.errors import SettingsError
 
 _DRAIN_SECONDS = 3
-THREADS = 8
-"""Of a web process: so many requests wait for others at once."""
 
 
 class Processes(NamedTuple):

@@ -22,7 +22,7 @@ from redis import (
 from redis.exceptions import ResponseError
 from redis.sentinel import SentinelConnectionPool
 
-from resolver import aside, turn
+from resolver import aside
 
 _AWHILE = 0.05
 _LEAST_SECONDS = 0.05
@@ -35,7 +35,6 @@ class _Waits:
     """Whoever takes a connection out of the pool is about to wait."""
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
-        turn.pass_on()
         return super().get_connection(*args, **options)  # type: ignore[misc]
 
 
@@ -149,14 +148,11 @@ class Pool(_Waits, BlockingConnectionPool):
             aside.all_go_on()  # who asked before reads before
             if not self._is_near:
                 line.send()
-                turn.pass_on()
         return line.read(answer)
 
     def tell(self, *command: Any) -> Any:
         """The answer to one that may not, and that waits for a disk: a connection that was closed meanwhile
         is found out before."""
-        if not aside.is_offered():
-            turn.pass_on()
         line = self._line()
         line.require_quiet()
         answer = line.ask(command)

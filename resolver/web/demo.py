@@ -18,7 +18,6 @@ from resolver.demo.wishes import Wishes
 from resolver.errors import InvalidArgument, Unavailable
 from resolver.secret import Secret
 from resolver.services import Services, build_stores
-from resolver.settings.processes import THREADS
 from resolver.velt.client import Endpoint
 from resolver.web import pages
 from resolver.web.body import read_json
@@ -35,7 +34,7 @@ _WHO = Actor("ops", "demo page")
 def routes(services: Services) -> Iterator[Route]:
     yield from pages.routes(PATH, "demo")
     yield from _setting_out(services)
-    yield from _velt(services, Sandbox(services.settings.velt_api_url, THREADS))
+    yield from _velt(services, Sandbox(services.settings.velt_api_url, connections=8))
     yield from _redis(services)
 
 

@@ -56,11 +56,13 @@ def caller_of(served: Served) -> dict[str, str]:
 
 
 @contextmanager
-def serving(variables: Mapping[str, str], log: Path) -> Iterator[Served]:
+def serving(variables: Mapping[str, str], log: Path, *, files: int | None = None) -> Iterator[Served]:
+    """`files`: how many of them each process may open."""
     bind = f"127.0.0.1:{free_port()}"
     env = plain_environment({"WEB_CONCURRENCY": "1", **variables, "RESOLVER_BIND": bind})
     with log.open("wb") as output:
-        process = start_child([*RESOLVER, "serve"], env=env, stdout=output, stderr=output)
+        limited = ["prlimit", f"--nofile={files}"] if files else []
+        process = start_child([*limited, *RESOLVER, "serve"], env=env, stdout=output, stderr=output)
     try:
         wait_until_ready(f"http://{bind}/readyz", process, log)
         yield Served(f"http://{bind}", process, log)

@@ -16,7 +16,7 @@ from tests.system.conftest import Served, serving
 from tests.system.load import add, post
 from tests.system.load import read as read_ids
 from tests.system.processes import suspended
-from tests.system.request_loop.clients import (
+from tests.system.web_process.clients import (
     AT_ONCE,
     HALF,
     HALF_A_BODY,
@@ -41,16 +41,16 @@ def each_gets_its_own(asked: list[socket.socket]) -> bool:
 
 
 @pytest.fixture
-def read_by_many(loop: Served) -> None:
+def read_by_many(web_process: Served) -> None:
     for number in range(12):
-        assert add(loop.url, f"n-{number}")[0] == 200
+        assert add(web_process.url, f"n-{number}")[0] == 200
 
 
 @pytest.mark.usefixtures("read_by_many")
-def test_who_reads_at_once_with_others_gets_its_own(loop: Served) -> None:
+def test_who_reads_at_once_with_others_gets_its_own(web_process: Served) -> None:
     for _ in range(20):
-        asked = [known(loop) for _ in range(12)]
-        with suspended(child(loop)):  # so that all of them are there when it looks
+        asked = [known(web_process) for _ in range(12)]
+        with suspended(child(web_process)):  # so that all of them are there when it looks
             for number, connection in enumerate(asked):
                 connection.sendall(asking_for([f"n-{number}"]))
         assert each_gets_its_own(asked)
@@ -58,25 +58,25 @@ def test_who_reads_at_once_with_others_gets_its_own(loop: Served) -> None:
 
 @pytest.mark.usefixtures("read_by_many")
 @pytest.mark.parametrize("said", [HALF, HALF_A_BODY])
-def test_a_slow_sender_among_them_keeps_no_reader_waiting(loop: Served, said: bytes) -> None:
-    assert_answered_beside(loop, said)
+def test_a_slow_sender_among_them_keeps_no_reader_waiting(web_process: Served, said: bytes) -> None:
+    assert_answered_beside(web_process, said)
 
 
 @pytest.mark.usefixtures("read_by_many")
-def test_one_that_takes_nothing_of_its_answer_keeps_no_reader_waiting(loop: Served) -> None:
+def test_one_that_takes_nothing_of_its_answer_keeps_no_reader_waiting(web_process: Served) -> None:
     long = [f"long-{number}" for number in range(150)]
     for id_ in long:
         adding = notification(notificationId=id_, displayBodyMessage="x" * 30_000)
-        assert post(loop.url, "/v2/notifications/add", {"data": adding})[0] == 200
-    assert_answered_beside(loop, asking_for(long))
+        assert post(web_process.url, "/v2/notifications/add", {"data": adding})[0] == 200
+    assert_answered_beside(web_process, asking_for(long))
 
 
 @pytest.mark.usefixtures("read_by_many")
-def test_a_backend_that_changes_something_among_them_keeps_to_its_own(loop: Served) -> None:
+def test_a_backend_that_changes_something_among_them_keeps_to_its_own(web_process: Served) -> None:
     elsewhere = {"data": {"organizationId": "acme", "documentId": "elsewhere", "notificationIds": ["n-0"]}}
     for _ in range(5):
-        assert_answered_beside(loop, posting("/v2/notifications/delete", elsewhere))
-    assert read_ids(loop.url, ["n-0"]) == {"n-0"}
+        assert_answered_beside(web_process, posting("/v2/notifications/delete", elsewhere))
+    assert read_ids(web_process.url, ["n-0"]) == {"n-0"}
 
 
 def test_a_trail_that_takes_no_lines_fails_all_who_read_at_once_in_time(

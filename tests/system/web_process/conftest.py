@@ -9,7 +9,7 @@ import pytest
 from resolver.cli.local_redis import LocalRedis
 from tests.support import environment
 from tests.system.conftest import Served, serving
-from tests.system.request_loop.clients import Environment
+from tests.system.web_process.clients import Environment
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def alone(redis_of_ours: LocalRedis, sandbox_url: str) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def loop(alone: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def web_process(alone: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One for all that leave it as they found it."""
     with serving(alone, tmp_path_factory.mktemp("served") / "log") as running:
         yield running

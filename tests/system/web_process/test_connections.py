@@ -7,6 +7,7 @@ import resource
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +17,9 @@ import urllib3
 
 from tests.system.conftest import Served, serving
 from tests.system.load import add, until
-from tests.system.request_loop.clients import (
+from tests.system.web_process.clients import (
     AT_ONCE,
+    FAIRLY_SOON,
     HALF,
     HALF_A_BODY,
     LAST_LIVEZ,
@@ -49,31 +51,31 @@ def ids_in(answer: bytes) -> list[str]:
     return re.findall(r"(?i)x-request-id: (\S+)", answer.decode())
 
 
-def test_requests_in_one_go_are_all_answered_in_their_order(loop: Served) -> None:
+def test_requests_in_one_go_are_all_answered_in_their_order(web_process: Served) -> None:
     asked, ids = asked_in_a_row(300)
     with ThreadPoolExecutor(4) as pool:
 
         def answers() -> list[str]:
-            with connect(loop, asked) as connection:
+            with connect(web_process, asked) as connection:
                 return ids_in(everything(connection))
 
         assert [each.result() for each in [pool.submit(answers) for _ in range(4)]] == [ids] * 4
 
 
-def test_connections_that_are_reset_leave_nothing_behind(loop: Served) -> None:
+def test_connections_that_are_reset_leave_nothing_behind(web_process: Served) -> None:
     # Every thread has its files open by now, and its connection to Redis.
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda _: read(loop), range(100)))
-    process, before = child(loop), 0
+        list(pool.map(lambda _: read(web_process), range(100)))
+    process, before = child(web_process), 0
     until(lambda: files(process) == seen_twice(process), 10)
     before = files(process)
     for said in (b"", HALF, LIVEZ, LIVEZ * 50, LAST_LIVEZ, HALF_A_BODY):
         with ExitStack() as stack:
             for number in range(20):
-                connection = connect(loop, said)
+                connection = connect(web_process, said)
                 stack.callback(reset if number % 2 else socket.socket.close, connection)
     until(lambda: files(process) <= before, 10)
-    assert slowest_of_ten(loop) < AT_ONCE
+    assert slowest_of_ten(web_process) < AT_ONCE
 
 
 def seen_twice(process: int) -> int:
@@ -82,16 +84,16 @@ def seen_twice(process: int) -> int:
     return files(process)
 
 
-def test_many_at_once_are_all_answered_whether_they_stay_or_go(loop: Served) -> None:
-    assert add(loop.url, "n-1")[0] == 200
+def test_many_at_once_are_all_answered_whether_they_stay_or_go(web_process: Served) -> None:
+    assert add(web_process.url, "n-1")[0] == 200
     ends = time.monotonic() + 2
 
     def keeps(client: int) -> Counter[int]:
         pool, statuses = urllib3.PoolManager(retries=False, timeout=10), Counter[int]()
         headers = {"connection": "close"} if client % 2 else {}
         while time.monotonic() < ends:
-            statuses[pool.request("GET", f"{loop.url}/livez", headers=headers).status] += 1
-            statuses[read(loop)] += 1
+            statuses[pool.request("GET", f"{web_process.url}/livez", headers=headers).status] += 1
+            statuses[read(web_process)] += 1
         return statuses
 
     with ThreadPoolExecutor(32) as pool:
@@ -100,24 +102,40 @@ def test_many_at_once_are_all_answered_whether_they_stay_or_go(loop: Served) -> 
     assert total[200] > 200
 
 
-def test_no_more_connections_than_there_may_be_and_then_the_next_ones(
-    alone: Environment, tmp_path: Path
-) -> None:
+@pytest.fixture
+def twenty_connections(alone: Environment, tmp_path: Path) -> Iterator[Served]:
+    """A process that accepts no more of them."""
     settings = {**alone, "GUNICORN_CMD_ARGS": "--worker-connections 20"}
     with serving(settings, tmp_path / "log") as served:
-        with clients(served, 20), pytest.raises(urllib3.exceptions.TimeoutError):
-            seconds_for_livez(served, 0.5)
+        yield served
+
+
+def test_connections_beyond_the_limit_wait_while_all_others_send_requests(twenty_connections: Served) -> None:
+    with clients(twenty_connections, 20, HALF), pytest.raises(urllib3.exceptions.TimeoutError):
+        seconds_for_livez(twenty_connections, 1)
+    assert slowest_of_ten(twenty_connections) < AT_ONCE
+
+
+def test_connections_that_are_idle_for_longest_make_place_for_new_ones(twenty_connections: Served) -> None:
+    with clients(twenty_connections, 20) as connections:
+        assert seconds_for_livez(twenty_connections) < AT_ONCE
+        assert connections[0].recv(1) == b""
+        connections[-1].settimeout(0)
+        with pytest.raises(BlockingIOError):
+            connections[-1].recv(1)
+
+
+def test_connections_never_use_up_the_files_of_a_process(alone: Environment, tmp_path: Path) -> None:
+    with serving(alone, tmp_path / "log", files=1024) as served:
+        process = child(served)
+        with clients(served, 1100):
+            assert seconds_for_livez(served) < FAIRLY_SOON
+            assert read(served) == 200
         assert slowest_of_ten(served) < AT_ONCE
+        assert child(served) == process
+        assert "Too many open files" not in served.log
 
 
-def test_with_as_few_files_as_systemd_allows_it_outlives_any_number_of_connections(loop: Served) -> None:
-    process = child(loop)
-    with ThreadPoolExecutor(16) as pool:  # so that each thread has its files open
-        list(pool.map(lambda _: read(loop), range(100)))
-    _, hard = resource.prlimit(process, resource.RLIMIT_NOFILE)
-    resource.prlimit(process, resource.RLIMIT_NOFILE, (1024, hard))
-    with clients(loop, 1100):
-        time.sleep(0.5)
-        assert child(loop) == process
-    assert slowest_of_ten(loop) < AT_ONCE
-    assert child(loop) == process
+def test_the_limit_of_files_is_raised_to_the_hard_one(web_process: Served) -> None:
+    soft, hard = resource.prlimit(child(web_process), resource.RLIMIT_NOFILE)
+    assert soft == hard

@@ -14,7 +14,7 @@ from resolver.cli.children import start_child, stop_child
 from tests.servers import authority
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment
 from tests.system.load import until
-from tests.system.request_loop.clients import (
+from tests.system.web_process.clients import (
     LAST_LIVEZ,
     LIVEZ,
     Environment,

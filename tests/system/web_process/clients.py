@@ -1,4 +1,4 @@
-"""Clients of the request loop, of every kind."""
+"""Clients of a web process, of every kind."""
 
 from __future__ import annotations
 
@@ -77,14 +77,6 @@ def seconds_for_livez(served: Served, patience: float = 10) -> float:
     return time.monotonic() - started
 
 
-def is_stuck(served: Served) -> bool:
-    try:
-        seconds_for_livez(served, AT_ONCE)
-    except urllib3.exceptions.TimeoutError:
-        return True
-    return False
-
-
 def slowest_of_ten(served: Served) -> float:
     return max(seconds_for_livez(served) for _ in range(10))
 
@@ -94,7 +86,7 @@ def read(served: Served) -> int:
 
 
 def known(served: Served) -> socket.socket:
-    """A connection that has been answered before: the loop finds many of these at once."""
+    """A connection on which a request has been answered already."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(10)

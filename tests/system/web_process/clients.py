@@ -27,6 +27,7 @@ LAST_LIVEZ = LIVEZ.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 HALF = b"GET /livez HTTP/1.1\r\nhost"
 CREDENTIALS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode()
 HALF_A_BODY = b"POST /api/velt/token HTTP/1.1\r\nhost: x\r\n" + CREDENTIALS + b"content-length: 9\r\n\r\n{"
+_SLOW_REQUESTS = 100
 READ = "/api/velt/notifications/get"
 
 
@@ -104,3 +105,13 @@ def posting(path: str, given: JSON) -> bytes:
     body = orjson.dumps(given)
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
     return head.encode() + CREDENTIALS + b"\r\n" + body
+
+
+def slow_reader(served: Served, stack: ExitStack) -> socket.socket:
+    """A client that asks for more than fits on the way to it, and reads nothing."""
+    connection = stack.enter_context(socket.socket())
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(10)
+    connection.connect(address_of(served))
+    connection.sendall(LIVEZ.replace(b"/livez", b"/openapi.json") * _SLOW_REQUESTS)
+    return connection

@@ -22,18 +22,17 @@ from tests.system.web_process.clients import (
     HALF_A_BODY,
     LAST_LIVEZ,
     LIVEZ,
-    address_of,
     child,
     clients,
     connect,
     everything,
     files,
     read,
+    slow_reader,
     slowest_of_ten,
 )
 
 pytestmark = pytest.mark.system
-SLOW_REQUESTS = 100
 
 
 def test_a_redis_that_hangs_keeps_nobody_else_waiting_and_is_gotten_over(
@@ -103,16 +102,6 @@ def test_a_client_that_takes_no_reply_for_twenty_seconds_is_cut_off(web_process:
         assert time.monotonic() - started > 19
         with pytest.raises(ConnectionResetError):
             everything(connection)
-
-
-def slow_reader(served: Served, stack: ExitStack) -> socket.socket:
-    """A client that asks for more than fits on the way to it, and reads nothing."""
-    connection = stack.enter_context(socket.socket())
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.settimeout(10)
-    connection.connect(address_of(served))
-    connection.sendall(LIVEZ.replace(b"/livez", b"/openapi.json") * SLOW_REQUESTS)
-    return connection
 
 
 def test_who_does_not_hang_up_after_its_last_answer_keeps_nobody_waiting(web_process: Served) -> None:

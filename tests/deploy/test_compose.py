@@ -49,6 +49,7 @@ _OF_A_SERVICE = {
     "stop_signal",
     "sysctls",
     "tmpfs",
+    "ulimits",
     "user",
     "volumes",
 }

@@ -3,6 +3,7 @@ an environment in which what the image runs really runs."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -114,7 +115,7 @@ def test_nothing_is_in_it_but_what_the_lock_says(image: Path) -> None:
         text=True,
         check=True,
     )
-    found = {line.partition("==")[0].lower().replace("_", "-") for line in listed.stdout.split()}
+    found = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in listed.stdout.split()}
     lock = (ROOT / "requirements.lock").read_text()
     locked = {line.partition("==")[0] for line in lock.splitlines() if "==" in line}
     assert found - locked <= {"pip", "setuptools", "velt-notification-resolver"}

@@ -37,6 +37,7 @@ class CircuitBreaker:
         self._not_before = 0.0
         self._probing = False
         self._succeeded = self._failed_call = float("-inf")
+        self._cause: BaseException | None = None
 
     @classmethod
     def for_waiting_callers(cls, service: str) -> Self:
@@ -87,8 +88,12 @@ class CircuitBreaker:
         since, self._failed_call = now - self._failed_call, now
         return since if follows_another else PROVEN_SECONDS
 
-    def failure(self, retry_after: float = 0.0) -> None:
+    def failure(self, retry_after: float = 0.0, cause: BaseException | None = None) -> None:
+        """Count a failed call. Calls that failed of one cause, the same object, count once."""
         with self._lock:
+            if cause is not None and cause is self._cause:
+                return
+            self._cause = cause
             now = time.monotonic()
             self._not_before = max(self._not_before, now + min(retry_after, _LONGEST_RETRY_AFTER))
             # Of calls that were in flight together when it opened, one counts; after that the probe alone.

@@ -48,7 +48,7 @@ class TimeLimit:
                 self._end()
 
     def __enter__(self) -> Self:
-        _watchdog.watch(self)
+        call_at(self.at, self.expire)
         return self
 
     def __exit__(
@@ -61,35 +61,42 @@ class TimeLimit:
             raise TimeoutError("took too long") from error
 
 
+def call_at(at: float, function: Callable[[], None]) -> None:
+    """Have the watchdog call a function at a time (monotonic). It must neither block nor raise.
+
+    Raises RuntimeError when the watchdog's thread can't be started; the next caller tries again.
+    """
+    _watchdog.call_at(at, function)
+
+
 class _Watchdog:
     def __init__(self) -> None:
-        self._limits: list[tuple[float, int, TimeLimit]] = []
+        self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def watch(self, limit: TimeLimit) -> None:
-        """Raises RuntimeError when the thread can't be started; the next caller tries again."""
-        entry = limit.at, next(self._numbers), limit
+    def call_at(self, at: float, function: Callable[[], None]) -> None:
+        entry = at, next(self._numbers), function
         with self._changed:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
                 thread.start()
                 self._thread = thread
-            heapq.heappush(self._limits, entry)
-            if self._limits[0] is entry:
+            heapq.heappush(self._calls, entry)
+            if self._calls[0] is entry:
                 self._changed.notify()
 
     def _run(self) -> None:
         while True:
-            self._next().expire()
+            self._next()()
 
-    def _next(self) -> TimeLimit:
+    def _next(self) -> Callable[[], None]:
         with self._changed:
             while True:
-                left = self._limits[0][0] - time.monotonic() if self._limits else None
+                left = self._calls[0][0] - time.monotonic() if self._calls else None
                 if left is not None and left <= 0:
-                    return heapq.heappop(self._limits)[2]
+                    return heapq.heappop(self._calls)[2]
                 self._changed.wait(left)
 
 

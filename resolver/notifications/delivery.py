@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from resolver import aside
 from resolver.access.callers import Backend
 from resolver.access.claims import EndUser
 from resolver.access.documents import Documents
@@ -26,7 +25,7 @@ from resolver.deadline import Deadline
 from resolver.errors import PermissionDenied, Unauthenticated
 from resolver.notifications.telling import removal
 from resolver.record import Form, Opened, Record, opened
-from resolver.vault.cluster import Values
+from resolver.vault.multiplexed import Values
 from resolver.vault.revocations import Extent, Revocations
 from resolver.vault.store import Changed, Vault
 
@@ -153,8 +152,7 @@ class Delivery:
             self._opens(person, organization)
             return None
         marks = self.revocations.names(person.user, organization)
-        with aside.offered(self.read_policy != "document"):
-            held, values = self.vault.open(decode, organization, notifications, marks)
+        held, values = self.vault.open(decode, organization, notifications, marks)
         return held if self._is_honoured(person, marks, values) else None
 
     def _opens(self, person: EndUser, organization: str) -> bool:

@@ -20,7 +20,7 @@ from resolver.errors import Unreadable
 from resolver.metrics import meters
 from resolver.outbox.dead_letters import Dead, DeadLetters
 from resolver.outbox.waiting import Fields, WaitingCommands
-from resolver.vault.cluster import Values, by_server, get_all
+from resolver.vault.cluster import by_server, get_all
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import (
@@ -36,6 +36,7 @@ from resolver.vault.keyspace import (
     partitions,
     queue_of,
 )
+from resolver.vault.multiplexed import Values
 from resolver.vault.store import Written
 
 JSON = dict[str, Any]

@@ -7,33 +7,95 @@ records, looking at every key, and what is asked of each server rather than of t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from redis import ConnectionError, Redis, RedisError  # noqa: A004 - Redis's own
+from redis import (
+    ConnectionError,  # noqa: A004 - Redis's own
+    Redis,
+    RedisError,
+    TimeoutError,  # noqa: A004
+)
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisClusterException
+from redis.commands.core import Script
+from redis.exceptions import AskError, ClusterDownError, RedisClusterException, TryAgainError
 
 from resolver.redis_address import Host
+from resolver.vault.link import Exchange
+from resolver.vault.multiplexed import Client, MultiplexedConnection, Reader, Values, multiplexed
 
-Values = list[bytes | None]
 Item = TypeVar("Item")
+# Another node has the key (MOVED is an AskError), or is about to: nothing was executed.
+_ELSEWHERE = (AskError, TryAgainError)
+_GONE = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException)
+"""The node is, or serves no slot: a look at the cluster may find another one."""
 
 
 class Cluster:
     """Connects at its first use: the library's own client does when it is made, and a Redis that is away
-    must not stop a start."""
+    must not stop a start. Records are read and scripts run over one connection to each node."""
 
     def __init__(self, hosts: Sequence[Host], **settings: Any) -> None:
         self._hosts, self._settings = hosts, settings
         self._lock = threading.Lock()
         self._client: RedisCluster | None = None
+        self._connections: dict[str, MultiplexedConnection] = {}
+        """By the name of the node."""
+        self._reader = Reader(self._send_read)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connected(), name)
 
     def connected(self) -> RedisCluster:
+        return self._client or self._connect()
+
+    def register_script(self, text: str) -> Script:
+        return Script(cast(Redis, self), text.encode())
+
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
+        try:
+            return self.connection_to(keys_and_args[0])[1].ask("EVALSHA", sha, numkeys, *keys_and_args)
+        except _ELSEWHERE:
+            return self.connected().evalsha(sha, numkeys, *keys_and_args)
+        except _GONE:
+            self.let_go_of_connections()
+            raise
+
+    def get_in_pieces(self, names: Sequence[str]) -> Iterator[Values]:
+        return self._reader.pieces(names)
+
+    def get_one_by_one(self, names: Sequence[str]) -> Values:
+        """Wherever the keys are by now."""
+        pipeline = self.connected().pipeline(transaction=False)  # type: ignore[no-untyped-call]
+        for name in names:
+            pipeline.get(name)
+        return cast(Values, pipeline.execute())
+
+    def connection_to(self, key_name: str) -> tuple[str, MultiplexedConnection]:
+        """The node that holds a key, and the connection to it."""
+        node = self.connected().get_node_from_key(key_name)  # type: ignore[no-untyped-call]
+        connection = self._connections.get(node.name)
+        if connection is None:
+            own = multiplexed(node.redis_connection.connection_pool)
+            connection = self._connections.setdefault(node.name, own)
+        return node.name, connection
+
+    def let_go_of_connections(self) -> None:
+        """Look again which node serves what, and forget those that are gone."""
+        with suppress(RedisError, RedisClusterException):  # looked for again at the next use
+            nodes = self.connected().nodes_manager
+            nodes.initialize()
+            for name in self._connections.keys() - nodes.nodes_cache.keys():
+                self._connections.pop(name).close()
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        if self._client:
+            self._client.close()
+
+    def _connect(self) -> RedisCluster:
         with self._lock:
             if self._client is None:
                 nodes = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
@@ -44,25 +106,56 @@ class Cluster:
                     raise ConnectionError(str(error)) from error
             return self._client
 
-    def register_script(self, text: str) -> Callable[..., Any]:
-        def run(keys: Sequence[str] = (), args: Sequence[Any] = (), client: Any = None) -> Any:
-            return self.connected().register_script(text)(keys=keys, args=args, client=client)
+    def _send_read(self, names: Sequence[str]) -> _ClusterRead:
+        try:
+            return _ClusterRead(self, names)
+        except _GONE:
+            self.let_go_of_connections()
+            raise
 
-        return run
 
-    def close(self) -> None:
-        if self._client:
-            self._client.close()
+class _ClusterRead:
+    """One GET for each name, in one exchange with each node: an MGET takes keys of one slot alone."""
+
+    def __init__(self, cluster: Cluster, names: Sequence[str]) -> None:
+        self._cluster, self._names = cluster, names
+        self._places: dict[str, list[int]] = {}
+        connections: dict[str, MultiplexedConnection] = {}
+        for place, name in enumerate(names):
+            node, connections[node] = cluster.connection_to(name)
+            self._places.setdefault(node, []).append(place)
+        self.exchanges: Sequence[Exchange] = [
+            connections[node].send([("GET", names[place]) for place in places])
+            for node, places in self._places.items()
+        ]
+
+    def values(self) -> Values:
+        found: Values = [None] * len(self._names)
+        errors: list[Exception] = []
+        try:
+            for places, exchange in zip(self._places.values(), self.exchanges, strict=True):
+                replies = exchange.wait()
+                errors += [reply for reply in replies if isinstance(reply, Exception)]
+                for place, reply in zip(places, replies, strict=True):
+                    found[place] = reply
+        except _GONE:
+            self._cluster.let_go_of_connections()
+            raise
+        if any(isinstance(error, _ELSEWHERE) for error in errors):
+            return self._cluster.get_one_by_one(self._names)
+        if errors:
+            raise errors[0]
+        return found
+
+
+def get_in_pieces(redis: Redis, names: Sequence[str]) -> Iterator[Values]:
+    """The values in the order of the names, at most 100 at a time. All are asked for in one round trip; of a
+    cluster, in one to each node that has some. Close it when it isn't used up."""
+    return cast(Client, redis).get_in_pieces(names)
 
 
 def get_all(redis: Redis, names: Sequence[str]) -> Values:
-    """In one round trip; of a cluster, in one to each node that has some."""
-    if not isinstance(redis, Cluster):
-        return cast(Values, redis.mget(names))
-    pipeline = redis.pipeline(transaction=False)
-    for name in names:
-        pipeline.get(name)
-    return cast(Values, pipeline.execute())
+    return [value for piece in get_in_pieces(redis, names) for value in piece]
 
 
 def primaries(redis: Redis) -> list[Redis]:
@@ -93,9 +186,5 @@ def by_server(redis: Redis, items: Iterable[Item], key_of: Callable[[Item], str]
 
 
 def let_go_of_connections(redis: Redis) -> None:
-    """Those that nobody uses now: they lead to what is no master any more."""
-    if isinstance(redis, Cluster):
-        with suppress(RedisError, RedisClusterException):  # looked for again at the next use
-            redis.connected().nodes_manager.initialize()
-    else:
-        redis.connection_pool.disconnect(inuse_connections=False)
+    """They lead to what is no master any more. Those that are in use are closed after it."""
+    cast(Client, redis).let_go_of_connections()

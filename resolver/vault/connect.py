@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from redis import Redis, RedisError, SSLConnection, UnixDomainSocketConnection
+from redis import BlockingConnectionPool, Redis, RedisError, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -19,7 +19,7 @@ from resolver.errors import SettingsError
 from resolver.redis_address import RedisAddress
 from resolver.secret import Secret
 from resolver.vault.cluster import Cluster
-from resolver.vault.pool import Client, NodePool, Pool, SentinelPool
+from resolver.vault.multiplexed import Client
 
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 0.5
@@ -50,10 +50,9 @@ def _single(address: RedisAddress, connections: int) -> Redis:
         host, port = address.hosts[0]
         where = {"host": host, "port": port, **({"connection_class": SSLConnection} if address.tls else {})}
     tls = _certificates(address) if address.tls else {}
-    pool = Pool(
+    pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]
         max_connections=connections,
         timeout=_WAIT_FOR_CONNECTION_SECONDS,
-        is_near=address.is_here,
         **where,
         **tls,
         **_manners(address),
@@ -78,7 +77,7 @@ def _sentinel(address: RedisAddress, connections: int) -> Redis:
     sentinel = Sentinel(list(address.hosts), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(  # type: ignore[no-untyped-call]
         address.service,
-        connection_pool_class=SentinelPool,
+        redis_class=Client,
         max_connections=connections * _INSTEAD_OF_WAITING,
         **manners,
     )
@@ -89,7 +88,6 @@ def _cluster(address: RedisAddress, connections: int) -> Redis:
     manners = {name: value for name, value in _manners(address).items() if name != "db"}
     cluster = Cluster(
         address.hosts,
-        connection_pool_class=NodePool,
         max_connections=connections * _INSTEAD_OF_WAITING,
         socket_connect_timeout=CONNECT_SECONDS,
         # A part that can't be reached must not take the others with it.

@@ -22,7 +22,6 @@ from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.identity import DatabaseIdentity
 from resolver.vault.keyspace import IDENTITY_KEY
-from resolver.vault.pool import SharedFate
 from resolver.vault.restored import Certificates
 
 # What a cluster's client raises for a part that nobody serves is no relative of the others.
@@ -71,10 +70,9 @@ class Guard:
             self._breaker.success()
 
     def _judged(self, error: Exception) -> VaultUnavailable:
-        if isinstance(error, SharedFate):
-            pass  # one failure, however many asked
-        elif isinstance(error, RedisTimeoutError | RedisConnectionError):
-            self._breaker.failure()
+        if isinstance(error, RedisTimeoutError | RedisConnectionError):
+            # Commands that were in flight together on one connection fail with one cause.
+            self._breaker.failure(cause=error.__cause__)
         else:
             self._breaker.success()  # Redis answered, if not with good news
         if isinstance(error, ReadOnlyError | MovedError):

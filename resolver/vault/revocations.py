@@ -17,11 +17,12 @@ from redis import Redis
 
 from resolver.errors import Overtaken, Unreadable
 from resolver.metrics import meters
-from resolver.vault.cluster import Values, get_all, holder
+from resolver.vault.cluster import get_all, holder
 from resolver.vault.compare_and_set import compare_and_set
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard
 from resolver.vault.keyspace import REVOCATION_PATTERN, Keyspace
+from resolver.vault.multiplexed import Values
 from resolver.vault.scanning import scan
 
 _TRIES = 3

@@ -7,8 +7,8 @@ like "not found".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -21,16 +21,17 @@ from resolver.command import Entry
 from resolver.errors import Overtaken, Unreadable, VaultUnavailable
 from resolver.metrics import meters
 from resolver.record import Form, Record
-from resolver.vault.cluster import Values, by_server, get_all
+from resolver.vault.cluster import by_server, get_in_pieces
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
+from resolver.vault.multiplexed import Values
 from resolver.vault.replication import run_replicated
 from resolver.vault.scanning import scan
 
 _DAY_MS = 86_400_000
 _TRIES = 3
-_MOST_AT_ONCE = 1024  # names in one MGET: a larger one would occupy Redis for too long
+_MOST_AT_ONCE = 1024  # names in one round trip
 Keys = list[str]
 Arguments = list[bytes | str | int]
 _log = structlog.get_logger(__name__)
@@ -143,18 +144,23 @@ class Vault:
         organization: str,
         notifications: Sequence[str],
         others: Sequence[str] = (),
+        *,
+        admit: Callable[[int], None] | None = None,
     ) -> tuple[Iterator[tuple[str, Form]], Values]:
         """The records held under these ids, and the values of other keys, in one round trip.
 
         Absent and unreadable records are left out. Each record is opened when the iterator comes to it: a
         caller that keeps the contents alone holds one decoded audience at a time.
+
+        `admit` is called with the number of bytes of each piece of the values, at most 100 of them, when it
+        has come. When it raises, the rest is thrown away.
         """
         names: list[str] = self._keyspace.records(organization, notifications)
         wanted, values = [*names, *others], list[bytes | None]()
         # In pieces: the guard looks at the deadline before each. What the callbacks ask for fits into one.
         for start in range(0, len(wanted), _MOST_AT_ONCE):
             with _timed("read"), self.guard:
-                values += self._mget(wanted[start : start + _MOST_AT_ONCE])
+                values += self._values(wanted[start : start + _MOST_AT_ONCE], admit)
         own, beside = values[: len(names)], values[len(names) :]
         opened = zip(notifications, self._each_opened(decode, names, own), strict=True)
         return ((id_, record) for id_, record in opened if record), beside
@@ -179,7 +185,7 @@ class Vault:
 
     def _batch(self, names: list[str]) -> list[Held]:
         with self.guard:
-            values = self._mget(names)
+            values = self._values(names)
         records = self._each_opened(Record.from_bytes, names, values)
         return [
             Held(name, sealed, record)
@@ -215,14 +221,26 @@ class Vault:
             return error.state
         return "ok"
 
-    def _mget(self, names: list[str]) -> Values:
+    def _values(self, names: list[str], admit: Callable[[int], None] | None = None) -> Values:
+        values: Values = []
+        with closing(self._pieces(names)) as pieces:
+            for piece in pieces:
+                if admit:
+                    admit(sum(len(value) for value in piece if value))
+                values += piece
+        return values
+
+    def _pieces(self, names: list[str]) -> Generator[Values]:
+        read = 0
         try:
-            return get_all(self._redis, names)
+            for piece in get_in_pieces(self._redis, names):
+                read += len(piece)
+                yield piece
         except RedisConnectionError:
-            # A connection that the server closed meanwhile; reading twice is harmless. Under guard, or all
-            # who asked on that connection would find out one after the other that there is no new one.
+            # The connection was lost; reading twice is harmless. Under guard: the requests that were in
+            # flight on it must not all find out that there is no new one.
             with self.guard:
-                return get_all(self._redis, names)
+                yield from get_in_pieces(self._redis, names[read:])
 
     def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
         return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))

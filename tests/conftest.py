@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,10 @@ def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for client in clients:
         close(client)
+    for thread in threading.enumerate():
+        if thread.name.startswith("redis-"):
+            thread.join(5)
+            assert not thread.is_alive(), f"{thread.name} goes on"
 
 
 @pytest.fixture(scope="session")

@@ -152,10 +152,9 @@ class LocalSentinel(_Servers):
 
 def close(client: Redis) -> None:
     """With all that it opened for itself."""
+    client.close()
     if isinstance(client, Cluster):
-        client.close()
         return
-    client.connection_pool.disconnect()
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     for sentinel in manager.sentinels if manager else ():
         sentinel.close()

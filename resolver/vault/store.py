@@ -126,7 +126,7 @@ class Vault:
         key_name = self._keyspace.record(organization, notification)
         for _ in range(_TRIES):
             with _timed("read"), self.guard:
-                sealed = cast(bytes | None, self._redis.get(key_name))
+                (sealed,) = self._values([key_name])
             record = self._open(key_name, sealed)
             if record is None or sealed is None:
                 return None

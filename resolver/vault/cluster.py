@@ -6,9 +6,10 @@ records, looking at every key, and what is asked of each server rather than of t
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
 from typing import Any, TypeVar, cast
 
 from redis import (
@@ -26,6 +27,8 @@ from resolver.vault.link import Exchange
 from resolver.vault.multiplexed import Client, MultiplexedConnection, Reader, Values, multiplexed
 
 Item = TypeVar("Item")
+Admit = Callable[[int], None]
+"""Raises when so many bytes more are too many."""
 # Another node has the key (MOVED is an AskError), or is about to: nothing was executed.
 _ELSEWHERE = (AskError, TryAgainError)
 _GONE = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException)
@@ -34,12 +37,15 @@ _GONE = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException)
 
 class Cluster:
     """Connects at its first use: the library's own client does when it is made, and a Redis that is away
-    must not stop a start. Records are read and scripts run over one connection to each node."""
+    must not stop a start. Strings are read and scripts run over one connection to each node."""
 
     def __init__(self, hosts: Sequence[Host], **settings: Any) -> None:
         self._hosts, self._settings = hosts, settings
-        self._lock = threading.Lock()
+        self._connecting, self._looking = threading.Lock(), threading.Lock()
         self._client: RedisCluster | None = None
+        self._failure: ConnectionError | None = None
+        """Why the last attempt to connect failed."""
+        self._look: threading.Thread | None = None
         self._connections: dict[str, MultiplexedConnection] = {}
         """By the name of the node."""
         self._reader = Reader(self._send_read)
@@ -53,16 +59,13 @@ class Cluster:
     def register_script(self, text: str) -> Script:
         return Script(cast(Redis, self), text.encode())
 
-    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
-        try:
-            return self.connection_to(keys_and_args[0])[1].ask("EVALSHA", sha, numkeys, *keys_and_args)
-        except _ELSEWHERE:
-            return self.connected().evalsha(sha, numkeys, *keys_and_args)
-        except _GONE:
-            self.let_go_of_connections()
-            raise
+    def get(self, name: str) -> Any:
+        return self._ask(name, "GET", name)
 
-    def get_in_pieces(self, names: Sequence[str]) -> Iterator[Values]:
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
+        return self._ask(keys_and_args[0], "EVALSHA", sha, numkeys, *keys_and_args)
+
+    def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         return self._reader.pieces(names)
 
     def get_one_by_one(self, names: Sequence[str]) -> Values:
@@ -82,35 +85,67 @@ class Cluster:
         return node.name, connection
 
     def let_go_of_connections(self) -> None:
-        """Look again which node serves what, and forget those that are gone."""
-        with suppress(RedisError, RedisClusterException):  # looked for again at the next use
+        """Look again which node serves what, and forget those that are gone. One thread looks at a time, and
+        no other waits for it: with each node that hangs, it takes as long as an answer may."""
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
             nodes = self.connected().nodes_manager
             nodes.initialize()
             for name in self._connections.keys() - nodes.nodes_cache.keys():
                 self._connections.pop(name).close()
+        except (RedisError, RedisClusterException):
+            pass  # looked for again at the next use
+        finally:
+            self._looking.release()
+
+    def look_again(self) -> None:
+        """Have another thread look which node serves what. The caller has waited long enough."""
+        if self._looking.locked():
+            return
+        look = threading.Thread(target=self.let_go_of_connections, name="redis-look", daemon=True)
+        with suppress(RuntimeError):  # no thread can be started now
+            look.start()
+            self._look = look
 
     def close(self) -> None:
+        if self._look:
+            self._look.join()
         for connection in self._connections.values():
             connection.close()
         if self._client:
             self._client.close()
 
     def _connect(self) -> RedisCluster:
-        with self._lock:
-            if self._client is None:
-                nodes = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
-                try:
-                    self._client = RedisCluster(startup_nodes=nodes, **self._settings)
-                except RedisClusterException as error:
-                    # No relative of what a single server raises when it is away; the same thing to us.
-                    raise ConnectionError(str(error)) from error
+        before = self._failure
+        with self._connecting:
+            if self._client:
+                return self._client
+            if (failure := self._failure) and failure is not before:  # of the thread that this one waited for
+                raise copy.copy(failure) from failure
+            nodes = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
+            try:
+                self._client = RedisCluster(startup_nodes=nodes, **self._settings)
+            except RedisClusterException as error:
+                # No relative of what a single server raises when it is away; the same thing to us.
+                self._failure = ConnectionError(str(error))
+                raise copy.copy(self._failure) from self._failure
             return self._client
+
+    def _ask(self, key_name: str, *command: Any) -> Any:
+        try:
+            return self.connection_to(key_name)[1].ask(*command)
+        except _ELSEWHERE:
+            return self.connected().execute_command(*command)  # type: ignore[no-untyped-call]
+        except _GONE:
+            self.look_again()
+            raise
 
     def _send_read(self, names: Sequence[str]) -> _ClusterRead:
         try:
             return _ClusterRead(self, names)
         except _GONE:
-            self.let_go_of_connections()
+            self.look_again()
             raise
 
 
@@ -139,7 +174,7 @@ class _ClusterRead:
                 for place, reply in zip(places, replies, strict=True):
                     found[place] = reply
         except _GONE:
-            self._cluster.let_go_of_connections()
+            self._cluster.look_again()
             raise
         if any(isinstance(error, _ELSEWHERE) for error in errors):
             return self._cluster.get_one_by_one(self._names)
@@ -148,14 +183,24 @@ class _ClusterRead:
         return found
 
 
-def get_in_pieces(redis: Redis, names: Sequence[str]) -> Iterator[Values]:
-    """The values in the order of the names, at most 100 at a time. All are asked for in one round trip; of a
-    cluster, in one to each node that has some. Close it when it isn't used up."""
-    return cast(Client, redis).get_in_pieces(names)
+def read_into(values: Values, redis: Redis, names: Sequence[str], admit: Admit | None = None) -> None:
+    """Append the values of keys, in the order of the names and in one round trip; of a cluster, in one to
+    each node that has some.
+
+    They come in pieces of at most 100. `admit` is called with the number of bytes of each piece before it is
+    appended; when it raises, that piece and those that are still to come are thrown away.
+    """
+    with closing(cast(Client, redis).get_in_pieces(names)) as pieces:
+        for piece in pieces:
+            if admit:
+                admit(sum(len(value) for value in piece if value))
+            values += piece
 
 
 def get_all(redis: Redis, names: Sequence[str]) -> Values:
-    return [value for piece in get_in_pieces(redis, names) for value in piece]
+    values: Values = []
+    read_into(values, redis, names)
+    return values
 
 
 def primaries(redis: Redis) -> list[Redis]:

@@ -16,7 +16,7 @@ from redis import Redis
 from resolver.errors import Unreadable, VaultForeign, VaultOutdated
 from resolver.record import Record
 from resolver.secret import Secret
-from resolver.vault.cluster import get_all, primaries
+from resolver.vault.cluster import primaries
 from resolver.vault.compare_and_set import compare_and_set
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import IDENTITY_KEY, RECORD_PATTERN, Keyspace
@@ -143,5 +143,5 @@ def swap(redis: Redis, before: str, after: str) -> bool:
 
 
 def _found(redis: Redis) -> str | None:
-    (text,) = get_all(redis, [IDENTITY_KEY])
+    text = cast(bytes | None, redis.get(IDENTITY_KEY))
     return None if text is None else text.decode("ascii", "replace")

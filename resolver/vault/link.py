@@ -33,7 +33,7 @@ from resolver.vault.shared_socket import SharedSocket, shared_socket
 _LOOK_SECONDS = 0.05
 _LARGEST_SEND = 64 * 1024
 """Bytes. The time to answer starts when a command is sent, so it isn't sent long after it was taken."""
-_RECEIVE_BYTES = 128 * 1024
+_RECEIVE_BYTES = 64 * 1024
 _INCOMPLETE = object()
 
 Command = Sequence[Any]

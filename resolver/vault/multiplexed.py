@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
@@ -114,7 +114,7 @@ class Reader:
         self._send = send
         self._turn = threading.Lock()
 
-    def pieces(self, names: Sequence[str]) -> Iterator[Values]:
+    def pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         """Values in the order of the names. All are asked for in one round trip. A caller that stops before
         the last piece closes this iterator, which waits until the others have come and were thrown away.
 
@@ -157,7 +157,7 @@ class _ServerRead:
 
 
 class Client(Redis):
-    """A client of one server, or of the master that Sentinels name, which reads records and runs scripts over
+    """A client of one server, or of the master that Sentinels name, which reads strings and runs scripts over
     one connection for the whole process. Everything else goes over the pool."""
 
     def __init__(self, connection_pool: ConnectionPool) -> None:
@@ -165,8 +165,11 @@ class Client(Redis):
         self._multiplexed = multiplexed(connection_pool)
         self._reader = Reader(self._send_read)
 
-    def get_in_pieces(self, names: Sequence[str]) -> Iterator[Values]:
+    def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         return self._reader.pieces(names)
+
+    def get(self, name: Any) -> Any:
+        return self._multiplexed.ask("GET", name)
 
     def evalsha(self, sha: Any, numkeys: int, *keys_and_args: Any) -> Any:
         return self._multiplexed.ask("EVALSHA", sha, numkeys, *keys_and_args)

@@ -7,8 +7,8 @@ like "not found".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -21,7 +21,7 @@ from resolver.command import Entry
 from resolver.errors import Overtaken, Unreadable, VaultUnavailable
 from resolver.metrics import meters
 from resolver.record import Form, Record
-from resolver.vault.cluster import by_server, get_in_pieces
+from resolver.vault.cluster import Admit, by_server, read_into
 from resolver.vault.envelope import Envelope, nonce_of
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
@@ -126,7 +126,7 @@ class Vault:
         key_name = self._keyspace.record(organization, notification)
         for _ in range(_TRIES):
             with _timed("read"), self.guard:
-                (sealed,) = self._values([key_name])
+                sealed = cast(bytes | None, self._redis.get(key_name))
             record = self._open(key_name, sealed)
             if record is None or sealed is None:
                 return None
@@ -145,19 +145,18 @@ class Vault:
         notifications: Sequence[str],
         others: Sequence[str] = (),
         *,
-        admit: Callable[[int], None] | None = None,
+        admit: Admit | None = None,
     ) -> tuple[Iterator[tuple[str, Form]], Values]:
         """The records held under these ids, and the values of other keys, in one round trip.
 
         Absent and unreadable records are left out. Each record is opened when the iterator comes to it: a
         caller that keeps the contents alone holds one decoded audience at a time.
 
-        `admit` is called with the number of bytes of each piece of the values, at most 100 of them, when it
-        has come. When it raises, the rest is thrown away.
+        `admit`: see `read_into`.
         """
         names: list[str] = self._keyspace.records(organization, notifications)
         wanted, values = [*names, *others], list[bytes | None]()
-        # In pieces: the guard looks at the deadline before each. What the callbacks ask for fits into one.
+        # The guard looks at the deadline before each round trip. What the callbacks ask for takes one.
         for start in range(0, len(wanted), _MOST_AT_ONCE):
             with _timed("read"), self.guard:
                 values += self._values(wanted[start : start + _MOST_AT_ONCE], admit)
@@ -221,26 +220,16 @@ class Vault:
             return error.state
         return "ok"
 
-    def _values(self, names: list[str], admit: Callable[[int], None] | None = None) -> Values:
+    def _values(self, names: Sequence[str], admit: Admit | None = None) -> Values:
         values: Values = []
-        with closing(self._pieces(names)) as pieces:
-            for piece in pieces:
-                if admit:
-                    admit(sum(len(value) for value in piece if value))
-                values += piece
-        return values
-
-    def _pieces(self, names: list[str]) -> Generator[Values]:
-        read = 0
         try:
-            for piece in get_in_pieces(self._redis, names):
-                read += len(piece)
-                yield piece
+            read_into(values, self._redis, names, admit)
         except RedisConnectionError:
             # The connection was lost; reading twice is harmless. Under guard: the requests that were in
             # flight on it must not all find out that there is no new one.
             with self.guard:
-                yield from get_in_pieces(self._redis, names[read:])
+                read_into(values, self._redis, names[len(values) :], admit)
+        return values
 
     def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
         return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from redis import TimeoutError as RedisTimeoutError
 
 from resolver.cli.local_redis import LocalRedis
 from resolver.errors import VaultUnavailable
+from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
@@ -33,6 +34,7 @@ from tests.support import keys_of
 from tests.system.conftest import free_ports
 from tests.system.processes import suspended
 from tests.topologies import until
+from tests.vault.calls import at_once, errors, results
 from tests.vault.conftest import INDEX, guard_of, keyring, record
 
 THREADS = 12
@@ -51,26 +53,6 @@ def vault_of(url: str) -> Vault:
 
 def text(length: int) -> bytes:
     return b'{"displayBodyMessage":"%s"}' % (b"x" * length)
-
-
-def at_once(calls: int, call: Callable[[int], Any]) -> list[Future[Any]]:
-    """Run each call in a thread of its own, all of them together."""
-    together = threading.Barrier(calls)
-
-    def run(number: int) -> Any:
-        together.wait()
-        return call(number)
-
-    with ThreadPoolExecutor(calls) as pool:
-        return [pool.submit(run, number) for number in range(calls)]
-
-
-def results(futures: list[Future[Any]]) -> list[Any]:
-    return [future.result() for future in futures]
-
-
-def errors(futures: list[Future[Any]]) -> list[type[BaseException]]:
-    return [type(error) for future in futures if (error := future.exception())]
 
 
 def threads_of_connections() -> list[threading.Thread]:
@@ -189,7 +171,7 @@ def test_commands_asked_for_while_connecting_go_out_in_one_piece(
         with suspended(redis_server.pid):
             exchanges = [client._multiplexed.send([("GET", "k")]) for _ in range(commands)]
         assert [exchange.wait() for exchange in exchanges] == [[None]] * commands
-        return int(redis.info("stats")["total_reads_processed"]) - before
+        return redis.info("stats")["total_reads_processed"] - before  # type: ignore[no-any-return]
 
     assert sends(50) == sends(1)
 
@@ -233,6 +215,7 @@ def test_process_that_was_held_up_reads_first_what_has_come(redis_server: LocalR
     """The process stops after its command was sent, for longer than a reply may take."""
     script = """
 import os, signal, subprocess, sys
+from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.connect import connect
 client = connect(Secret.of(sys.argv[1]), 2)
@@ -253,12 +236,15 @@ def test_reads_on_a_lost_connection_are_asked_once_more(gate: Gate) -> None:
     for id_ in IDS:
         vault.put(record(id_))
     gate.shut()
-    reading = threading.Thread(
-        target=until, args=(lambda: gate.sent.count(b"MGET") == THREADS and not gate.cut(), "reads in flight")
-    )
-    reading.start()
+
+    def cut() -> None:
+        until(lambda: gate.sent.count(b"MGET") == THREADS, "all reads are in flight")
+        gate.cut()
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
     found = results(at_once(THREADS, lambda number: list(vault.read("acme", [IDS[number]]))))
-    reading.join()
+    cutting.join()
     assert found == [[id_] for id_ in IDS]
 
 
@@ -306,11 +292,11 @@ def test_connection_to_a_former_master_is_replaced(vault: Vault, redis: Redis) -
     vault.put(record())
     before = {one["id"] for one in redis.client_list()}
     try:
-        redis.replicaof("127.0.0.1", "1")  # type: ignore[no-untyped-call]
+        redis.replicaof("127.0.0.1", "1")
         with pytest.raises(VaultUnavailable):
             vault.put(record("n-2"))
     finally:
-        redis.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
+        redis.replicaof("NO", "ONE")
     vault.put(record("n-3"))
     until(
         lambda: len({one["id"] for one in redis.client_list()} & before) == 1,
@@ -392,6 +378,7 @@ def test_thread_that_cannot_be_started_is_a_failure_until_it_can(
         start(thread)
 
     vault.ping()
+    cast(Client, vault._redis).close()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(VaultUnavailable):
@@ -407,7 +394,7 @@ def test_pieces_are_admitted_by_their_number_of_bytes(vault: Vault, redis: Redis
     for id_ in MANY:
         vault.put(record(id_))
     admitted: list[int] = []
-    records, others = vault.open(lambda sealed: sealed, "acme", MANY, ["{p00}absent"], admit=admitted.append)
+    records, others = vault.open(Record.from_bytes, "acme", MANY, ["{p00}absent"], admit=admitted.append)
     assert len(list(records)) == len(MANY)
     assert others == [None]
     assert len(admitted) == 3
@@ -425,7 +412,7 @@ def test_pieces_that_are_not_admitted_are_dropped(vault: Vault) -> None:
 
     def read(_: int) -> None:
         with pytest.raises(MemoryError):
-            vault.open(lambda sealed: sealed, "acme", MANY, admit=refuse)
+            vault.open(Record.from_bytes, "acme", MANY, admit=refuse)
         assert vault.read("acme", MANY[:1])
 
     results(at_once(4, read))
@@ -490,6 +477,7 @@ def run_python(script: str, *arguments: str) -> None:
 def test_forked_process_has_a_connection_of_its_own(redis_server: LocalRedis, used: str) -> None:
     script = """
 import os, sys
+from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.connect import connect
 client = connect(Secret.of(sys.argv[1]), 2)
@@ -514,6 +502,7 @@ import gevent.monkey
 gevent.monkey.patch_all()
 import gevent, os, resource, signal, sys, time
 from redis import TimeoutError
+from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.connect import connect
 
@@ -564,6 +553,7 @@ client.close()
 def test_idle_process_sleeps(redis_server: LocalRedis) -> None:
     script = """
 import resource, sys, time
+from resolver.record import Record
 from resolver.secret import Secret
 from resolver.vault.connect import connect
 client = connect(Secret.of(sys.argv[1]), 2)

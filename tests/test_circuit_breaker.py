@@ -55,6 +55,15 @@ def test_concurrent_failures_count_once() -> None:
     assert breaker.wait_seconds() <= FIRST_SECONDS
 
 
+def test_failures_with_one_cause_count_once() -> None:
+    breaker, lost = CircuitBreaker("redis", opens_after=2), ConnectionError("lost")
+    for _ in range(50):
+        breaker.failure(cause=lost)
+    assert breaker.allow()
+    breaker.failure(cause=ConnectionError("lost"))
+    assert not breaker.allow()
+
+
 def test_circuit_breaker_permits_no_call_before_retry_after() -> None:
     breaker = CircuitBreaker("velt")
     breaker.failure(retry_after=3)

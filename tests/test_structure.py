@@ -59,7 +59,7 @@ ALLOWED = {
     "slow_senders": set(),
     "server_log": {"errors"},
     "web_process": {"turn", "aside", "client_socket", "slow_senders"},
-    "vault": VALUES | {"turn", "aside"},
+    "vault": VALUES | {"watchdog"},
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
     "audit": VALUES,
@@ -67,7 +67,7 @@ ALLOWED = {
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound", "settings"},
     "access": VALUES | {"settings", "outbound", "turn"},
-    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit", "aside"},
+    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit"},
     "openapi": VALUES | {"velt"},
     "services": VALUES
     | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
@@ -126,7 +126,16 @@ OWNERS = {
     "gunicorn": {"web_process", "server_log"},
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "audit", "outbound", "sandbox", "web_process", "slow_senders", "client_socket"},
+    "socket": {
+        "vault",
+        "cli",
+        "audit",
+        "outbound",
+        "sandbox",
+        "web_process",
+        "slow_senders",
+        "client_socket",
+    },
     "greenlet": {"aside"},
     # The form of a record on disk, and copies of records with other values.
     "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},

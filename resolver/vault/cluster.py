@@ -24,7 +24,7 @@ from redis.exceptions import AskError, ClusterDownError, RedisClusterException, 
 
 from resolver.redis_address import Host
 from resolver.vault.link import Exchange
-from resolver.vault.multiplexed import Client, MultiplexedConnection, Reader, Values, multiplexed
+from resolver.vault.multiplexed import Client, MultiplexedConnection, PieceReader, Values, multiplexed
 
 Item = TypeVar("Item")
 Admit = Callable[[int], None]
@@ -48,7 +48,7 @@ class Cluster:
         self._look: threading.Thread | None = None
         self._connections: dict[str, MultiplexedConnection] = {}
         """By the name of the node."""
-        self._reader = Reader(self._send_read)
+        self._reader = PieceReader(self._send_read)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connected(), name)

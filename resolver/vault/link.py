@@ -109,6 +109,7 @@ class Link:
                 exchange.settle(self._late)
                 return True
             if not self._is_watched:
+                self._overdue_looks = 0
                 self._watch()
             self._unsent.append(exchange)
         self._has_unsent.set()
@@ -118,24 +119,13 @@ class Link:
         """End when the last reply has come."""
         with self._lock:
             self._is_retired = True
-            if self._is_watched:
-                return  # the watchdog looks again
-        self.end(ConnectionError("the connection was replaced"))
+            if not (self._is_watched or self._error):
+                self._watch()
 
     def end(self, error: RedisError) -> None:
-        """Fail every exchange that waits. Only the reader closes the socket, when nothing uses it any more:
-        its number may be that of another file afterwards."""
+        """Fail every exchange that waits."""
         with self._lock:
-            if self._error:
-                return
-            self._error = error
-            if self._socket:
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-            waiting = [*self._in_flight, *self._unsent]
-            self._in_flight.clear()
-            self._unsent.clear()
-        self._has_unsent.set()
+            waiting = self._end(error)
         for exchange in waiting:
             exchange.settle(error)
 
@@ -171,7 +161,7 @@ class Link:
         writer.start()
         try:
             self._read(shared)
-        except OSError as error:
+        except (OSError, InvalidResponse) as error:
             self.end(ConnectionError(f"while reading: {error}"))
         finally:
             self.end(ConnectionError("closed by Redis"))
@@ -186,6 +176,8 @@ class Link:
                     shared.sendall(packed)
         except OSError as error:
             self.end(ConnectionError(f"while writing: {error}"))
+        finally:
+            self.end(ConnectionError("the writer was ended"))
 
     def _next_packed(self) -> bytes:
         """What to send next, which is in flight from now on."""
@@ -228,6 +220,7 @@ class Link:
         exchange.settle()
 
     def _watch(self) -> None:
+        """Raises ConnectionError when the watchdog's thread can't be started."""
         try:
             watchdog.call_at(time.monotonic() + _LOOK_SECONDS, self._look)
         except RuntimeError as error:
@@ -237,19 +230,17 @@ class Link:
     def _look(self) -> None:
         """Called by the watchdog while exchanges wait. One that is overdue at two looks in a row has waited
         long enough: a process that was itself held up reads first what has come meanwhile."""
+        error = TimeoutError("no reply in time")
         with self._lock:
             self._overdue_looks = self._overdue_looks + 1 if self._is_overdue() else 0
-            is_overdue = self._overdue_looks > 1
-            refused = self._refuse() if is_overdue and self._socket is None else []
-            is_busy = self._is_watched = bool(self._in_flight or self._unsent)
-        for exchange in refused:
-            exchange.settle(self._late)
-        if is_busy and is_overdue:
-            self.end(TimeoutError(f"no reply within {self._answer_seconds} s"))
-        elif is_busy:
-            watchdog.call_at(time.monotonic() + _LOOK_SECONDS, self._look)
-        elif self._is_retired:
-            self.end(ConnectionError("the connection was replaced"))
+            failed = self._give_up(error) if self._overdue_looks > 1 else []
+            self._is_watched = False
+            if self._in_flight or self._unsent:
+                self._watch()
+            elif self._is_retired:
+                self._end(ConnectionError("the connection was replaced"))
+        for exchange in failed:
+            exchange.settle(error)
 
     def _is_overdue(self) -> bool:
         now = time.monotonic()
@@ -259,10 +250,28 @@ class Link:
             return False
         return now - max(self._in_flight[0].sent_at, self._heard_at) > self._answer_seconds
 
-    def _refuse(self) -> list[Exchange]:
-        """Take no exchanges until it has connected. There is no second attempt meanwhile: each would keep one
-        more thread, if it is the look-up of the name that hangs."""
-        self._late = TimeoutError(f"not connected within {self._connect_seconds} s")
-        refused = list(self._unsent)
+    def _give_up(self, error: RedisError) -> list[Exchange]:
+        if self._socket:
+            return self._end(error)
+        # Until it has connected, no exchange is taken. There is no second attempt meanwhile: each would keep
+        # one more thread, if it is the look-up of the name that hangs.
+        self._late = error
+        return self._taken()
+
+    def _end(self, error: RedisError) -> list[Exchange]:
+        """With the lock. Only the reader closes the socket, when nothing uses it any more: its number may be
+        that of another file afterwards."""
+        if self._error:
+            return []
+        self._error = error
+        if self._socket:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._has_unsent.set()
+        return self._taken()
+
+    def _taken(self) -> list[Exchange]:
+        waiting = [*self._in_flight, *self._unsent]
+        self._in_flight.clear()
         self._unsent.clear()
-        return refused
+        return waiting

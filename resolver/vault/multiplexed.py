@@ -71,9 +71,10 @@ class MultiplexedConnection:
         with self._lock:
             if self._link and self._link.submit(exchange):
                 return  # another thread was quicker
-            self._link = Link(self._make)
-            self._link.submit(exchange)
-            self._link.start()
+            link = Link(self._make)
+            link.submit(exchange)
+            link.start()
+            self._link = link
 
     def _taken(self) -> Link | None:
         with self._lock:
@@ -106,7 +107,7 @@ class Read(Protocol):
         """Wait for them."""
 
 
-class Reader:
+class PieceReader:
     """Reads values in pieces of at most 100 keys. One question of several pieces is in flight at a time, so
     that small ones wait for no more than that."""
 
@@ -163,7 +164,7 @@ class Client(Redis):
     def __init__(self, connection_pool: ConnectionPool) -> None:
         super().__init__(connection_pool=connection_pool)
         self._multiplexed = multiplexed(connection_pool)
-        self._reader = Reader(self._send_read)
+        self._reader = PieceReader(self._send_read)
 
     def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         return self._reader.pieces(names)

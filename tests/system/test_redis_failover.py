@@ -97,8 +97,8 @@ def test_three_hundred_ids_take_one_trip_to_each_node(velt: Velt, tmp_path: Path
             nodes = [stack.enter_context(Redis(port=port)) for port in servers.ports]
             before = [reads(node) for node in nodes]
             assert len(vault.read("acme", wanted)) == 300
-            # Three pieces of a hundred are sent one after the other. Beside them the server reads the question
-            # for this count and, once a second, whose database it is.
+            # Three pieces of a hundred are sent one after the other. Beside them the server reads the
+            # question for this count and, once a second, whose database it is.
             assert all(reads(node) - known <= 3 + 2 for node, known in zip(nodes, before, strict=True))
     finally:
         servers.stop()

@@ -26,6 +26,7 @@ VALUES = {
     "circuit_breaker",
     "spelling",
     "utc",
+    "time_slices",
 }
 VALUES |= {"redis_address", "metrics"}
 ALLOWED = {
@@ -40,6 +41,7 @@ ALLOWED = {
     "nesting": set(),
     "circuit_breaker": {"metrics"},
     "utc": set(),
+    "time_slices": set(),
     "redis_address": set(),
     "command": {"errors"},
     "environment": {"secret"},
@@ -75,6 +77,8 @@ ALLOWED = {
     # What no surface shows, for the demo page: the sandbox from inside, and sealed bytes.
     "demo": VALUES | {"services", "vault", "outbound"},
     "serving": {"services", "draining", "settings", "metrics", "errors"},
+    "embedded_worker": set(),
+    "serving_with_worker": {"serving", "draining", "embedded_worker"},
     "web": VALUES
     | {
         "draining",
@@ -96,6 +100,7 @@ ALLOWED = {
         # A worker that is asked how it is answers with the application's own ops and metrics.
         "app",
         "demo",
+        "embedded_worker",
         "environment",
         # What Velt makes of a probe is said at a terminal alone.
         "notifications",
@@ -137,6 +142,8 @@ OWNERS = {
         "client_socket",
     },
     "greenlet": {"aside"},
+    # The entry point of `resolver worker`, which makes it cooperative.
+    "gevent": {"__main__"},
     # The form of a record on disk, and copies of records with other values.
     "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},
 }

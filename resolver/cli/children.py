@@ -19,8 +19,6 @@ _PR_SET_PDEATHSIG = 1
 # Loaded here: between fork and exec a child must not do more than a call.
 _LIBC = ctypes.CDLL(None)
 _STOP_SECONDS = 8
-_BEHIND_OTHERS = 10
-"""Of 19."""
 
 
 def start_child(
@@ -41,16 +39,6 @@ def start_child(
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
     )
-
-
-def give_way(process: subprocess.Popen[bytes]) -> None:
-    """Where processors are short, others go first; a tenth of one is left to it. Call it before the child has
-    threads: each thread has its own priority, and those to come have its first one's."""
-    with suppress(OSError):  # it has ended, or its parent gives way by more
-        os.setpriority(os.PRIO_PROCESS, process.pid, _BEHIND_OTHERS)
-    # Where the kernel shares processors out between sessions first, that alone changes nothing.
-    with suppress(OSError):  # it doesn't here, or somebody asked for the same a moment ago
-        Path(f"/proc/{process.pid}/autogroup").write_text(str(_BEHIND_OTHERS), encoding="ascii")
 
 
 class Part:

@@ -24,12 +24,12 @@ from resolver.cli.children import Part
 from resolver.cli.commands_file import commands_file
 from resolver.cli.dev_keys import kept_secrets, rotated_here
 from resolver.cli.dev_rotation import Rotation
-from resolver.cli.embedded_worker import worker_command
 from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command
 from resolver.cli.terminal import say
 from resolver.demo.wishes import Wishes
+from resolver.embedded_worker import worker_command
 from resolver.errors import VaultUnavailable
 from resolver.metrics import folder
 from resolver.services import build_stores

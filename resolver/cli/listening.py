@@ -22,6 +22,7 @@ LONGEST_SECONDS = 5.0
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = AT_ONCE
     _free = threading.Semaphore(AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
+from queue import Empty, SimpleQueue
 
 import click
 
@@ -24,25 +27,36 @@ _LOOK_SECONDS = 0.5
 
 @click.command()
 @click.option("--bind", metavar="HOST:PORT", help="Answer /metrics, /livez and /readyz there.")
-def worker(bind: str | None) -> None:
+@click.option("--parent", type=int, hidden=True, help="Stop when this process is no longer the parent.")
+def worker(bind: str | None, parent: int | None) -> None:
     """Drain the outbox and carry out erasures until SIGTERM. `resolver serve` runs one beside the web unless
     RESOLVER_WORKER is `separate`; any number may run side by side."""
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
     sharing.join()
-    # Blocked here and in every thread to come: sigwait gets them, whichever thread they were delivered to.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    # Not an Event: a handler that runs while the main thread holds the event's own lock would wait for ever.
+    signals: SimpleQueue[int] = SimpleQueue()
+    for number in _STOPPING:
+        signal.signal(number, lambda number, _frame: signals.put(number))
     with ExitStack() as stack:
         if bind:
             asked = create_app(replace(settings, surfaces=frozenset({"metrics"})))
             asked.extensions["resolver"].readiness.start()
             stack.enter_context(listening(bind, asked))
-        ended_well = _work(settings)
+        ended_well = _work(settings, partial(_is_asked_to_stop, signals, parent))
     raise SystemExit(int(not ended_well))
 
 
-def _work(settings: Settings) -> bool:
-    """Until a signal asks to stop, which is well, or one of the threads ends by itself, which isn't."""
+def _is_asked_to_stop(signals: SimpleQueue[int], parent: int | None) -> bool:
+    """Wait a moment for a signal; also true once the parent has ended, however it did."""
+    with suppress(Empty):
+        signals.get(timeout=_LOOK_SECONDS)
+        return True
+    return parent is not None and os.getppid() != parent
+
+
+def _work(settings: Settings, is_asked_to_stop: Callable[[], bool]) -> bool:
+    """Until it is asked to stop, which is well, or one of the threads ends by itself, which isn't."""
     working = build_worker(settings)
     stores = build_stores(settings)
     with suppress(Unavailable):  # the next start, or `keys rotate`, notes it
@@ -51,7 +65,7 @@ def _work(settings: Settings) -> bool:
     stop = threading.Event()
     threads = [_thread(working.run, stop), _thread(erasing.run, stop)]
     while all(thread.is_alive() for thread in threads) and not stop.is_set():
-        if signal.sigtimedwait(_STOPPING, _LOOK_SECONDS):
+        if is_asked_to_stop():
             stop.set()
     ended_well = stop.is_set()
     stop.set()

@@ -14,6 +14,7 @@ from resolver.outbox.dead_letters import Dead, line_of_dead
 from resolver.outbox.queue import Outbox
 from resolver.outbox.waiting import Fields
 from resolver.record import Record
+from resolver.time_slices import in_time_slices
 from resolver.vault.envelope import Envelope
 from resolver.vault.guard import Guard, read_script
 from resolver.vault.keyspace import COMMANDS_PATTERN, line_of
@@ -41,11 +42,11 @@ class Rewriting:
         """First those that wait, then the dead: commands move from here to there by themselves."""
         changed = wanted = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name, fields in self._outbox.lines(names):
+            for name, fields in in_time_slices(self._outbox.lines(names)):
                 swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
                 changed += self._swapped(name, swaps)
                 wanted += len(swaps) // 3
-        for dead in self._outbox.dead():
+        for dead in in_time_slices(self._outbox.dead()):
             if dead.command and (instead := change(dead.command)) is not dead.command:
                 changed += self._dead(dead, instead)
                 wanted += 1

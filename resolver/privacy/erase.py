@@ -23,6 +23,7 @@ from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.order import Order
 from resolver.privacy.people import STRUCTURE, People, narrows, people_in, prose_in, roles, without
 from resolver.record import Record
+from resolver.time_slices import in_time_slices
 from resolver.vault.store import Changed, Held, Vault
 
 JSON = dict[str, Any]
@@ -58,7 +59,7 @@ class Erase:
     def records(self, order: Order, announce: Announce) -> Iterator[int]:
         """How many were looked at, some hundred at a time."""
         for batch in self.vault.batches():
-            if doomed := [found for held in batch if (found := _doomed(held, order))]:
+            if doomed := [found for held in in_time_slices(batch) if (found := _doomed(held, order))]:
                 announce(doomed)
                 self._write(doomed, order)
             yield len(batch)

@@ -12,6 +12,7 @@ from resolver.privacy.commands import people_fields
 from resolver.privacy.order import Order
 from resolver.privacy.people import Subject, fields_as_theirs, folded, names_in, people_in, roles
 from resolver.record import Record
+from resolver.time_slices import in_time_slices
 from resolver.vault.orders import Orders
 from resolver.vault.revocations import Mark, Revocations
 from resolver.vault.store import Vault
@@ -32,7 +33,7 @@ class Export:
         last one says how much it was, and whether it is all."""
         unreadable = self.vault.unreadable
         known: set[str] = set()
-        for record in self.vault.scan():
+        for record in in_time_slices(self.vault.scan()):
             known |= names_in(record)
             yield None
         # Of records by the first pass, which saw each once; of commands by the second, the only one.
@@ -48,7 +49,7 @@ class Export:
     def _found(
         self, subject: Subject, organizations: frozenset[str], known: Set[str]
     ) -> Iterator[JSON | None]:
-        for record in self.vault.scan():
+        for record in in_time_slices(self.vault.scan()):
             inside = not organizations or record.organization in organizations
             yield _notification(record, subject, known) if inside else None
         for name, data in self.outbox.commands():

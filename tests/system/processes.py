@@ -29,3 +29,28 @@ def suspended(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def command_of(pid: int) -> str:
+    """Its arguments, with spaces between; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def web_processes_of(master: int) -> list[int]:
+    return [pid for pid in children_of(master) if "gunicorn" in command_of(pid)]
+
+
+def workers_of(master: int) -> list[int]:
+    """The embedded ones: one, except between an end and a start."""
+    return [pid for pid in children_of(master) if "resolver worker" in command_of(pid)]
+
+
+def is_running(pid: int) -> bool:
+    """Ended, but not yet reaped by whoever inherited it, counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

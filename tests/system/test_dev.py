@@ -23,6 +23,7 @@ from redis import Redis
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
 from tests.system.conftest import RESOLVER, free_ports, plain_environment
+from tests.system.processes import is_running
 
 pytestmark = [
     pytest.mark.system,
@@ -85,14 +86,6 @@ def running(
 def children_of(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return [descendant for child in map(int, found) for descendant in (child, *children_of(child))]
-
-
-def is_running(pid: int) -> bool:
-    """Ended, but not yet reaped by whoever inherited it, counts as ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def is_listening(port: int) -> bool:

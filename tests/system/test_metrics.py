@@ -28,7 +28,7 @@ from tests.system.conftest import (
     serving,
     wait_until_ready,
 )
-from tests.system.processes import children_of
+from tests.system.processes import children_of, workers_of
 
 pytestmark = pytest.mark.system
 PROCESSES = 4
@@ -120,18 +120,17 @@ def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goe
     variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
 
     def folder_of(served: Served) -> Path:
-        child = min(children_of(served.process.pid))
-        environ = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        (worker,) = workers_of(served.process.pid)
+        environ = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
         found = next(entry for entry in environ if entry.startswith(f"{VARIABLE}=".encode()))
         return Path(found.decode().partition("=")[2])
 
     with serving(variables, tmp_path / "log") as served:
         killed = folder_of(served)
-        children = set(children_of(served.process.pid))
-        all_of_them = children.union(*map(children_of, children))
-        for pid in (served.process.pid, *all_of_them):
+        children = children_of(served.process.pid)
+        for pid in (served.process.pid, *children):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in all_of_them))
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     assert killed.is_dir()
     long_ago = time.time() - 3600
     os.utime(killed, (long_ago, long_ago))

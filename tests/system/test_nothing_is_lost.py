@@ -26,44 +26,12 @@ from resolver.velt import requests
 from tests.support import Velt, keys_of, notification
 from tests.system.conftest import RESOLVER, Served, plain_environment, serving
 from tests.system.load import Adding, add, assert_nothing_is_lost, post, read, until
-from tests.system.processes import children_of, cpu_seconds, suspended
+from tests.system.processes import cpu_seconds, suspended, web_processes_of, workers_of
 from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 KILLS = 20
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
-
-
-def descendants(pid: int, marked: str) -> list[int]:
-    """Processes below this one whose command line holds the mark."""
-    found = [n for child in children_of(pid) for n in (child, *_below(child))]
-    return [n for n in found if marked in _command(n)]
-
-
-def _below(pid: int) -> list[int]:
-    try:
-        children = children_of(pid)
-    except OSError:
-        return []
-    return [n for child in children for n in (child, *_below(child))]
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
-def web_workers(served: Served) -> list[int]:
-    (master,) = (
-        n for n in descendants(served.process.pid, "gunicorn") if n in children_of(served.process.pid)
-    )
-    return children_of(master)
-
-
-def outbox_worker(served: Served) -> list[int]:
-    return descendants(served.process.pid, "resolver worker")
 
 
 @pytest.fixture
@@ -87,9 +55,9 @@ def test_killed_workers_of_either_kind_lose_nothing(two_webs: Served, velt: Velt
         while kills < KILLS or len(adding.acknowledged) <= 100:  # a machine may be slow
             kills += 1
             time.sleep(0.3)
-            os.kill(web_workers(two_webs)[0], signal.SIGKILL)
+            os.kill(web_processes_of(two_webs.process.pid)[0], signal.SIGKILL)
             # Restarted with pauses that double; in between it isn't there to be killed.
-            for pid in outbox_worker(two_webs):
+            for pid in workers_of(two_webs.process.pid):
                 os.kill(pid, signal.SIGKILL)
                 worker_kills += 1
     assert worker_kills >= 3
@@ -222,13 +190,25 @@ def test_a_full_redis_refuses_adds_and_goes_on_with_reads_and_deletes(
     assert add(on_own_redis.url, "again")[0] == 200
 
 
-def test_a_worker_killed_after_a_reload_is_started_again(two_webs: Served) -> None:
-    until(lambda: outbox_worker(two_webs), 10)
+def test_reload_replaces_the_worker_and_one_killed_afterwards_is_started_again(two_webs: Served) -> None:
+    master = two_webs.process.pid
+    until(lambda: workers_of(master), 10)
+    before = workers_of(master)
     two_webs.process.send_signal(signal.SIGHUP)
-    time.sleep(1)
-    (first,) = outbox_worker(two_webs)
-    os.kill(first, signal.SIGKILL)
-    until(lambda: outbox_worker(two_webs) not in ([], [first]), 10)
+    most = 0
+
+    def is_replaced() -> bool:
+        nonlocal most
+        now = workers_of(master)
+        most = max(most, len(now))
+        return len(now) == 1 and now != before
+
+    until(is_replaced, 20)
+    assert most == 1
+    second = workers_of(master)
+    os.kill(second[0], signal.SIGKILL)
+    until(lambda: workers_of(master) not in ([], second), 10)
+    assert "worker_ended" in two_webs.log
 
 
 def worker(env: dict[str, str], log: Path, **more: str) -> subprocess.Popen[bytes]:

@@ -14,6 +14,7 @@ import pytest
 import urllib3
 
 from resolver.cli.children import start_child, stop_child
+from resolver.cli.local_redis import LocalRedis
 from tests.access.test_permissions import answering
 from tests.network import (
     Address,
@@ -29,7 +30,7 @@ from tests.network import (
 from tests.servers import KEYS, Service, authority, jwk, running, signed
 from tests.support import BACKEND, VELT_TOKEN, Velt, notification
 from tests.support import signed as signed_by_secret
-from tests.system.conftest import RESOLVER, Served, plain_environment, serving
+from tests.system.conftest import RESOLVER, Served, free_ports, plain_environment, serving
 
 pytestmark = pytest.mark.system
 DEADLINE, GRACE = 2.0, 0.2
@@ -263,11 +264,27 @@ def go_round(environment: dict[str, str], velt: Velt, tmp_path: Path) -> str:
     return "".join(log.read_text(encoding="utf-8") for log in logs)
 
 
-def test_velt_key_set_and_provider_are_called_by_tls(
+def test_redis_velt_key_set_and_provider_are_called_by_tls(
     by_tls: dict[str, str], services_by_tls: dict[str, Address], velt: Velt, tmp_path: Path
 ) -> None:
+    """A library that was imported before gevent patched `ssl` recurses without end. gevent's warning that it
+    was patched late (a RuntimeWarning) ends a process here."""
     names = {host: [address] for host, address in services_by_tls.items()}
-    go_round({**by_tls, **names_for(tmp_path / "names", names)}, velt, tmp_path)
+    certified = authority(tmp_path / "redis")
+    (port,) = free_ports(1)
+    options = ["--tls-port", str(port), "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(certified.certificate), "--tls-key-file", str(certified.key)]
+    server = LocalRedis(tmp_path / "data", [*options, "--tls-ca-cert-file", str(certified.ca)])
+    changes = {
+        **names_for(tmp_path / "names", names),
+        "REDIS_URL": f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certified.ca}",
+        "PYTHONWARNINGS": "error::RuntimeWarning",
+    }
+    try:
+        logged = go_round({**by_tls, **changes}, velt, tmp_path)
+    finally:
+        server.stop()
+    assert "Warning" not in logged
 
 
 @pytest.mark.parametrize("speaks_tls", [False, True], ids=["http proxy", "https proxy"])

@@ -46,7 +46,7 @@ def installed(tmp_path: Path) -> Path:
     packages = folder / "lib" / f"python{version}" / "site-packages"
     (packages / "here.pth").write_text(f"{tmp_path / 'empty' / CLONE}\n{sysconfig.get_path('purelib')}\n")
     command = folder / "bin" / "resolver"
-    command.write_text(f"#!{folder}/bin/python\nfrom resolver.cli import main\nmain()\n")
+    command.write_text(f"#!{folder}/bin/python\nfrom resolver.__main__ import main\nmain()\n")
     command.chmod(0o755)
     marker = folder / ".installed"
     marker.touch()

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import orjson
 import pytest
 import urllib3
 from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from tests.support import JSON, environment
-from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, wait_until_ready
-from tests.system.load import until
-from tests.system.processes import children_of, suspended, threads_of
+from resolver.services import build_stores
+from resolver.settings import load
+from tests.support import Velt, environment
+from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving, wait_until_ready
+from tests.system.load import add, until
+from tests.system.processes import (
+    children_of,
+    command_of,
+    is_running,
+    suspended,
+    threads_of,
+    web_processes_of,
+    workers_of,
+)
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
@@ -40,13 +50,46 @@ def test_each_request_is_one_line_of_the_log_without_its_query(served: Served) -
     assert "CANARY" not in served.log
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
-def test_the_worker_beside_it_gives_way_to_requests(served: Served) -> None:
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    web, worker = children_of(served.process.pid)
-    until(lambda: len(threads_of(worker)) > 1, 10)
-    priorities = [{os.getpriority(os.PRIO_PROCESS, it) for it in threads_of(of)} for of in (web, worker)]
-    assert priorities == [{own}, {max(own, 10)}]
+def test_serve_is_gunicorns_master_with_web_processes_and_one_worker(served: Served) -> None:
+    master = served.process.pid
+    assert "-m gunicorn" in command_of(master)
+    assert len(web_processes_of(master)) == len(workers_of(master)) == 1
+    assert len(threads_of(master)) == 1, "forking is safe in a process without threads"
+
+
+@pytest.mark.parametrize("killed", ["master", "gone before it was known"])
+def test_worker_ends_when_its_master_was_killed(
+    served: Served, resolver_environment: dict[str, str], killed: str
+) -> None:
+    if killed == "master":
+        pids = [*web_processes_of(served.process.pid), *workers_of(served.process.pid)]
+        served.process.kill()
+        served.process.wait()
+        until(lambda: not any(map(is_running, pids)), 15)
+    else:
+        done = subprocess.run(
+            [*RESOLVER, "worker", "--parent", str(served.process.pid)],
+            env=plain_environment(resolver_environment),
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0
+
+
+def test_stop_lets_the_worker_finish_what_is_under_way(
+    resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
+) -> None:
+    changes = {"RESOLVER_REGISTRATION": "deferred", "RESOLVER_DRAIN_SECONDS": "0"}
+    with serving({**resolver_environment, **changes}, tmp_path / "log") as served:
+        velt.break_with(latencyMs=2000)
+        assert add(served.url, "n-1")[0] == 200
+        until(lambda: build_stores(load(resolver_environment)).outbox.depth().waiting == 1, 5)
+        (worker,) = workers_of(served.process.pid)
+        until(lambda: "n-1" in str(velt.ledger()), 10)
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(15) == 0
+        assert not is_running(worker)
+    assert build_stores(load(resolver_environment)).outbox.depth().waiting == 0
 
 
 def test_headers_that_are_far_too_large_are_refused(served: Served) -> None:
@@ -79,14 +122,51 @@ def test_production_refuses_velts_own_token_as_a_caller_token() -> None:
     assert "equals VELT_AUTH_TOKEN" in done.stderr
 
 
-def test_gunicorns_master_imports_nothing_that_its_workers_could_not_make_cooperative() -> None:
+@pytest.mark.parametrize("settings", ["serving", "serving_with_worker"])
+def test_gunicorns_master_imports_nothing_that_its_workers_could_not_make_cooperative(settings: str) -> None:
     """What a master has imported stays as it is in every worker that it forks."""
-    script = "import sys, resolver.serving; print(*sys.modules)"
+    script = f"import sys, resolver.{settings}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )
     sockets = {"redis", "jwt", "urllib3", "prometheus_client", "structlog", "asyncio", "http.client"}
     assert not sockets & set(done.stdout.split())
+
+
+def test_worker_is_made_cooperative_before_it_imports_anything_that_opens_sockets() -> None:
+    """The installed script and `python -m resolver` both begin in this module."""
+    script = """
+import sys
+from resolver.__main__ import main
+from gevent import monkey
+monkey.patch_all = lambda: print(*sys.modules)
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "worker", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    imported = set(done.stdout.splitlines()[0].split())
+    assert "resolver.__main__" in imported
+    assert not {"redis", "jwt", "urllib3", "ssl", "resolver.cli", "click"} & imported
+
+
+def test_other_commands_are_not_made_cooperative() -> None:
+    script = "import sys; from resolver.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script, "check", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "resolver.cli" in done.stderr
+    assert "gevent" not in done.stderr
 
 
 def test_the_documented_gunicorn_command_serves(resolver_environment: dict[str, str], tmp_path: Path) -> None:
@@ -106,6 +186,7 @@ def test_the_documented_gunicorn_command_serves(resolver_environment: dict[str, 
         process = start_child(command, env=env, stdout=output, stderr=output, cwd=ROOT)
     try:
         wait_until_ready(f"http://{bind}/readyz", process, log)
+        assert not workers_of(process.pid), "`resolver serve` alone starts one"
     finally:
         stop_child(process)
 
@@ -174,27 +255,25 @@ def test_worker_that_crashes_is_restarted_with_growing_pauses_and_a_log_line_for
     # 0.5, 1 and 2 seconds; the next pause is 4.
     assert 2 <= len(killed) <= 4
     until(lambda: len(worker_ends(served)) == len(killed), 5)
-    assert [line["exit_status"] for line in worker_ends(served)] == [-signal.SIGKILL] * len(killed)
-    pauses = [line["restart_in_seconds"] for line in worker_ends(served)]
-    assert pauses == [0.5, 1.0, 2.0, 4.0][: len(pauses)]
+    pauses = ("0.5", "1.0", "2.0", "4.0")[: len(killed)]
+    assert worker_ends(served) == [("-9", pause) for pause in pauses]
 
 
 def kill_workers(served: Served, seconds: float) -> set[int]:
     """Kill each worker as soon as it is there."""
-    web, _worker = children_of(served.process.pid)
     killed: set[int] = set()
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
-        for pid in {*children_of(served.process.pid)} - killed - {web}:
+        for pid in {*workers_of(served.process.pid)} - killed:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
         time.sleep(0.02)
     return killed
 
 
-def worker_ends(served: Served) -> list[JSON]:
-    lines = [orjson.loads(line) for line in served.log.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == "worker_ended"]
+def worker_ends(served: Served) -> list[tuple[str, str]]:
+    """Exit status and pause of each, as the log has them."""
+    return re.findall(r"worker_ended: exit_status=(\S+) restart_in_seconds=(\S+)", served.log)
 
 
 def connections_that_looked(redis: Redis) -> int:

@@ -126,8 +126,10 @@ OWNERS = {
     "gunicorn": {"request_loop", "server_log"},
     "requests": set(),
     "httpx": set(),
-    "socket": {"cli", "audit", "outbound", "sandbox", "request_loop", "slow_senders", "client_socket"},
+    "socket": {"cli", "outbound", "sandbox", "request_loop", "slow_senders", "client_socket"},
     "greenlet": {"aside"},
+    # A write that blocks must block no other request (`audit/native_thread.py`).
+    "gevent": {"audit"},
     # The form of a record on disk, and copies of records with other values.
     "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},
 }

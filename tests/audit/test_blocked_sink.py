@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,19 @@ class Pipe:
         os.close(self._filler)
 
 
+@contextmanager
+def unread_pipe(directory: Path) -> Iterator[Pipe]:
+    pipe = Pipe(directory)
+    try:
+        yield pipe
+    finally:
+        pipe.close()
+
+
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    pipe = Pipe(tmp_path)
-    yield pipe
-    pipe.close()
+    with unread_pipe(tmp_path) as pipe:
+        yield pipe
 
 
 def assert_whole(path: Path) -> None:
@@ -304,7 +312,7 @@ def test_gevent_process_goes_on_answering_while_its_sink_blocks(pipe: Pipe) -> N
     process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
-    with process:
+    with process, ended_after(20, process):
         process.stdout.readline()
         pipe.fill()
         go_on(process.stdin)
@@ -323,6 +331,16 @@ def test_gevent_process_goes_on_answering_while_its_sink_blocks(pipe: Pipe) -> N
     assert "stuck-killed" in done
     assert "stuck-late" not in done
     assert_whole(pipe.drained)
+
+
+@contextmanager
+def ended_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def go_on(stdin: Any) -> None:

@@ -47,20 +47,16 @@ ALLOWED = {
     "environment": {"secret"},
     "settings": {"environment", "errors", "secret", "redis_address"},
     # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
-    "outbound": {"errors", "secret", "metrics", "turn", "deadline", "watchdog", "settings"},
+    "outbound": {"errors", "secret", "metrics", "deadline", "watchdog", "settings"},
     "logs": {"utc"},
     "draining": set(),
     "readiness": set(),
     # What is counted: anybody may count.
     "metrics": set(),
-    # Whose turn it is to serve: whoever is about to wait passes it on.
-    "turn": {"aside"},
-    # Who lets others begin: whoever asked for something that is on its way.
-    "aside": set(),
-    "client_socket": {"aside"},
-    "slow_senders": set(),
+    "client_connections": set(),
+    "file_limit": set(),
     "server_log": {"errors"},
-    "web_process": {"turn", "aside", "client_socket", "slow_senders"},
+    "web_worker": {"client_connections", "draining"},
     "vault": VALUES | {"watchdog"},
     # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
     "outbox": VALUES | {"vault"},
@@ -128,22 +124,13 @@ OWNERS = {
     "jwt": {"access"},
     "cryptography": {"vault", "settings", "access", "audit"},
     "click": {"cli", "sandbox"},
-    "gunicorn": {"web_process", "server_log"},
+    "gunicorn": {"web_worker", "server_log"},
     "requests": set(),
     "httpx": set(),
-    "socket": {
-        "vault",
-        "cli",
-        "audit",
-        "outbound",
-        "sandbox",
-        "web_process",
-        "slow_senders",
-        "client_socket",
-    },
-    "greenlet": {"aside"},
-    # The entry point of `resolver worker`, which makes it cooperative.
-    "gevent": {"__main__"},
+    "socket": {"vault", "cli", "outbound", "sandbox", "client_connections"},
+    # The worker class; the entry point of `resolver worker`, which patches it; a write that blocks must block no
+    # other request (`audit/native_thread.py`).
+    "gevent": {"web_worker", "__main__", "audit"},
     # The form of a record on disk, and copies of records with other values.
     "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},
 }

@@ -24,6 +24,8 @@ class Attempt:
     request: str
     actor: Actor
     recorded: Event | None = None
+    unavailable: AuditUnavailable | None = None
+    """Why an event isn't on record."""
 
     def record(
         self,
@@ -41,7 +43,11 @@ class Attempt:
         )
         if event == self.recorded:
             return
-        self.trail.record(event)
+        try:
+            self.trail.record(event)
+        except AuditUnavailable as error:
+            self.unavailable = error
+            raise
         self.recorded = event
 
     def record_also(self, ids: Sequence[str] = (), denied: Sequence[str] = ()) -> None:
@@ -55,7 +61,10 @@ class Attempt:
         )
 
     def ended(self, outcome: Outcome, code: str, organization: str = "") -> None:
-        """With an error: the event, when there was none, or that what was recorded didn't come to pass."""
+        """With an error: the event, when there was none, or that what was recorded didn't come to pass.
+        An event that couldn't be recorded isn't tried again: its request would wait twice."""
+        if self.recorded is None and self.unavailable:
+            raise self.unavailable
         if self.recorded is None and self.actor.kind == "unknown":
             more = {"code": code}
             refusal = Event(
@@ -66,16 +75,7 @@ class Attempt:
         if self.recorded is None:
             self.record(outcome, organization, code=code)
             return
-        what = self.recorded
-        failed = Event(
-            self.actor,
-            self.surface,
-            self.action,
-            "failed",
-            self.request,
-            what.organization,
-            more={"code": code},
-        )
+        failed = self.recorded.failed(code)
         try:
             self.trail.record(failed)
         except AuditUnavailable as error:

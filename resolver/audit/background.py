@@ -1,15 +1,12 @@
-"""A thread that does one thing a second after it was asked to, and again while it fails."""
+"""A thread that does one thing some time after it was asked to, and again while it fails."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
-ANCHOR_SECONDS: Final = 1.0
-_LONGEST_PAUSE_SECONDS = 15.0
 _STOP_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
@@ -17,15 +14,16 @@ _log = structlog.get_logger(__name__)
 class Background:
     """Started by its first request, since a thread doesn't survive a fork."""
 
-    def __init__(self, task: Callable[[], bool]) -> None:
-        """`task` says whether it succeeded."""
-        self._task = task
+    def __init__(self, task: Callable[[], bool], pause: float, longest_pause: float) -> None:
+        """`task` says whether it succeeded. It runs `pause` seconds after it was asked for; between attempts
+        the pause doubles up to the longest."""
+        self._task, self._pause, self._longest_pause = task, pause, longest_pause
         self._lock = threading.Lock()
         self._wanted, self._stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def request(self) -> bool:
-        """Have the task run within about a second. False when no thread can be started now."""
+        """Have the task run once the pause is over. False when no thread can be started now."""
         if self._wanted.is_set():
             return True
         with self._lock:
@@ -53,15 +51,15 @@ class Background:
     def _run(self, stopped: threading.Event) -> None:
         while True:
             self._wanted.wait()
-            if stopped.wait(ANCHOR_SECONDS):
+            if stopped.wait(self._pause):
                 return
             # Before the task: what is requested while it runs is done after it.
             self._wanted.clear()
-            pause = ANCHOR_SECONDS
+            pause = self._pause
             while not self._succeeds():
                 if stopped.wait(pause):
                     return
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = min(2 * pause, self._longest_pause)
 
     def _succeeds(self) -> bool:
         try:

@@ -58,6 +58,10 @@ class Event(NamedTuple):
             as_json({**head, **part, "part": f"{n}/{len(parts)}"}) for n, part in enumerate(parts, start=1)
         ]
 
+    def failed(self, code: str) -> Event:
+        """The event that what this one tells of didn't come to pass."""
+        return self._replace(outcome="failed", ids=(), denied=(), more={"code": code})
+
     def _head(self) -> JSON:
         said = {
             "who": {"kind": self.actor.kind, **({"id": shortened(self.actor.id)} if self.actor.id else {})},

@@ -116,7 +116,8 @@ class Verifier:
         return True
 
     def _stranger(self, where: str, line: bytes) -> None:
-        if line.startswith(_PREFIX) and _json(line) is None:
+        is_cut_off = line.startswith(_PREFIX) or _PREFIX.startswith(line.rstrip(b"\n"))
+        if is_cut_off and _json(line) is None:
             self._note(where, "torn: a line that was not written whole")
         else:
             self._problem(where, "inserted: not a line of the audit trail")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from resolver.audit.outlet import STANDARD
+from resolver.audit.sink import STANDARD
 from resolver.cli.audit_verify import anchors_in
 from resolver.cli.finding import Finding
 from resolver.cli.trail_files import chains_in

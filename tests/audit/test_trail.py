@@ -100,7 +100,7 @@ def test_closed_while_its_anchor_is_being_made_it_waits_for_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that ended just then left an end that nothing covered."""
-    monkeypatch.setattr("resolver.audit.background.ANCHOR_SECONDS", 0.01)
+    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 0.01)
     signing, kept = threading.Event(), []
 
     class Slow(Signer):
@@ -285,14 +285,43 @@ def lines_of(path: Path) -> list[JSON]:
     return list(map(json.loads, path.read_bytes().splitlines()))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
-def test_trail_signs_at_once_and_fails_no_event_when_no_thread_can_be_started(
-    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise error
+NO_THREAD = [RuntimeError("can't start new thread"), MemoryError()]
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, error: Exception, but: str = "") -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name != but:
+            raise error
+        start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.parametrize("error", NO_THREAD)
+def test_trail_refuses_events_at_once_while_its_thread_cannot_be_started(
+    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    refuse_threads(monkeypatch, error)
+    started = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(AuditUnavailable):
+            trail.record(event())
+    assert time.monotonic() - started < 0.5
+    monkeypatch.undo()
+    assert not path.exists()
+    trail.record(event(request="later"))
+    trail.close()
+    assert [line["request"] for line in events_in(path)] == ["later"]
+    assert verified(path).unsigned == []
+
+
+@pytest.mark.parametrize("error", NO_THREAD)
+def test_trail_signs_at_once_and_fails_no_event_when_no_thread_can_be_started_for_that(
+    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    refuse_threads(monkeypatch, error, but="audit-writer")
     for _ in range(3):
         trail.record(event())
         assert lines_of(path)[-1]["action"] == "anchor"
@@ -340,10 +369,11 @@ def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(pat
 
 
 def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
-    trail: Trail, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the dates that they bear: a clock that is set is a late thread, too."""
-    monkeypatch.setattr("resolver.audit.background.ANCHOR_SECONDS", 60.0)
+    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 60.0)
+    trail = Trail(str(path), SIGNER)
     clock = itertools.count(1_700_000_000_000, 300)
     monkeypatch.setattr("resolver.utc.milliseconds", lambda: next(clock))
     for _ in range(20):

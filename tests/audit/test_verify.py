@@ -123,6 +123,15 @@ def test_an_inserted_line_is_detected(whole: tuple[Lines, Anchored], at: int, li
     assert found(lines) == {"inserted"}
 
 
+@pytest.mark.parametrize("size", [1, 5, 11, 12, 60])
+def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, Anchored], size: int) -> None:
+    lines = list(whole[0])
+    lines.insert(7, lines[7][:size] + b"\n")
+    verifier = Verifier([SIGNER.public_key])
+    verifier.read("lines", lines)
+    assert (verifier.problems, [note.what.split(":")[0] for note in verifier.notes]) == ([], ["torn"])
+
+
 @pytest.mark.parametrize("at", range(1, 14))
 def test_a_line_said_twice_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
     lines = list(whole[0])

@@ -15,10 +15,13 @@ import pytest
 from werkzeug.test import TestResponse
 
 from resolver.app import SURFACES
+from resolver.audit.trail import PATIENCE_SECONDS
+from tests.audit.test_blocked_sink import unread_pipe
 from tests.audit.test_trail import events_in
 from tests.audit.test_verify import run
 from tests.boundaries import boundaries
 from tests.support import BACKEND, Api, figures_in, notification, signed
+from tests.topologies import until
 
 JSON = dict[str, Any]
 MakeApi = Callable[..., Api]
@@ -164,6 +167,21 @@ def test_what_cannot_be_put_on_record_is_not_done(make_api: MakeApi, api: Api, v
     assert len(velt.ledger()) == told, "and Velt heard of nothing"
     assert api.read("n-1", "n-2").keys() == {"n-1"}
     assert api.read("n-1")["n-1"]["displayBodyMessage"] == "CANARY body"
+
+
+def test_request_is_refused_once_and_in_time_while_the_trail_is_stuck(
+    make_api: MakeApi, tmp_path: Path
+) -> None:
+    with unread_pipe(tmp_path) as pipe:
+        api = make_api(RESOLVER_AUDIT_LOG=str(pipe.path))
+        assert api.add().status_code == 200
+        pipe.fill()
+        started = time.monotonic()
+        assert get(api).status_code == 503
+        assert time.monotonic() - started < PATIENCE_SECONDS + 0.3
+        until(lambda: pipe.drain()[-1][1] == "failed", "the line that was stuck")
+        assert get(api).status_code == 200
+        assert [outcome for _, outcome in pipe.drain()] == ["ok", "ok", "failed", "ok"]
 
 
 def test_every_request_of_a_mixed_thousand_is_there_once_and_no_content_is(

@@ -23,7 +23,6 @@ from bench.same import NotTheSame
 from bench.scenarios import adding, erasing, reading, registering, starting, storing
 from bench.stage import JSON, Stage
 from bench.wrk import LoadFailed
-from resolver.settings.processes import THREADS
 
 _SCENARIOS = (reading, adding, registering, storing, starting, erasing)
 _NAMES = (
@@ -78,7 +77,6 @@ def _result(stage: Stage) -> JSON:
         },
         "rounds": stage.rounds,
         "seconds": stage.seconds,
-        "threads": THREADS,
         "connections": wrk.CONNECTIONS,
         "left_out": stage.left_out,
         "scenarios": stage.scenarios,

@@ -82,8 +82,8 @@ def _circumstances(found: JSON) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine.items() if version)
     turns = f"{found['rounds']} rounds of {found['seconds']:g} s a side"
     return (
-        f"{cores} shared cores; {turns}; {found['connections']} connections; one process of "
-        f"{found['threads']} threads each; {versions}. CPU in µs a request."
+        f"{cores} shared cores; {turns}; {found['connections']} connections; one process a side; "
+        f"{versions}. CPU in µs a request."
     )
 
 

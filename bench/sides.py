@@ -1,4 +1,4 @@
-"""Who is compared, running: each behind the same gunicorn, one process with the threads we deploy."""
+"""The sides of a comparison, running: each is one process behind the same gunicorn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ OURS, EMPTY, VELT_PY, REDIS_ALONE = "resolver", "empty view", "velt-py", "redis 
 EMPTY_APP, VELT_PY_APP = "bench.apps.empty:app", "bench.apps.on_velt_py:create_app()"
 NOWHERE = "http://127.0.0.1:9"
 """For who tells Velt nothing: no benchmark may reach the real one."""
-WORKERS = {"gthread": ("--worker-class", "gthread"), "gevent": ("--worker-class", "gevent")}
+WORKERS = {
+    "gthread": ("--worker-class", "gthread", "--threads", "8"),
+    "gevent": ("--worker-class", "gevent"),
+}
 """gunicorn's own worker classes. A peer is measured under each, and the better one counts."""
 # As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")

@@ -64,7 +64,7 @@ ALLOWED = {
     "privacy": VALUES | {"vault", "outbox", "audit", "velt"},
     "limits": VALUES | {"vault", "settings"},
     "velt": VALUES | {"outbound", "settings"},
-    "access": VALUES | {"settings", "outbound", "turn"},
+    "access": VALUES | {"settings", "outbound"},
     "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit"},
     "openapi": VALUES | {"velt"},
     "services": VALUES
@@ -72,7 +72,7 @@ ALLOWED = {
     | {"privacy", "readiness"},
     # What no surface shows, for the demo page: the sandbox from inside, and sealed bytes.
     "demo": VALUES | {"services", "vault", "outbound"},
-    "serving": {"services", "draining", "settings", "metrics", "errors"},
+    "serving": {"draining", "file_limit", "settings", "metrics", "errors"},
     "embedded_worker": set(),
     "serving_with_worker": {"serving", "draining", "embedded_worker"},
     "web": VALUES
@@ -128,8 +128,7 @@ OWNERS = {
     "requests": set(),
     "httpx": set(),
     "socket": {"vault", "cli", "outbound", "sandbox", "client_connections"},
-    # The worker class; the entry point of `resolver worker`, which patches it; a write that blocks must block no
-    # other request (`audit/native_thread.py`).
+    # The worker class; the entry point of `resolver worker`; the native thread for writes that may block.
     "gevent": {"web_worker", "__main__", "audit"},
     # The form of a record on disk, and copies of records with other values.
     "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},

@@ -17,7 +17,7 @@ from velt_py.models import notification_api as told
 from velt_py.services.api.base_api_service import BaseApiService
 
 from bench.people import ADD, GET, UPDATE
-from resolver.settings.processes import THREADS
+from bench.wrk import CONNECTIONS
 
 JSON = dict[str, Any]
 Answer = tuple[JSON, int]
@@ -86,8 +86,8 @@ def _sdk() -> Any:
             "database": {
                 "type": "postgresql",
                 "connection_string": os.environ["POSTGRES_DSN"],
-                "pool_min_size": THREADS,
-                "pool_max_size": THREADS,
+                "pool_min_size": CONNECTIONS,
+                "pool_max_size": CONNECTIONS,
             },
             "resolver_auth": {
                 "jwt": {

@@ -113,18 +113,18 @@ def test_request_that_is_refused_before_its_line_is_begun_leaves_no_line(pipe: P
 
 
 def test_lines_that_were_stuck_are_signed_without_another_event(pipe: Pipe) -> None:
-    trail = Trail(str(pipe.path), SIGNER)
-    trail.record(event(request="before"))
-    pipe.fill()
-    with pytest.raises(AuditUnavailable):
-        trail.record(event(request="stuck"))
-    until(lambda: pipe.drain()[-1] == ("stuck", "failed"), "the line that was stuck")
-
     def is_signed() -> bool:
         pipe.drain()
         verifier = verified(pipe.drained)
         return not (verifier.problems or verifier.unsigned or verifier.notes)
 
+    trail = Trail(str(pipe.path), SIGNER)
+    trail.record(event(request="before"))
+    until(is_signed, "a signature of what stands before")
+    pipe.fill()
+    with pytest.raises(AuditUnavailable):
+        trail.record(event(request="stuck"))
+    until(lambda: pipe.drain()[-1] == ("stuck", "failed"), "the line that was stuck")
     until(is_signed, "a signature", 10)
     trail.close()
 

@@ -17,6 +17,7 @@ from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
 from resolver.vault.keyspace import Keyspace
 from resolver.vault.store import Changed, Keeping, Vault
+from tests.notifications.conftest import until
 from tests.support import keys_of, stored
 from tests.vault.conftest import INDEX, MakeVault, guard_of, keyring, record
 
@@ -37,10 +38,15 @@ def test_what_was_put_is_read(vault: Vault) -> None:
 def test_a_connection_that_the_server_closed_costs_neither_a_write_nor_a_read(
     vault: Vault, redis: Redis
 ) -> None:
+    def close_connections() -> None:
+        redis.client_kill_filter(_type="normal", skipme=True)
+        # Its reader notices; a write that is quicker than that fails, since it may have been done.
+        until(lambda: all(thread.name != "redis-reader" for thread in threading.enumerate()))
+
     vault.put(record())
-    redis.client_kill_filter(_type="normal", skipme=True)
+    close_connections()
     vault.put(record("n-2"))
-    redis.client_kill_filter(_type="normal", skipme=True)
+    close_connections()
     assert vault.read("acme", ["n-1", "n-2"]).keys() == {"n-1", "n-2"}
 
 

@@ -65,7 +65,7 @@ def test_connections_that_say_nothing_keep_nobody_waiting(web_process: Served) -
 
 
 @pytest.mark.parametrize("said", [HALF, HALF_A_BODY])
-def test_hundreds_of_slow_senders_keep_nobody_waiting(web_process: Served, said: bytes) -> None:
+def test_hundreds_of_slow_requests_keep_nobody_waiting(web_process: Served, said: bytes) -> None:
     with clients(web_process, 300, said):
         assert slowest_of_ten(web_process) < AT_ONCE
 

@@ -139,6 +139,9 @@ def test_trail_that_is_closed_while_its_sink_blocks_ends_in_time(pipe: Pipe) -> 
     trail.close()
     assert time.monotonic() - started < 2 * PATIENCE_SECONDS + LATE
     until(lambda: pipe.drain()[-1] == ("stuck", "failed"), "the line that was stuck")
+    trail.close()
+    pipe.drain()
+    assert_whole(pipe.drained)
 
 
 def test_lines_of_requests_that_come_at_the_same_moment_go_out_in_few_writes() -> None:

@@ -118,5 +118,7 @@ def _unrouted(responder: Responder, cors: Cors, error: Exception) -> Response:
 
 
 def _flasks(responder: Responder, endpoint: Endpoint, arguments: dict[str, str]) -> Response:
-    body, status, headers = responder.respond(endpoint, request.environ, arguments)
-    return Response(body, status, headers)
+    body, status, headers, reservation = responder.respond(endpoint, request.environ, arguments)
+    response = Response(body, status, headers)
+    response.call_on_close(reservation.release)
+    return response

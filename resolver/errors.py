@@ -10,6 +10,7 @@ ResolverError
 ├── AlreadyExists            another request was made under the same Idempotency-Key
 ├── NotRegistered            the request was made before, and Velt refused it since
 ├── Unavailable              try again: something that mends itself is in the way
+│   ├── Overloaded           … large replies fill the memory that this process has for them
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
 │   │   │   └── VaultOutdated    … by another version, in a schema that this one doesn't read
@@ -96,6 +97,11 @@ class TooManyCalls(ResolverError):
     def __init__(self, seconds: int) -> None:
         super().__init__()
         self.retry_after = str(seconds)
+
+
+class Overloaded(Unavailable):
+    message = "Too many large replies are being sent. Please try again, or ask for fewer notifications."
+    retry_after = "2"
 
 
 class VaultUnavailable(Unavailable):

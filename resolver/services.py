@@ -19,6 +19,7 @@ from resolver.circuit_breaker import CircuitBreaker
 from resolver.errors import SettingsError
 from resolver.limits.calls import Calls
 from resolver.limits.failures import Failures
+from resolver.limits.reply_budget import ReplyBudget
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.delivery import Delivery
@@ -93,6 +94,7 @@ class Services:
     trail: Trail
     calls: Calls | None
     failures: Failures | None
+    replies: ReplyBudget
     export: Export
     erasures: Erasures
     keyspace: Keyspace
@@ -141,6 +143,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         trail=build_trail(settings, stores, standard=standard),
         calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
+        replies=ReplyBudget(),
         export=Export(vault, outbox, stores.orders, stores.revocations),
         erasures=build_erasures(settings, stores),
         keyspace=stores.keyspace,

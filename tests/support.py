@@ -130,7 +130,9 @@ class Api:
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] = BACKEND) -> TestResponse:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
-        return self.client.post(path, data=raw, headers={"content-type": "application/json", **headers})
+        given = {"content-type": "application/json", **headers}
+        # Buffered, so that the reply is closed when it was read, as a server does.
+        return self.client.post(path, data=raw, headers=given, buffered=True)
 
     def velt(self, path: str, data: Any) -> TestResponse:
         return self.post(f"/v2/{path}", {"data": data})

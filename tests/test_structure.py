@@ -82,6 +82,7 @@ ALLOWED = {
         "logs",
         "privacy",
         "audit",
+        "limits",
         "openapi",
         "services",
         "settings",

@@ -62,7 +62,13 @@ UNREADABLE = Counter(
     ("what",),
     registry=REGISTRY,
 )
-_ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNRECORDED, UNREADABLE)
+REPLIES_REFUSED = Counter(
+    "resolver_replies_refused",
+    "Replies that were refused because others fill the memory that a process has for them.",
+    ("what",),
+    registry=REGISTRY,
+)
+_ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNRECORDED, UNREADABLE, REPLIES_REFUSED)
 
 
 @cache
@@ -86,6 +92,8 @@ def begin() -> None:
         UNRECORDED.labels(surface)
     for what in ("record", "command", "revocation"):
         UNREADABLE.labels(what)
+    for what in ("small", "large"):
+        REPLIES_REFUSED.labels(what)
     for service in ("velt", "redis", "permission_provider"):
         BREAKER.labels(service).set(0)
 

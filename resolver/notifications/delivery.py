@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from resolver.access.callers import Backend
 from resolver.access.claims import EndUser
@@ -25,6 +26,7 @@ from resolver.deadline import Deadline
 from resolver.errors import PermissionDenied, Unauthenticated
 from resolver.notifications.telling import removal
 from resolver.record import Form, Opened, Record, opened
+from resolver.vault.cluster import Admit
 from resolver.vault.multiplexed import Values
 from resolver.vault.revocations import Extent, Revocations
 from resolver.vault.store import Changed, Vault
@@ -34,6 +36,14 @@ Found = Mapping[str, bytes]
 """The content of notifications, by id."""
 Judged = Iterator[tuple[str, bytes, bool]]
 """The id and content of each record that is held, and whether the reader gets it."""
+
+
+class Asked(NamedTuple):
+    """What a read asks for."""
+
+    organization: str
+    notifications: Sequence[str]
+    """None, and no organization is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +57,16 @@ class Delivery:
     def read(
         self,
         reader: Reader,
-        organization: str,
-        notifications: Sequence[str],
+        asked: Asked,
         deadline: Deadline,
         attempt: Attempt,
+        admit: Admit,
     ) -> Found:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
         forbidden and in another organization are all simply absent. Raises Unauthenticated when the reader's
-        token is revoked everywhere."""
-        judged = self._judged(reader, organization, notifications, deadline)
+        token is revoked everywhere, and what `admit` raises (`Vault.open`)."""
+        organization, notifications = asked
+        judged = self._judged(reader, asked, deadline, admit)
         if judged is None:
             attempt.record("denied", organization, absent=len(notifications))
             return {}
@@ -104,17 +115,15 @@ class Delivery:
         else:
             attempt.record("denied", organization, absent=1)
 
-    def _judged(
-        self, reader: Reader, organization: str, notifications: Sequence[str], deadline: Deadline
-    ) -> Judged | None:
+    def _judged(self, reader: Reader, asked: Asked, deadline: Deadline, admit: Admit) -> Judged | None:
         """None when the reader's token doesn't open this organization."""
         if isinstance(reader, Backend):
-            records, _ = self.vault.open(opened, organization, notifications)
+            records, _ = self.vault.open(opened, *asked, admit=admit)
             return ((id_, record.content, True) for id_, record in records)
         if self.read_policy == "document":
-            whole = self._held(reader, Record.from_bytes, organization, notifications)
+            whole = self._held(reader, Record.from_bytes, asked, admit)
             return None if whole is None else self._judged_by_document(reader, dict(whole), deadline)
-        held = self._held(reader, opened, organization, notifications)
+        held = self._held(reader, opened, asked, admit)
         return None if held is None else self._judged_by_header(reader, held)
 
     def _judged_by_header(self, person: EndUser, held: Iterable[tuple[str, Opened]]) -> Judged:
@@ -143,16 +152,16 @@ class Delivery:
         self,
         person: EndUser,
         decode: Callable[[bytes], Form],
-        organization: str,
-        notifications: Sequence[str],
+        asked: Asked,
+        admit: Admit,
     ) -> Iterator[tuple[str, Form]] | None:
         """None when this person's token doesn't open the organization. What revokes tokens is looked up in
         the round trip of the records."""
-        if organization not in person.organizations:
-            self._opens(person, organization)
+        if asked.organization not in person.organizations:
+            self._opens(person, asked.organization)
             return None
-        marks = self.revocations.names(person.user, organization)
-        held, values = self.vault.open(decode, organization, notifications, marks)
+        marks = self.revocations.names(person.user, asked.organization)
+        held, values = self.vault.open(decode, *asked, marks, admit=admit)
         return held if self._is_honoured(person, marks, values) else None
 
     def _opens(self, person: EndUser, organization: str) -> bool:

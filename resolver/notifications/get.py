@@ -8,6 +8,7 @@ from typing import Any
 from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
 from resolver.record import Record
+from resolver.vault.cluster import Admit
 from resolver.vault.store import Vault
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
@@ -21,7 +22,7 @@ class GetNotifications:
     vault: Vault
     velt: VeltClient
 
-    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt, admit: Admit) -> JSON:
         request = requests.parse(requests.GET, data)
         warnings = ignored(requests.GET, data)
         answer = self.velt.post(Endpoint.GET, request, deadline)
@@ -30,7 +31,7 @@ class GetNotifications:
             attempt.record(organization=request["organizationId"])
             return with_warnings(answer["result"], warnings)
         ids = list({item["id"]: None for item in items if _is_ours(item)})
-        held = self.vault.read(request["organizationId"], ids)
+        held = self.vault.read(request["organizationId"], ids, admit=admit)
         meant = {id_: record for id_, record in held.items() if _is_meant(id_, record, request)}
         denied = [id_ for id_ in held if id_ not in meant]
         attempt.record(organization=request["organizationId"], ids=list(meant), denied=denied)

@@ -39,6 +39,10 @@ RETRY_AFTER: JSON = {
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
 }
+OVERLOAD_RETRY_AFTER: JSON = {
+    "description": "Seconds until it is worth trying, when large replies fill the memory for replies.",
+    "schema": RETRY_AFTER["schema"],
+}
 VELTS_RETRY_AFTER: JSON = {"description": "As Velt gave it, if it did.", "schema": {"type": "string"}}
 
 
@@ -98,6 +102,7 @@ def callback_errors(*statuses: int) -> JSON:
 
 def _failure(status: int, schema: JSON, retry_after: JSON = RETRY_AFTER) -> JSON:
     found = reply(f"{STATUSES[status]}. {_WHY[status]}", schema)
-    if status == 429:
-        found["headers"] = {**found["headers"], "Retry-After": retry_after}
+    if status in (429, 503):
+        given = retry_after if status == 429 else OVERLOAD_RETRY_AFTER
+        found["headers"] = {**found["headers"], "Retry-After": given}
     return found

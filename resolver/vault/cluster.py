@@ -193,7 +193,7 @@ def read_into(values: Values, redis: Redis, names: Sequence[str], admit: Admit |
     with closing(cast(Client, redis).get_in_pieces(names)) as pieces:
         for piece in pieces:
             if admit:
-                admit(sum(len(value) for value in piece if value))
+                admit(sum(map(len, filter(None, piece))))
             values += piece
 
 

@@ -7,9 +7,10 @@ like "not found".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple, cast
 
 import structlog
@@ -18,7 +19,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver.command import Entry
-from resolver.errors import Overtaken, Unreadable, VaultUnavailable
+from resolver.errors import Overtaken, Unavailable, Unreadable, VaultUnavailable
 from resolver.metrics import meters
 from resolver.record import Form, Record
 from resolver.vault.cluster import Admit, by_server, read_into
@@ -161,12 +162,15 @@ class Vault:
             with _timed("read"), self.guard:
                 values += self._values(wanted[start : start + _MOST_AT_ONCE], admit)
         own, beside = values[: len(names)], values[len(names) :]
-        opened = zip(notifications, self._each_opened(decode, names, own), strict=True)
+        each = map(own.pop, repeat(0, len(own)))  # each is let go of when it is opened
+        opened = zip(notifications, self._each_opened(decode, names, each), strict=True)
         return ((id_, record) for id_, record in opened if record), beside
 
-    def read(self, organization: str, notifications: Sequence[str]) -> dict[str, Record]:
+    def read(
+        self, organization: str, notifications: Sequence[str], *, admit: Admit | None = None
+    ) -> dict[str, Record]:
         """The records held under these ids, in one round trip."""
-        return dict(self.open(Record.from_bytes, organization, notifications)[0])
+        return dict(self.open(Record.from_bytes, organization, notifications, admit=admit)[0])
 
     def scan(self) -> Iterator[Record]:
         """Every record, in no order. Long: for operators' commands, never for a request."""
@@ -235,7 +239,7 @@ class Vault:
         return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))
 
     def _each_opened(
-        self, decode: Callable[[bytes], Form], names: Sequence[str], values: Values
+        self, decode: Callable[[bytes], Form], names: Sequence[str], values: Iterable[bytes | None]
     ) -> Iterator[Form | None]:
         """None for what isn't there, or doesn't open."""
         open_ = self._envelope.open
@@ -291,4 +295,4 @@ def _timed(operation: str) -> AbstractContextManager[None]:
 
 
 def _outcome(error: Exception) -> str:
-    return "unavailable" if isinstance(error, VaultUnavailable) else "failed"
+    return "unavailable" if isinstance(error, Unavailable) else "failed"

@@ -7,31 +7,27 @@ delete  {organizationId, notificationId}   -> {"success": true, "statusCode": 20
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from resolver.access.claims import EndUser
 from resolver.errors import InvalidArgument
 from resolver.fields import as_notification_id
-from resolver.notifications.delivery import Found, Reader
+from resolver.limits.reply_budget import SMALL_REPLY
+from resolver.notifications.delivery import Asked, Found, Reader
 from resolver.services import Services
 from resolver.settings import Settings
 from resolver.web.body import read_json
 from resolver.web.cors import Cors
 from resolver.web.endpoint import Route
-from resolver.web.reply import Reply, json_reply
+from resolver.web.reply import Reply, Spliced, json_reply
 from resolver.web.request import Call
 
 JSON = dict[str, Any]
 PREFIX = "/api/velt/notifications/"
 MOST_IDS = 1000
-
-
-class Asked(NamedTuple):
-    organization: str
-    notifications: list[str]
-    """None, and no organization is needed."""
+_WORTH_A_VIEW = 4096
 
 
 def routes(services: Services) -> Iterator[Route]:
@@ -91,20 +87,20 @@ def _budget(body: JSON, who: EndUser) -> str:
     return organization if organization in who.organizations else ""
 
 
-def _answer(services: Services, asked: Asked, call: Call[Reader]) -> bytes:
+def _answer(services: Services, asked: Asked, call: Call[Reader]) -> bytes | Spliced:
     """The reply to a read."""
     if not asked.notifications:
         services.delivery.require_honoured(call.caller)
         call.attempt.record(absent=0)
         return _found({}, [])
-    found = services.delivery.read(
-        call.caller, asked.organization, asked.notifications, call.deadline, call.attempt
-    )
+    actor = call.attempt.actor
+    admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
+    found = services.delivery.read(call.caller, asked, call.deadline, call.attempt, admit)
     withheld = services.settings.withheld_headline
     return _found(found, _stubs(withheld, asked.notifications, found) if withheld else [])
 
 
-def _stubs(withheld: str, asked: list[str], found: Found) -> list[JSON]:
+def _stubs(withheld: str, asked: Iterable[str], found: Found) -> list[JSON]:
     """What stands for each absent id, whatever the reason it is absent."""
     absent = [id_ for id_ in asked if id_ not in found]
     return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
@@ -146,17 +142,21 @@ def _organization(body: JSON, who: Reader) -> str:
     raise InvalidArgument("organizationId is required")
 
 
-def _found(found: Found, stubs: Iterable[JSON]) -> bytes:
+def _found(found: Found, stubs: Iterable[JSON]) -> bytes | Spliced:
     """Spliced from the records' own bytes: content is not parsed on its way out."""
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
+    size = sum(map(len, found.values()))
     for name, content in zip(_spelt(found), found.values(), strict=True):
         end = b'",' if len(content) > len(b"{}") else b'"'
-        pieces += (b',"', name, b'":{"notificationId":"', name, end, content[1:])
+        # No copy of what is large; small content is copied faster than viewed.
+        rest = content[1:] if len(content) < _WORTH_A_VIEW else memoryview(content)[1:]
+        pieces += (b',"', name, b'":{"notificationId":"', name, end, rest)
     for stub in stubs:
         pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
     if pieces:
         pieces[0] = pieces[0][1:]
-    return b"".join((b'{"data":{', *pieces, b'},"success":true,"statusCode":200}'))
+    pieces = [b'{"data":{', *pieces, b'},"success":true,"statusCode":200}']
+    return b"".join(pieces) if size < SMALL_REPLY else Spliced(pieces)
 
 
 def _spelt(ids: Iterable[str]) -> list[bytes]:

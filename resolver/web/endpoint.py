@@ -13,6 +13,7 @@ from resolver.access.claims import EndUser
 from resolver.audit.attempt import Attempt
 from resolver.audit.event import Actor
 from resolver.deadline import CURRENT, Deadline
+from resolver.limits.reply_budget import SMALL_REPLY, Reservation
 from resolver.notifications.delivery import Reader
 from resolver.services import Services
 from resolver.web import errors, guards, reply
@@ -59,6 +60,8 @@ class Response(NamedTuple):
     body: bytes | Iterable[bytes]
     status: int
     headers: list[Header]
+    reservation: Reservation
+    """To be released when the reply was sent, or its connection has ended."""
 
 
 class Responder:
@@ -79,6 +82,7 @@ class Responder:
         unknown = Actor("unknown", request.remote_addr or "")
         attempt = Attempt(self._services.trail, surface.name, route.action, id_, unknown)
         is_audited = surface.is_audited and route.method != "OPTIONS"
+        reservation = self._services.replies.reserve()
         logs.REQUEST.set(id_)
         CURRENT.set(deadline)
         try:
@@ -88,13 +92,19 @@ class Responder:
                     attempt.actor = _actor_of(caller)
                 if is_audited:
                     self._services.vault.guard.require_replayed()
-                made = route.handle(Call(request, id_, deadline, attempt, caller, arguments))
+                made = route.handle(Call(request, id_, deadline, attempt, caller, arguments, reservation))
             except Exception as error:  # noqa: BLE001 - this is the edge: whatever failed is answered
+                reservation.release()
                 made = errors.reply_to(error, request.path, surface.shape, attempt if is_audited else None)
             elapsed = time.monotonic() - started
             reply.tell(surface.name, request.method, route.path or None, made.status, elapsed)
             headers = reply.headers_of(made, id_, surface.cors, request.headers.get("origin"))
-            return Response(made.body, made.status, headers)
+            if reservation.size > SMALL_REPLY:
+                reservation.shrink(reply.size_of(made))
+            return Response(made.body, made.status, headers, reservation)
+        except BaseException:
+            reservation.release()
+            raise
         finally:
             # This thread serves others afterwards, and what it does in between has no deadline.
             CURRENT.set(None)

@@ -19,6 +19,7 @@ from resolver.errors import (
     InvalidArgument,
     NotFound,
     NotJson,
+    Overloaded,
     ResolverError,
     TooLarge,
     TooManyCalls,
@@ -94,7 +95,7 @@ def _rendered(error: ResolverError, shape: Shape) -> Reply:
 
 
 def _headers(error: ResolverError) -> tuple[Header, ...]:
-    if isinstance(error, VeltRefused | TooManyCalls) and error.retry_after:
+    if isinstance(error, VeltRefused | TooManyCalls | Overloaded) and error.retry_after:
         return (("Retry-After", error.retry_after),)
     if isinstance(error, WrongMethod) and error.allowed:
         return (("Allow", ", ".join(sorted(error.allowed))),)

@@ -6,12 +6,13 @@ It is an optimization and nothing else. Without it everything is answered alike,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from werkzeug.http import HTTP_STATUS_CODES
 
+from resolver.limits.reply_budget import Reservation
 from resolver.web.endpoint import Endpoint, Responder
 
 if TYPE_CHECKING:
@@ -28,10 +29,31 @@ class HotPathRouter:
         if endpoint is None or environ["REQUEST_METHOD"] != "POST":
             return self._flask(environ, start_response)
         response = self._responder.respond(endpoint, environ)
-        body = cast(bytes, response.body)
-        response.headers.append(("Content-Length", str(len(body))))
-        start_response(_status_line(response.status), response.headers)
-        return [body]
+        body = response.body
+        if isinstance(body, bytes):
+            response.headers.append(("Content-Length", str(len(body))))
+            body = (body,)
+        reply = _Body(body, response.reservation) if response.reservation.size else body
+        try:
+            start_response(_status_line(response.status), response.headers)
+        except BaseException:
+            response.reservation.release()
+            raise
+        return reply
+
+
+class _Body:
+    """A body whose bytes are given back to the budget when it was sent, or its connection has ended."""
+
+    def __init__(self, body: Iterable[bytes], reservation: Reservation) -> None:
+        self._body, self._reservation = body, reservation
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        self._body = ()
+        self._reservation.release()
 
 
 @cache

@@ -32,7 +32,7 @@ _FORWARDED = {
 def routes(services: Services) -> Iterator[Route]:
     yield _route(Endpoint.ADD, _adding(services))
     yield _route(Endpoint.UPDATE, _answering(services.update))
-    yield _route(Endpoint.GET, _answering(services.get))
+    yield _route(Endpoint.GET, _getting(services))
     yield _route(Endpoint.DELETE, _answering(services.delete))
     for endpoint, schema in _FORWARDED.items():
         yield _route(endpoint, _forwarding(services, endpoint, schema))
@@ -48,6 +48,14 @@ def _adding(services: Services) -> Handle:
         return json_reply(services.add(read_data(call.request), call.deadline, call.attempt, key))
 
     return add
+
+
+def _getting(services: Services) -> Handle:
+    def get(call: Call[Backend]) -> Reply:
+        admit = call.reservation.admit_for(call.caller.name)
+        return json_reply(services.get(read_data(call.request), call.deadline, call.attempt, admit))
+
+    return get
 
 
 def _answering(use_case: UseCase) -> Handle:

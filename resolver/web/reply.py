@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,6 +11,7 @@ from resolver import logs
 from resolver.metrics import meters
 from resolver.web.cors import Cors, Header
 
+_SENT_AT_ONCE = 256 * 1024
 JSON_TYPE: Header = ("Content-Type", "application/json")
 _SECURITY: tuple[Header, ...] = (
     ("Cache-Control", "no-store"),
@@ -18,6 +19,27 @@ _SECURITY: tuple[Header, ...] = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
+
+
+class Spliced:
+    """A body of many pieces, which are joined some at a time when they are sent: a large one is never in
+    memory twice."""
+
+    def __init__(self, pieces: list[bytes | memoryview]) -> None:
+        self._pieces = pieces
+        self.length = sum(map(len, pieces))
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._pieces.reverse()
+        while self._pieces:
+            yield b"".join(self._next())
+
+    def _next(self) -> Iterator[bytes | memoryview]:
+        size = 0
+        while self._pieces and size < _SENT_AT_ONCE:
+            piece = self._pieces.pop()
+            size += len(piece)
+            yield piece
 
 
 class Reply(NamedTuple):
@@ -29,9 +51,22 @@ class Reply(NamedTuple):
 
 
 def json_reply(payload: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:
-    """Bytes are JSON already."""
+    """Bytes and pieces of bytes are JSON already."""
+    if isinstance(payload, Spliced):
+        return Reply(payload, status, (JSON_TYPE, ("Content-Length", str(payload.length)), *headers))
     body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
     return Reply(body, status, (JSON_TYPE, *headers))
+
+
+def size_of(reply: Reply) -> int:
+    """In memory. What is made while it is sent counts as nothing."""
+    match reply.body:
+        case bytes():
+            return len(reply.body)
+        case Spliced():
+            return reply.body.length
+        case _:
+            return 0
 
 
 def headers_of(reply: Reply, request_id: str, cors: Cors | None, origin: str | None) -> list[Header]:

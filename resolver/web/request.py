@@ -12,6 +12,7 @@ from werkzeug import Request
 
 from resolver.audit.attempt import Attempt
 from resolver.deadline import Deadline
+from resolver.limits.reply_budget import Reservation
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -48,3 +49,5 @@ class Call(Generic[Caller]):
     caller: Caller
     arguments: Mapping[str, str]
     """The variable parts of the path."""
+    reservation: Reservation
+    """What the reply may hold of the process's memory."""

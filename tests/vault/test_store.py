@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from redis import Redis
 
 from resolver.deadline import CURRENT, Deadline
-from resolver.errors import Overtaken, Unavailable, VaultUnavailable
-from resolver.record import Record
+from resolver.errors import Overloaded, Overtaken, Unavailable, VaultUnavailable
+from resolver.record import Record, opened
 from resolver.secret import Secret
 from resolver.vault.connect import connect
 from resolver.vault.envelope import Envelope
@@ -211,3 +211,25 @@ def test_a_full_redis_refuses_adds_and_goes_on_reading(vault: Vault, redis: Redi
         assert vault.read("acme", ["n-1"])
     finally:
         redis.config_set("maxmemory", "0")
+
+
+def test_open_admits_the_bytes_of_each_piece_before_it_goes_on(vault: Vault) -> None:
+    ids = [f"n-{n}" for n in range(150)]
+    for id_ in ids[:120]:
+        vault.put(record(id_))
+    admitted: list[int] = []
+    held, _ = vault.open(opened, "acme", ids, admit=admitted.append)
+    assert len(list(held)) == 120
+    first, second = admitted
+    assert first > 4 * second > 0, "a hundred records, then twenty of fifty"
+
+
+def test_open_stops_when_a_piece_is_not_admitted(vault: Vault) -> None:
+    vault.put(record())
+
+    def refuse(_size: int) -> None:
+        raise Overloaded()
+
+    with pytest.raises(Overloaded):
+        vault.open(opened, "acme", ["n-1"], admit=refuse)
+    assert vault.read("acme", ["n-1"]).keys() == {"n-1"}

@@ -1,0 +1,111 @@
+"""A byte budget for the replies that this process is building or sending.
+
+A client that asks for much and takes nothing keeps its reply in memory until its connection ends. So bytes
+are counted as they arrive from Redis, and given back when the reply was sent. What is counted is the sealed
+records. Each is let go of when it is opened, and a large reply is joined while it is sent, so that a reply is
+in memory about once.
+
+| pool  | for replies     | in all | of one person |
+| small | up to 256 KiB   | 16 MiB | 4 MiB         |
+| large | of any size     | 64 MiB | 40 MiB        |
+
+A reply is in one pool. A small one tries its own first, so that large ones don't keep small ones from being
+answered. A person's share of the large pool holds the largest question, 1,000 records of 32 KiB.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from resolver.errors import Overloaded
+from resolver.metrics import meters
+
+_MIB = 1024 * 1024
+SMALL_REPLY: Final = 256 * 1024
+
+
+class ReplyBudget:
+    """The budget of one process."""
+
+    def __init__(self) -> None:
+        self.small = Pool("small", 16 * _MIB, 4 * _MIB)
+        self.large = Pool("large", 64 * _MIB, 40 * _MIB)
+
+    def reserve(self) -> Reservation:
+        """For one reply. It holds nothing yet."""
+        return Reservation(self)
+
+
+class Pool:
+    """Bytes that replies hold, and how many of them are one person's."""
+
+    def __init__(self, name: str, most: int, most_of_one: int) -> None:
+        self.name = name
+        self.held = 0
+        self._most = most
+        self._most_of_one = most_of_one
+        self._by_person: dict[Hashable, int] = {}
+        self._lock = threading.Lock()
+
+    def take(self, person: Hashable, size: int) -> bool:
+        """Whether there was room, for everybody and for this person."""
+        with self._lock:
+            own = self._by_person.get(person, 0) + size
+            if own > self._most_of_one or self.held + size > self._most:
+                return False
+            self.held += size
+            self._by_person[person] = own
+            return True
+
+    def give_back(self, person: Hashable, size: int) -> None:
+        with self._lock:
+            self.held -= size
+            own = self._by_person.pop(person) - size
+            if own:
+                self._by_person[person] = own
+
+
+class Reservation:
+    """What one reply holds of the budget, from the first record that is read for it until it was sent."""
+
+    __slots__ = ("_budget", "_person", "_pool", "size")
+
+    def __init__(self, budget: ReplyBudget) -> None:
+        self._budget = budget
+        self._person: Hashable = None
+        self._pool = budget.small
+        self.size = 0
+
+    def admit_for(self, person: Hashable) -> Callable[[int], None]:
+        """What counts further bytes of a reply to this person."""
+        self._person = person
+        return self._admit
+
+    def shrink(self, size: int) -> None:
+        """Give back all but so many bytes: what was read and isn't in the reply."""
+        if self.size > size:
+            self._pool.give_back(self._person, self.size - size)
+            self.size = size
+
+    def release(self) -> None:
+        """Give everything back. A second call does nothing."""
+        if self.size:
+            size, self.size = self.size, 0
+            self._pool.give_back(self._person, size)
+
+    def _admit(self, size: int) -> None:
+        """Raises Overloaded when there is no room for so many bytes more."""
+        if not size:
+            return
+        pool, grown = self._pool, self.size + size
+        is_small = grown <= SMALL_REPLY
+        if (pool is self._budget.large or is_small) and pool.take(self._person, size):
+            self.size = grown
+        elif pool is self._budget.small and self._budget.large.take(self._person, grown):
+            self.release()
+            self._pool, self.size = self._budget.large, grown
+        else:
+            meters.REPLIES_REFUSED.labels("small" if is_small else "large").inc()
+            raise Overloaded()

@@ -10,7 +10,7 @@ ResolverError
 ├── AlreadyExists            another request was made under the same Idempotency-Key
 ├── NotRegistered            the request was made before, and Velt refused it since
 ├── Unavailable              try again: something that mends itself is in the way
-│   ├── Overloaded           … large replies fill the memory that this process has for them
+│   ├── Overloaded           … this process is reading or sending too many large replies
 │   ├── VaultUnavailable     … Redis: down, slow or full
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
 │   │   │   └── VaultOutdated    … by another version, in a schema that this one doesn't read
@@ -100,8 +100,15 @@ class TooManyCalls(ResolverError):
 
 
 class Overloaded(Unavailable):
+    """`reason` is for the operator's log. `what` is `large`, or `small` for a reply up to 256 KiB."""
+
     message = "Too many large replies are being sent. Please try again, or ask for fewer notifications."
     retry_after = "2"
+
+    def __init__(self, reason: str, what: str = "large") -> None:
+        super().__init__()
+        self.reason = reason
+        self.what = what
 
 
 class VaultUnavailable(Unavailable):

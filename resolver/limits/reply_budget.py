@@ -20,7 +20,6 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from resolver.errors import Overloaded
-from resolver.metrics import meters
 
 _MIB = 1024 * 1024
 SMALL_REPLY: Final = 256 * 1024
@@ -107,5 +106,5 @@ class Reservation:
             self.release()
             self._pool, self.size = self._budget.large, grown
         else:
-            meters.REPLIES_REFUSED.labels("small" if is_small else "large").inc()
-            raise Overloaded()
+            what = "small" if is_small else "large"
+            raise Overloaded(f"no memory for a {what} reply", what)

@@ -64,7 +64,7 @@ UNREADABLE = Counter(
 )
 REPLIES_REFUSED = Counter(
     "resolver_replies_refused",
-    "Replies that were refused because others fill the memory that a process has for them.",
+    "Replies that were refused because a process was reading or sending too many large ones.",
     ("what",),
     registry=REGISTRY,
 )

@@ -17,7 +17,7 @@ from redis.exceptions import MovedError, RedisClusterException
 
 from resolver.circuit_breaker import CircuitBreaker
 from resolver.deadline import CURRENT
-from resolver.errors import Overloaded, VaultUnavailable
+from resolver.errors import VaultUnavailable
 from resolver.vault.cluster import let_go_of_connections
 from resolver.vault.connect import ANSWER_SECONDS
 from resolver.vault.identity import DatabaseIdentity
@@ -66,7 +66,7 @@ class Guard:
     ) -> None:
         if isinstance(error, _FAILURES):
             raise self._judged(error) from error
-        if error is None or isinstance(error, Overloaded):
+        if error is None:
             self._breaker.success()
 
     def _judged(self, error: Exception) -> VaultUnavailable:

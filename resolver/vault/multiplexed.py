@@ -24,7 +24,7 @@ from redis import (
 )
 from redis.connection import AbstractConnection
 
-from resolver.errors import VaultUnavailable
+from resolver.errors import Overloaded
 from resolver.vault.link import Command, Exchange, Link
 
 PIECE: Final = 100
@@ -119,13 +119,13 @@ class PieceReader:
         """Values in the order of the names. All are asked for in one round trip. A caller that stops before
         the last piece closes this iterator, which waits until the others have come and were thrown away.
 
-        Raises VaultUnavailable when other questions take too long.
+        Raises Overloaded when other questions take too long.
         """
         if len(names) <= PIECE:
             yield self._send(names).values()
             return
         if not self._turn.acquire(timeout=_TURN_SECONDS):
-            raise VaultUnavailable("redis: busy with other large reads")
+            raise Overloaded("redis: busy with other large reads")
         reads: deque[Read] = deque()
         try:
             for start in range(0, len(names), PIECE):

@@ -28,6 +28,7 @@ from resolver.errors import (
     VeltRefused,
     VeltUnavailable,
 )
+from resolver.metrics import meters
 from resolver.web.cors import Header
 from resolver.web.reply import Reply, json_reply
 
@@ -104,6 +105,9 @@ def _headers(error: ResolverError) -> tuple[Header, ...]:
 
 def _known(error: Exception, path: str) -> ResolverError:
     match error:
+        case Overloaded():
+            meters.REPLIES_REFUSED.labels(error.what).inc()
+            _log.warning("unavailable", reason=error.reason)
         case VaultUnavailable() | VeltUnavailable() | AuditUnavailable():
             _log.warning("unavailable", reason=error.reason)
         case Unreadable():

@@ -228,7 +228,7 @@ def test_open_stops_when_a_piece_is_not_admitted(vault: Vault) -> None:
     vault.put(record())
 
     def refuse(_size: int) -> None:
-        raise Overloaded()
+        raise Overloaded("no room")
 
     with pytest.raises(Overloaded):
         vault.open(opened, "acme", ["n-1"], admit=refuse)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -39,16 +39,18 @@ class Boundaries:
                     self.failures.append(error)
 
 
+def patience() -> AbstractContextManager[object]:
+    """Give clients of Redis that are made meanwhile much time for an answer: an action before a message takes
+    part of it, and the disk of a busy machine may be slow."""
+    return patch.object(connect, "ANSWER_SECONDS", _PATIENCE_SECONDS)
+
+
 @contextmanager
 def boundaries(redis_url: str) -> Iterator[Boundaries]:
     """`redis_url`: of the tests' own server, which listens on a Unix socket."""
     path = urlsplit(redis_url).path
     where = Boundaries()
-    # What happens before a message takes part of the time in which its answer must come; a disk may be slow.
-    with (
-        patch.object(connect, "ANSWER_SECONDS", _PATIENCE_SECONDS),
-        socket.create_server(("127.0.0.1", 0)) as server,
-    ):
+    with patience(), socket.create_server(("127.0.0.1", 0)) as server:
         where.url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         sockets: list[socket.socket] = []
         threading.Thread(target=_accepting, args=(server, path, where, sockets), daemon=True).start()

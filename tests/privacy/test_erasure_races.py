@@ -18,7 +18,7 @@ from resolver.record import Record
 from resolver.services import Stores, build_stores
 from resolver.settings import load
 from resolver.vault.keyspace import COMMANDS_PATTERN, dead_of, line_of
-from tests.boundaries import Boundaries, boundaries
+from tests.boundaries import Boundaries, boundaries, patience
 from tests.erasing import filed, order
 from tests.support import keys_of
 
@@ -30,8 +30,9 @@ LONG_MS = 60_000
 
 
 @pytest.fixture
-def stores(resolver_environment: Environment) -> Stores:
-    return build_stores(load(resolver_environment))
+def stores(resolver_environment: Environment) -> Iterator[Stores]:
+    with patience():
+        yield build_stores(load(resolver_environment))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from resolver.deadline import Deadline
 from resolver.notifications.worker import MOST_UNFINISHED, SUSPICIOUS
 from resolver.outbox.queue import Outbox
-from resolver.services import build
+from resolver.services import OUTBOUND_CALLS, build
 from resolver.settings import load
 from resolver.vault.keyspace import Line
 from tests.notifications.conftest import Working, change, empty, until

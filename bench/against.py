@@ -1,7 +1,8 @@
 """`python -m bench.against CHECKOUT`: CPU per request of this checkout beside another one, in turn.
 
 CHECKOUT is another working copy of this repository, with an environment in its `.venv`. Each side has a Redis
-of its own, filled by its own code: the formats may differ. Both register at the same stand-in for Velt.
+of its own, filled by its own code: the formats may differ. Both register at the same stand-in for Velt, and what
+an add leaves for the worker is finished, and counted, before the other side's turn.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _scenarios(folder: Path, pythons: dict[str, tuple[Path, Path]]) -> Iterator[
                 {
                     name: stack.enter_context(
                         _serving(folder / f"{name} {registration}", *python, registration, velt, 0)
-                    ).under(requests)
+                    ).settled_under(requests)
                     for name, python in pythons.items()
                 },
             )
@@ -79,7 +80,13 @@ def _serving(  # noqa: PLR0913, PLR0917 - what a side is made of
 ) -> Iterator[Side]:
     with sides.redis(folder / "redis") as server:
         bind, log = f"127.0.0.1:{free_port()}", folder / "log"
-        given = sides.variables(folder, server, VELT_API_URL=velt, RESOLVER_REGISTRATION=registration)
+        given = sides.variables(
+            folder,
+            server,
+            VELT_API_URL=velt,
+            RESOLVER_REGISTRATION=registration,
+            RESOLVER_WORKER="separate" if stored else "embedded",
+        )
         env = plain_environment({**given, "WEB_CONCURRENCY": "1", "RESOLVER_BIND": bind})
         if stored:
             filling = {**env, "STORED": str(stored)}

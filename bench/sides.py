@@ -14,6 +14,7 @@ import urllib3
 
 from bench import wrk
 from bench.postgres import LocalPostgres
+from bench.processes import cpu_seconds
 from bench.rounds import Run, Sample, measured
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
@@ -30,6 +31,9 @@ WORKERS = {
 }
 """gunicorn's own worker classes. A peer is measured under each, and the better one counts."""
 # As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
+_LOOK_SECONDS = 0.5
+_IDLE = 0.1 * _LOOK_SECONDS
+"""Seconds of CPU in between: somebody who sleeps and looks around."""
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
@@ -38,6 +42,16 @@ class Side:
     url: str
     application: tuple[int, ...]
     store: tuple[int, ...] = ()
+
+    def settled_under(self, requests: Path) -> Run:
+        """The same, until the application has nothing left to do."""
+        return self.under(requests, self._settle)
+
+    def _settle(self) -> None:
+        seen, now = -1.0, cpu_seconds(self.application)
+        while now - seen > _IDLE:
+            time.sleep(_LOOK_SECONDS)
+            seen, now = now, cpu_seconds(self.application)
 
     def under(self, requests: Path, settle: Callable[[], None] = lambda: None) -> Run:
         """`settle`: what is left to do afterwards belongs to what the requests cost."""

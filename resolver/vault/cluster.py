@@ -6,9 +6,9 @@ records, looking at every key, and what is asked of each server rather than of t
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from typing import Any, TypeVar, cast
 
@@ -26,6 +26,8 @@ from resolver.redis_address import Host
 from resolver.vault.link import Exchange
 from resolver.vault.multiplexed import Client, MultiplexedConnection, PieceReader, Values, multiplexed
 
+_CONNECT_SECONDS = 1.8
+"""For the first look at the cluster. An outage shows within two seconds."""
 Item = TypeVar("Item")
 Admit = Callable[[int], None]
 """Raises when so many bytes more are too many."""
@@ -43,9 +45,9 @@ class Cluster:
         self._hosts, self._settings = hosts, settings
         self._connecting, self._looking = threading.Lock(), threading.Lock()
         self._client: RedisCluster | None = None
-        self._failure: ConnectionError | None = None
-        """Why the last attempt to connect failed."""
-        self._look: threading.Thread | None = None
+        self._attempt: Future[RedisCluster] | None = None
+        """The last one to connect."""
+        self._helper: threading.Thread | None = None
         self._connections: dict[str, MultiplexedConnection] = {}
         """By the name of the node."""
         self._reader = PieceReader(self._send_read)
@@ -100,37 +102,38 @@ class Cluster:
             self._looking.release()
 
     def look_again(self) -> None:
-        """Have another thread look which node serves what. The caller has waited long enough."""
-        if self._looking.locked():
-            return
-        look = threading.Thread(target=self.let_go_of_connections, name="redis-look", daemon=True)
-        with suppress(RuntimeError):  # no thread can be started now
-            look.start()
-            self._look = look
+        """Have another thread look which node serves what: the caller has waited long enough."""
+        if self._client and not self._looking.locked():
+            with suppress(ConnectionError):  # no thread can be started now
+                self._helper = _begun(self.let_go_of_connections)[0]
 
     def close(self) -> None:
-        if self._look:
-            self._look.join()
+        if self._helper:
+            self._helper.join()
         for connection in self._connections.values():
             connection.close()
         if self._client:
             self._client.close()
 
     def _connect(self) -> RedisCluster:
-        before = self._failure
+        """Connect in another thread, which all that need the cluster wait for: with each node that hangs, it
+        takes as long as an answer may, and with a name that doesn't resolve even longer."""
         with self._connecting:
-            if self._client:
-                return self._client
-            if (failure := self._failure) and failure is not before:  # of the thread that this one waited for
-                raise copy.copy(failure) from failure
-            nodes = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
-            try:
-                self._client = RedisCluster(startup_nodes=nodes, **self._settings)
-            except RedisClusterException as error:
-                # No relative of what a single server raises when it is away; the same thing to us.
-                self._failure = ConnectionError(str(error))
-                raise copy.copy(self._failure) from self._failure
-            return self._client
+            if self._attempt is None or (self._attempt.done() and self._attempt.exception()):
+                self._helper, self._attempt = _begun(self._made)
+            attempt = self._attempt
+        wait([attempt], _CONNECT_SECONDS)
+        if not attempt.done():
+            raise TimeoutError("no node of the cluster has answered in time")
+        if error := attempt.exception():
+            # No relative of what a single server raises when it is away; the same thing to us.
+            raise ConnectionError(str(error)) from error
+        return attempt.result()
+
+    def _made(self) -> RedisCluster:
+        nodes = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
+        self._client = RedisCluster(startup_nodes=nodes, **self._settings)
+        return self._client
 
     def _ask(self, key_name: str, *command: Any) -> Any:
         try:
@@ -147,6 +150,24 @@ class Cluster:
         except _GONE:
             self.look_again()
             raise
+
+
+def _begun(function: Callable[[], Item]) -> tuple[threading.Thread, Future[Item]]:
+    """Run a function in a thread of its own. Raises ConnectionError when none can be started."""
+    future: Future[Item] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="redis-cluster", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ConnectionError(str(error)) from error
+    return thread, future
 
 
 class _ClusterRead:

@@ -1,7 +1,7 @@
 """`python -m bench.against CHECKOUT`: CPU per request of this checkout beside another one, in turn.
 
 CHECKOUT is another working copy of this repository, with an environment in its `.venv`. Each side has a Redis
-of its own, filled by its own code: the formats may differ. Both register at the same stand-in for Velt, and what
+of its own, filled by its own code: the formats may differ. Both register at the same stand-in for Velt. What
 an add leaves for the worker is finished, and counted, before the other side's turn.
 """
 

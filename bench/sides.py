@@ -31,10 +31,10 @@ WORKERS = {
 }
 """gunicorn's own worker classes. A peer is measured under each, and the better one counts."""
 # As docs/operations.md asks for it, and as PostgreSQL does by itself: a commit is on the disk.
-_LOOK_SECONDS = 0.5
-_IDLE = 0.1 * _LOOK_SECONDS
-"""Seconds of CPU in between: somebody who sleeps and looks around."""
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+_LOOK_SECONDS = 0.5
+_IDLE_CPU_SECONDS = 0.05
+"""Less than that in between: the application has nothing left to do."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Side:
 
     def _settle(self) -> None:
         seen, now = -1.0, cpu_seconds(self.application)
-        while now - seen > _IDLE:
+        while now - seen > _IDLE_CPU_SECONDS:
             time.sleep(_LOOK_SECONDS)
             seen, now = now, cpu_seconds(self.application)
 

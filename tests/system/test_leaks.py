@@ -52,7 +52,8 @@ class Canaries:
 def monitored(redis_server: LocalRedis) -> Iterator[list[str]]:
     """Every command that Redis executes meanwhile, as MONITOR prints it."""
     seen: list[str] = []
-    client = Redis.from_url(redis_server.url)
+    # Nothing may be asked for a while: a resolver that stops on a busy machine takes some seconds.
+    client = Redis.from_url(redis_server.url, socket_timeout=30)
     ready, done = threading.Event(), threading.Event()
 
     def listen() -> None:

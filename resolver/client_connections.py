@@ -9,6 +9,7 @@ down, and its greenlet goes on with an ordinary end of file or error.
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import struct
@@ -41,6 +42,7 @@ class ClientConnection:
         self._socket = client
         self._connections = connections
         self._requests = 0
+        self._is_ended = False
         self.phase, self.since = IDLE, connections.clock()
 
     def __getattr__(self, name: str) -> Any:
@@ -56,14 +58,24 @@ class ClientConnection:
     def recv(self, size: int) -> bytes:
         if self.phase != RECEIVING:
             self.enter(IDLE)
-        data = self._socket.recv(size)
+        try:
+            data = self._socket.recv(size)
+        except OSError:
+            if not self._is_ended:
+                raise
+            return b""  # gevent raises where other sockets are at their end
         if self.phase == IDLE and data:
             self.enter(RECEIVING)
         return data
 
     def sendall(self, data: bytes) -> None:
         self.enter(SENDING)
-        self._socket.sendall(data)
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            if not self._is_ended:
+                raise
+            raise BrokenPipeError(errno.EPIPE, "the client took too long") from error
         self.enter(WORKING)
 
     def begin_request(self) -> bool:
@@ -90,6 +102,7 @@ class ClientConnection:
 
     def end(self) -> None:
         """Shut the connection down under the greenlet that waits for it."""
+        self._is_ended = True
         with suppress(OSError):
             if self.phase == SENDING:
                 # Closed with a reset: the kernel would go on holding what the client doesn't take.

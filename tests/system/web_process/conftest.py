@@ -38,3 +38,4 @@ def web_process(alone: Environment, tmp_path_factory: pytest.TempPathFactory) ->
     with serving(alone, tmp_path_factory.mktemp("served") / "log") as running:
         yield running
         assert "Traceback" not in running.log, running.log
+        assert "Socket error" not in running.log, running.log

@@ -56,6 +56,7 @@ def test_it_ends_in_time_though_clients_say_nothing(
         served.process.send_signal(stop)
         assert served.process.wait(20) == 0
         assert time.monotonic() - asked < 3 + AT_ONCE
+        assert "Socket error" not in served.log
 
 
 def test_a_term_under_load_answers_whatever_was_accepted(

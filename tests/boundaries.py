@@ -27,7 +27,9 @@ class Boundaries:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arm(self, actions: Mapping[int, Action]) -> None:
-        self.actions, self.messages = dict(actions), 0
+        """Forget all others first, and wait for the one that is running: it belongs to what was before."""
+        with self._lock:
+            self.actions, self.messages = dict(actions), 0
 
     def before_next(self) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ import urllib3
 from tests.support import BACKEND, Velt, notification
 from tests.system.balancers import GET, Balanced, Balancer, Traffic, balanced, haproxy, nginx
 from tests.system.load import assert_nothing_is_lost, until
-from tests.system.processes import children_of
+from tests.system.processes import web_processes_of
 
 pytestmark = pytest.mark.system
 
@@ -28,13 +28,8 @@ def environment(resolver_environment: Environment) -> Environment:
 
 
 def web_processes(found: Balanced, number: int) -> list[int]:
-    """The gunicorn workers of an instance: those that serve."""
-    masters = [
-        pid
-        for pid in children_of(found.instances[number].process.pid)
-        if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    return [pid for master in masters for pid in children_of(master)]
+    """Of an instance: those that serve."""
+    return web_processes_of(found.instances[number].process.pid)
 
 
 def restart_in_turn(found: Balanced, times: int) -> None:

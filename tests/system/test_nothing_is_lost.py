@@ -52,9 +52,12 @@ def drained(outbox: Outbox) -> bool:
 def test_killed_workers_of_either_kind_lose_nothing(two_webs: Served, velt: Velt, outbox: Outbox) -> None:
     kills = worker_kills = 0
     with Adding(two_webs.url) as adding:
-        while kills < KILLS or len(adding.acknowledged) <= 100:  # a machine may be slow
+        while kills < KILLS or len(adding.acknowledged) <= 100:
             kills += 1
             time.sleep(0.3)
+            # Killed sooner than it starts, a process would never serve.
+            seen = len(adding.acknowledged)
+            until(lambda seen=seen: len(adding.acknowledged) > seen, 20)  # type: ignore[misc]
             os.kill(web_processes_of(two_webs.process.pid)[0], signal.SIGKILL)
             # Restarted with pauses that double; in between it isn't there to be killed.
             for pid in workers_of(two_webs.process.pid):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -100,7 +100,7 @@ def _calls(redis: Redis) -> dict[str, int]:
 
 
 def _compare_updates(stage: Stage, found: dict[str, Side]) -> None:
-    storing: Iterable[tuple[str, Side]] = [(name, side) for name, side in found.items() if name != EMPTY]
+    storing = [(name, side) for name, side in found.items() if side.store]
     for _, side in storing:
         same.answer(side.url, people.update_of(7))
     same.require_same_content({name: side.url for name, side in storing}, people.read_of([7]))

@@ -36,7 +36,7 @@ class GroupCommit:
         self._queue: deque[Entry] = deque()
         self._in_flight: Sequence[Entry] = ()
         self._retractions: Sequence[Entry] = ()
-        self._is_writing = self._is_gathering = False
+        self._is_writing = False
         self._thread = NativeThread(self._write, self._finish)
         self._watch = Background(self._refuse_overdue, _LOOK_SECONDS, _LOOK_SECONDS)
 
@@ -48,8 +48,9 @@ class GroupCommit:
         """Wait until it is written and return where. AuditUnavailable when it can't be, or not in time."""
         try:
             self._queue.append(entry)
-            if not (self._is_writing or self._is_gathering):
-                self._gather()
+            with self._lock:
+                if not self._is_writing:
+                    self._start()
             is_watched = self._watch.request()
             entry.done.wait(None if is_watched else max(0.0, entry.until - time.monotonic()))
         finally:
@@ -68,17 +69,6 @@ class GroupCommit:
                 self._chain.close()
             if self._retractions:
                 _log.error("audit_failure_not_recorded", number=len(self._retractions))
-
-    def _gather(self) -> None:
-        """Let other requests that are ready run first: one write, and one hop to its thread, serves them all."""
-        self._is_gathering = True
-        try:
-            time.sleep(0)
-        finally:
-            self._is_gathering = False
-            with self._lock:
-                if not self._is_writing and self._queue:
-                    self._start()
 
     def _start(self) -> None:
         """With the lock held."""

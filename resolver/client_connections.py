@@ -56,12 +56,16 @@ class ClientConnection:
             self.enter(IDLE)
 
     def recv(self, size: int) -> bytes:
+        if self._was_ended():
+            # The kernel still delivers what comes after a shutdown. The rest of a request that was cut off
+            # must not pass for the next one.
+            return b""
         if self.phase != RECEIVING:
             self.enter(IDLE)
         try:
             data = self._socket.recv(size)
         except OSError:
-            if not self._is_ended:
+            if not self._was_ended():
                 raise
             return b""  # gevent raises where other sockets are at their end
         if self.phase == IDLE and data:
@@ -77,6 +81,12 @@ class ClientConnection:
                 raise
             raise BrokenPipeError(errno.EPIPE, "the client took too long") from error
         self.enter(WORKING)
+
+    def send(self, data: bytes) -> int:
+        """Send what gunicorn sends before it reads a body: 100 Continue. A client may not take even that."""
+        self.sendall(data)
+        self.enter(RECEIVING)
+        return len(data)
 
     def begin_request(self) -> bool:
         """Note that the head of a request is there. Returns whether it is time to let other connections go
@@ -96,6 +106,9 @@ class ClientConnection:
             while self._socket.recv(_AT_ONCE):
                 pass
         self._socket.close()
+
+    def _was_ended(self) -> bool:
+        return self._is_ended
 
     def enter(self, phase: int) -> None:
         self.phase, self.since = phase, self._connections.clock()

@@ -11,6 +11,7 @@ jwt, or their TLS would end in RecursionError in the processes that it forks.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -73,9 +74,13 @@ def when_ready(_server: Any) -> None:
     """In the master, once it listens: the first TERM begins to drain, and stops when that is over; a second
     one stops now."""
     stop = signal.getsignal(signal.SIGTERM)
-    seconds = _processes.drain_seconds
+    seconds, master = _processes.drain_seconds, os.getpid()
 
     def asked(_number: int, frame: FrameType | None) -> None:
+        if os.getpid() != master:
+            # A process that was forked just now still has the master's handlers. It must not begin to drain:
+            # all processes would.
+            raise SystemExit(0)
         if not callable(stop):
             return
         if draining.is_under_way() or not seconds:
@@ -99,6 +104,6 @@ def post_worker_init(worker: Any) -> None:
 
 
 def pre_request(_worker: Any, request: Any) -> None:
-    """As if the client had asked for it: the reply says that its connection ends."""
+    """While draining, have each reply end its connection, whatever the client asked for."""
     if draining.is_under_way():
-        request.headers.append(("CONNECTION", "close"))
+        request.must_close = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -56,8 +56,9 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
     def _stop(self) -> None:
         """Accept the connections that are in the kernel's queue, then stop: it would reset them."""
         give_up = time.monotonic() + _BACKLOG_SECONDS
-        while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < give_up:
-            gevent.sleep(0)
+        with suppress(OSError, ValueError):  # closed already: this is the second signal
+            while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < give_up:
+                gevent.sleep(0)
         self.alive = False
 
     def _end_overdue(self) -> None:

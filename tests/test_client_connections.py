@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from resolver.client_connections import ClientConnection, ClientConnections
+from resolver.client_connections import SENDING, ClientConnection, ClientConnections
 
 
 class Clock:
@@ -87,6 +89,45 @@ def test_request_that_is_being_worked_on_can_be_answered_after_its_time(
         connections.end_overdue()
         connection.sendall(b"200 OK")
         assert pair[1].recv(100) == b"200 OK"
+
+
+def test_rest_of_a_request_that_was_cut_off_is_not_read_as_the_next_one(
+    connections: ClientConnections, clock: Clock, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    with connections.opened(pair[0]) as connection:
+        pair[1].sendall(b"POST /a")
+        connection.recv(100)
+        clock.now += 20
+        connections.end_overdue()
+        assert connection.recv(100) == b""
+        with suppress(OSError):
+            pair[1].sendall(b"GET /smuggled HTTP/1.1")
+        assert connection.recv(100) == b""
+
+
+def test_client_that_takes_nothing_of_an_interim_reply_is_cut_off(
+    connections: ClientConnections, clock: Clock, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with connections.opened(pair[0]) as connection:
+        pair[1].sendall(b"POST /a")
+        connection.recv(100)
+        failed: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                connection.send(b"HTTP/1.1 100 Continue" * 100_000)
+            except OSError as error:
+                failed.append(error)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        while connection.phase != SENDING:
+            sender.join(0.01)
+        clock.now += 20
+        connections.end_overdue()
+        sender.join(5)
+        assert [type(error) for error in failed] == [BrokenPipeError]
 
 
 def test_body_that_follows_a_pipelined_head_has_twenty_seconds_of_its_own(

@@ -77,10 +77,12 @@ class GroupCommit:
             self._thread.run()
         except (RuntimeError, MemoryError):
             self._is_writing = False
-            for entry in self._queue:
-                entry.error = "audit: no thread"
-                entry.done.set()
-            self._queue.clear()
+            # One by one: other threads go on appending.
+            with suppress(IndexError):
+                while True:
+                    entry = self._queue.popleft()
+                    entry.error = "audit: no thread"
+                    entry.done.set()
 
     def _write(self) -> None:
         """In the thread that may block."""

@@ -49,7 +49,10 @@ class _Body:
         self._body, self._reservation = body, reservation
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
+        """Give bytes back piece by piece: a client may take a large reply slowly, and in time."""
+        for piece in self._body:
+            yield piece
+            self._reservation.shrink(max(0, self._reservation.size - len(piece)))
 
     def close(self) -> None:
         self._body = ()

@@ -81,6 +81,19 @@ def test_reply_is_counted_until_its_connection_ended(large: Api) -> None:
         assert held(large) == 0
 
 
+def test_reply_gives_back_what_was_sent_of_it(large: Api, pytestconfig: pytest.Config) -> None:
+    """A client that takes a large reply slowly doesn't hold all of it until the end."""
+    if pytestconfig.getoption("--no-hot-path"):
+        pytest.skip("Flask's replies are given back as a whole")
+    body = call(large, ASKED, start_response)
+    sent, before = iter(body), held(large)
+    first = next(sent)
+    next(sent)
+    assert held(large) == before - len(first)
+    _close(body)
+    assert held(large) == 0
+
+
 def test_reply_that_the_server_did_not_take_is_not_counted(large: Api, pytestconfig: pytest.Config) -> None:
     if pytestconfig.getoption("--no-hot-path"):
         pytest.skip("Flask doesn't close a reply that it couldn't start")

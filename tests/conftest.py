@@ -96,7 +96,7 @@ def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         close(client)
     for thread in threading.enumerate():
         if thread.name.startswith("redis-"):
-            thread.join(5)
+            thread.join(30)  # one that connects to a server that hangs takes its time
             assert not thread.is_alive(), f"{thread.name} goes on"
 
 

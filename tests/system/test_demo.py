@@ -40,10 +40,16 @@ def url(dev: Dev) -> str:
     return address
 
 
+def empty_sandbox(dev: Dev) -> None:
+    # On a slow machine the sandbox may still be starting.
+    patient = urllib3.Retry(40, allowed_methods=None, backoff_factor=0.1, backoff_max=0.5)
+    urllib3.request("POST", f"http://127.0.0.1:{dev.ports()[2]}/_sandbox/reset", retries=patient)
+
+
 @pytest.fixture
 def page(chromium: Browser, url: str, dev: Dev) -> Iterator[Page]:
     """Opened before Velt has anything; it must not ask anything of another origin, nor complain."""
-    urllib3.request("POST", f"http://127.0.0.1:{dev.ports()[2]}/_sandbox/reset")
+    empty_sandbox(dev)
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page, origin = context.new_page(), url.removesuffix("demo")
     wrong: list[str] = []
@@ -186,7 +192,7 @@ def test_read_and_deleted_in_the_inbox(page: Page) -> None:
 def test_what_redis_holds_is_there_when_the_sandbox_has_forgotten(page: Page, dev: Dev) -> None:
     older, newer = send(page), send(page)
     expect(page.locator("#held-note")).to_be_empty()
-    urllib3.request("POST", f"http://127.0.0.1:{dev.ports()[2]}/_sandbox/reset")
+    empty_sandbox(dev)
     page.reload()
     redis = pane(page, "Your Redis holds")
     expect(redis.locator("#chosen option").first).to_have_text(newer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 import pytest
 
@@ -20,6 +21,15 @@ class Clock:
         return self.now
 
 
+@dataclass(frozen=True)
+class Opened:
+    """One connection with both of its ends."""
+
+    connection: ClientConnection
+    server: socket.socket
+    client: socket.socket
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -31,149 +41,130 @@ def connections(clock: Clock) -> ClientConnections:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    ours, client = socket.socketpair()
-    client.settimeout(5)
-    with ours, client:
-        yield ours, client
+def opened(connections: ClientConnections) -> Iterator[Opened]:
+    """By TCP: what a shutdown keeps out differs elsewhere."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=5) as client,
+        listener.accept()[0] as server,
+        connections.opened(server) as connection,
+    ):
+        yield Opened(connection, server, client)
 
 
-def is_ended(connection: ClientConnection) -> bool:
-    """Whether a greenlet that waits for the client would go on now."""
-    connection.setblocking(False)
+def is_ended(server: socket.socket) -> bool:
+    """Whether a greenlet that waits for the client at this end would go on now."""
+    server.setblocking(False)
     try:
-        return connection.recv(1) == b""
+        return server.recv(1) == b""
     except BlockingIOError:
         return False
 
 
 @pytest.mark.parametrize(("seconds", "ended"), [(74.9, False), (75, True)])
 def test_idle_connection_is_ended_after_the_keep_alive_time(
-    connections: ClientConnections,
-    clock: Clock,
-    pair: tuple[socket.socket, socket.socket],
-    seconds: float,
-    ended: bool,
+    connections: ClientConnections, clock: Clock, opened: Opened, seconds: float, ended: bool
 ) -> None:
-    with connections.opened(pair[0]) as connection:
-        clock.now += seconds
-        connections.end_overdue()
-        assert is_ended(connection) is ended
+    clock.now += seconds
+    connections.end_overdue()
+    assert is_ended(opened.server) is ended
 
 
 @pytest.mark.parametrize(("seconds", "ended"), [(19.9, False), (20, True)])
 def test_request_is_ended_twenty_seconds_after_its_first_byte(
-    connections: ClientConnections,
-    clock: Clock,
-    pair: tuple[socket.socket, socket.socket],
-    seconds: float,
-    ended: bool,
+    connections: ClientConnections, clock: Clock, opened: Opened, seconds: float, ended: bool
 ) -> None:
-    with connections.opened(pair[0]) as connection:
-        clock.now += 50
-        for piece in (b"GET", b" /livez"):
-            pair[1].sendall(piece)
-            assert connection.recv(100) == piece
-            clock.now += seconds / 2
-        connections.end_overdue()
-        assert is_ended(connection) is ended
+    clock.now += 50
+    for piece in (b"GET", b" /livez"):
+        opened.client.sendall(piece)
+        assert opened.connection.recv(100) == piece
+        clock.now += seconds / 2
+    connections.end_overdue()
+    assert is_ended(opened.server) is ended
 
 
 def test_request_that_is_being_worked_on_can_be_answered_after_its_time(
-    connections: ClientConnections, clock: Clock, pair: tuple[socket.socket, socket.socket]
+    connections: ClientConnections, clock: Clock, opened: Opened
 ) -> None:
-    with connections.opened(pair[0]) as connection:
-        pair[1].sendall(b"GET /export")
-        connection.recv(100)
-        clock.now += 60
-        connections.end_overdue()
-        connection.sendall(b"200 OK")
-        assert pair[1].recv(100) == b"200 OK"
+    opened.client.sendall(b"GET /export")
+    opened.connection.recv(100)
+    clock.now += 60
+    connections.end_overdue()
+    opened.connection.sendall(b"200 OK")
+    assert opened.client.recv(100) == b"200 OK"
 
 
 def test_rest_of_a_request_that_was_cut_off_is_not_read_as_the_next_one(
-    connections: ClientConnections, clock: Clock, pair: tuple[socket.socket, socket.socket]
+    connections: ClientConnections, clock: Clock, opened: Opened
 ) -> None:
-    with connections.opened(pair[0]) as connection:
-        pair[1].sendall(b"POST /a")
-        connection.recv(100)
-        clock.now += 20
-        connections.end_overdue()
-        assert connection.recv(100) == b""
-        with suppress(OSError):
-            pair[1].sendall(b"GET /smuggled HTTP/1.1")
-        assert connection.recv(100) == b""
+    opened.client.sendall(b"POST /a")
+    opened.connection.recv(100)
+    clock.now += 20
+    connections.end_overdue()
+    assert opened.connection.recv(100) == b""
+    with suppress(OSError):
+        opened.client.sendall(b"GET /smuggled HTTP/1.1")
+    assert opened.connection.recv(100) == b""
 
 
 def test_client_that_takes_nothing_of_an_interim_reply_is_cut_off(
-    connections: ClientConnections, clock: Clock, pair: tuple[socket.socket, socket.socket]
+    connections: ClientConnections, clock: Clock, opened: Opened
 ) -> None:
-    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    with connections.opened(pair[0]) as connection:
-        pair[1].sendall(b"POST /a")
-        connection.recv(100)
-        failed: list[BaseException] = []
+    opened.server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    opened.client.sendall(b"POST /a")
+    opened.connection.recv(100)
+    failed: list[BaseException] = []
 
-        def send() -> None:
-            try:
-                connection.send(b"HTTP/1.1 100 Continue" * 100_000)
-            except OSError as error:
-                failed.append(error)
+    def send() -> None:
+        try:
+            opened.connection.send(b"HTTP/1.1 100 Continue" * 1_000_000)
+        except OSError as error:
+            failed.append(error)
 
-        sender = threading.Thread(target=send)
-        sender.start()
-        while connection.phase != SENDING:
-            sender.join(0.01)
-        clock.now += 20
-        connections.end_overdue()
-        sender.join(5)
-        assert [type(error) for error in failed] == [BrokenPipeError]
+    sender = threading.Thread(target=send)
+    sender.start()
+    while opened.connection.phase != SENDING:
+        sender.join(0.01)
+    clock.now += 20
+    connections.end_overdue()
+    sender.join(5)
+    assert [type(error) for error in failed] == [BrokenPipeError]
 
 
 def test_body_that_follows_a_pipelined_head_has_twenty_seconds_of_its_own(
-    connections: ClientConnections, clock: Clock, pair: tuple[socket.socket, socket.socket]
+    connections: ClientConnections, clock: Clock, opened: Opened
 ) -> None:
-    with connections.opened(pair[0]) as connection:
-        pair[1].sendall(b"GET / POST /")
-        connection.recv(100)
-        connection.begin_request()
-        connection.sendall(b"200 OK")
-        assert connection.begin_request(), "other connections go first"
-        clock.now += 20
-        connections.end_overdue()
-        assert is_ended(connection)
+    opened.client.sendall(b"GET / POST /")
+    opened.connection.recv(100)
+    opened.connection.begin_request()
+    opened.connection.sendall(b"200 OK")
+    assert opened.connection.begin_request(), "other connections go first"
+    clock.now += 20
+    connections.end_overdue()
+    assert is_ended(opened.server)
 
 
 def test_connections_idle_for_longest_are_ended_when_there_are_too_many(
     connections: ClientConnections, clock: Clock
 ) -> None:
     pairs = [socket.socketpair() for _ in range(5)]
-    with (
-        connections.opened(pairs[0][0]) as first,
-        connections.opened(pairs[1][0]) as second,
-        connections.opened(pairs[2][0]) as third,
-    ):
-        clock.now += 1
+    with ExitStack() as stack:
+        opened = []
+        for server, client in pairs:
+            stack.enter_context(server)
+            stack.enter_context(client)
+            opened.append(stack.enter_context(connections.opened(server)))
+            clock.now += 1
+        pairs[0][1].sendall(b"G")
+        opened[0].recv(1)
         connections.end_overdue()
-        with connections.opened(pairs[3][0]) as fourth, connections.opened(pairs[4][0]) as fifth:
-            pairs[0][1].sendall(b"G")
-            first.recv(1)
-            connections.end_overdue()
-            found = [is_ended(connection) for connection in (first, second, third, fourth, fifth)]
-    for pair in pairs:
-        for end in pair:
-            end.close()
-    assert found == [False, True, True, False, False]
+        assert [is_ended(server) for server, _ in pairs] == [False, True, True, False, False]
 
 
 @pytest.mark.parametrize(("idle_seconds", "ended"), [(0, True), (2, False)])
 def test_idle_connections_are_ended_at_a_stop(
-    connections: ClientConnections,
-    pair: tuple[socket.socket, socket.socket],
-    idle_seconds: float,
-    ended: bool,
+    connections: ClientConnections, opened: Opened, idle_seconds: float, ended: bool
 ) -> None:
-    with connections.opened(pair[0]) as connection:
-        connections.stop(idle_seconds)
-        connections.end_overdue()
-        assert is_ended(connection) is ended
+    connections.stop(idle_seconds)
+    connections.end_overdue()
+    assert is_ended(opened.server) is ended

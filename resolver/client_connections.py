@@ -32,7 +32,6 @@ Clock = Callable[[], float]
 
 IDLE, RECEIVING, SENDING, CLOSING, WORKING = range(5)
 """WORKING: the client waits, and not the connection."""
-_ENDED_BY = {IDLE: socket.SHUT_RDWR, RECEIVING: socket.SHUT_RD}
 
 
 class ClientConnection:
@@ -120,8 +119,10 @@ class ClientConnection:
             if self.phase == SENDING:
                 # Closed with a reset: the kernel would go on holding what the client doesn't take.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            # Under TLS too: the layer above the socket is its own greenlet's business.
-            socket.socket.shutdown(self._socket, _ENDED_BY.get(self.phase, socket.SHUT_RDWR))
+            # A request that was cut off can still be answered. Under TLS too it is the socket that is shut down:
+            # the layer above it is its own greenlet's business.
+            how = socket.SHUT_RD if self.phase == RECEIVING else socket.SHUT_RDWR
+            socket.socket.shutdown(self._socket, how)
         self.enter(WORKING)
 
 

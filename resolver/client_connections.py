@@ -119,8 +119,8 @@ class ClientConnection:
             if self.phase == SENDING:
                 # Closed with a reset: the kernel would go on holding what the client doesn't take.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            # A request that was cut off can still be answered. Under TLS too it is the socket that is shut down:
-            # the layer above it is its own greenlet's business.
+            # A request that was cut off can still be answered. Under TLS, too, it is the socket that is shut
+            # down: the layer above it is its own greenlet's business.
             how = socket.SHUT_RD if self.phase == RECEIVING else socket.SHUT_RDWR
             socket.socket.shutdown(self._socket, how)
         self.enter(WORKING)

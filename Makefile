@@ -18,13 +18,13 @@ test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a se
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \
-	    REDIS_TOPOLOGY=$$topology $(BIN)/pytest tests/vault tests/outbox tests/notifications tests/limits \
-	        tests/privacy tests/web || exit 1; \
+	    REDIS_TOPOLOGY=$$topology $(BIN)/pytest tests/store tests/outbox tests/notifications tests/auth \
+	        tests/privacy tests/api || exit 1; \
 	done
 
 nightly: $(INSTALLED) ## Run the long profiles, and the generated tests with tens of thousands of examples
 	@$(BIN)/pytest -m heavy
-	@$(BIN)/pytest -n 3 --no-hot-path tests/web
+	@$(BIN)/pytest -n 3 --no-hot-path tests/api
 	@$(BIN)/pytest -m fuzz --hypothesis-profile=nightly --hypothesis-show-statistics --timeout=7200
 
 lint: $(INSTALLED) ## Check style and types

@@ -25,8 +25,8 @@ from rich.table import Table
 from bench.filling import fill_redis
 from resolver.cli.keys import fresh_secrets
 from resolver.cli.local_redis import LocalRedis
-from resolver.record import Record
 from resolver.sandbox import create_app, start
+from resolver.store.record import Record
 from tests.system.conftest import Served, serving
 
 READS_AT_REST = 300

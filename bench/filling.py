@@ -11,9 +11,9 @@ from redis import Redis
 
 from bench.people import ORGANIZATION, content, notification_id, record
 from resolver.cli.progress import progress_bar
-from resolver.record import Record
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.config import load
+from resolver.store.record import Record
+from resolver.wiring import build_stores
 
 _BATCH = 1000
 _DAY_MS = 86_400_000

@@ -18,9 +18,9 @@ import resolver
 from bench import people, sides
 from bench.wrk import Request
 from resolver.app import create_app
+from resolver.config import load
 from resolver.sandbox import create_app as create_sandbox
 from resolver.sandbox import start
-from resolver.settings import load
 from tests.support import API_KEY, VELT_TOKEN
 
 _OURS = f"{Path(resolver.__file__).parent}/"

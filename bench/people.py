@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from bench.wrk import NEW_ID, Request
-from resolver.record import Record
+from resolver.store.record import Record
 from tests.support import BACKEND, signed
 
 JSON = dict[str, Any]

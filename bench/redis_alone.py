@@ -10,8 +10,8 @@ from bench import people
 from bench.rounds import Run, Sample, measured
 from bench.wrk import CONNECTIONS, Load
 from resolver.cli.local_redis import LocalRedis
-from resolver.settings import load
-from resolver.vault.keyspace import Keyspace
+from resolver.config import load
+from resolver.store.keyspace import Keyspace
 from tests.support import environment
 
 _IDS = 2_000_000

@@ -156,7 +156,7 @@ def seconds_to_start(command: list[str], given: Mapping[str, str], bind: str, lo
 
 
 def gunicorn_command(app: str, bind: str, *settings: str) -> list[str]:
-    ours = ("-c", "python:resolver.serving", "--workers", "1", "--bind", bind)
+    ours = ("-c", "python:resolver.ops.gunicorn_settings", "--workers", "1", "--bind", bind)
     return [sys.executable, "-m", "gunicorn", *ours, *settings, app]
 
 

@@ -1,3 +1,3 @@
 """`gunicorn -c deploy/gunicorn.conf.py wsgi:app`: the settings that `resolver serve` uses, and no others."""
 
-from resolver.serving import *  # noqa: F403
+from resolver.ops.gunicorn_settings import *  # noqa: F403

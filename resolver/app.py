@@ -10,15 +10,14 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from resolver import logs
-from resolver.metrics import meters, sharing
-from resolver.services import Services, build
-from resolver.settings import Settings, load
-from resolver.web import callback, demo, docs, guards, metrics, mirror, ops, privacy, token
-from resolver.web.cors import Cors
-from resolver.web.endpoint import Endpoint, Responder, Route, Surface
-from resolver.web.errors import Shape, callback_shape, velt_shape
-from resolver.web.hot_path import HotPathRouter
+from resolver.api import callback, docs, guards, health, mirror, privacy, prometheus, token
+from resolver.api.cors import Cors
+from resolver.api.endpoint import Endpoint, Responder, Route, Surface
+from resolver.api.errors import Shape, callback_shape, velt_shape
+from resolver.api.hot_path import HotPathRouter
+from resolver.config import Settings, load
+from resolver.ops import logs, metrics, multiprocess
+from resolver.wiring import Services, build
 
 
 class Served(NamedTuple):
@@ -37,15 +36,22 @@ class Served(NamedTuple):
         return self.always or self.name in settings.surfaces
 
 
+def _demo_routes(services: Services) -> Iterable[Route]:
+    # A production process doesn't even load it.
+    from resolver.demo import endpoints  # noqa: PLC0415
+
+    return endpoints.routes(services)
+
+
 SURFACES = (
     Served("mirror", mirror.routes, guards.backend, is_audited=True),
     Served("callback", callback.routes, guards.reader, is_audited=True),
     Served("token", token.routes, guards.backend, is_audited=True),
     Served("privacy", privacy.routes, guards.privacy, is_audited=True),
-    Served("metrics", metrics.routes, guards.prometheus),
+    Served("metrics", prometheus.routes, guards.prometheus),
     Served("docs", docs.routes, guards.anyone),
-    Served("demo", demo.routes, guards.this_machine, development=True),
-    Served("ops", ops.routes, guards.anyone, always=True),
+    Served("demo", _demo_routes, guards.this_machine, development=True),
+    Served("ops", health.routes, guards.anyone, always=True),
 )
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +63,7 @@ def create_app(
     """`hot_path`: whether the hot-path router stands before Flask's. Only tests go without."""
     settings = settings or load()
     logs.configure(settings.log_level, settings.log_format)
-    sharing.join()
+    multiprocess.join()
     services = services or build(settings)
     responder, cors = Responder(services), callback.cors_of(settings)
     endpoints = list(_endpoints(settings, services, cors))
@@ -89,7 +95,7 @@ def _endpoints(settings: Settings, services: Services, cors: Cors) -> Iterable[E
         if not served.is_served(settings):
             continue
         for outcome in ("unavailable", "failed"):
-            meters.REQUESTS.labels(served.name, outcome)
+            metrics.REQUESTS.labels(served.name, outcome)
         for route in served.routes(services):
             own = cors if route.path.startswith(callback.PREFIX) else None
             surface = Surface(served.name, served.guard, served.is_audited, shape_of(route.path), own)

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Final, Self
 
-from resolver.metrics import meters
+from resolver.ops import metrics
 
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 15.0
@@ -28,7 +28,7 @@ class CircuitBreaker:
     def __init__(
         self, service: str, *, opens_after: int = 1, longest_seconds: float = LONGEST_SECONDS
     ) -> None:
-        self._open = meters.BREAKER.labels(service)
+        self._open = metrics.BREAKER.labels(service)
         self._opens_after = opens_after
         self._longest = longest_seconds
         self._lock = threading.Lock()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Self
 
 from resolver.errors import Unavailable
-from resolver.watchdog import TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,99 @@ def unhurried() -> Iterator[None]:
         yield
     finally:
         CURRENT.reset(token)
+
+
+class TimeLimit:
+    """A block of code that is ended at a time (monotonic) by ending what it waits for.
+
+    `ends` names that: a function which another thread calls, so it must neither block nor raise. It is never
+    called after the block. A block that reached its time raises TimeoutError at its edge,
+    whatever happened inside; the thread itself is never interrupted.
+    """
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self._lock = threading.Lock()
+        self._end: Callable[[], None] | None = None
+        self._has_passed = False
+        self._is_over = False
+
+    def ends(self, end: Callable[[], None]) -> None:
+        """From now on, this instead of what was named before."""
+        with self._lock:
+            self._end = end
+            if self._has_passed:
+                end()
+
+    def expire(self) -> None:
+        """Called by the watchdog when the time has come."""
+        with self._lock:
+            if self._is_over:
+                return
+            self._has_passed = True
+            if self._end:
+                self._end()
+
+    def __enter__(self) -> Self:
+        call_at(self.at, self.expire)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._is_over = True
+            self._end = None
+        if self._has_passed and (error is None or isinstance(error, Exception)):
+            raise TimeoutError("took too long") from error
+
+
+def call_at(at: float, function: Callable[[], None]) -> None:
+    """Have the watchdog call a function at a time (monotonic). It must neither block nor raise.
+
+    Raises RuntimeError when the watchdog's thread can't be started; the next caller tries again.
+    """
+    _watchdog.call_at(at, function)
+
+
+class _Watchdog:
+    def __init__(self) -> None:
+        self._calls: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def call_at(self, at: float, function: Callable[[], None]) -> None:
+        entry = at, next(self._numbers), function
+        with self._changed:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                thread.start()
+                self._thread = thread
+            heapq.heappush(self._calls, entry)
+            if self._calls[0] is entry:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            self._next()()
+
+    def _next(self) -> Callable[[], None]:
+        with self._changed:
+            while True:
+                left = self._calls[0][0] - time.monotonic() if self._calls else None
+                if left is not None and left <= 0:
+                    return heapq.heappop(self._calls)[2]
+                self._changed.wait(left)
+
+
+_watchdog = _Watchdog()
+
+
+def _start_afresh() -> None:
+    """A child process has no threads of its parent's."""
+    global _watchdog  # noqa: PLW0603 - there is one for each process
+    _watchdog = _Watchdog()
+
+
+os.register_at_fork(after_in_child=_start_afresh)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from resolver.vault import connect
+from resolver.store import connect
 
 Action = Callable[[], object]
 _PATIENCE_SECONDS = 30.0

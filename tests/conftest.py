@@ -15,12 +15,12 @@ from redis import Redis
 from xdist.scheduler import LoadFileScheduling
 
 from resolver.app import create_app
+from resolver.config import load
 from resolver.privacy.eraser import Eraser
 from resolver.sandbox import create_app as create_sandbox
 from resolver.sandbox import start
-from resolver.services import Services, build_eraser, build_stores, build_trail
-from resolver.settings import load
-from resolver.vault import connect
+from resolver.store import connect
+from resolver.wiring import Services, build_eraser, build_stores, build_trail
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
 from tests.topologies import TOPOLOGIES, RedisServer, close
 

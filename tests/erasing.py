@@ -9,12 +9,12 @@ import orjson
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from resolver import utc
+from resolver import clock
 from resolver.cli import main
 from resolver.privacy.eraser import Eraser
+from resolver.privacy.erasure_request import Order, new_id
 from resolver.privacy.erasures import Erasures
-from resolver.privacy.order import Order, new_id
-from resolver.vault.keyspace import CERTIFICATES
+from resolver.store.keyspace import CERTIFICATES
 from tests.cli.test_rotation import drained
 from tests.support import Api
 
@@ -26,7 +26,7 @@ CALLBACKS = "/api/velt/notifications"
 
 
 def order(*users: str, **more: Any) -> Order:
-    return Order(new_id(), "dpo", utc.now(), users=users, **more)
+    return Order(new_id(), "dpo", clock.now(), users=users, **more)
 
 
 def erasures_of(eraser: Eraser) -> Erasures:

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from resolver.services import Services
+from resolver.wiring import Services
 
 JSON = dict[str, Any]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from resolver.cli import main
-from resolver.environment import Environment
-from resolver.settings.reading import _read
-from resolver.split import split_add
+from resolver.config.environment import Environment
+from resolver.config.reading import _read
 from resolver.velt import requests
+from resolver.velt.field_allow_list import split_add
 from tests.guides import blocks
 from tests.support import environment
 

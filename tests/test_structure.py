@@ -3,141 +3,77 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import resolver
+from tests.support import environment
 
 ROOT = Path(resolver.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
-# Which of our own packages and modules each may import. What stands in no list may import plain values alone.
-VALUES = {
-    "errors",
-    "secret",
-    "deadline",
-    "record",
-    "split",
-    "fields",
-    "nesting",
-    "command",
-    "circuit_breaker",
-    "spelling",
-    "utc",
-    "time_slices",
-}
-VALUES |= {"redis_address", "metrics"}
-ALLOWED = {
+# Which of our own rooms each may import: packages, and the few modules beside them.
+COMMON = {"errors", "deadline", "clock", "circuit_breaker", "config", "ops"}
+ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "secret": set(),
-    "deadline": {"errors", "watchdog"},
-    "watchdog": set(),
-    "record": {"errors"},
-    "spelling": set(),
-    "split": {"spelling"},
-    "fields": set(),
-    "nesting": set(),
-    "circuit_breaker": {"metrics"},
-    "utc": set(),
-    "time_slices": set(),
-    "redis_address": set(),
-    "command": {"errors"},
-    "environment": {"secret"},
-    "settings": {"environment", "errors", "secret", "redis_address"},
-    # Calls to other services: bounded in time and size. Whom they call is `velt` and `access`.
-    "outbound": {"errors", "secret", "metrics", "deadline", "watchdog", "settings"},
-    "logs": {"utc"},
-    "draining": set(),
-    "readiness": set(),
-    # What is counted: anybody may count.
-    "metrics": set(),
-    "client_connections": set(),
-    "file_limit": set(),
-    "server_log": {"errors"},
-    "web_worker": {"client_connections", "draining"},
-    "vault": VALUES | {"watchdog"},
-    # The outbox stands on the vault: one script writes a record and its command, under one keyspace.
-    "outbox": VALUES | {"vault"},
-    "audit": VALUES,
-    "privacy": VALUES | {"vault", "outbox", "audit", "velt"},
-    "limits": VALUES | {"vault", "settings"},
-    "velt": VALUES | {"outbound", "settings"},
-    "access": VALUES | {"settings", "outbound"},
-    "notifications": VALUES | {"vault", "outbox", "velt", "access", "outbound", "audit"},
-    "openapi": VALUES | {"velt"},
-    "services": VALUES
-    | {"settings", "vault", "outbox", "velt", "access", "outbound", "limits", "audit", "notifications"}
-    | {"privacy", "readiness"},
+    "clock": set(),
+    "deadline": {"errors"},
+    "circuit_breaker": {"ops"},
+    "config": {"errors"},
+    # What runs a process: logs, metrics, limits, gunicorn's settings. It knows nothing of notifications.
+    "ops": {"clock", "config", "errors"},
+    "validation": set(),
+    "crypto": {"config", "errors"},
+    # Calls to other services: bounded in time and size. Whom they call is `velt` and `auth`.
+    "outbound": {"config", "deadline", "errors"},
+    "audit": COMMON,
+    "velt": COMMON | {"outbound", "validation"},
+    "store": COMMON | {"crypto"},
+    "auth": COMMON | {"outbound", "store", "validation"},
+    # The outbox stands on the store: one script writes a record and its command, under one keyspace.
+    "outbox": COMMON | {"crypto", "store", "velt"},
+    "notifications": COMMON | {"audit", "auth", "crypto", "outbox", "store", "validation", "velt"},
+    "privacy": COMMON | {"audit", "crypto", "outbox", "store", "validation", "velt"},
+    "wiring": COMMON | {"audit", "auth", "crypto", "notifications", "outbox", "privacy", "store", "velt"},
+    "api": COMMON | {"audit", "auth", "notifications", "privacy", "validation", "velt", "wiring"},
     # What no surface shows, for the demo page: the sandbox from inside, and sealed bytes.
-    "demo": VALUES | {"services", "vault", "outbound"},
-    "serving": {"draining", "file_limit", "settings", "metrics", "errors"},
-    "embedded_worker": set(),
-    "serving_with_worker": {"serving", "draining", "embedded_worker"},
-    "web": VALUES
-    | {
-        "draining",
-        "demo",
-        "logs",
-        "privacy",
-        "audit",
-        "limits",
-        "openapi",
-        "services",
-        "settings",
-        "notifications",
-        "outbox",
-        "access",
-        "velt",
-    },
-    "app": {"audit", "web", "services", "settings", "logs", "metrics"},
-    "cli": VALUES
-    | {
-        # A worker that is asked how it is answers with the application's own ops and metrics.
-        "app",
-        "demo",
-        "embedded_worker",
-        "environment",
-        # What Velt makes of a probe is said at a terminal alone.
-        "notifications",
-        "privacy",
-        "audit",
-        "settings",
-        "services",
-        "access",
-        "velt",
-        "vault",
-        "outbox",
-        "logs",
-    },
+    "demo": COMMON | {"api", "audit", "crypto", "outbound", "store", "velt", "wiring"},
+    "app": {"api", "config", "demo", "ops", "wiring"},
+    "cli": COMMON
+    # A worker that is asked how it is answers with the application's own health and metrics.
+    | {"app", "audit", "auth", "demo", "notifications", "outbox", "privacy", "store", "validation", "velt"}
+    | {"wiring"},
     "sandbox": set(),
     "__main__": {"cli"},
 }
 # Who may use which library.
 OWNERS = {
-    "flask": {"web", "app", "sandbox"},
-    "werkzeug": {"web", "app", "sandbox"},
-    "prometheus_client": {"metrics", "web"},
-    "redis": {"vault", "outbox", "limits", "services"},
+    "flask": {"app", "sandbox"},
+    "werkzeug": {"api", "app", "sandbox"},
+    "prometheus_client": {"api", "ops"},
+    "redis": {"auth", "notifications", "outbox", "privacy", "store", "wiring"},
     "urllib3": {"outbound"},
     "http": {"outbound", "sandbox"},
-    "jwt": {"access"},
-    "cryptography": {"vault", "settings", "access", "audit"},
+    "jwt": {"auth"},
+    "cryptography": {"audit", "auth", "config", "crypto"},
     "click": {"cli", "sandbox"},
-    "gunicorn": {"web_worker", "server_log"},
+    "gunicorn": {"ops"},
     "requests": set(),
     "httpx": set(),
-    "socket": {"vault", "cli", "outbound", "sandbox", "client_connections"},
+    "socket": {"cli", "ops", "outbound", "sandbox", "store"},
     # The worker class; the entry point of `resolver worker`; the native thread for writes that may block.
-    "gevent": {"web_worker", "__main__", "audit"},
+    "gevent": {"__main__", "audit", "ops"},
     # The form of a record on disk, and copies of records with other values.
-    "msgspec": {"record", "access", "notifications", "privacy", "vault", "cli"},
+    "msgspec": {"cli", "notifications", "privacy", "store"},
 }
 
 
 def room(path: Path) -> str:
-    """`vault/store.py` lives in the room `vault`, `split.py` in `split`."""
+    """`store/records.py` lives in the room `store`, `app.py` in `app`."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -184,3 +120,21 @@ def test_the_directions_have_no_cycle() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_module_outgrows_its_name(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_root_of_the_package_has_at_most_eight_modules() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= 8
+
+
+def test_serving_processes_import_neither_sandbox_nor_demo_in_production() -> None:
+    script = "import sys, resolver.app; resolver.app.create_app(); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(RESOLVER_MODE="production"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.split())
+    assert "resolver.api.callback" in imported
+    assert not [name for name in imported if name.startswith(("resolver.sandbox", "resolver.demo"))]

@@ -16,7 +16,7 @@ from redis.cluster import RedisCluster
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis, find_server
-from resolver.vault.cluster import Cluster
+from resolver.store.cluster import Cluster
 from tests.system.conftest import free_ports
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

@@ -20,8 +20,8 @@ from bench import people, same, sides, wrk
 from bench.rounds import Run
 from bench.stage import Stage
 from resolver.cli.children import start_child, stop_child
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.config import load
+from resolver.wiring import build_stores
 from tests.system.conftest import RESOLVER, plain_environment
 
 JSON = dict[str, Any]

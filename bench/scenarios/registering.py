@@ -10,10 +10,10 @@ from bench.processes import cpu_seconds
 from bench.scenarios.adding import seen, working
 from bench.stage import JSON, Stage
 from resolver.cli.progress import progress_bar
-from resolver.command import Command, Entry, Kind
-from resolver.services import build_stores
-from resolver.settings import load
-from resolver.split import split_add
+from resolver.config import load
+from resolver.store.command import Command, Entry, Kind
+from resolver.velt.field_allow_list import split_add
+from resolver.wiring import build_stores
 
 WORKER = "worker"
 _COMMANDS = 5000

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from resolver import __version__, utc
+from resolver import __version__, clock
 from resolver.audit.chain import Link, before_first, linked, signed_text
 from resolver.audit.event import Event, as_json
 from resolver.audit.signing import Signer
@@ -63,8 +63,8 @@ class _Draft:
     """Lines to be written together. `positions`: where the chain stands before the first and after each."""
 
     def __init__(self, start: _Position | None) -> None:
-        self.at = utc.milliseconds()
-        self._date = utc.millisecond(self.at)
+        self.at = clock.milliseconds()
+        self._date = clock.millisecond(self.at)
         self.lines: list[bytes] = []
         self.positions: list[_Position | None] = [start]
 

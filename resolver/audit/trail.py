@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from resolver import utc
+from resolver import clock
 from resolver.audit.background import Background
 from resolver.audit.chain import Link
 from resolver.audit.chain_writer import ANCHOR_SECONDS, ChainWriter, Entry
@@ -24,7 +24,7 @@ from resolver.audit.signing import Signer
 from resolver.audit.sink import Sink
 from resolver.deadline import CURRENT
 from resolver.errors import AuditUnavailable
-from resolver.metrics import meters
+from resolver.ops import metrics
 
 PATIENCE_SECONDS: Final = 0.5
 _LEAST_SECONDS = 0.01
@@ -76,7 +76,7 @@ class Trail:
         try:
             link = self._append(event)
         except AuditUnavailable:
-            meters.AUDIT_FAILURES.labels("line").inc()
+            metrics.AUDIT_FAILURES.labels("line").inc()
             raise
         finally:
             # A line whose request was refused while it was being written is to be signed, too.
@@ -89,7 +89,7 @@ class Trail:
         """A refusal of a caller without a valid credential: a line, or counted when there are too many."""
         unrecorded = self._refusals.admit()
         if unrecorded is None:
-            meters.UNRECORDED.labels(event.surface).inc()
+            metrics.UNRECORDED.labels(event.surface).inc()
             self._background.request()
             return
         self._record_with(unrecorded, event)
@@ -133,10 +133,10 @@ class Trail:
         try:
             anchored = self._signed_head()
             if keep_anchor and anchored and anchored != self._told:
-                keep_anchor(anchored, utc.millisecond_now())
+                keep_anchor(anchored, clock.millisecond_now())
                 self._told = anchored
         except Exception as error:  # noqa: BLE001 - the request whose line is written goes on
-            meters.AUDIT_FAILURES.labels("anchor").inc()
+            metrics.AUDIT_FAILURES.labels("anchor").inc()
             self._unanchored(getattr(error, "reason", type(error).__name__))
             return False
         return True

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from resolver import utc
+from resolver import clock
 from resolver.audit.chain import GENESIS, Link, digest_of, signed_text, split_line
 from resolver.audit.signing import is_signed
 
@@ -194,7 +194,7 @@ class Verifier:
         lines, were, are = (
             ("its last line", "was", "is") if rest == 1 else (f"its last {rest} lines", "were", "are")
         )
-        age = (utc.milliseconds() if self._now is None else self._now) - span.latest
+        age = (clock.milliseconds() if self._now is None else self._now) - span.latest
         if span.latest - span.earliest > SIGNED_WITHIN_MS:
             self._problem(
                 where,
@@ -260,13 +260,13 @@ def _parsed(line: bytes) -> JSON | None:
 def _milliseconds(at: str) -> int:
     """0 for what is no date: no process wrote it."""
     try:
-        return max(0, utc.milliseconds_of(at))
+        return max(0, clock.milliseconds_of(at))
     except (ValueError, OverflowError):
         return 0
 
 
 def _moment(milliseconds: int) -> str:
-    return utc.second(milliseconds // 1000) if milliseconds else "no date"
+    return clock.second(milliseconds // 1000) if milliseconds else "no date"
 
 
 def _json(line: bytes) -> Any:

@@ -6,10 +6,10 @@ import click
 
 from resolver.cli.on_record import operator_event, trail_of
 from resolver.cli.terminal import say, say_json
-from resolver.services import build_stores
-from resolver.settings import load
-from resolver.vault.identity import Adoption
-from resolver.vault.reindex import in_flight
+from resolver.config import load
+from resolver.store.database_identity import Adoption
+from resolver.store.reindex import in_flight
+from resolver.wiring import build_stores
 
 
 @click.command("adopt")

@@ -16,10 +16,10 @@ from resolver.cli.signers import counting, public_key_option
 from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES, configured, in_order
 from resolver.cli.words import counted
+from resolver.config import load
 from resolver.errors import SettingsError, Unavailable
-from resolver.services import Stores, build_stores
-from resolver.settings import load
-from resolver.vault.anchors import Anchors
+from resolver.store.checkpoints import Anchors
+from resolver.wiring import Stores, build_stores
 
 JSON = dict[str, Any]
 UNSIGNED_STATUS = 3

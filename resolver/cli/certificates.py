@@ -15,12 +15,12 @@ from resolver.cli.progress import progress_bar
 from resolver.cli.signers import counting, own_keys, public_key_option
 from resolver.cli.terminal import printable, say, say_json
 from resolver.cli.words import counted
+from resolver.config import Settings, load
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
 from resolver.privacy.replay import Found, order_again, people_behind
-from resolver.services import Stores, build_eraser, build_stores
-from resolver.settings import Settings, load
-from resolver.vault.keyspace import Keyspace
-from resolver.vault.restored import SUFFIX, certificates_in
+from resolver.store.keyspace import Keyspace
+from resolver.store.restored_backup import SUFFIX, certificates_in
+from resolver.wiring import Stores, build_eraser, build_stores
 
 JSON = dict[str, Any]
 _HOW_TO_GO_ON = (

@@ -10,21 +10,21 @@ from typing import Literal
 
 import click
 
-from resolver.access.jwks import fetch
+from resolver.auth.jwks import fetch
 from resolver.cli.check_trail import trail
 from resolver.cli.finding import Finding
 from resolver.cli.keys import is_used, key_usage, usage_as_text
 from resolver.cli.live import Where, meant, probed
 from resolver.cli.terminal import say_json
 from resolver.cli.words import counted
+from resolver.config import Settings, load
 from resolver.deadline import Deadline
 from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
 from resolver.notifications.add import looks_semantic
-from resolver.record import Record
-from resolver.services import build_stores, build_velt
-from resolver.settings import Settings, load
-from resolver.vault.doctor import RedisFacts, examine
+from resolver.store.diagnostics import RedisFacts, examine
+from resolver.store.record import Record
 from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint
+from resolver.wiring import build_stores, build_velt
 
 _SAMPLE = 1000
 _NEEDED = ("settings", "redis", "vault", "velt", "audit")

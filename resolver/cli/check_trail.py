@@ -13,8 +13,8 @@ from resolver.cli.audit_verify import anchors_in
 from resolver.cli.finding import Finding
 from resolver.cli.trail_files import chains_in
 from resolver.cli.words import counted
-from resolver.services import build_stores
-from resolver.settings import Settings
+from resolver.config import Settings
+from resolver.wiring import build_stores
 
 
 def trail(settings: Settings) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from types import FrameType
 
 import click
 
-from resolver.access.tokens import LONGEST_SECONDS, Tokens
+from resolver.auth.tokens import LONGEST_SECONDS, Tokens
 from resolver.cli.children import Part
 from resolver.cli.commands_file import commands_file
 from resolver.cli.dev_keys import kept_secrets, rotated_here
@@ -28,13 +28,13 @@ from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command
 from resolver.cli.terminal import say
-from resolver.demo.wishes import Wishes
-from resolver.embedded_worker import worker_command
+from resolver.config import Settings, load
+from resolver.demo.dev_control import Wishes
 from resolver.errors import VaultUnavailable
-from resolver.metrics import folder
-from resolver.services import build_stores
-from resolver.settings import Settings, load
-from resolver.vault.store import Vault
+from resolver.ops import metrics_folder
+from resolver.ops.embedded_worker import worker_command
+from resolver.store.records import Vault
+from resolver.wiring import build_stores
 
 # Where the usual frontend tools serve their pages.
 _ORIGINS = ",".join(f"http://localhost:{port}" for port in (3000, 4200, 5173, 8081))
@@ -80,9 +80,9 @@ def dev(state: Path, port: int, sandbox_port: int) -> None:
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     _keep_others_out(state, stack)
-    if reason := folder.provide():
+    if reason := metrics_folder.provide():
         say(f"metrics_not_shared: {reason}", err=True)
-    stack.callback(folder.withdraw)
+    stack.callback(metrics_folder.withdraw)
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from resolver.cli.children import Part, start_child, stop_child
 from resolver.cli.dev_keys import MasterKeys
 from resolver.cli.terminal import say
-from resolver.demo.wishes import Wishes
+from resolver.demo.dev_control import Wishes
 
 _RELOAD_SECONDS = 30
 _ROTATE = (sys.executable, "-m", "resolver", "keys", "rotate", "--json")

@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from resolver import utc
+from resolver import clock
 from resolver.cli.erasure_status import tell
 from resolver.cli.meant import ensure_meant
 from resolver.cli.on_record import on_record, operator, trail_of
 from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
 from resolver.cli.words import counted
+from resolver.config import Settings, load
+from resolver.privacy.erasure_request import Order, Phase, new_id
 from resolver.privacy.mentions import is_mentioned
-from resolver.privacy.order import Order, Phase, new_id
 from resolver.privacy.people import prose_in
-from resolver.services import Stores, build_eraser, build_erasures, build_stores
-from resolver.settings import Settings, load
+from resolver.wiring import Stores, build_eraser, build_erasures, build_stores
 
 JSON = dict[str, Any]
 _LOOK_SECONDS = 0.2
@@ -109,7 +109,7 @@ def _order(  # noqa: PLR0913 - a command's options
     return Order(
         id=new_id(),
         by=operator(),
-        asked=utc.now(),
+        asked=clock.now(),
         users=users,
         emails=emails,
         mentioning=names,

@@ -8,10 +8,10 @@ import click
 
 from resolver.cli.identifier import IDENTIFIER
 from resolver.cli.terminal import say, say_json
+from resolver.config import load
+from resolver.privacy.erasure_request import Phase
 from resolver.privacy.erasures import TAMPERED
-from resolver.privacy.order import Phase
-from resolver.services import build_erasures, build_stores
-from resolver.settings import load
+from resolver.wiring import build_erasures, build_stores
 
 JSON = dict[str, Any]
 

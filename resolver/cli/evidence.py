@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from resolver import __version__, utc
+from resolver import __version__, clock
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
 from resolver.cli import manifest as manifests
@@ -28,10 +28,10 @@ from resolver.cli.signers import counting, public_key_option
 from resolver.cli.terminal import say
 from resolver.cli.trail_files import FILES, in_order
 from resolver.cli.words import counted
+from resolver.config import Settings, load
+from resolver.config.secret import Secret
 from resolver.privacy.erasures import TAMPERED, Erasures
-from resolver.secret import Secret
-from resolver.services import Stores, build_erasures, build_stores, public_keys
-from resolver.settings import Settings, load
+from resolver.wiring import Stores, build_erasures, build_stores, public_keys
 
 JSON = dict[str, Any]
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -204,7 +204,7 @@ def _records(settings: Settings, stores: Stores) -> JSON:
         "records": count,
         "organizations": len(organizations),
         "unreadable": stores.vault.unreadable,
-        "oldestAddedAt": utc.second(oldest // 1000) if oldest else None,
+        "oldestAddedAt": clock.second(oldest // 1000) if oldest else None,
         "oldestInDays": round(days, 1),
         "retentionDays": settings.retention_days,
         "withinRetention": not settings.retention_days or days <= settings.retention_days,
@@ -242,8 +242,8 @@ def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) ->
 
 def _about(began: datetime) -> JSON:
     return {
-        "made": utc.now(),
-        "since": utc.second(int(began.timestamp())),
+        "made": clock.now(),
+        "since": clock.second(int(began.timestamp())),
         "version": __version__,
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from resolver.fields import LONGEST_ID, is_identifier, is_sound
+from resolver.validation.fields import LONGEST_ID, is_identifier, is_sound
 
 
 class _Identifier(click.ParamType[str]):

@@ -15,10 +15,10 @@ from resolver.cli.on_record import on_record
 from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
 from resolver.cli.words import counted
+from resolver.config import Settings, load
 from resolver.outbox.rotation import CommandRotation
-from resolver.services import Stores, build_stores, public_keys
-from resolver.settings import Settings, load
-from resolver.vault.rotation import Resealed, Rotation
+from resolver.store.rotation import Resealed, Rotation
+from resolver.wiring import Stores, build_stores, public_keys
 
 _MOST_PASSES = 5
 

@@ -17,22 +17,22 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from resolver import logs
-from resolver.access.claims import EndUser
 from resolver.app import create_app
-from resolver.audit.attempt import Attempt
+from resolver.audit.context import Attempt
 from resolver.audit.event import Actor
+from resolver.auth.claims import EndUser
 from resolver.cli import velts_answers
 from resolver.cli.finding import Finding
 from resolver.cli.on_record import STDERR, operator
 from resolver.cli.terminal import say
 from resolver.cli.transcript import RecordedVeltClient, Transcript
+from resolver.config import Settings
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
-from resolver.fields import is_identifier, is_sound
 from resolver.notifications.probe import ACTOR, STRANGER, Left, Probe, words_in
-from resolver.services import Services, build
-from resolver.settings import Settings
+from resolver.ops import logs
+from resolver.validation.fields import is_identifier, is_sound
+from resolver.wiring import Services, build
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GET = "/api/velt/notifications/get"

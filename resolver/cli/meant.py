@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from resolver.fields import LONGEST_ID
-from resolver.privacy.order import Odd, Order
+from resolver.privacy.erasure_request import Odd, Order
+from resolver.validation.fields import LONGEST_ID
 
 _ODD = {
     Odd.NAMES: f"User ids, addresses and organizations have 1 to {LONGEST_ID} characters, and no odd ones.",

@@ -7,16 +7,16 @@ from typing import Any, TextIO
 
 import click
 
-from resolver.access.claims import EndUser
-from resolver.access.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
+from resolver.auth.claims import EndUser
+from resolver.auth.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
 from resolver.cli.identifier import IDENTIFIER
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import say, say_json
+from resolver.config import load
 from resolver.deadline import Deadline
-from resolver.services import build_delivery, build_stores
-from resolver.settings import load
-from resolver.split import People, Split, split_add, split_update
 from resolver.velt import requests
+from resolver.velt.field_allow_list import People, Split, split_add, split_update
+from resolver.wiring import build_delivery, build_stores
 
 JSON = dict[str, Any]
 _TITLES = {

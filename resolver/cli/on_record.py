@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from resolver.audit.event import Actor, Event
 from resolver.audit.trail import Trail
 from resolver.cli.terminal import say
+from resolver.config import Settings
 from resolver.errors import VaultForeign, VaultUnavailable
-from resolver.services import Stores, build_trail
-from resolver.settings import Settings
+from resolver.wiring import Stores, build_trail
 
 _UID = re.compile(r"[0-9]{1,10}")
 STDERR = 2

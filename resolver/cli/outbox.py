@@ -11,15 +11,15 @@ from msgspec.structs import replace
 
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
-from resolver.command import Command, Kind
+from resolver.config import load
 from resolver.outbox.dead_letters import Dead, Retried
 from resolver.outbox.registration import registers
 from resolver.outbox.waiting import Dropped, Waiting
-from resolver.record import DROPPED, Record
-from resolver.services import Stores, build_stores
-from resolver.settings import load
-from resolver.vault.keyspace import line_named
-from resolver.vault.store import Changed
+from resolver.store.command import Command, Kind
+from resolver.store.keyspace import line_named
+from resolver.store.record import DROPPED, Record
+from resolver.store.records import Changed
+from resolver.wiring import Stores, build_stores
 
 
 @click.group()

@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from resolver import utc
+from resolver import clock
 from resolver.cli.meant import ensure_meant
 from resolver.cli.on_record import on_record, operator
 from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES
 from resolver.cli.words import counted
+from resolver.config import load
+from resolver.privacy.erasure_request import Order, new_id
 from resolver.privacy.export import Export, audit_entries
-from resolver.privacy.order import Order, new_id
 from resolver.privacy.people import Subject
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.wiring import build_stores
 
 JSON = dict[str, Any]
 
@@ -41,7 +41,7 @@ def export(
     """Print everything that is held about somebody, one JSON object a line (redirect it to a file). Other
     people's ids, names and addresses are cut out; free text is shown as it is. The last line says whether it
     is all; exit status 1 when records don't open, or lines of the trail don't read."""
-    order = Order(new_id(), operator(), utc.now(), users, emails, organizations=organizations)
+    order = Order(new_id(), operator(), clock.now(), users, emails, organizations=organizations)
     ensure_meant(order, "--user or --email is required")
     settings = load()
     stores = build_stores(settings)

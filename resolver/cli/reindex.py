@@ -12,14 +12,14 @@ from resolver.audit.signing import Signer, succession, trusted
 from resolver.cli.on_record import put_on_record
 from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
-from resolver.environment import Environment
+from resolver.config import load
+from resolver.config.environment import Environment
+from resolver.config.secret import Secret
 from resolver.errors import VaultRestored
-from resolver.secret import Secret
-from resolver.services import Stores, build_stores
-from resolver.settings import load
-from resolver.vault.identity import Identity
-from resolver.vault.keyspace import Keyspace
-from resolver.vault.reindex import Reindex, Renamed, in_flight
+from resolver.store.database_identity import Identity
+from resolver.store.keyspace import Keyspace
+from resolver.store.reindex import Reindex, Renamed, in_flight
+from resolver.wiring import Stores, build_stores
 
 _NOTICED_SECONDS = 1.5
 """Until the last process has looked at the identity again."""

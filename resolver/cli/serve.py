@@ -9,7 +9,7 @@ import click
 
 from resolver.cli.terminal import say
 from resolver.cli.words import counted
-from resolver.settings import load
+from resolver.config import load
 
 
 @click.command()

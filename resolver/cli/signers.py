@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from resolver.audit.signing import Signer, is_public_key
+from resolver.config import Settings, load
 from resolver.errors import SettingsError, Unavailable
-from resolver.services import build_stores, public_keys
-from resolver.settings import Settings, load
+from resolver.wiring import build_stores, public_keys
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

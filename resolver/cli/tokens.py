@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from resolver import utc
+from resolver import clock
 from resolver.cli.identifier import IDENTIFIER
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import say, say_json
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.config import load
+from resolver.wiring import build_stores
 
 
 @click.group()
@@ -35,5 +35,5 @@ def revoke(user: str, organization: str | None, as_json: bool) -> None:
         say_json({"userId": user, "organizationId": organization, "revokedAt": seconds})
         return
     where = f"in {organization}" if organization else "everywhere"
-    say(f"Tokens of {user} that were issued until {utc.second(seconds)} are revoked {where}.")
+    say(f"Tokens of {user} that were issued until {clock.second(seconds)} are revoked {where}.")
     say("A token of this same second is revoked too, even if it is issued after this: wait a second.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from resolver.audit.verify import first_time
-from resolver.settings import load
+from resolver.config import load
 
 FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CHAIN = re.compile(rb'\{"audit":1,"chain":"([0-9a-f]{1,64})"')

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from resolver import __version__, utc
+from resolver import __version__, clock
 from resolver.cli.finding import Finding
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, VeltRefused
@@ -76,7 +76,7 @@ class Transcript:
 
     def write(self, file: Path, url: str, findings: Sequence[Finding]) -> None:
         """`url` is Velt's address as configured: it tells the real one from a sandbox."""
-        about = {"made": utc.now(), "resolver": __version__, "velt": url}
+        about = {"made": clock.now(), "resolver": __version__, "velt": url}
         # Without their texts, which quote Velt's words and names.
         found = Counter(finding.outcome for finding in findings if finding.about == "live")
         text = json.dumps({**about, "findings": found, "exchanges": self._exchanges}, indent=2)

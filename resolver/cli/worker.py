@@ -13,13 +13,12 @@ from queue import Empty, SimpleQueue
 
 import click
 
-from resolver import logs
 from resolver.app import create_app
 from resolver.cli.listening import listening
+from resolver.config import Settings, load
 from resolver.errors import Unavailable
-from resolver.metrics import sharing
-from resolver.services import build_eraser, build_stores, build_trail, build_worker
-from resolver.settings import Settings, load
+from resolver.ops import logs, multiprocess
+from resolver.wiring import build_eraser, build_stores, build_trail, build_worker
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _LOOK_SECONDS = 0.5
@@ -33,7 +32,7 @@ def worker(bind: str | None, parent: int | None) -> None:
     RESOLVER_WORKER is `separate`; any number may run side by side."""
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
-    sharing.join()
+    multiprocess.join()
     # Not an Event: a handler that runs while the main thread holds the event's own lock would wait for ever.
     signals: SimpleQueue[int] = SimpleQueue()
     for number in _STOPPING:

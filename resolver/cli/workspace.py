@@ -9,13 +9,13 @@ import click
 from resolver.cli.notifications import read_object
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import say_json
+from resolver.config import Settings, load
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused
-from resolver.services import build_stores, build_velt
-from resolver.settings import Settings, load
 from resolver.velt.client import Endpoint
 from resolver.velt.config_requests import WORKSPACE_UPDATE
 from resolver.velt.requests import parse
+from resolver.wiring import build_stores, build_velt
 
 _SECONDS = 10.0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, cast
 
-from resolver.record import Record
-from resolver.services import Stores
-from resolver.vault.envelope import key_id_of
+from resolver.crypto.envelope import key_id_of
+from resolver.store.record import Record
+from resolver.wiring import Stores
 
 JSON = dict[str, Any]
 _LOOKED_AT = 500

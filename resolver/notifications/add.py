@@ -11,18 +11,18 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from resolver.audit.attempt import Attempt
-from resolver.command import Command, Entry, Kind
+from resolver.audit.context import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import AlreadyExists, InvalidArgument, NotRegistered, Overtaken, TooLarge, VeltRefused
-from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
+from resolver.notifications.idempotency import IdempotencyKeys
 from resolver.outbox.queue import Outbox, claimed_by
 from resolver.outbox.registration import Registrations
-from resolver.record import DROPPED, Record
-from resolver.split import People, Split, split_add
-from resolver.vault.idempotency import IdempotencyKeys
-from resolver.vault.store import Vault, Written
+from resolver.outbox.sender import RESERVE_SECONDS, Telling, Unreached
+from resolver.store.command import Command, Entry, Kind
+from resolver.store.record import DROPPED, Record
+from resolver.store.records import Vault, Written
 from resolver.velt import requests
+from resolver.velt.field_allow_list import People, Split, split_add
 
 JSON = dict[str, Any]
 LARGEST_CONTENT = 32 * 1024

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from resolver.access.policy import without
-from resolver.audit.attempt import Attempt
+from resolver.audit.context import Attempt
 from resolver.audit.event import shortened
-from resolver.command import Command, Entry, Place
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable
-from resolver.notifications.telling import RESERVE_SECONDS, Telling, removal
+from resolver.notifications.policy import without
 from resolver.outbox.queue import Claimed, claimed_by
-from resolver.record import Record
-from resolver.vault.store import Changed, Vault, Written
+from resolver.outbox.sender import RESERVE_SECONDS, Telling, removal
+from resolver.store.command import Command, Entry, Place
+from resolver.store.record import Record
+from resolver.store.records import Changed, Vault, Written
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resolver.audit.attempt import Attempt
+from resolver.audit.context import Attempt
 from resolver.deadline import Deadline
-from resolver.record import Record
-from resolver.vault.cluster import Admit
-from resolver.vault.store import Vault
+from resolver.store.cluster import Admit
+from resolver.store.record import Record
+from resolver.store.records import Vault
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 from resolver.velt.schema import ignored, with_warnings

@@ -15,18 +15,18 @@ from typing import Any
 
 import orjson
 
-from resolver.audit.attempt import Attempt
+from resolver.audit.context import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
-from resolver.notifications.telling import Unreached
 from resolver.outbox.queue import Claimed
-from resolver.record import Record
-from resolver.split import RESOLVER_MODE, split_add
-from resolver.vault.keyspace import Keyspace, line_of
+from resolver.outbox.sender import Unreached
+from resolver.store.keyspace import Keyspace, line_of
+from resolver.store.record import Record
 from resolver.velt import requests
 from resolver.velt.client import CREDENTIALS, Endpoint
+from resolver.velt.field_allow_list import RESOLVER_MODE, split_add
 
 JSON = dict[str, Any]
 PREFIX = "resolver-probe-"

@@ -9,19 +9,19 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from resolver.access.policy import ReadPolicy
-from resolver.audit.attempt import Attempt
-from resolver.command import Command, Kind
+from resolver.audit.context import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.notifications.add import audience_of, ensure_fits
-from resolver.notifications.telling import RESERVE_SECONDS, Telling, Unreached
+from resolver.notifications.policy import ReadPolicy
 from resolver.outbox.queue import claimed_by
-from resolver.record import Record
-from resolver.split import People, Split, split_update
-from resolver.vault.store import Vault, Written
+from resolver.outbox.sender import RESERVE_SECONDS, Telling, Unreached
+from resolver.store.command import Command, Kind
+from resolver.store.record import Record
+from resolver.store.records import Vault, Written
 from resolver.velt import requests
 from resolver.velt.client import Endpoint
+from resolver.velt.field_allow_list import People, Split, split_update
 from resolver.velt.schema import with_warnings
 
 JSON = dict[str, Any]

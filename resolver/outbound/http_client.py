@@ -24,10 +24,10 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
 from resolver import __version__
+from resolver.config import DIRECT, OutboundSettings
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.outbound.connections import POOLS, SOCKET_OPTIONS, Call
-from resolver.settings import DIRECT, OutboundSettings
 
 _USER_AGENT = f"velt-notification-resolver/{__version__}"
 _GZIP = 16 + zlib.MAX_WBITS

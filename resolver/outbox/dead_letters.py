@@ -10,11 +10,11 @@ from typing import Protocol
 import orjson
 from redis import Redis
 
-from resolver.command import Command, Kind
+from resolver.crypto.envelope import Envelope
 from resolver.errors import Unreadable
-from resolver.vault.envelope import Envelope
-from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import DOORBELL, Line, dead_of, decoded, line_in, partition_of, partitions
+from resolver.store.command import Command, Kind
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import DOORBELL, Line, dead_of, decoded, line_in, partition_of, partitions
 
 _PARTITIONS_AT_ONCE = 16
 

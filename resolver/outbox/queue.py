@@ -14,16 +14,16 @@ from typing import Any, NamedTuple, cast
 from redis import Redis, RedisError
 from redis.commands.core import Script
 
-from resolver.command import Command
+from resolver.crypto.envelope import Envelope
 from resolver.deadline import unhurried
 from resolver.errors import Unreadable
-from resolver.metrics import meters
+from resolver.ops import metrics
 from resolver.outbox.dead_letters import Dead, DeadLetters
 from resolver.outbox.waiting import Fields, WaitingCommands
-from resolver.vault.cluster import by_server, get_all
-from resolver.vault.envelope import Envelope
-from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import (
+from resolver.store.cluster import by_server, get_all
+from resolver.store.command import Command
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import (
     ACCEPTED_KEY,
     DOORBELL,
     WORKER_KEY,
@@ -36,8 +36,8 @@ from resolver.vault.keyspace import (
     partitions,
     queue_of,
 )
-from resolver.vault.multiplexed import Values
-from resolver.vault.store import Written
+from resolver.store.multiplexed import Values
+from resolver.store.records import Written
 
 JSON = dict[str, Any]
 LEASE_MS = 15_000
@@ -278,7 +278,7 @@ class Outbox:
 
     def count_unreadable(self) -> None:
         self.unreadable += 1
-        meters.UNREADABLE.labels("command").inc()
+        metrics.UNREADABLE.labels("command").inc()
 
     def _now(self) -> int:
         """Redis's clock in milliseconds: the host's own may be wrong, and differs between hosts."""

@@ -6,13 +6,13 @@ from typing import NamedTuple, cast
 
 from redis import Redis
 
-from resolver.command import Command, Kind
+from resolver.crypto.envelope import Envelope
 from resolver.errors import Unreadable
 from resolver.outbox.dead_letters import DeadLetters
-from resolver.record import Record
-from resolver.vault.envelope import Envelope
-from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import Keyspace, line_of
+from resolver.store.command import Command, Kind
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import Keyspace, line_of
+from resolver.store.record import Record
 
 
 class Registration(NamedTuple):

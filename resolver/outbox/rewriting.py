@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from resolver.command import Command
+from resolver.crypto.envelope import Envelope
 from resolver.errors import Unreadable
 from resolver.outbox.dead_letters import Dead, line_of_dead
 from resolver.outbox.queue import Outbox
 from resolver.outbox.waiting import Fields
-from resolver.record import Record
-from resolver.time_slices import in_time_slices
-from resolver.vault.envelope import Envelope
-from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import COMMANDS_PATTERN, line_of
-from resolver.vault.scanning import scan
+from resolver.store.command import Command
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import COMMANDS_PATTERN, line_of
+from resolver.store.record import Record
+from resolver.store.scan import in_time_slices, scan
 
 Change = Callable[[Command], Command]
 """Gives back the very command that it got, or another one for the same notification."""

@@ -9,12 +9,12 @@ from typing import cast
 import orjson
 from redis import Redis
 
+from resolver.crypto.envelope import Envelope, key_id_of
 from resolver.errors import Unreadable
-from resolver.vault.envelope import Envelope, key_id_of
-from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import COMMANDS_PATTERN, dead_of, line_in, line_of, partitions
-from resolver.vault.rotation import Resealed
-from resolver.vault.scanning import scan
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import COMMANDS_PATTERN, dead_of, line_in, line_of, partitions
+from resolver.store.rotation import Resealed
+from resolver.store.scan import scan
 
 _PREVIOUS = b"p"
 Fields = dict[bytes, bytes]

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from redis import Redis
 
-from resolver.command import Command
-from resolver.vault.guard import Guard, read_script
-from resolver.vault.keyspace import COMMANDS_PATTERN, DOORBELL, line_in, line_of, partition_of
-from resolver.vault.scanning import scan
+from resolver.store.command import Command
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import COMMANDS_PATTERN, DOORBELL, line_in, line_of, partition_of
+from resolver.store.scan import scan
 
 Fields = dict[bytes, bytes]
 

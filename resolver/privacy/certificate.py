@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from resolver import utc
+from resolver import clock
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, is_signed
 from resolver.errors import InvalidArgument
-from resolver.privacy.order import Order
+from resolver.privacy.erasure_request import Order
 from resolver.privacy.people import folded
 
 JSON = dict[str, Any]
@@ -57,7 +57,7 @@ def certificate(order: Order, outcome: Outcome, head: Link, blinded: Blinded, ke
         "erasureId": order.id,
         "askedBy": order.by,
         "askedAt": order.asked,
-        "finishedAt": utc.now(),
+        "finishedAt": clock.now(),
         "scope": "whole organizations" if order.whole else "person",
         "subject": {
             "users": sorted(blinded(folded(user)) for user in order.users),

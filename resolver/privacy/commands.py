@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from resolver.command import Command, Kind
 from resolver.privacy.people import People, is_access_about, without
-from resolver.record import Record
+from resolver.store.command import Command, Kind
+from resolver.store.record import Record
 
 JSON = dict[str, Any]
 _PEOPLE = frozenset({"actionUser", "notifyUsers", "readByUserIds", "context"})

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec.structs import replace
 
-from resolver.command import Command, Entry, Kind, Place
 from resolver.outbox.rewriting import Rewriting, Rewritten
 from resolver.privacy.commands import command_without, is_filtered, people_fields, removal
+from resolver.privacy.erasure_request import Order
 from resolver.privacy.mentions import is_mentioned
-from resolver.privacy.order import Order
 from resolver.privacy.people import STRUCTURE, People, narrows, people_in, prose_in, roles, without
-from resolver.record import Record
-from resolver.time_slices import in_time_slices
-from resolver.vault.store import Changed, Held, Vault
+from resolver.store.command import Command, Entry, Kind, Place
+from resolver.store.record import Record
+from resolver.store.records import Changed, Held, Vault
+from resolver.store.scan import in_time_slices
 
 JSON = dict[str, Any]
 

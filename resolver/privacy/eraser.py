@@ -33,11 +33,11 @@ from resolver.privacy.certificate import (
     verified,
 )
 from resolver.privacy.erase import Doomed, Erase, Fate
+from resolver.privacy.erasure_request import Order, Phase, VeltJob
+from resolver.privacy.erasure_store import Orders
 from resolver.privacy.erasures import counts
-from resolver.privacy.order import Order, Phase, VeltJob
-from resolver.vault.keyspace import line_of
-from resolver.vault.orders import Orders
-from resolver.vault.restored import Certificates
+from resolver.store.keyspace import line_of
+from resolver.store.restored_backup import Certificates
 from resolver.velt.client import FINAL, VeltClient
 
 JSON = dict[str, Any]

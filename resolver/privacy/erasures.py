@@ -11,8 +11,8 @@ from typing import Any
 from resolver.errors import VaultTampered
 from resolver.privacy.certificate import InvalidCertificate, proven
 from resolver.privacy.erase import Fate
-from resolver.privacy.order import Order, Phase
-from resolver.vault.orders import Orders
+from resolver.privacy.erasure_request import Order, Phase
+from resolver.privacy.erasure_store import Orders
 
 JSON = dict[str, Any]
 TAMPERED = "tampered"

@@ -9,13 +9,13 @@ from typing import Any
 
 from resolver.outbox.queue import Outbox
 from resolver.privacy.commands import people_fields
-from resolver.privacy.order import Order
+from resolver.privacy.erasure_request import Order
+from resolver.privacy.erasure_store import Orders
 from resolver.privacy.people import Subject, fields_as_theirs, folded, names_in, people_in, roles
-from resolver.record import Record
-from resolver.time_slices import in_time_slices
-from resolver.vault.orders import Orders
-from resolver.vault.revocations import Mark, Revocations
-from resolver.vault.store import Vault
+from resolver.store.record import Record
+from resolver.store.records import Vault
+from resolver.store.revocations import Mark, Revocations
+from resolver.store.scan import in_time_slices
 
 JSON = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from resolver.record import Record
+from resolver.store.record import Record
 
 JSON = dict[str, Any]
 SOMEBODY = "[another person]"

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from resolver import utc
+from resolver import clock
 from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import Blinded
+from resolver.privacy.erasure_request import Order, reach
 from resolver.privacy.mentions import phrases
-from resolver.privacy.order import Order, reach
 from resolver.privacy.people import folded, texts_in
-from resolver.record import Record
-from resolver.vault.store import Vault
+from resolver.store.record import Record
+from resolver.store.records import Vault
 
 JSON = dict[str, Any]
 _REMEMBERED = 1 << 17
@@ -70,7 +70,7 @@ def order_again(body: JSON, found: Found) -> Order | None:
         organizations=organizations,
         whole=body["scope"] == "whole organizations",
         # No further than the erasure itself did.
-        until=min(reach(body["askedAt"]), utc.milliseconds_of(body["finishedAt"]) + 1000),
+        until=min(reach(body["askedAt"]), clock.milliseconds_of(body["finishedAt"]) + 1000),
     )
     # An erasure within organizations of which none is left must not become one in all of them.
     bounds_are_gone = body["organizations"] and not organizations

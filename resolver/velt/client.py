@@ -13,13 +13,13 @@ from typing import Any
 
 import orjson
 
+from resolver.config import OutboundSettings
+from resolver.config.secret import Secret
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered, VeltFailed, VeltRefused, VeltUnavailable
-from resolver.metrics import meters
-from resolver.nesting import has_too_many_containers, is_too_deep
+from resolver.ops import metrics
 from resolver.outbound.http_client import HttpClient
-from resolver.secret import Secret
-from resolver.settings import OutboundSettings
+from resolver.validation.json_limits import has_too_many_containers, is_too_deep
 
 JSON = dict[str, Any]
 _LARGEST_ANSWER = 4 * 1024 * 1024
@@ -89,7 +89,7 @@ class VeltClient:
         for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
             # Zeros: the first time is the one to hear of.
             for outcome in (_REFUSES_US, _UNREACHED):
-                meters.VELT.labels(path, outcome)
+                metrics.VELT.labels(path, outcome)
 
     def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's whole successful answer, `{"result": …}`.
@@ -155,7 +155,7 @@ def _retry_after(given: str | None) -> str | None:
 
 
 def _timed(path: str) -> AbstractContextManager[None]:
-    return meters.timed(meters.VELT, path, _outcome)
+    return metrics.timed(metrics.VELT, path, _outcome)
 
 
 def _outcome(error: Exception) -> str:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, validates_schema
 from marshmallow.fields import Nested
 
-from resolver.fields import Flag, Identifier, Identifiers, Mapped, Strict, Whole
-from resolver.spelling import folded
+from resolver.validation.fields import Flag, Identifier, Identifiers, Mapped, Strict, Whole
+from resolver.validation.spelling import folded
 from resolver.velt.schema import JSON, Request, UnknownKeys
 
 _VELT_CHANNELS = ("inbox", "email", "slack")

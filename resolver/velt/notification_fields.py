@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from resolver.fields import IDENTIFIER, LONGEST_ID, Identifiers, Strict, is_identifier
-from resolver.split import RESERVED_KEYS
+from resolver.validation.fields import IDENTIFIER, LONGEST_ID, Identifiers, Strict, is_identifier
+from resolver.velt.field_allow_list import RESERVED_KEYS
 
 JSON = dict[str, Any]
 

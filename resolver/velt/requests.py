@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from marshmallow import INCLUDE, ValidationError, validates_schema
 
 from resolver.errors import InvalidArgument
-from resolver.fields import (
+from resolver.validation.fields import (
     LARGEST_EXACT,
     Filled,
     Flag,
@@ -24,7 +24,7 @@ from resolver.fields import (
     Text,
     Whole,
 )
-from resolver.spelling import misspelt
+from resolver.validation.spelling import misspelt
 from resolver.velt.notification_fields import Context, Location, LocationId, NotificationId, NotificationIds
 from resolver.velt.schema import Request, UnknownKeys, parse, parse_all
 

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, pre_load
 
 from resolver.errors import InvalidArgument, TooLarge
-from resolver.fields import sentence
-from resolver.spelling import misspelt, nearest
-from resolver.split import NARROWING, STRUCTURE, is_reserved
+from resolver.validation.fields import sentence
+from resolver.validation.spelling import misspelt, nearest
+from resolver.velt.field_allow_list import NARROWING, STRUCTURE, is_reserved
 
 JSON = dict[str, Any]
 _MOST_NAMED = 5

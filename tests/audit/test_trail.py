@@ -24,8 +24,8 @@ from resolver.audit.refusals import MOST_A_SECOND, Refusals
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
 from resolver.audit.verify import Verifier
+from resolver.config.secret import Secret
 from resolver.errors import AuditUnavailable, VaultUnavailable
-from resolver.secret import Secret
 from tests.topologies import until
 
 JSON = dict[str, Any]
@@ -375,7 +375,7 @@ def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
     monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 60.0)
     trail = Trail(str(path), SIGNER)
     clock = itertools.count(1_700_000_000_000, 300)
-    monkeypatch.setattr("resolver.utc.milliseconds", lambda: next(clock))
+    monkeypatch.setattr("resolver.clock.milliseconds", lambda: next(clock))
     for _ in range(20):
         trail.record(event())
     unsigned: list[float] = []

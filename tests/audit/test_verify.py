@@ -22,7 +22,7 @@ from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
 from resolver.audit.verify import Anchored, Verifier
 from resolver.cli import main
-from resolver.secret import Secret
+from resolver.config.secret import Secret
 from tests.audit.test_trail import SIGNER, event
 from tests.support import Api
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
-from resolver.vault.keyspace import IDENTITY_KEY
+from resolver.store.keyspace import IDENTITY_KEY
 from tests.support import BACKEND, JSON, Api, Velt, key, notification
 
 MakeApi = Callable[..., Api]

@@ -13,8 +13,8 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.notifications.add import mint_id
-from resolver.record import Record
-from resolver.vault.keyspace import IDENTITY_KEY
+from resolver.store.keyspace import IDENTITY_KEY
+from resolver.store.record import Record
 from tests.support import Api, Velt, key, keys_of, stored
 
 

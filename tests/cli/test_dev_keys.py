@@ -10,7 +10,7 @@ import pytest
 
 from resolver.cli.dev_keys import MasterKeys, kept_secrets, rotated_here
 from resolver.cli.keys import fresh_secrets
-from resolver.settings import load
+from resolver.config import load
 
 
 def started(state: Path, **given: str) -> dict[str, str]:

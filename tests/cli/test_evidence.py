@@ -18,8 +18,8 @@ from redis import Redis
 
 from resolver.audit.signing import Signer, is_signed
 from resolver.cli import main
-from resolver.secret import Secret
-from resolver.settings import load
+from resolver.config import load
+from resolver.config.secret import Secret
 from tests.audit.test_verify import forged, head_of, written
 from tests.erasing import done, forge, order
 from tests.support import API_KEY, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, key

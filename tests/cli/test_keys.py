@@ -6,8 +6,8 @@ from collections.abc import Callable
 from click.testing import CliRunner
 
 from resolver.cli import main
+from resolver.config import load
 from resolver.privacy.eraser import Eraser
-from resolver.settings import load
 from tests.erasing import filed, order
 from tests.support import BACKEND, Api, environment, notification
 

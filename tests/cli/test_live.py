@@ -18,14 +18,14 @@ import urllib3
 from click.testing import CliRunner
 from redis import Redis
 
-from resolver.audit.attempt import Attempt
+from resolver.audit.context import Attempt
 from resolver.audit.event import Actor
 from resolver.cli import main
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
+from resolver.config import load
 from resolver.notifications.probe import PREFIX, STALE_SECONDS, WORDS, Probe
-from resolver.services import build_worker
-from resolver.settings import load
+from resolver.wiring import build_worker
 from tests.support import API_KEY, JSON, VELT_TOKEN, Api, Velt, keys_of
 from tests.system.conftest import plain_environment
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
-from tests.access.test_permissions import answering
+from tests.auth.test_permission_provider import answering
 from tests.servers import Service, running
 from tests.support import Api, key, keys_of, notification
 

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
+from resolver.config import load
 from resolver.privacy.eraser import Eraser
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.wiring import build_stores
 from tests.audit.test_trail import events_in
 from tests.erasing import done, order
 from tests.support import JSON, Api, Velt, key, keys_of

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
+from resolver.config import load
 from resolver.outbox.queue import Outbox
 from resolver.outbox.waiting import Dropped, Waiting, WaitingCommands
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.wiring import build_stores
 from tests.support import BACKEND, Api, keys_of, notification
 
 Env = dict[str, str]

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
-from resolver.record import Record
-from resolver.secret import Secret
-from resolver.vault.identity import Identity
-from resolver.vault.keyspace import FORMER_SIGNERS, IDENTITY_KEY, ORDERS_KNOWN, Keyspace
-from resolver.vault.reindex import Reindex
+from resolver.config.secret import Secret
+from resolver.store.database_identity import Identity
+from resolver.store.keyspace import FORMER_SIGNERS, IDENTITY_KEY, ORDERS_KNOWN, Keyspace
+from resolver.store.record import Record
+from resolver.store.reindex import Reindex
 from tests.cli.test_rotation import drained
 from tests.erasing import done, order
 from tests.support import API_KEY, Api, Velt, key, keys_of

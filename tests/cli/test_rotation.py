@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
-from resolver.record import Record
+from resolver.store.record import Record
 from tests.support import Api, Velt, key, keys_of, stored
 from tests.system.conftest import RESOLVER, plain_environment
 

@@ -14,12 +14,12 @@ from resolver.audit.event import Actor, Event
 from resolver.audit.signing import Signer
 from resolver.cli import main
 from resolver.cli.terminal import printable
-from resolver.command import Command, Entry, Kind
+from resolver.config import load
 from resolver.privacy.certificate import signed
-from resolver.record import Record
-from resolver.services import build_stores, build_trail
-from resolver.settings import load
-from resolver.vault.keyspace import CERTIFICATES, ORDERS_KNOWN
+from resolver.store.command import Command, Entry, Kind
+from resolver.store.keyspace import CERTIFICATES, ORDERS_KNOWN
+from resolver.store.record import Record
+from resolver.wiring import build_stores, build_trail
 from tests.support import notification
 
 Env = dict[str, str]

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
+from resolver.config.secret import Secret
 from resolver.privacy.eraser import Eraser
-from resolver.secret import Secret
-from resolver.vault.keyspace import REVOCATION_PATTERN, Keyspace
+from resolver.store.keyspace import REVOCATION_PATTERN, Keyspace
 from tests.erasing import done, order
 from tests.support import Api, key, keys_of, signed
 

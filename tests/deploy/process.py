@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resolver.serving import graceful_timeout
+from resolver.ops.gunicorn_settings import graceful_timeout
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

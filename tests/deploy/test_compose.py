@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from resolver.web.callback import PREFIX
-from resolver.web.request import LARGEST_BODY
+from resolver.api.callback import PREFIX
+from resolver.api.request import LARGEST_BODY
 from tests.deploy.docker import compose, dockerfile, image_environment, resolvers
 from tests.deploy.process import BACKEND_SECRETS, DEPLOY
 from tests.system.balancers import changed

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from resolver.environment import Environment
+from resolver.config import load
+from resolver.config.environment import Environment
+from resolver.config.reading import _read
 from resolver.errors import SettingsError
-from resolver.settings import load
-from resolver.settings.reading import _read
 from tests.deploy.conftest import here
 from tests.deploy.docker import composed
 from tests.deploy.kubernetes import in_kubernetes

@@ -9,9 +9,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from resolver.api.callback import PREFIX
 from resolver.app import create_app
-from resolver.settings import load
-from resolver.web.callback import PREFIX
+from resolver.config import load
 from tests.deploy.docker import dockerfile
 from tests.deploy.kubernetes import (
     KUBERNETES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from resolver import redis_address
 from resolver.cli.keys import fresh_secrets
+from resolver.config import redis_url
 from tests.deploy.conftest import make_secrets
 
 
@@ -34,7 +34,7 @@ def test_what_signs_certificates_is_gone_afterwards(private: Path) -> None:
 
 
 def test_the_password_opens_the_users_file_and_nothing_else_has_it(private: Path) -> None:
-    address = redis_address.parse((private / "secrets/REDIS_URL").read_text().strip())
+    address = redis_url.parse((private / "secrets/REDIS_URL").read_text().strip())
     assert (address.hosts, address.tls, address.username) == ((("redis", 6379),), True, "resolver")
     users = (private / "redis/users.acl").read_text()
     assert address.password

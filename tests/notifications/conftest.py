@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from resolver.config import load
 from resolver.outbox.queue import Outbox
-from resolver.services import build_stores, build_worker
-from resolver.settings import load
+from resolver.wiring import build_stores, build_worker
 from tests.support import JSON, Api
 
 Working = Callable[..., Any]

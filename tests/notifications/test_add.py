@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from resolver.services import Services
+from resolver.wiring import Services
 from tests.support import Api, Velt, error_of, keys_of, notification
 
 ADD = "/v2/notifications/add"

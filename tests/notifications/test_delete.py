@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from resolver.record import Record
-from resolver.services import Services
+from resolver.store.record import Record
+from resolver.wiring import Services
 from tests.support import JSON, Api, Velt, error_of
 
 DELETE = "/v2/notifications/delete"

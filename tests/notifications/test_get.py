@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from resolver.services import Services
+from resolver.wiring import Services
 from tests.support import JSON, Api, Velt, error_of, notification
 
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from resolver.cli import main
 from resolver.outbox.queue import Outbox
-from resolver.vault.keyspace import IDEMPOTENCY
+from resolver.store.keyspace import IDEMPOTENCY
 from resolver.velt.client import VeltClient
 from tests.notifications.conftest import Working
 from tests.support import (

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from resolver.services import build_worker
-from resolver.settings import load
+from resolver.config import load
+from resolver.wiring import build_worker
 from tests.support import JSON, Api, Velt, keys_of
 
 DELETE, ADD = "/v2/notifications/delete", "/v2/notifications/add"

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from resolver.services import Services
+from resolver.wiring import Services
 from tests.notifications.conftest import Working
 from tests.support import JSON, Api, Velt, error_of, keys_of, notification
 from tests.topologies import until

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from resolver.config import OutboundSettings
+from resolver.config.secret import Secret
 from resolver.deadline import Deadline
 from resolver.errors import Unanswered
 from resolver.outbound.http_client import Answer, HttpClient
-from resolver.secret import Secret
-from resolver.settings import OutboundSettings
 from tests.network import Address, Firewall, dead_addresses, listening, read_request
 from tests.servers import Service, authority, running
 

@@ -8,16 +8,16 @@ import pytest
 from redis import Redis
 
 from resolver.cli.local_redis import LocalRedis
-from resolver.command import Command, Entry, Kind, Place
+from resolver.config.secret import Secret
+from resolver.crypto.envelope import Envelope
 from resolver.deadline import CURRENT, Deadline
 from resolver.outbox.queue import Claimed, Outbox, claimed_by, new_claim
-from resolver.secret import Secret
-from resolver.vault.connect import connect
-from resolver.vault.envelope import Envelope
-from resolver.vault.keyspace import Keyspace
-from resolver.vault.store import Keeping, Vault, Written
+from resolver.store.command import Command, Entry, Kind, Place
+from resolver.store.connect import connect
+from resolver.store.keyspace import Keyspace
+from resolver.store.records import Keeping, Vault, Written
+from tests.store.conftest import INDEX, guard_of, keyring, record
 from tests.support import keys_of
-from tests.vault.conftest import INDEX, guard_of, keyring, record
 
 DAY = 86_400
 

@@ -14,10 +14,10 @@ from redis import Redis
 
 from resolver.audit.signing import Signer
 from resolver.cli import main
+from resolver.config import load
 from resolver.privacy.eraser import Eraser
-from resolver.settings import load
-from resolver.vault.keyspace import CERTIFICATES
-from resolver.vault.restored import Certificates
+from resolver.store.keyspace import CERTIFICATES
+from resolver.store.restored_backup import Certificates
 from tests.erasing import done, filed, forge, order, run
 from tests.support import Api, key
 from tests.system.conftest import RESOLVER, plain_environment

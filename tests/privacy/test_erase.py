@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from resolver.cli import main
-from resolver.record import Record
+from resolver.store.record import Record
 from tests.cli.test_rotation import drained, wait_until_due
 from tests.privacy.test_export import ORGANIZATIONS, PEOPLE, email, generated, lines
 from tests.support import Api, Velt, keys_of, stored

@@ -12,16 +12,16 @@ from click.testing import CliRunner
 from redis import Redis
 
 from resolver.cli import main
-from resolver.command import Command, Entry, Kind
+from resolver.config import load
 from resolver.deadline import Deadline
 from resolver.errors import AuditUnavailable, VaultUnavailable
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.order import Order
-from resolver.record import Record
-from resolver.services import build_stores
-from resolver.settings import load
-from resolver.vault.keyspace import ORDERS
+from resolver.privacy.erasure_request import Order
+from resolver.store.command import Command, Entry, Kind
+from resolver.store.keyspace import ORDERS
+from resolver.store.record import Record
 from resolver.velt.client import Endpoint
+from resolver.wiring import build_stores
 from tests.erasing import done, erasures_of, filed, order
 from tests.support import Api, Velt, everything_in, key, keys_of
 

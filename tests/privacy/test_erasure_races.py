@@ -9,15 +9,15 @@ from functools import partial
 import pytest
 from redis import Redis
 
-from resolver.command import Command, Entry, Kind
+from resolver.config import load
 from resolver.outbox.dead_letters import Dead
 from resolver.outbox.queue import Claimed, claimed_by, new_claim
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.order import Phase
-from resolver.record import Record
-from resolver.services import Stores, build_stores
-from resolver.settings import load
-from resolver.vault.keyspace import COMMANDS_PATTERN, dead_of, line_of
+from resolver.privacy.erasure_request import Phase
+from resolver.store.command import Command, Entry, Kind
+from resolver.store.keyspace import COMMANDS_PATTERN, dead_of, line_of
+from resolver.store.record import Record
+from resolver.wiring import Stores, build_stores
 from tests.boundaries import Boundaries, boundaries, patience
 from tests.erasing import filed, order
 from tests.support import keys_of

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from resolver.audit.event import Actor
 from resolver.audit.trail import Trail
 from resolver.cli import main
-from resolver.command import Command, Entry, Kind
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.people import Subject
-from resolver.record import Record
+from resolver.store.command import Command, Entry, Kind
+from resolver.store.record import Record
 from tests.audit.test_trail import SIGNER, event
 from tests.erasing import filed, order
 from tests.support import Api, Velt, key

@@ -9,7 +9,7 @@ import pytest
 
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.mentions import is_mentioned, mention
-from resolver.record import Record
+from resolver.store.record import Record
 from tests.erasing import done, order
 from tests.support import Api
 

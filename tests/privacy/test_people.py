@@ -10,10 +10,10 @@ import orjson
 import pytest
 from redis import Redis
 
-from resolver.command import Command, Entry, Kind, Place
 from resolver.outbox.queue import Claimed, claimed_by, new_claim
 from resolver.privacy.eraser import Eraser
-from resolver.record import Record
+from resolver.store.command import Command, Entry, Kind, Place
+from resolver.store.record import Record
 from tests.erasing import done, filed, order
 from tests.privacy.test_export import lines
 from tests.support import Api, Velt

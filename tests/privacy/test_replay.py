@@ -11,7 +11,7 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.privacy.eraser import Eraser
-from resolver.vault.keyspace import ORDERS_KNOWN
+from resolver.store.keyspace import ORDERS_KNOWN
 from tests.backups import restore, saved
 from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, order, run
 from tests.support import Api, key, keys_of, signed

@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from resolver.command import Command, Entry, Kind
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.order import CLOCK_MARGIN_MS, Order
-from resolver.vault.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
+from resolver.privacy.erasure_request import CLOCK_MARGIN_MS, Order
+from resolver.store.command import Command, Entry, Kind
+from resolver.store.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
 from tests.boundaries import boundaries
 from tests.cli.test_rotation import drained
 from tests.erasing import done, erasures_of, filed, order

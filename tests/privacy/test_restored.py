@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from resolver.config import load
 from resolver.errors import VaultRestored
-from resolver.services import build_stores
-from resolver.settings import load
-from resolver.vault.keyspace import CERTIFICATES
+from resolver.store.keyspace import CERTIFICATES
+from resolver.wiring import build_stores
 from tests.backups import restore, saved
 from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, filed, order, run
 from tests.support import Api, Velt, signed
@@ -41,7 +41,7 @@ def test_a_process_that_is_running_notices_within_a_second_or_so(  # noqa: PLR09
     kept: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("resolver.vault.restored._TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr("resolver.store.restored_backup._TRUSTED_SECONDS", 0.0)
     api = make_api()
     api.add()
     backup = saved(redis)

@@ -11,9 +11,9 @@ import pytest
 import urllib3
 from playwright.sync_api import Browser, Page
 
+from tests.api.described import operations
 from tests.support import API_KEY, CALLER_TOKEN
 from tests.system.conftest import Served
-from tests.web.described import operations
 
 pytestmark = pytest.mark.system
 

@@ -13,14 +13,14 @@ import pytest
 import urllib3
 from msgspec.structs import replace
 
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.config import load
+from resolver.wiring import build_stores
 from tests.network import address_of
+from tests.store.conftest import record
 from tests.support import METRICS_TOKEN, figures_in, signed
 from tests.system.conftest import Served, serving
 from tests.system.load import until
 from tests.system.processes import web_processes_of
-from tests.vault.conftest import record
 
 pytestmark = [
     pytest.mark.system,

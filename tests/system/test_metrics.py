@@ -17,7 +17,7 @@ import urllib3
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.listening import LONGEST_SECONDS
-from resolver.metrics.folder import VARIABLE
+from resolver.ops.metrics_folder import VARIABLE
 from tests.support import BACKEND, METRICS_TOKEN, Velt, figures_in, notification
 from tests.system import load
 from tests.system.conftest import (

@@ -22,10 +22,10 @@ from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from resolver.privacy.order import Order, new_id
-from resolver.services import build_stores
-from resolver.settings import load
-from resolver.vault.keyspace import IDENTITY_KEY, RECORD_PATTERN
+from resolver.config import load
+from resolver.privacy.erasure_request import Order, new_id
+from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN
+from resolver.wiring import build_stores
 from tests import topologies
 from tests.support import BACKEND, METRICS_TOKEN, Velt, environment, keys_of, notification, stored
 from tests.system.conftest import (

@@ -17,17 +17,17 @@ from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from resolver.command import Command, Entry, Kind
+from resolver.config import load
 from resolver.outbox.queue import Outbox
-from resolver.services import build_stores
-from resolver.settings import load
-from resolver.split import split_add
+from resolver.store.command import Command, Entry, Kind
 from resolver.velt import requests
+from resolver.velt.field_allow_list import split_add
+from resolver.wiring import build_stores
+from tests.store.conftest import record
 from tests.support import Velt, keys_of, notification
 from tests.system.conftest import RESOLVER, Served, plain_environment, serving
 from tests.system.load import Adding, add, assert_nothing_is_lost, post, read, until
 from tests.system.processes import cpu_seconds, suspended, web_processes_of, workers_of
-from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 KILLS = 20

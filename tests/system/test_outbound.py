@@ -15,7 +15,7 @@ import urllib3
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from tests.access.test_permissions import answering
+from tests.auth.test_permission_provider import answering
 from tests.network import (
     Address,
     Firewall,

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from resolver.config import load
 from resolver.errors import VaultUnavailable
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.wiring import build_stores
+from tests.store.conftest import record
 from tests.support import Velt, environment
 from tests.system.conftest import Served, serving
 from tests.system.load import Adding, add, read, until
 from tests.topologies import LocalCluster, LocalSentinel
-from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.single_server]
 

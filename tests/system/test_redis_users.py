@@ -13,13 +13,13 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from resolver.cli import main
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis, find_server
-from resolver.command import Command, Entry, Kind
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.config import load
+from resolver.store.command import Command, Entry, Kind
+from resolver.wiring import build_stores
+from tests.store.conftest import record
 from tests.support import environment, key
 from tests.system.conftest import free_ports
 from tests.topologies import DEPLOY, Restricted, until
-from tests.vault.conftest import record
 
 pytestmark = [pytest.mark.system, pytest.mark.single_server]
 

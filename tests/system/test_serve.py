@@ -17,8 +17,8 @@ from redis import Redis
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
-from resolver.services import build_stores
-from resolver.settings import load
+from resolver.config import load
+from resolver.wiring import build_stores
 from tests.support import Velt, environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving, wait_until_ready
 from tests.system.load import add, until

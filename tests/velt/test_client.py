@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from resolver.config import DIRECT
+from resolver.config.secret import Secret
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused, VeltUnavailable
-from resolver.secret import Secret
-from resolver.settings import DIRECT
 from resolver.velt.client import Endpoint, VeltClient
 from tests.support import API_KEY, VELT_TOKEN, Velt
 

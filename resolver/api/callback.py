@@ -1,0 +1,165 @@
+"""The callbacks: what Velt's browser SDK calls as its notification data provider.
+
+get     {organizationId, notificationIds}  -> {"data": {id: content}, "success": true, "statusCode": 200}
+delete  {organizationId, notificationId}   -> {"success": true, "statusCode": 200}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from resolver.api.body import read_json
+from resolver.api.cors import Cors
+from resolver.api.endpoint import Route
+from resolver.api.reply import Reply, Spliced, json_reply
+from resolver.api.request import Call
+from resolver.auth.claims import EndUser
+from resolver.config import Settings
+from resolver.errors import InvalidArgument
+from resolver.notifications.read import Asked, Found, Reader
+from resolver.ops.reply_budget import SMALL_REPLY
+from resolver.validation.fields import as_notification_id
+from resolver.wiring import Services
+
+JSON = dict[str, Any]
+PREFIX = "/api/velt/notifications/"
+MOST_IDS = 1000
+_WORTH_A_VIEW = 4096
+
+
+def routes(services: Services) -> Iterator[Route]:
+    cors = cors_of(services.settings)
+
+    def get(call: Call[Reader]) -> Reply:
+        what = _asked(_counted(services, call), call.caller)
+        return json_reply(_answer(services, what, call))
+
+    def delete(call: Call[Reader]) -> Reply:
+        body = _inner(_counted(services, call))
+        notification = as_notification_id(body.get("notificationId"))
+        if not notification:
+            raise InvalidArgument("notificationId must be a string")
+        organization = _organization(body, call.caller)
+        services.delivery.delete(call.caller, organization, notification, call.attempt)
+        return json_reply({"success": True, "statusCode": 200})
+
+    def preflight(call: Call[None]) -> Reply:
+        return Reply(status=204, headers=tuple(cors.preflight(call.request.headers.get("origin"))))
+
+    for handle in (get, delete):
+        path = PREFIX + handle.__name__
+        yield Route("POST", path, handle.__name__, handle)
+        yield Route("OPTIONS", path, f"{handle.__name__} preflight", preflight)
+
+
+def cors_of(settings: Settings) -> Cors:
+    return Cors(settings.cors_origins, bool(settings.token.cookie))
+
+
+def _asked(body: JSON, who: Reader) -> Asked:
+    """What a read asks for."""
+    inner = _inner(body)
+    notifications = _notification_ids(inner)
+    return Asked(_organization(inner, who) if notifications else "", notifications)
+
+
+def _counted(services: Services, call: Call[Reader]) -> JSON:
+    """The body, once the call of an end user is counted: one whose body is refused counts like any other.
+    TooManyCalls when it is one too many."""
+    body: JSON = {}
+    try:
+        body = read_json(call.request)
+    finally:
+        if services.calls is not None and isinstance(call.caller, EndUser):
+            services.calls.count(call.caller.user, _budget(body, call.caller))
+    return body
+
+
+def _budget(body: JSON, who: EndUser) -> str:
+    """The organization of the reader's token in which a call counts; empty when it names none of these."""
+    try:
+        organization = _organization(_inner(body), who)
+    except InvalidArgument:
+        return ""
+    return organization if organization in who.organizations else ""
+
+
+def _answer(services: Services, asked: Asked, call: Call[Reader]) -> bytes | Spliced:
+    """The reply to a read."""
+    if not asked.notifications:
+        services.delivery.require_honoured(call.caller)
+        call.attempt.record(absent=0)
+        return _found({}, [])
+    actor = call.attempt.actor
+    admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
+    found = services.delivery.read(call.caller, asked, call.deadline, call.attempt, admit)
+    withheld = services.settings.withheld_headline
+    return _found(found, _stubs(withheld, asked.notifications, found) if withheld else [])
+
+
+def _stubs(withheld: str, asked: Iterable[str], found: Found) -> list[JSON]:
+    """What stands for each absent id, whatever the reason it is absent."""
+    absent = [id_ for id_ in asked if id_ not in found]
+    return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
+
+
+def _inner(body: JSON) -> JSON:
+    """The bare request; some SDK versions wrap it in `data`."""
+    inner = body.get("data")
+    return inner if isinstance(inner, dict) else body
+
+
+def _notification_ids(body: JSON) -> list[str]:
+    given = body.get("notificationIds")
+    if given is None:
+        return []
+    if not isinstance(given, list) or len(given) > MOST_IDS:
+        raise InvalidArgument(f"notificationIds must be a list of at most {MOST_IDS} strings")
+    ids = given if set(map(type, given)) == {str} else list(map(as_notification_id, given))
+    if None in ids:
+        raise InvalidArgument("notificationIds must be strings")
+    return list(dict.fromkeys(filter(None, ids)))
+
+
+def _organization(body: JSON, who: Reader) -> str:
+    """At the top; else in the metadata that some SDK versions send, the client's own form first; else the
+    one that the token holds. Never "any"."""
+    metadata = body.get("metadata")
+    places = [body.get("organizationId")]
+    if isinstance(metadata, dict):
+        places += [metadata.get("clientOrganizationId"), metadata.get("organizationId")]
+    for organization in places:
+        if organization is None or organization == "":
+            continue
+        if not isinstance(organization, str):
+            raise InvalidArgument("organizationId must be a string")
+        return organization
+    if isinstance(who, EndUser) and len(who.organizations) == 1:
+        return next(iter(who.organizations))
+    raise InvalidArgument("organizationId is required")
+
+
+def _found(found: Found, stubs: Iterable[JSON]) -> bytes | Spliced:
+    """Spliced from the records' own bytes: content is not parsed on its way out."""
+    pieces: list[bytes | memoryview] = []
+    size = sum(map(len, found.values()))
+    for name, content in zip(_spelt(found), found.values(), strict=True):
+        end = b'",' if len(content) > len(b"{}") else b'"'
+        # No copy of what is large; small content is copied faster than viewed.
+        rest = content[1:] if len(content) < _WORTH_A_VIEW else memoryview(content)[1:]
+        pieces += (b',"', name, b'":{"notificationId":"', name, end, rest)
+    for stub in stubs:
+        pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
+    if pieces:
+        pieces[0] = pieces[0][1:]
+    pieces = [b'{"data":{', *pieces, b'},"success":true,"statusCode":200}']
+    return b"".join(pieces) if size < SMALL_REPLY else Spliced(pieces)
+
+
+def _spelt(ids: Iterable[str]) -> list[bytes]:
+    """Each as JSON, without its quotes: a line for each, since no string of JSON holds a line break."""
+    lines = orjson.dumps(list(ids), option=orjson.OPT_INDENT_2)
+    return lines[5:-3].split(b'",\n  "') if len(lines) > 2 else []

@@ -1,0 +1,163 @@
+"""One exception tree, two shapes: what each kind of caller gets to see of a failure.
+
+Velt's shape is `{"error": {message, status}}`; the SDK's is `{"success": false, "statusCode", "message"}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound as NoSuchPath
+
+from resolver.api.cors import Header
+from resolver.api.reply import Reply, json_reply
+from resolver.audit.context import Attempt
+from resolver.audit.event import Outcome
+from resolver.errors import (
+    AuditUnavailable,
+    InvalidArgument,
+    NotFound,
+    NotJson,
+    Overloaded,
+    ResolverError,
+    TooLarge,
+    TooManyCalls,
+    Unreadable,
+    VaultUnavailable,
+    VeltRefused,
+    VeltUnavailable,
+)
+from resolver.ops import metrics
+
+JSON = dict[str, Any]
+Shape = Callable[[ResolverError, int], JSON]
+
+_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "FAILED_PRECONDITION": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+}
+_V1 = "Velt's v1 API is not mirrored here: use the v2 path, such as /v2/notifications/add."
+_log = structlog.get_logger(__name__)
+
+
+class WrongMethod(InvalidArgument):
+    message = "This path takes another method."
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.allowed = tuple(allowed)
+
+
+def velt_shape(error: ResolverError, _http_status: int) -> JSON:
+    if isinstance(error, VeltRefused):
+        return error.payload
+    return {"error": {"message": error.message, "status": error.code}}
+
+
+def callback_shape(error: ResolverError, http_status: int) -> JSON:
+    return {"success": False, "statusCode": http_status, "message": error.message}
+
+
+def http_status(error: ResolverError) -> int:
+    match error:
+        case VeltRefused():
+            return error.http_status
+        case NotJson():
+            return 415
+        case TooLarge():
+            return 413
+        case WrongMethod():
+            return 405
+        case _:
+            return _STATUS[error.code]
+
+
+def reply_to(error: Exception, path: str, shape: Shape, attempt: Attempt | None) -> Reply:
+    """Log what went wrong, put it on record, and answer it in the shape of the surface."""
+    try:
+        return _rendered(_on_record(_known(error, path), attempt), shape)
+    except Exception as again:  # noqa: BLE001 - what fails while a failure is answered is no reply without shape
+        return _rendered(_unforeseen(again), shape)
+
+
+def _rendered(error: ResolverError, shape: Shape) -> Reply:
+    status = http_status(error)
+    return json_reply(shape(error, status), status, _headers(error))
+
+
+def _headers(error: ResolverError) -> tuple[Header, ...]:
+    if isinstance(error, VeltRefused | TooManyCalls | Overloaded) and error.retry_after:
+        return (("Retry-After", error.retry_after),)
+    if isinstance(error, WrongMethod) and error.allowed:
+        return (("Allow", ", ".join(sorted(error.allowed))),)
+    return ()
+
+
+def _known(error: Exception, path: str) -> ResolverError:
+    match error:
+        case Overloaded():
+            metrics.REPLIES_REFUSED.labels(error.what).inc()
+            _log.warning("unavailable", reason=error.reason)
+        case VaultUnavailable() | VeltUnavailable() | AuditUnavailable():
+            _log.warning("unavailable", reason=error.reason)
+        case Unreadable():
+            _log.error("unreadable")
+        case HTTPException() if (error.code or 500) < 500:
+            return _translated(error, path)
+        case HTTPException():
+            # Flask's wrapping of something that went wrong within it.
+            return _unforeseen(getattr(error, "original_exception", None) or error)
+    return error if isinstance(error, ResolverError) else _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> ResolverError:
+    # The type and place, never the message: it may quote content.
+    _log.error("internal_error", type=type(error).__name__, at=_place(error))
+    return ResolverError()
+
+
+def _on_record(error: ResolverError, attempt: Attempt | None) -> ResolverError:
+    """The error, or that it can't be put on record."""
+    if attempt is None:
+        return error
+    status = http_status(error)
+    outcome: Outcome = "denied" if status in (401, 403) else "refused" if status < 500 else "failed"
+    try:
+        attempt.ended(outcome, error.status[:40] if isinstance(error, VeltRefused) else error.code)
+    except AuditUnavailable as unavailable:
+        _log.error("audit_unavailable", reason=unavailable.reason)
+        return unavailable
+    return error
+
+
+def _translated(error: HTTPException, path: str) -> ResolverError:
+    match error:
+        case NoSuchPath() if path.startswith("/v1/"):
+            return NotFound(_V1)
+        case NoSuchPath():
+            return NotFound()
+        case MethodNotAllowed():
+            return WrongMethod(error.valid_methods or ())
+        case RequestEntityTooLarge():
+            return TooLarge()
+        case _:
+            return InvalidArgument()
+
+
+def _place(error: Exception) -> str:
+    traceback = error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "unknown"
+    return f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"

@@ -1,0 +1,78 @@
+"""The Velt-compatible API: Velt's eight notification endpoints, path for path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from resolver.api.body import read_data, read_data_if_any
+from resolver.api.endpoint import Route
+from resolver.api.reply import Reply, json_reply
+from resolver.api.request import Call
+from resolver.audit.context import Attempt
+from resolver.auth.callers import Backend
+from resolver.deadline import Deadline
+from resolver.velt import config_requests
+from resolver.velt.client import Endpoint
+from resolver.velt.schema import Request, ignored, parse, with_warnings
+from resolver.wiring import Services
+
+Handle = Callable[[Call[Backend]], Reply]
+UseCase = Callable[[Any, Deadline, Attempt], dict[str, Any]]
+
+# The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
+_FORWARDED = {
+    Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
+    Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
+    Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
+    Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
+}
+
+
+def routes(services: Services) -> Iterator[Route]:
+    yield _route(Endpoint.ADD, _adding(services))
+    yield _route(Endpoint.UPDATE, _answering(services.update))
+    yield _route(Endpoint.GET, _getting(services))
+    yield _route(Endpoint.DELETE, _answering(services.delete))
+    for endpoint, schema in _FORWARDED.items():
+        yield _route(endpoint, _forwarding(services, endpoint, schema))
+
+
+def _route(endpoint: Endpoint, handle: Handle) -> Route:
+    return Route("POST", endpoint.value, endpoint.name.lower(), handle)
+
+
+def _adding(services: Services) -> Handle:
+    def add(call: Call[Backend]) -> Reply:
+        key = call.request.headers.get("idempotency-key")
+        return json_reply(services.add(read_data(call.request), call.deadline, call.attempt, key))
+
+    return add
+
+
+def _getting(services: Services) -> Handle:
+    def get(call: Call[Backend]) -> Reply:
+        admit = call.reservation.admit_for(call.caller.name)
+        return json_reply(services.get(read_data(call.request), call.deadline, call.attempt, admit))
+
+    return get
+
+
+def _answering(use_case: UseCase) -> Handle:
+    def answer(call: Call[Backend]) -> Reply:
+        return json_reply(use_case(read_data(call.request), call.deadline, call.attempt))
+
+    return answer
+
+
+def _forwarding(services: Services, endpoint: Endpoint, schema: Request) -> Handle:
+    read = read_data_if_any if endpoint is Endpoint.WORKSPACE_GET else read_data
+
+    def forward(call: Call[Backend]) -> Reply:
+        data = read(call.request)
+        checked = parse(schema, data)
+        call.attempt.record(organization=checked.get("organizationId", ""))
+        answer = services.velt.post(endpoint, checked, call.deadline)
+        return json_reply(with_warnings(answer["result"], ignored(schema, data)))
+
+    return forward

@@ -1,0 +1,126 @@
+"""End-user tokens: minted for teams without an identity provider, verified for everybody.
+
+A token says who somebody is and which organizations they belong to; nothing else in a callback does. A token
+that doesn't hold is Unauthenticated, without a word on why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from resolver.auth.claims import Claims, EndUser
+from resolver.auth.jwks import Jwks
+from resolver.auth.ttl_cache import Remembered
+from resolver.auth.verification_keys import Keys, OneKey
+from resolver.config import DIRECT, OutboundSettings, TokenSettings
+from resolver.config.pem import PublicKey
+from resolver.config.settings import SYMMETRIC
+from resolver.errors import InvalidArgument, Unauthenticated, Unavailable
+
+SHORTEST_SECONDS, LONGEST_SECONDS, USUAL_SECONDS = 60, 86_400, 900
+_LONGEST_TOKEN = 8 * 1024
+_MOST_REMEMBERED, _REMEMBERED_SECONDS = 4096, 60.0
+_END_OF_TIME = 2**53
+_KEY_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    token: str
+    expires_at: int
+    """Epoch seconds."""
+
+
+class Tokens:
+    def __init__(self, settings: TokenSettings, outbound: OutboundSettings = DIRECT) -> None:
+        self._settings = settings
+        self._secret = settings.secret if SYMMETRIC in settings.algorithms else None
+        self._claims = Claims(settings.user_claim, settings.organizations_claim, settings.documents_claim)
+        self._provider = _provider(settings, outbound)
+        self._remembered = Remembered[tuple[bytes, int], EndUser](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+
+    def start(self) -> None:
+        """Has the provider's keys fetched before the first token needs them."""
+        if isinstance(self._provider, Jwks):
+            self._provider.start()
+
+    def mint(self, user: str, organizations: list[str], seconds: int = USUAL_SECONDS) -> Minted:
+        if self._secret is None:
+            raise Unavailable("This resolver mints no tokens: it has no RESOLVER_TOKEN_SECRET for HS256.")
+        if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+            raise InvalidArgument(f"ttlSeconds must be from {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
+        now = int(time.time())
+        said = {"iss": self._settings.own_issuer, "aud": self._settings.audience}
+        claims: dict[str, Any] = {"iat": now, "exp": now + seconds, **{k: v for k, v in said.items() if v}}
+        claims |= self._claims.write(user, organizations)
+        token = jwt.encode(claims, self._secret.reveal_bytes(), algorithm=SYMMETRIC)
+        if len(token) > _LONGEST_TOKEN:
+            raise InvalidArgument("organizationIds are too many for one token")
+        return Minted(token, now + seconds)
+
+    def verify(self, token: str) -> EndUser:
+        if not 0 < len(token) <= _LONGEST_TOKEN:
+            raise Unauthenticated()
+        # Read before the token is verified: should the keys change meanwhile, it isn't remembered as theirs.
+        version = self._provider.version if self._provider else 0
+        seen = _digest(token), version
+        if version >= 0 and (known := self._remembered.get(seen)):
+            return known
+        claims = self._verified(token)
+        who = self._claims.read(claims)
+        if version >= 0:
+            self._remembered.put(seen, who, min(int(claims["exp"]), _END_OF_TIME))
+        return who
+
+    def _verified(self, token: str) -> dict[str, Any]:
+        try:
+            return self._decoded(token)
+        except (jwt.PyJWTError, ValueError):
+            raise Unauthenticated() from None
+
+    def _decoded(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        # One that brings its own key, or asks for an extension, is refused before anything is believed.
+        if not _KEY_HEADERS.isdisjoint(header):
+            raise Unauthenticated()
+        algorithm = str(header.get("alg"))
+        key, issuer = self._key(header.get("kid"), algorithm)
+        audience = self._settings.audience
+        required = ["exp", *(["iss"] if issuer else []), *(["aud"] if audience else [])]
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=issuer or None,
+            audience=audience or None,
+            leeway=self._settings.leeway,
+            options={"require": required, "enforce_minimum_key_length": True},
+        )
+
+    def _key(self, kid: str | None, algorithm: str) -> tuple[bytes | PublicKey, str]:
+        """What the signature is checked with, and whose it is then: the algorithm chooses between our secret
+        and the provider's keys, never how one of these is used."""
+        if algorithm not in self._settings.algorithms:
+            raise Unauthenticated()
+        if algorithm == SYMMETRIC and self._secret:
+            return self._secret.reveal_bytes(), self._settings.own_issuer
+        key = self._provider.find(kid, algorithm) if self._provider and algorithm != SYMMETRIC else None
+        if key is None:
+            raise Unauthenticated()
+        return key, self._settings.issuer
+
+
+def _digest(token: str) -> bytes:
+    """Under which it is remembered: no token itself lies about in memory."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _provider(settings: TokenSettings, outbound: OutboundSettings) -> Keys | None:
+    if settings.jwks_url:
+        return Jwks(settings.jwks_url, settings.jwks_ca_file, outbound)
+    return OneKey(settings.public_key) if settings.public_key else None

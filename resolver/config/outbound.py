@@ -1,0 +1,43 @@
+"""The settings of calls to other services: a forward proxy, and the authorities whose certificates count."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.parse import unquote, urlsplit
+
+from resolver.config.environment import Environment, is_printable
+from resolver.config.settings import OutboundSettings
+
+
+def read(env: Environment) -> OutboundSettings:
+    proxy = env.secret("RESOLVER_OUTBOUND_PROXY")
+    if proxy and (problem := _proxy_problem(proxy.reveal())):
+        env.problem("RESOLVER_OUTBOUND_PROXY", problem)
+    return OutboundSettings(proxy, ca_file(env, "RESOLVER_OUTBOUND_CA_FILE"))
+
+
+def ca_file(env: Environment, name: str) -> str:
+    path = env.text(name)
+    if path:
+        try:
+            ssl.create_default_context(cafile=path)
+        except (OSError, ValueError):
+            env.problem(name, "names no readable file of certificates in PEM")
+    return path
+
+
+def _proxy_problem(url: str) -> str | None:
+    """Repeats no part of the URL, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in ("http", "https") or not host or " " in url:
+        return "must be an http(s) URL, such as http://proxy.internal:3128"
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        return "must end after the host and port"
+    credentials = unquote(f"{parts.username or ''}{parts.password or ''}", errors="replace")
+    if credentials and not is_printable(credentials):
+        return "holds credentials with characters that no HTTP header may carry"
+    return None

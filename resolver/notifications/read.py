@@ -1,0 +1,189 @@
+"""Delivery: what the SDK's data-provider callbacks read and delete, for one person or a trusted backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from resolver.audit.context import Attempt
+from resolver.audit.event import Outcome
+from resolver.auth.callers import Backend
+from resolver.auth.claims import EndUser
+from resolver.deadline import Deadline
+from resolver.errors import PermissionDenied, Unauthenticated
+from resolver.notifications.document_access import Documents
+from resolver.notifications.policy import (
+    DeletePolicy,
+    Deletion,
+    ReadPolicy,
+    Verdict,
+    deletion,
+    judge,
+    without,
+)
+from resolver.outbox.sender import removal
+from resolver.store.cluster import Admit
+from resolver.store.command import Entry, Place
+from resolver.store.multiplexed import Values
+from resolver.store.record import Form, Opened, Record, opened
+from resolver.store.records import Changed, Vault
+from resolver.store.revocations import Extent, Revocations
+
+Reader = EndUser | Backend
+Found = Mapping[str, bytes]
+"""The content of notifications, by id."""
+Judged = Iterator[tuple[str, bytes, bool]]
+"""The id and content of each record that is held, and whether the reader gets it."""
+
+
+class Asked(NamedTuple):
+    """What a read asks for."""
+
+    organization: str
+    notifications: Sequence[str]
+    """None, and no organization is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    vault: Vault
+    revocations: Revocations
+    read_policy: ReadPolicy
+    delete_policy: DeletePolicy
+    documents: Documents
+
+    def read(
+        self,
+        reader: Reader,
+        asked: Asked,
+        deadline: Deadline,
+        attempt: Attempt,
+        admit: Admit,
+    ) -> Found:
+        """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
+        forbidden and in another organization are all simply absent. Raises Unauthenticated when the reader's
+        token is revoked everywhere, and what `admit` raises (`Vault.open`)."""
+        organization, notifications = asked
+        judged = self._judged(reader, asked, deadline, admit)
+        if judged is None:
+            attempt.record("denied", organization, absent=len(notifications))
+            return {}
+        given: dict[str, bytes] = {}
+        denied: list[str] = []
+        for id_, content, reads in judged:
+            if reads:
+                given[id_] = content
+            else:
+                denied.append(id_)
+        outcome: Outcome = "denied" if denied and not given else "ok"
+        absent = len(notifications) - len(given) - len(denied)
+        attempt.record(outcome, organization, list(given), denied, absent=absent)
+        return given
+
+    def require_honoured(self, reader: Reader) -> None:
+        """For a call that opens nothing: Unauthenticated when the reader's token is revoked everywhere."""
+        if isinstance(reader, EndUser):
+            self._opens(reader, "")
+
+    def explain(
+        self, person: EndUser, organization: str, notification: str, deadline: Deadline
+    ) -> Verdict | None:
+        """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
+        record = self.vault.read(organization, [notification]).get(notification)
+        if record is None:
+            return None
+        by_document = self._by_document(person, [record], deadline) if self.read_policy == "document" else {}
+        return self._verdict(person, record, by_document)
+
+    def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
+        """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
+        tells Velt itself; only a registration that still waits is cancelled, or followed by a removal."""
+        unless_told = Entry(removal(notification, {"organizationId": organization}), Place.IF_WAITING)
+        if isinstance(reader, Backend):
+            attempt.record(organization=organization, ids=[notification])
+            self.vault.remove(organization, notification, unless_told)
+            return
+        is_open = self._opens(reader, organization)
+        if self.delete_policy == "backend":
+            raise PermissionDenied("Deleting is left to the backend here.")
+        if is_open:
+            change = partial(self._after, reader, unless_told, attempt)
+            if self.vault.change(organization, notification, change) is None:
+                attempt.record(organization=organization, absent=1)
+        else:
+            attempt.record("denied", organization, absent=1)
+
+    def _judged(self, reader: Reader, asked: Asked, deadline: Deadline, admit: Admit) -> Judged | None:
+        """None when the reader's token doesn't open this organization."""
+        if isinstance(reader, Backend):
+            records, _ = self.vault.open(opened, *asked, admit=admit)
+            return ((id_, record.content, True) for id_, record in records)
+        if self.read_policy == "document":
+            whole = self._held(reader, Record.from_bytes, asked, admit)
+            return None if whole is None else self._judged_by_document(reader, dict(whole), deadline)
+        held = self._held(reader, opened, asked, admit)
+        return None if held is None else self._judged_by_header(reader, held)
+
+    def _judged_by_header(self, person: EndUser, held: Iterable[tuple[str, Opened]]) -> Judged:
+        user, policy = person.user, self.read_policy
+        return ((id_, record.content, judge(user, record, policy).reads) for id_, record in held)
+
+    def _judged_by_document(self, person: EndUser, held: Mapping[str, Record], deadline: Deadline) -> Judged:
+        found = self._by_document(person, held.values(), deadline)
+        for id_, record in held.items():
+            yield id_, record.content, self._verdict(person, record, found).reads
+
+    def _by_document(
+        self, person: EndUser, records: Iterable[Record], deadline: Deadline
+    ) -> dict[str, Verdict]:
+        """What the document and the contexts of each record decide; records that this person dismissed are
+        not asked about."""
+        return self.documents.judge(
+            person, [record for record in records if person.user not in record.hidden], deadline
+        )
+
+    def _verdict(self, person: EndUser, record: Record, by_document: Mapping[str, Verdict]) -> Verdict:
+        found = by_document.get(record.notification, Verdict.NO_DOCUMENT_ACCESS)
+        return judge(person.user, record, self.read_policy, by_document=found)
+
+    def _held(
+        self,
+        person: EndUser,
+        decode: Callable[[bytes], Form],
+        asked: Asked,
+        admit: Admit,
+    ) -> Iterator[tuple[str, Form]] | None:
+        """None when this person's token doesn't open the organization. What revokes tokens is looked up in
+        the round trip of the records."""
+        if asked.organization not in person.organizations:
+            self._opens(person, asked.organization)
+            return None
+        marks = self.revocations.names(person.user, asked.organization)
+        held, values = self.vault.open(decode, *asked, marks, admit=admit)
+        return held if self._is_honoured(person, marks, values) else None
+
+    def _opens(self, person: EndUser, organization: str) -> bool:
+        """Whether their token opens this organization; Unauthenticated when it opens nothing any more."""
+        marks = self.revocations.names(person.user, organization)
+        is_honoured = self._is_honoured(person, marks, self.revocations.values(marks))
+        return is_honoured and organization in person.organizations
+
+    def _is_honoured(self, person: EndUser, marks: Sequence[str], values: Values) -> bool:
+        extent = self.revocations.extent(marks, values, person.issued_at)
+        if extent is Extent.EVERYWHERE:
+            raise Unauthenticated()
+        return extent is Extent.NOWHERE
+
+    def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
+        effect = deletion(person, record, self.delete_policy)
+        outcome: Outcome = "denied" if effect is Deletion.NOTHING else "ok"
+        attempt.record(outcome, record.organization, [record.notification], effect=effect.name.lower())
+        match effect:
+            case Deletion.REMOVES:
+                return None, unless_told
+            case Deletion.LEAVES:
+                return without(person.user, record), None
+            case Deletion.NOTHING:
+                return record, None

@@ -1,0 +1,129 @@
+"""The figures of several processes as one: each keeps its own in files of a common folder, and whichever is
+scraped adds them up.
+
+A process writes under the number of a slot, not under its pid: what starts again goes on in the files of
+one that ended. So counters never fall, and the folder is as large as the most processes that ran side by
+side. The kernel lets go of a slot's lock however its process ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Metric, values
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from resolver.ops import metrics
+from resolver.ops.metrics_folder import IN_USE, VARIABLE, held, hold
+
+# Of each file, before anything is in it. A write to a part that no memory is left for would end the process.
+_ROOM = {"histogram": 512 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
+_log = structlog.get_logger(__name__)
+_joined = 0
+# The library decides by the variable alone, before anybody knows whether the folder is of any use.
+values.ValueClass = values.MutexValue
+
+
+def join() -> None:
+    """From here on this process's figures are counted among those of the folder, if there is one. Call it
+    after fork, and before anything is counted; a second call changes nothing."""
+    global _joined  # noqa: PLW0603 - a process is in one company or none
+    if _joined == os.getpid():
+        return
+    _joined = os.getpid()
+    try:
+        if os.environ.get(VARIABLE):
+            slot = _take_slot(Path(os.environ[VARIABLE]))
+            values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        metrics.begin()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, we serve
+        _say_alone(error)
+        metrics.begin()
+
+
+def gathered() -> Collector:
+    """The figures of all processes; of this one alone when it shares with nobody."""
+    folder = os.environ.get(VARIABLE, "")
+    if not folder or not Path(folder, IN_USE).exists():
+        return metrics.REGISTRY
+    for number in _free_slots(Path(folder)):
+        mark_process_dead(number, folder)  # type: ignore[no-untyped-call]
+    return _Files(CollectorRegistry(), folder)  # type: ignore[no-untyped-call]
+
+
+class _Files(MultiProcessCollector):
+    """One that can't be read must not hide the others."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = list(map(str, Path(self._path).glob("*.db")))
+        try:
+            return list(self.merge(files))  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.error("metrics_unreadable", reason=type(error).__name__)
+            sound = list(filter(_is_sound, files))
+            return list(self.merge(sound))  # type: ignore[no-untyped-call]
+
+
+def _is_sound(file: str) -> bool:
+    try:
+        list(MmapedDict.read_all_values_from_file(file))  # type: ignore[no-untyped-call]
+    except Exception:  # noqa: BLE001 - cut off, or not what was written
+        return False
+    return True
+
+
+def _take_slot(folder: Path) -> int:
+    # Again, should somebody have removed it under us.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / IN_USE).touch()
+    for number in itertools.count():
+        try:
+            hold(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        try:
+            mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+            for kind, room in _ROOM.items():
+                _make_room(folder / f"{kind}_{number}.db", room)
+        except OSError:
+            held.pop().close()
+            raise
+        return number
+    raise AssertionError  # numbers don't end
+
+
+def _make_room(file: Path, room: int) -> None:
+    """There whole or not at all: a scrape may look at any moment."""
+    if file.exists() and _is_sound(str(file)):
+        return
+    beside = file.with_suffix(".part")
+    try:
+        with beside.open("wb") as made:
+            os.posix_fallocate(made.fileno(), 0, room)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _free_slots(folder: Path) -> Iterator[int]:
+    """Nobody takes one while it is looked at."""
+    for path in folder.glob("slot-*"):
+        with suppress(OSError), path.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield int(path.name.partition("-")[2])
+
+
+def _say_alone(error: Exception) -> None:
+    """Figures are no reason not to serve. `/metrics` is then about the process that answers."""
+    os.environ.pop(VARIABLE, None)
+    values.ValueClass = values.MutexValue
+    metrics.forget()
+    _log.error("metrics_not_shared", reason=type(error).__name__)

@@ -1,0 +1,73 @@
+"""The doorbell: wakes a sleeping worker when a command is left for it. A bell that isn't heard costs two
+seconds, no more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisClusterException
+
+from resolver.store.cluster import let_go_of_connections
+from resolver.store.keyspace import DOORBELL
+
+_LISTEN_SECONDS = 0.4
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class Doorbell:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._rung = threading.Event()
+        self._stopped = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Until it rings, or for so long."""
+        self._rung.wait(seconds)
+        self._rung.clear()
+
+    def ring(self) -> None:
+        """From within: to be woken for another reason."""
+        self._rung.set()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            thread.join()
+
+    def _listen(self) -> None:
+        """Subscribe and listen until stopped; after any failure again, after a pause."""
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._stopped.is_set():
+            try:
+                for _ in self._messages():
+                    pause = _FIRST_PAUSE_SECONDS
+            except Exception as error:  # noqa: BLE001 - without this thread no command wakes the worker
+                if pause == _FIRST_PAUSE_SECONDS:
+                    _log.warning("worker_wake_up_failed", type=type(error).__name__)
+                self._stopped.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _messages(self) -> Iterator[None]:
+        """Yield after each wait for a message that didn't fail; a message wakes the worker."""
+        try:
+            with self._redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
+                ear.subscribe(DOORBELL)
+                while not self._stopped.is_set():
+                    if ear.get_message(timeout=_LISTEN_SECONDS):
+                        self._rung.set()
+                    yield
+        except RedisClusterException:
+            # No node serves the channel's slot, as far as this client knows. Nothing else makes it look.
+            let_go_of_connections(self._redis)
+            raise

@@ -1,0 +1,147 @@
+"""Database identity: whose Redis database is this?
+
+The first process to reach an empty database writes digests of the lookup key, the partition count and
+the Velt API key. A process that disagrees (a wrong key, a restored backup, another deployment) would find
+nothing, store what no other process finds, or send one environment's commands to another one. It answers
+"unavailable" until that is mended, or `resolver keys adopt` moves the database on purpose.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple, cast
+
+from redis import Redis
+
+from resolver.config.secret import Secret
+from resolver.crypto.envelope import Envelope
+from resolver.errors import Unreadable, VaultForeign, VaultOutdated
+from resolver.store.cluster import primaries
+from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, Keyspace
+from resolver.store.record import Record
+from resolver.store.replicated import compare_and_set
+
+# Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
+# run side by side during a rolling upgrade. Versions 1 and 2 were never released.
+_READABLE = range(3, 4)
+_WRITTEN = 3
+_TRUSTED_SECONDS = 1.0
+_LOOK_AT = 1000
+
+
+class Identity(NamedTuple):
+    """What a database belongs to. The digests tell two keys apart, and nothing about either."""
+
+    lookup: str
+    """Of the lookup key, with the partition count."""
+    environment: str
+    """Of the Velt API key: one key is one isolated environment at Velt."""
+    schema: int = _WRITTEN
+
+    @classmethod
+    def of(cls, keyspace: Keyspace, velt_api_key: Secret) -> Identity:
+        return cls(keyspace.fingerprint(), keyspace.environment(velt_api_key))
+
+    @classmethod
+    def parse(cls, text: str) -> Identity | None:
+        """None for anything else, such as the text of a re-index that is under way."""
+        schema, *parts = text.split(":")
+        if not schema.isdecimal() or not 1 <= len(parts) <= 2:
+            return None
+        return cls(parts[0], parts[1] if len(parts) > 1 else "", int(schema))
+
+    def text(self) -> str:
+        return f"{self.schema}:{self.lookup}:{self.environment}"
+
+
+class DatabaseIdentity:
+    """Checked before every use of the vault, looked up at most once a second."""
+
+    def __init__(self, redis: Redis, own: Identity, keyspace: Keyspace, envelope: Envelope) -> None:
+        self._redis, self._own = redis, own
+        self._keyspace, self._envelope = keyspace, envelope
+        self._trusted_until = 0.0
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if now < self._trusted_until:
+            return
+        found = _found(self._redis)
+        require(self._claim() if found is None else found, self._own)
+        self._trusted_until = now + _TRUSTED_SECONDS
+
+    def _claim(self) -> str:
+        """Claim a database without identity: an empty one, or one whose records prove to be ours."""
+        name = self._some_record()
+        if name and not self._is_ours(name):
+            raise VaultForeign(
+                "the Redis database holds records made with other keys or by another version, and no identity"
+            )
+        mine = self._own.text()
+        self._redis.set(IDENTITY_KEY, mine, nx=True)
+        # Read again: two processes may have raced here, and only one of them wrote.
+        return _found(self._redis) or mine
+
+    def _some_record(self) -> str:
+        for server in primaries(self._redis):
+            _, names = server.scan(0, match=RECORD_PATTERN, count=_LOOK_AT)
+            if names:
+                return cast(bytes, names[0]).decode()
+        return ""
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a record was stored with these keys: it opens, and its name is its own."""
+        sealed = cast(bytes | None, self._redis.get(name))
+        try:
+            record = Record.from_bytes(self._envelope.open(name, sealed or b""))
+        except Unreadable:
+            return False
+        return self._keyspace.record(record.organization, record.notification) == name
+
+
+def require(text: str, own: Identity) -> None:
+    """Raise VaultForeign unless the database with this identity is ours; VaultOutdated for another schema."""
+    found = Identity.parse(text)
+    if found is None:
+        raise VaultForeign("the Redis database belongs to another index key, or is being re-indexed")
+    if found.schema not in _READABLE:
+        raise VaultOutdated(
+            f"the Redis database has schema {found.schema}, and this version reads {_READABLE.start} only: "
+            "run the version that wrote it, or start with an empty database"
+        )
+    if found.lookup != own.lookup:
+        raise VaultForeign("the Redis database belongs to another index key or partition count")
+    if found.environment != own.environment:
+        raise VaultForeign(
+            "the Redis database belongs to another VELT_API_KEY; `resolver keys adopt` moves it on purpose"
+        )
+
+
+class Adoption:
+    """Moves a database from one Velt API key to another. The lookup key stays what it was."""
+
+    def __init__(self, redis: Redis, own: Identity) -> None:
+        self._redis, self._own = redis, own
+        self._found = _found(redis) or ""
+
+    def is_needed(self) -> bool:
+        """False when the database is ours already. VaultForeign when more than the Velt API key differs."""
+        found = Identity.parse(self._found)
+        if found is None:
+            raise VaultForeign("the Redis database has no identity yet, or is being re-indexed")
+        require(found._replace(environment=self._own.environment).text(), self._own)
+        return found.environment != self._own.environment
+
+    def adopt(self) -> None:
+        if not swap(self._redis, self._found, self._own.text()):
+            raise VaultForeign("another process changed the identity of the Redis database meanwhile")
+
+
+def swap(redis: Redis, before: str, after: str) -> bool:
+    """Replace the identity in one step, unless another process was quicker."""
+    return compare_and_set(redis, IDENTITY_KEY, before, after)
+
+
+def _found(redis: Redis) -> str | None:
+    text = cast(bytes | None, redis.get(IDENTITY_KEY))
+    return None if text is None else text.decode("ascii", "replace")

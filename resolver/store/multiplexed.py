@@ -1,0 +1,208 @@
+"""One connection to a Redis server, shared by all threads of a process.
+
+Commands that are asked for in the same moment go out in one piece, and each reply wakes the thread that waits
+for it. A connection that ends fails every command in flight, and the next command connects anew. No command
+is sent twice: a write may have run although its reply was lost. An idle connection that Redis closes is
+noticed at once, since its reader always reads, so that no write is sent into it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol, cast
+
+from redis import (
+    ConnectionError,  # noqa: A004 - Redis's own
+    ConnectionPool,
+    Redis,
+    RedisError,
+)
+from redis.connection import AbstractConnection
+
+from resolver.errors import Overloaded
+from resolver.store.shared_connection import Command, Exchange, Link
+
+PIECE: Final = 100
+"""Keys in one MGET."""
+_TURN_SECONDS = 0.5
+Values = list[bytes | None]
+
+
+class MultiplexedConnection:
+    """A connection that is made when it is first used, and again when it was lost."""
+
+    def __init__(self, make: Callable[[], AbstractConnection]) -> None:
+        """`make` returns a connection of redis-py that hasn't connected: Sentinels, TLS, authentication and
+        the database are redis-py's."""
+        self._make = make
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        _all.add(self)
+
+    def ask(self, *command: Any) -> Any:
+        """The reply to one command; raises the error that Redis replied."""
+        return only(self.send([command]).wait())
+
+    def send(self, commands: Sequence[Command]) -> Exchange:
+        """Send commands without waiting for their replies. Raises ConnectionError when no thread can be
+        started."""
+        exchange = Exchange(commands)
+        link = self._link
+        if link is None or not link.submit(exchange):
+            self._connect(exchange)
+        return exchange
+
+    def replace(self) -> None:
+        """Connect anew for the next command. Commands in flight still get their replies."""
+        if link := self._taken():
+            link.retire()
+
+    def close(self) -> None:
+        """Disconnect, and fail every command in flight."""
+        if link := self._taken():
+            link.end(ConnectionError("the connection was closed"))
+
+    def _connect(self, exchange: Exchange) -> None:
+        with self._lock:
+            if self._link and self._link.submit(exchange):
+                return  # another thread was quicker
+            link = Link(self._make)
+            link.submit(exchange)
+            link.start()
+            self._link = link
+
+    def _taken(self) -> Link | None:
+        with self._lock:
+            link, self._link = self._link, None
+        return link
+
+    def start_afresh(self) -> None:
+        """Called in a child process, where no thread of the parent runs, and any lock may be held."""
+        self._lock = threading.Lock()
+        link, self._link = self._link, None
+        if link:
+            link.abandon()
+
+
+def only(replies: Sequence[Any]) -> Any:
+    """The reply to one command; raises the error that Redis replied."""
+    (reply,) = replies
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+class Read(Protocol):
+    """Values of keys that were asked for and are on their way."""
+
+    @property
+    def exchanges(self) -> Sequence[Exchange]: ...
+
+    def values(self) -> Values:
+        """Wait for them."""
+
+
+class PieceReader:
+    """Reads values in pieces of at most 100 keys. One question of several pieces is in flight at a time, so
+    that small ones wait for no more than that."""
+
+    def __init__(self, send: Callable[[Sequence[str]], Read]) -> None:
+        self._send = send
+        self._turn = threading.Lock()
+
+    def pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
+        """Values in the order of the names. All are asked for in one round trip. A caller that stops before
+        the last piece closes this iterator, which waits until the others have come and were thrown away.
+
+        Raises Overloaded when other questions take too long.
+        """
+        if len(names) <= PIECE:
+            yield self._send(names).values()
+            return
+        if not self._turn.acquire(timeout=_TURN_SECONDS):
+            raise Overloaded("redis: busy with other large reads")
+        reads: deque[Read] = deque()
+        try:
+            for start in range(0, len(names), PIECE):
+                reads.append(self._send(names[start : start + PIECE]))
+            while reads:
+                yield reads.popleft().values()
+        finally:
+            try:
+                _drop([exchange for read in reads for exchange in read.exchanges])
+            finally:
+                self._turn.release()
+
+
+def _drop(exchanges: Sequence[Exchange]) -> None:
+    for exchange in exchanges:
+        exchange.drop()
+    for exchange in exchanges:
+        with suppress(RedisError):
+            exchange.wait()
+
+
+class _ServerRead:
+    """One MGET."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchanges = (exchange,)
+
+    def values(self) -> Values:
+        return cast(Values, only(self.exchanges[0].wait()))
+
+
+class Client(Redis):
+    """A client of one server, or of the master that Sentinels name, which reads strings and runs scripts over
+    one connection for the whole process. Everything else goes over the pool."""
+
+    def __init__(self, connection_pool: ConnectionPool) -> None:
+        super().__init__(connection_pool=connection_pool)
+        self._multiplexed = multiplexed(connection_pool)
+        self._reader = PieceReader(self._send_read)
+
+    def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
+        return self._reader.pieces(names)
+
+    def get(self, name: Any) -> Any:
+        return self._multiplexed.ask("GET", name)
+
+    def evalsha(self, sha: Any, numkeys: int, *keys_and_args: Any) -> Any:
+        return self._multiplexed.ask("EVALSHA", sha, numkeys, *keys_and_args)
+
+    def let_go_of_connections(self) -> None:
+        """Connect anew for the next command. What is in use isn't interrupted."""
+        self.connection_pool.disconnect(inuse_connections=False)
+        self._multiplexed.replace()
+
+    def close(self) -> None:
+        super().close()
+        self.connection_pool.disconnect()
+        self._multiplexed.close()
+
+    def __del__(self) -> None:
+        """Close nothing: a garbage collection may interrupt a thread that holds the lock to close with."""
+
+    def _send_read(self, names: Sequence[str]) -> _ServerRead:
+        return _ServerRead(self._multiplexed.send([("MGET", *names)]))
+
+
+def multiplexed(pool: ConnectionPool) -> MultiplexedConnection:
+    """A connection of the pool's kind, beside those of the pool."""
+    return MultiplexedConnection(lambda: pool.connection_class(**pool.connection_kwargs))
+
+
+_all: weakref.WeakSet[MultiplexedConnection] = weakref.WeakSet()
+
+
+def _start_afresh() -> None:
+    for connection in list(_all):
+        connection.start_afresh()
+
+
+os.register_at_fork(after_in_child=_start_afresh)

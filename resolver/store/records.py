@@ -1,0 +1,298 @@
+"""Sealed records in Redis: put, read, change, remove.
+
+Every change of a stored record is read, open, change, seal, and a script that replaces it only if it is
+still the version that was read. A Redis that fails in any way is VaultUnavailable: an outage never looks
+like "not found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import repeat
+from typing import NamedTuple, cast
+
+import structlog
+from msgspec.structs import replace
+from redis import ConnectionError as RedisConnectionError
+from redis import Redis
+
+from resolver.crypto.envelope import Envelope, nonce_of
+from resolver.errors import Overtaken, Unavailable, Unreadable, VaultUnavailable
+from resolver.ops import metrics
+from resolver.store.cluster import Admit, by_server, read_into
+from resolver.store.command import Entry
+from resolver.store.guard import Guard, read_script
+from resolver.store.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
+from resolver.store.multiplexed import Values
+from resolver.store.record import Form, Record
+from resolver.store.replicated import run_replicated
+from resolver.store.scan import scan
+
+_DAY_MS = 86_400_000
+_TRIES = 3
+_MOST_AT_ONCE = 1024  # names in one round trip
+Keys = list[str]
+Arguments = list[bytes | str | int]
+_log = structlog.get_logger(__name__)
+
+Changed = tuple[Record | None, Entry | None]
+"""What to store instead (None removes the record), and what goes in line with it."""
+Change = Callable[[Record], Changed]
+"""May run again on a fresher version. Giving back the very record it got changes nothing."""
+
+
+class _Write(NamedTuple):
+    """What `scripts/commit.lua` is to do with the record."""
+
+    mode: str
+    sealed: bytes = b""
+    px: int | bytes = b""
+    read: bytes = b""
+
+
+class Held(NamedTuple):
+    """A record as a scan found it."""
+
+    key_name: str
+    sealed: bytes
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write did: where, and who tries its command."""
+
+    key_name: str
+    claim: str = ""
+    """The entry's claim, when it was given; empty when the command waits or there is none."""
+
+
+class Keeping(NamedTuple):
+    """How long a record is kept, and how safely before its write counts."""
+
+    days: int = 0
+    """0: for ever."""
+    replicas: int = 0
+    """That must have it too."""
+
+
+class Vault:
+    def __init__(
+        self,
+        redis: Redis,
+        guard: Guard,
+        keyspace: Keyspace,
+        envelope: Envelope,
+        keeping: Keeping,
+    ) -> None:
+        self._redis = redis
+        self._keyspace = keyspace
+        self._envelope = envelope
+        self._retention_ms = keeping.days * _DAY_MS
+        self._replicas = keeping.replicas
+        self.guard = guard
+        self._commit = redis.register_script(read_script("resolver.store", "commit"))
+        self.unreadable = 0
+        """Records that didn't open since this process started."""
+
+    def put(self, record: Record, entry: Entry | None = None) -> Written:
+        """Stores it, over whatever stood under its id, and lines up its command in the same step. The
+        retention starts now."""
+        key_name, write = self._put("put", record)
+        return self._always(key_name, write, entry, waits=True)
+
+    def put_new(self, record: Record, entry: Entry | None = None) -> Written | None:
+        """Store a record under an id that is free, with its command; None when a record stands there."""
+        key_name, write = self._put("put new", record)
+        return self._write(key_name, write, entry, waits=True)
+
+    def make_durable(self, organization: str, notification: str) -> None:
+        """Write a record as it is once more, and wait for the replicas: its add may have missed some."""
+        if self._replicas:
+            self.change(organization, notification, lambda record: (replace(record), None), waits=True)
+
+    def remove(self, organization: str, notification: str, entry: Entry | None = None) -> Written:
+        return self._always(self._keyspace.record(organization, notification), _Write("remove"), entry)
+
+    def line_up(self, organization: str, notification: str, entry: Entry) -> Written:
+        """A command alone; the record, if there is one, stays as it is."""
+        return self._always(self._keyspace.record(organization, notification), _Write("keep"), entry)
+
+    def change(
+        self, organization: str, notification: str, change: Change, *, waits: bool = False
+    ) -> Written | None:
+        """Applies the change to the stored record; None when there is none (or none that opens)."""
+        key_name = self._keyspace.record(organization, notification)
+        for _ in range(_TRIES):
+            with _timed("read"), self.guard:
+                sealed = cast(bytes | None, self._redis.get(key_name))
+            record = self._open(key_name, sealed)
+            if record is None or sealed is None:
+                return None
+            changed, entry = change(record)
+            if changed is record:
+                return Written(key_name)
+            write = self._replacement(key_name, sealed, changed)
+            if written := self._write(key_name, write, entry, waits=waits):
+                return written
+        raise Overtaken()
+
+    def open(
+        self,
+        decode: Callable[[bytes], Form],
+        organization: str,
+        notifications: Sequence[str],
+        others: Sequence[str] = (),
+        *,
+        admit: Admit | None = None,
+    ) -> tuple[Iterator[tuple[str, Form]], Values]:
+        """The records held under these ids, and the values of other keys, in one round trip.
+
+        Absent and unreadable records are left out. Each record is opened when the iterator comes to it: a
+        caller that keeps the contents alone holds one decoded audience at a time.
+
+        `admit`: see `read_into`.
+        """
+        names: list[str] = self._keyspace.records(organization, notifications)
+        wanted, values = [*names, *others], list[bytes | None]()
+        # The guard looks at the deadline before each round trip. What the callbacks ask for takes one.
+        for start in range(0, len(wanted), _MOST_AT_ONCE):
+            with _timed("read"), self.guard:
+                values += self._values(wanted[start : start + _MOST_AT_ONCE], admit)
+        own, beside = values[: len(names)], values[len(names) :]
+        each = map(own.pop, repeat(0, len(own)))  # each is let go of when it is opened
+        opened = zip(notifications, self._each_opened(decode, names, each), strict=True)
+        return ((id_, record) for id_, record in opened if record), beside
+
+    def read(
+        self, organization: str, notifications: Sequence[str], *, admit: Admit | None = None
+    ) -> dict[str, Record]:
+        """The records held under these ids, in one round trip."""
+        return dict(self.open(Record.from_bytes, organization, notifications, admit=admit)[0])
+
+    def scan(self) -> Iterator[Record]:
+        """Every record, in no order. Long: for operators' commands, never for a request."""
+        for batch in self.batches():
+            yield from (held.record for held in batch)
+
+    def batches(self) -> Iterator[list[Held]]:
+        """The same, some hundred at a time, with what it takes to replace them."""
+        for names in scan(self._redis, self.guard, RECORD_PATTERN):
+            yield self._batch(names)
+
+    def batch(self, organization: str, notifications: Sequence[str]) -> list[Held]:
+        """What is held of these, with what it takes to replace it, in one round trip to each server."""
+        return self._batch(self._keyspace.records(organization, notifications)) if notifications else []
+
+    def _batch(self, names: list[str]) -> list[Held]:
+        with self.guard:
+            values = self._values(names)
+        records = self._each_opened(Record.from_bytes, names, values)
+        return [
+            Held(name, sealed, record)
+            for name, sealed, record in zip(names, values, records, strict=True)
+            if sealed and record
+        ]
+
+    def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
+        """In one round trip to each server, each unless somebody wrote it since; then the caller's to
+        `change`."""
+        done: dict[str, bool] = {}
+        with self.guard:
+            for server, some in by_server(self._redis, changes, lambda change: change[0].key_name).items():
+                pipeline = server.pipeline(transaction=False)
+                for held, (changed, entry) in some:
+                    write = self._replacement(held.key_name, held.sealed, changed)
+                    keys, args = self._arguments(held.key_name, write, entry)
+                    self._commit(keys=keys, args=args, client=pipeline)
+                written = zip(some, pipeline.execute(), strict=True)
+                done |= {held.key_name: bool(is_done) for (held, _), (is_done, _) in written}
+        return [done[held.key_name] for held, _ in changes]
+
+    def ping(self) -> None:
+        """Reached, and ours."""
+        with self.guard:
+            self._redis.exists(IDENTITY_KEY)
+
+    def state(self) -> str:
+        """`ok` when it is reached, and ours; else why not, as VaultUnavailable has it."""
+        try:
+            self.ping()
+        except VaultUnavailable as error:
+            return error.state
+        return "ok"
+
+    def _values(self, names: Sequence[str], admit: Admit | None = None) -> Values:
+        values: Values = []
+        try:
+            read_into(values, self._redis, names, admit)
+        except RedisConnectionError:
+            # The connection was lost; reading twice is harmless. Under guard: the requests that were in
+            # flight on it must not all find out that there is no new one.
+            with self.guard:
+                read_into(values, self._redis, names[len(values) :], admit)
+        return values
+
+    def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
+        return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))
+
+    def _each_opened(
+        self, decode: Callable[[bytes], Form], names: Sequence[str], values: Iterable[bytes | None]
+    ) -> Iterator[Form | None]:
+        """None for what isn't there, or doesn't open."""
+        open_ = self._envelope.open
+        for key_name, sealed in zip(names, values, strict=True):
+            try:
+                yield None if sealed is None else decode(open_(key_name, sealed))
+            except Unreadable:
+                self.unreadable += 1
+                metrics.UNREADABLE.labels("record").inc()
+                _log.error("record_unreadable", key=key_name)
+                yield None
+
+    def _always(self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False) -> Written:
+        """A write that nobody can overtake."""
+        return self._write(key_name, write, entry, waits=waits) or Written(key_name)
+
+    def _write(
+        self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False
+    ) -> Written | None:
+        """Record and command in one step; None when a replacement was overtaken, and nothing is written.
+        `waits`: it counts only when RESOLVER_REDIS_WAIT replicas have it."""
+        keys, args = self._arguments(key_name, write, entry)
+        with _timed(write.mode), self.guard:
+            done, claimed = self._committed(keys, args, waits=waits)
+        if not done:
+            return None
+        return Written(key_name, entry.claim if entry and claimed else "")
+
+    def _committed(self, keys: Keys, args: Arguments, *, waits: bool) -> tuple[int, int]:
+        replicas = self._replicas if waits else 0
+        return cast(tuple[int, int], run_replicated(self._redis, self._commit, keys, args, replicas))
+
+    def _put(self, mode: str, record: Record) -> tuple[str, _Write]:
+        """The name that a record has in Redis, and the write that puts it there."""
+        key_name = self._keyspace.record(record.organization, record.notification)
+        sealed = self._envelope.seal(key_name, record.to_bytes())
+        return key_name, _Write(mode, sealed, px=self._retention_ms or b"")
+
+    def _replacement(self, key_name: str, sealed: bytes, changed: Record | None) -> _Write:
+        replacement = self._envelope.seal(key_name, changed.to_bytes()) if changed else b""
+        return _Write("replace", replacement, read=nonce_of(sealed))
+
+    def _arguments(self, key_name: str, write: _Write, entry: Entry | None) -> tuple[Keys, Arguments]:
+        line = line_of(key_name)
+        command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
+        _, place, claim, lease_ms = entry or ("", "", "", 0)
+        keys = [key_name, line.commands, line.queue]
+        return keys, [*write, command, place, claim, lease_ms, line.member, DOORBELL]
+
+
+def _timed(operation: str) -> AbstractContextManager[None]:
+    return metrics.timed(metrics.VAULT, operation, _outcome)
+
+
+def _outcome(error: Exception) -> str:
+    return "unavailable" if isinstance(error, Unavailable) else "failed"

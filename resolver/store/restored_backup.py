@@ -1,0 +1,98 @@
+"""Is this database older than erasures that were certified?
+
+Certificates are kept where a backup of Redis doesn't reach. One that Redis knows nothing of means that an
+older Redis came back, and people with it who were erased: nothing is given out until that is mended.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import cast
+
+from redis import Redis
+
+from resolver.errors import VaultRestored, VaultUnavailable
+from resolver.store.keyspace import ORDERS_KNOWN
+
+SUFFIX = ".json"
+_TRUSTED_SECONDS = 1.0
+
+
+class Certificates:
+    """Asked before every use of the vault, looked up at most once a second."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+        self._trusted_until = 0.0
+
+    def check(self, redis: Redis) -> None:
+        now = time.monotonic()
+        if self.are_trusted():
+            return
+        if missing := self.unknown_to(redis):
+            what = f"{len(missing)} of the erasures must be replayed first (resolver privacy replay)"
+            raise VaultRestored(f"redis: restored from a backup: {what}")
+        self._trusted_until = now + _TRUSTED_SECONDS
+
+    def are_trusted(self) -> bool:
+        return time.monotonic() < self._trusted_until
+
+    def unknown_to(self, redis: Redis) -> list[str]:
+        names = [path.name.removesuffix(SUFFIX) for path in certificates_in(self._directory)]
+        if not names:
+            return []
+        known = cast(list[int], redis.smismember(ORDERS_KNOWN, [os.fsencode(name) for name in names]))
+        return [name for name, is_known in zip(names, known, strict=True) if not is_known]
+
+    def keep(self, order: str, certificate: bytes) -> bytes:
+        """There whole or not at all, and on the disk before anybody is told that it is done. The one that
+        counts: a process that was killed after it kept one may have been first."""
+        path = self._directory / f"{order}{SUFFIX}"
+        if path.exists():
+            return path.read_bytes()
+        beside = path.with_suffix(".part")
+        with beside.open("wb") as file:
+            file.write(certificate)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return certificate
+
+    def text_of(self, order: str) -> bytes | None:
+        """The certificate that is kept of an erasure."""
+        try:
+            return (self._directory / f"{order}{SUFFIX}").read_bytes()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
+
+    def is_kept(self, path: Path) -> bool:
+        """Whether this file is one that the gate looks at."""
+        return path.parent.resolve() == self._directory.resolve()
+
+
+def certificates_in(directory: Path) -> list[Path]:
+    """By their names: none is opened. A directory that can't be read tells nothing, and might hide what it
+    ought to tell."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(Path(entry.path) for entry in found if _may_be_one(entry))
+    except OSError as error:
+        raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
+
+
+def _may_be_one(entry: os.DirEntry[str]) -> bool:
+    """What is no file never was one. A link that leads nowhere may have led to one."""
+    if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
+        return False
+    if entry.is_symlink():
+        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return entry.is_file(follow_symlinks=False)

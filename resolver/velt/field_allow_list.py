@@ -1,0 +1,234 @@
+"""Which field of a notification goes to Velt, and which stays. Pure: no Redis, no network, no clock.
+
+The two tables below are the whole allow-list: one for adds, one for the entries of updates. To forward one
+more field, add a line here and its type to `velt/requests.py` (a test insists on both). Whatever is in
+neither table is content and never leaves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal, NamedTuple
+
+from resolver.validation.spelling import folded
+
+JSON = dict[str, Any]
+RESERVED_KEYS = frozenset({"__proto__", "constructor", "prototype"})
+"""What JavaScript would take for something else than a key."""
+
+
+class Kept(Enum):
+    """Where a field stays on our side."""
+
+    HEADER = "header"  # decides who may read; never shown
+    CONTENT = "content"  # comes back through the callback
+    BACKEND = "backend"  # comes back to the trusted backend alone
+    NOWHERE = "nowhere"  # a directive to Velt, of no use later
+
+
+def as_given(value: Any) -> Any:
+    return value
+
+
+def person(user: JSON) -> JSON:
+    """A pseudonym: whatever else a person object carries stays here."""
+    return {"userId": user["userId"]}
+
+
+def people(users: list[JSON]) -> list[JSON]:
+    return [person(user) for user in users]
+
+
+def access_only(context: JSON) -> JSON:
+    return {"access": context["access"]}
+
+
+def location_ids(location: JSON) -> JSON | None:
+    ids: JSON = {"id": location["id"]} if "id" in location else {}
+    if "id" in location.get("version", {}):
+        ids["version"] = {"id": location["version"]["id"]}
+    return ids or None
+
+
+class Rule(NamedTuple):
+    to_velt: Callable[[Any], Any] | None
+    kept: Kept
+
+
+ADD: Mapping[str, Rule] = {
+    # field                          what Velt gets   what stays here
+    "organizationId":             Rule(as_given,      Kept.HEADER),
+    "documentId":                 Rule(as_given,      Kept.HEADER),
+    "notificationId":             Rule(as_given,      Kept.HEADER),
+    "actionUser":                 Rule(person,        Kept.CONTENT),
+    "notifyUsers":                Rule(people,        Kept.HEADER),
+    "notifyAll":                  Rule(as_given,      Kept.HEADER),
+    "verifyUserPermissions":      Rule(as_given,      Kept.HEADER),
+    "context":                    Rule(access_only,   Kept.BACKEND),
+    "locationId":                 Rule(as_given,      Kept.BACKEND),
+    "location":                   Rule(location_ids,  Kept.BACKEND),
+    "createOrganization":         Rule(as_given,      Kept.NOWHERE),
+    "createDocument":             Rule(as_given,      Kept.NOWHERE),
+    "isCrossOrganizationEnabled": Rule(as_given,      Kept.NOWHERE),
+    "isNotificationResolverUsed": Rule(None,          Kept.NOWHERE),  # sent as a constant, below
+    "notificationSource":         Rule(None,          Kept.NOWHERE),  # sent as a constant, below
+    "metadata":                   Rule(None,          Kept.BACKEND),
+}  # fmt: skip
+
+UPDATE: Mapping[str, Rule] = {
+    # field of one entry             what Velt gets   what stays here
+    "id":                         Rule(as_given,      Kept.NOWHERE),
+    "actionUser":                 Rule(person,        Kept.CONTENT),
+    "notifyUsers":                Rule(people,        Kept.HEADER),
+    "notifyAll":                  Rule(None,          Kept.HEADER),  # Velt's update doesn't take it
+    "context":                    Rule(access_only,   Kept.BACKEND),
+    "location":                   Rule(location_ids,  Kept.BACKEND),
+    "readByUserIds":              Rule(as_given,      Kept.NOWHERE),
+    "persistReadForUsers":        Rule(as_given,      Kept.NOWHERE),
+    "metadata":                   Rule(None,          Kept.BACKEND),
+}  # fmt: skip
+
+RESOLVER_MODE: Mapping[str, Any] = {"isNotificationResolverUsed": True, "notificationSource": "custom"}
+
+# Names of the record that the SDK keeps at its top level. Content is merged into it verbatim, so content
+# under one of these names would forge structure.
+_ENVELOPE = re.compile(
+    r"id|notificationId|notificationSource|actionType|actionUser|timestamp|metadata|notifyUsers"
+    r"|notifyUsersByUserId|forYou|isUnread|isRead|isArchived|is\w*ResolverUsed|targetAnnotationId"
+    r"|organizationId|visibility|displayHeadlineMessage"
+)
+STRUCTURE = frozenset(ADD.keys() | UPDATE.keys())
+"""A structural name of the one request is no content of the other."""
+
+NARROWING = frozenset(
+    {
+        "organizationId",
+        "documentId",
+        "notificationId",
+        "locationId",
+        "location",
+        "notifyUsers",
+        "notifyAll",
+        "verifyUserPermissions",
+        "context",
+        "readByUserIds",
+        "metadata",
+    }
+)
+"""Of these, those without which more people would read, or read more."""
+
+STRIPPED: Mapping[str, str] = {
+    "isRead": "use readByUserIds",
+    "read": "use readByUserIds",
+    "isArchived": "nothing marks a notification as archived",
+}
+"""What callers put into entries of updates and Velt strips, with what to do instead. Never content."""
+_STRIPPED = {folded(name): instead for name, instead in STRIPPED.items()}
+
+People = Literal["full", "reference"]
+_PERSONAL = frozenset(
+    {"name", "email", "photoUrl", "initial", "contacts", "clientUserName", "email_lowercase"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    forward: JSON
+    """All that Velt gets."""
+    content: JSON
+    """Sealed; comes back through the callback."""
+    private: JSON
+    """Sealed; comes back to the trusted backend alone."""
+    dropped: list[str] = field(default_factory=list)
+    """Names that were refused a place, as dotted paths."""
+    stripped: dict[str, str] = field(default_factory=dict)
+    """Names that no update can honour, each with what to do instead."""
+
+
+def split_add(data: JSON, keep_people: People) -> Split:
+    """Splits a validated add (`velt/requests.py`)."""
+    split = _split(data, ADD, keep_people)
+    split.forward.update(RESOLVER_MODE)
+    return split
+
+
+def split_update(entry: JSON, keep_people: People) -> Split:
+    """Splits one validated entry of an update. An explicit null in `content` or `private` clears that key."""
+    stripped = {name: instead for name in entry if (instead := _STRIPPED.get(folded(name)))}
+    split = _split(
+        {name: value for name, value in entry.items() if name not in stripped}, UPDATE, keep_people
+    )
+    split.stripped.update(stripped)
+    return split
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name at the top of a payload is dropped rather than kept as content."""
+    return name in RESERVED_KEYS | STRUCTURE or _ENVELOPE.fullmatch(name) is not None
+
+
+def _split(data: JSON, rules: Mapping[str, Rule], keep_people: People) -> Split:
+    split = Split(forward={}, content={}, private={})
+    for name, value in data.items():
+        rule = rules.get(name)
+        if rule is None:
+            _keep_content(split, name, value, keep_people)
+        else:
+            _apply(split, rule, name, value, keep_people)
+    return split
+
+
+def _apply(split: Split, rule: Rule, name: str, value: Any, keep_people: People) -> None:
+    forwarded = rule.to_velt(value) if rule.to_velt and value is not None else None
+    if forwarded is not None:
+        split.forward[name] = forwarded
+    if rule.kept is Kept.CONTENT:
+        split.content[name] = _kept_value(split, name, value, keep_people)
+    elif rule.kept is Kept.BACKEND:
+        split.private[name] = _kept_privately(split, name, value, keep_people)
+
+
+def _kept_privately(split: Split, name: str, value: Any, keep_people: People) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kept = _kept_items(split, name, value, keep_people)
+    # What decides who may read is kept as it was given; its names were checked before (`velt/requests.py`).
+    return {**kept, "access": value["access"]} if name == "context" else kept
+
+
+def _keep_content(split: Split, name: str, value: Any, keep_people: People) -> None:
+    if is_reserved(name):
+        split.dropped.append(name)
+    else:
+        split.content[name] = _kept_value(split, name, value, keep_people)
+
+
+def _kept_value(split: Split, path: str, value: Any, keep_people: People) -> Any:
+    """The value without prototype-like keys, and with people reduced where only references are kept."""
+    if isinstance(value, list):
+        return [_kept_value(split, f"{path}[{n}]", item, keep_people) for n, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if keep_people == "reference" and _is_person(path, value):
+        return person(value)
+    return _kept_items(split, path, value, keep_people)
+
+
+def _kept_items(split: Split, path: str, value: JSON, keep_people: People) -> JSON:
+    kept = {}
+    for name, inner in value.items():
+        if name in RESERVED_KEYS:
+            split.dropped.append(f"{path}.{name}")
+        else:
+            kept[name] = _kept_value(split, f"{path}.{name}", inner, keep_people)
+    return kept
+
+
+def _is_person(path: str, value: JSON) -> bool:
+    """A person object: where Velt's fields expect one, and anywhere else that an id stands beside a name."""
+    if not isinstance(value.get("userId"), str):
+        return False
+    return path == "actionUser" or "TemplateData" in path or not _PERSONAL.isdisjoint(value)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from resolver.auth.callers import Backend, Callers
+from resolver.config.secret import Secret
+from resolver.errors import PermissionDenied, Unauthenticated
+
+CALLERS = Callers(Secret.of("key"), {"web": Secret.of("web-token"), "jobs": Secret.of("jobs-token")})
+
+
+@pytest.mark.parametrize("name", ["web", "jobs"])
+def test_a_backend_is_known_by_its_tokens_name(name: str) -> None:
+    assert CALLERS.authenticate("key", f"{name}-token") == Backend(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "token"), [(None, None), ("key", None), (None, "web-token"), ("", "web-token")]
+)
+def test_a_missing_credential_is_unauthenticated(key: str | None, token: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        CALLERS.authenticate(key, token)
+
+
+@pytest.mark.parametrize(
+    ("key", "token"), [("key", "other"), ("other", "web-token"), ("key", "web-token\u00ff")]
+)
+def test_a_wrong_credential_is_denied_in_velts_words(key: str, token: str) -> None:
+    with pytest.raises(PermissionDenied, match=r"Invalid API key\."):
+        CALLERS.authenticate(key, token)

@@ -1,0 +1,71 @@
+"""What is remembered: as much, for as long, and for whom it was found out."""
+
+from __future__ import annotations
+
+import datetime
+import time
+
+import pytest
+import time_machine
+
+from resolver.auth.claims import EndUser
+from resolver.auth.tokens import Tokens
+from resolver.auth.ttl_cache import Remembered
+from resolver.config import TokenSettings
+from resolver.config.secret import Secret
+from resolver.errors import Unauthenticated
+from tests.support import TOKEN_SECRET
+
+NEVER = float("inf")
+
+
+def test_it_is_given_back_until_its_time_is_over() -> None:
+    cache = Remembered[str, int](10, 0.05)
+    cache.put("a", 1, NEVER)
+    assert cache.get("a") == 1
+    time.sleep(0.06)
+    assert cache.get("a") is None
+
+
+def test_it_never_outlives_its_own_expiry() -> None:
+    cache = Remembered[str, int](10, 60)
+    with time_machine.travel(1_000_000, tick=False) as clock:
+        cache.put("a", 1, 1_000_010)
+        clock.shift(9)
+        assert cache.get("a") == 1
+        clock.shift(1)
+        assert cache.get("a") is None
+
+
+def test_it_holds_so_many_and_the_oldest_go_first() -> None:
+    cache = Remembered[int, int](3, 60)
+    for n in range(5):
+        cache.put(n, n, NEVER)
+    assert len(cache) == 3
+    assert [n for n in range(5) if cache.get(n) is not None] == [2, 3, 4]
+
+
+def test_a_token_is_remembered_no_longer_than_it_holds() -> None:
+    tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET), leeway=0))
+    token = tokens.mint("ben", ["acme"], 60).token
+    assert tokens.verify(token) == tokens.verify(token) == EndUser("ben", frozenset({"acme"}))
+    with (
+        time_machine.travel(datetime.timedelta(seconds=61), tick=False),
+        pytest.raises(Unauthenticated),
+    ):
+        tokens.verify(token)
+
+
+def test_another_signature_is_another_token() -> None:
+    tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET)))
+    token = tokens.mint("ben", ["acme"]).token
+    tokens.verify(token)
+    with pytest.raises(Unauthenticated):
+        tokens.verify(token[:-4] + "AAAA")
+
+
+def test_no_more_tokens_are_remembered_than_there_is_room_for() -> None:
+    tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET)))
+    for n in range(4200):
+        tokens.verify(tokens.mint(f"user-{n}", ["acme"]).token)
+    assert len(tokens._remembered) == 4096

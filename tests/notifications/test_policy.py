@@ -1,0 +1,122 @@
+"""Who reads, and what a deletion does: every combination that the design names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from resolver.auth.claims import EndUser
+from resolver.errors import Unavailable
+from resolver.notifications.policy import Deletion, Verdict, deletion, judge, without
+from resolver.store.record import Record
+
+
+def person(user: str, *organizations: str) -> EndUser:
+    return EndUser(user, frozenset(organizations or ("acme",)))
+
+
+def record(**changes: Any) -> Record:
+    given = {"document": "d", "actor": "ana", "audience": ("ben", "cleo"), "everyone": False}
+    return Record(organization="acme", notification="n", **{**given, **changes})
+
+
+def may_read(user: str, record: Record, policy: Any) -> bool:
+    return judge(user, record, policy, by_document=Verdict.SEES_DOCUMENT).reads
+
+
+TO_ALL = {"everyone": True}
+NARROWED = {"everyone": True, "private": {"context": {"access": {"team": "red"}}}}
+VERIFIED = {"everyone": True, "verified": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "user", "reads"),
+    [
+        ({}, "ana", True),
+        ({}, "ben", True),
+        ({}, "zoe", False),
+        (TO_ALL, "zoe", True),
+        (NARROWED, "zoe", False),
+        (NARROWED, "ben", True),
+        (VERIFIED, "zoe", False),
+        (VERIFIED, "ben", True),
+        ({**TO_ALL, "hidden": ("zoe",)}, "zoe", False),
+        ({"hidden": ("ben",)}, "ben", False),
+    ],
+)
+def test_recipients_read(changes: dict[str, Any], user: str, reads: bool) -> None:
+    assert may_read(user, record(**changes), "recipient") is reads
+
+
+def test_under_the_organization_policy_everyone_in_it_reads_but_who_left() -> None:
+    assert may_read("zoe", record(), "organization")
+    assert not may_read("zoe", record(hidden=("zoe",)), "organization")
+
+
+@pytest.mark.parametrize(
+    ("changes", "user", "expected"),
+    [
+        ({}, "ana", Deletion.REMOVES),
+        ({}, "ben", Deletion.LEAVES),
+        ({"audience": ("ben",)}, "ben", Deletion.REMOVES),
+        ({"hidden": ("cleo",)}, "ben", Deletion.REMOVES),
+        ({}, "zoe", Deletion.NOTHING),
+        ({"hidden": ("ben",)}, "ben", Deletion.NOTHING),
+        (TO_ALL, "zoe", Deletion.LEAVES),
+        ({**TO_ALL, "audience": ("ben",)}, "ben", Deletion.LEAVES),
+        ({**TO_ALL, "audience": ()}, "zoe", Deletion.LEAVES),
+        ({**NARROWED, "audience": ("ben",)}, "ben", Deletion.LEAVES),
+        (NARROWED, "zoe", Deletion.NOTHING),
+    ],
+)
+def test_deletion_is_proportional(changes: dict[str, Any], user: str, expected: Deletion) -> None:
+    assert deletion(person(user), record(**changes), "recipient") is expected
+
+
+@pytest.mark.parametrize(("user", "expected"), [("ana", Deletion.REMOVES), ("ben", Deletion.NOTHING)])
+def test_under_the_actor_policy_only_the_actor_deletes(user: str, expected: Deletion) -> None:
+    assert deletion(person(user), record(), "actor") is expected
+
+
+def test_nobody_deletes_across_organizations() -> None:
+    assert deletion(person("ana", "zeta"), record(), "recipient") is Deletion.NOTHING
+
+
+@pytest.mark.parametrize("policy", ["recipient", "organization"])
+def test_who_left_reads_no_more_under_any_policy(policy: Any) -> None:
+    after = without("ben", record())
+    assert after.audience == ("cleo",)
+    assert not may_read("ben", after, policy)
+    assert may_read("cleo", after, policy)
+
+
+def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
+    held = record(private={"location": {"id": "loc"}})
+    meant = [{}, {"documentId": "d"}, {"userId": "ben"}, {"userId": "ana"}, {"locationId": "loc"}]
+    others = [
+        {"documentId": "x"},
+        {"userId": "zoe"},
+        {"locationId": "x"},
+        {"documentId": "d", "userId": "zoe"},
+    ]
+    assert all(map(held.matches, meant))
+    assert not any(map(held.matches, others))
+    assert record(everyone=True).matches({"userId": "zoe"})
+    assert not record().matches({"locationId": "any"})
+    assert record(private={"locationId": 7}).matches({"locationId": "7"})
+
+
+def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
+    full = record(everyone=True, hidden=tuple(f"user-{n}" for n in range(1000)))
+    with pytest.raises(Unavailable):
+        without("zoe", full)
+    assert without("user-7", full) == full
+
+
+def test_list_of_people_who_dismissed_is_bounded_in_bytes() -> None:
+    """Under every kind of audience: an audience may change many times."""
+    full = record(hidden=tuple(f"{n:03}" + "\u00fc" * 250 for n in range(131)))
+    with pytest.raises(Unavailable):
+        without("zoe", full)
+    assert without("zoe", record(hidden=full.hidden[:-1])).hidden[-1] == "zoe"

@@ -1,0 +1,434 @@
+"""The worker against the sandbox: drains, keeps order, waits out an outage, gives up what is hopeless."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from resolver.config import load
+from resolver.deadline import Deadline
+from resolver.outbox.queue import Outbox
+from resolver.outbox.worker import MOST_UNFINISHED, SUSPICIOUS
+from resolver.store.keyspace import Line
+from resolver.wiring import build
+from tests.notifications.conftest import Working, change, empty, until
+from tests.support import JSON, Api, Velt, keys_of
+
+ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
+
+
+def test_it_registers_what_was_left_to_it(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    for n in range(30):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        until(lambda: empty(outbox))
+    assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(30)}
+    assert len(velt.ledger(ADD)) == 30
+
+
+def test_asleep_it_wakes_for_a_command_within_a_fifth_of_a_second(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    with working():
+        time.sleep(0.5)
+        deferred.add()
+        until(lambda: velt.ledger(ADD), seconds=0.5)
+
+
+def test_commands_of_one_notification_arrive_in_order(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    deferred.add()
+    for n in range(5):
+        change(deferred, readByUserIds=[f"reader-{n}"])
+    with working():
+        until(lambda: empty(outbox))
+    told = [entry["path"] for entry in velt.ledger()]
+    assert told == [ADD, *[UPDATE] * 5]
+    read_by = [sent["notifications"][0]["readByUserIds"] for sent in velt.sent(UPDATE)]
+    assert read_by == [[f"reader-{n}"] for n in range(5)]
+
+
+def test_deleting_what_is_pending_leaves_no_content_and_velt_no_notification(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    deferred.add()
+    deferred.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+    with working():
+        until(lambda: empty(outbox))
+    assert velt.ledger(ADD) == []
+    assert velt.inbox("ben") == []
+    assert keys_of(redis) == []
+
+
+def test_a_recipient_deleting_what_is_pending_cancels_it(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    deferred.add()
+    deferred.erase("n-1")
+    with working():
+        until(lambda: empty(outbox))
+    assert velt.ledger(ADD) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"malformed": True},
+        {"drop": "before"},
+        {"drop": "after"},
+        {"body": {"error": {"status": "INTERNAL", "message": "m"}}},
+    ],
+)
+def test_an_outage_is_waited_out_with_few_probes(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, fault: JSON
+) -> None:
+    velt.break_with(**fault)
+    for n in range(20):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        time.sleep(2)
+        # The one that finds out, then a probe each interval that doubles.
+        assert len(velt.ledger(ADD)) <= 1 + 4
+        velt.mend()
+        until(lambda: empty(outbox))
+    assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(20)}
+    assert outbox.depth().dead == 0
+
+
+def test_after_a_quiet_time_one_call_finds_out_that_velt_has_gone(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    for n in range(20):
+        deferred.add(notificationId=f"n-{n}")
+    assert told_after_one_refusal(velt, outbox, working) == 20
+
+
+@pytest.mark.single_server  # redis-py shuffles a cluster's nodes with what is replaced here
+def test_whoever_is_sent_ahead_has_to_ask_velt(
+    deferred: Api,
+    velt: Velt,
+    outbox: Outbox,
+    working: Working,
+    *,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or the others follow one that couldn't even be read."""
+    for n in range(20):
+        deferred.add(notificationId=f"n-{n}")
+    (unreadable, *_) = keys_of(redis, "{p*c:*")
+    redis.hset(unreadable, "0", b"no command")
+
+    def last(lines: list[Line]) -> None:
+        lines.sort(key=lambda line: line.commands.encode() == unreadable)
+
+    monkeypatch.setattr("resolver.outbox.worker.random.shuffle", last)
+    assert told_after_one_refusal(velt, outbox, working) == 19
+
+
+def told_after_one_refusal(velt: Velt, outbox: Outbox, working: Working) -> int:
+    """How many, when Velt says at the first call when to come back: none of them before that."""
+    velt.break_with(retryAfter=1, latencyMs=100, count=1)
+    with working():
+        until(lambda: empty(outbox))
+    refused, *told = velt.ledger(ADD)
+    assert min(entry["at"] for entry in told) - refused["at"] >= 990
+    return len(told)
+
+
+def let_threads_start(monkeypatch: pytest.MonkeyPatch, may_start: Callable[[], bool]) -> None:
+    """Have threads of the worker's pool start only when this says so."""
+    start = threading.Thread.start
+
+    def maybe(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name and not may_start():
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", maybe)
+
+
+def test_a_worker_that_gets_no_thread_for_a_while_goes_on_and_can_be_stopped(
+    deferred: Api, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        deferred.add(notificationId=f"n-{n}")
+    until_then = time.monotonic() + 1.5
+    let_threads_start(monkeypatch, lambda: time.monotonic() >= until_then)
+    with working():
+        until(lambda: empty(outbox), 20)
+
+
+@pytest.mark.parametrize(
+    "chances",
+    [
+        # More failures to start one than there are permits: each must give its permit back.
+        pytest.param([False], id="no thread ever"),
+        pytest.param([False, False, True], id="a thread now and then"),
+    ],
+)
+def test_worker_sends_everything_once_and_can_be_stopped_when_threads_cannot_be_started(
+    deferred: Api,
+    velt: Velt,
+    outbox: Outbox,
+    working: Working,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    chances: list[bool],
+) -> None:
+    for n in range(100):
+        deferred.add(notificationId=f"n-{n}")
+    chance = itertools.cycle(chances)
+    let_threads_start(monkeypatch, lambda: next(chance))
+    with working():
+        until(lambda: empty(outbox), 20)
+    assert len(velt.ledger(ADD)) == 100
+
+
+def test_a_call_that_takes_long_keeps_no_other_waiting(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    deferred.add()
+    with working():
+        until(lambda: empty(outbox))
+        velt.break_with(latencyMs=4000, path=UPDATE)
+        change(deferred, readByUserIds=["ben"])
+        time.sleep(1.5)
+        deferred.add(notificationId="n-2")
+        until(lambda: velt.inbox("ben") and len(velt.ledger(ADD)) == 2, 1.5)
+        assert not empty(outbox)
+
+
+def test_velts_retry_after_is_honoured(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
+    velt.break_with(retryAfter=2, count=1)
+    deferred.add()
+    with working():
+        until(lambda: empty(outbox))
+    refused, told = velt.ledger(ADD)
+    assert told["at"] - refused["at"] >= 1990
+
+
+def test_a_token_that_was_reset_parks_nothing(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=403)
+    for n in range(5):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        time.sleep(1.5)
+        assert outbox.depth().dead == 0
+        velt.mend()
+        until(lambda: empty(outbox))
+    assert len(velt.inbox("ben")) == 5
+
+
+def test_what_velt_refuses_for_good_is_given_up_and_delays_nobody(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=400, message="no", count=1)
+    deferred.add(notificationId="bad")
+    with working():
+        until(lambda: outbox.depth().dead == 1)
+        for n in range(20):
+            deferred.add(notificationId=f"n-{n}")
+        until(lambda: empty(outbox))
+    (dead,) = outbox.dead()
+    assert (dead.command and dead.command.notification, dead.reason) == ("bad", "INVALID_ARGUMENT")
+
+
+def test_a_command_that_cannot_be_read_is_given_up(
+    deferred: Api, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    deferred.add()
+    redis.hset(keys_of(redis, "{p*c:*")[0], "0", b"garbage")
+    with working():
+        until(lambda: outbox.depth().dead == 1)
+    assert empty(outbox)
+
+
+def test_a_command_that_takes_its_workers_with_it_is_given_up_after_five(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    deferred.add(notificationId="poison")
+    redis.hset(keys_of(redis, "{p*c:*")[0], "a", str(MOST_UNFINISHED))
+    for n in range(100):
+        deferred.add(notificationId=f"n-{n}")
+    with working():
+        until(lambda: empty(outbox))
+    assert [dead.reason for dead in outbox.dead()] == ["came to no outcome 5 times"]
+    assert len(velt.inbox("ben")) == 100
+
+
+def test_told_too_late_to_count_a_removed_notification_is_removed_again(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, resolver_environment: dict[str, str]
+) -> None:
+    """A process stalls between Velt's yes and writing it down. Meanwhile its claim runs out, the worker
+    registers the notification, and it is deleted. What the stalled one told must not stay."""
+    deferred.add()
+    services = build(load(resolver_environment))
+    (line,) = outbox.due()
+    stalled = outbox.claim(line)
+    assert stalled
+    assert stalled.command
+    outbox.give_back(stalled)  # as if its lease had run out
+    with working():
+        until(lambda: empty(outbox))
+        deferred.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+        until(lambda: empty(outbox))
+        services.add.telling.tell(stalled.command, Deadline.after(2))
+        assert len(velt.inbox("ben")) == 1
+        services.add.telling.done(stalled)
+        until(lambda: velt.inbox("ben") == [])
+
+
+def test_a_delete_under_a_reset_token_is_carried_out_once_it_is_right(
+    api: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    api.add()
+    velt.break_with(status=403, count=1, path=DELETE)
+    reply = api.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+    assert reply.status_code == 403
+    with working():
+        until(lambda: velt.inbox("ben") == [])
+
+
+def test_a_slow_refusal_still_gives_back_what_was_there(api: Api, velt: Velt) -> None:
+    api.add(displayBodyMessage="first")
+    velt.break_with(status=400, latencyMs=1500, count=1)
+    assert api.add(displayBodyMessage="second").status_code == 400
+    assert api.read("n-1")["n-1"]["displayBodyMessage"] == "first"
+
+
+def test_a_slow_yes_is_told_once(api: Api, velt: Velt, outbox: Outbox) -> None:
+    velt.break_with(latencyMs=1500, count=1)
+    assert api.add().get_json()["result"]["data"]["registration"] == "registered"
+    assert empty(outbox)
+
+
+def test_content_updates_do_not_use_up_the_probes(api: Api, velt: Velt) -> None:
+    api.add()
+    velt.break_with(status=500, count=1)
+    api.add(notificationId="n-2")
+    time.sleep(0.6)
+    change(api, displayBodyMessage="x")
+    assert api.add(notificationId="n-3").get_json()["result"]["data"]["registration"] == "registered"
+
+
+def test_a_gateways_refusal_gives_nothing_up(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    velt.break_with(status=404, errorStatus="NO_SUCH_ROUTE", count=2)
+    deferred.add()
+    with working():
+        until(lambda: empty(outbox))
+    assert outbox.depth().dead == 0
+
+
+def test_two_workers_send_nothing_twice(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
+    for n in range(300):
+        deferred.add(notificationId=f"n-{n}")
+    with working(), working():
+        until(lambda: empty(outbox), seconds=30)
+    assert len(velt.ledger(ADD)) == 300
+    assert len({sent["notificationId"] for sent in velt.sent(ADD)}) == 300
+
+
+def test_it_comes_back_when_redis_does(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    with working():
+        redis.client_kill_filter(_type="normal", skipme=True)
+        redis.client_kill_filter(_type="pubsub", skipme=True)
+        time.sleep(0.2)
+        deferred.add()
+        until(lambda: empty(outbox))
+    assert len(velt.inbox("ben")) == 1
+
+
+def test_worker_on_another_deployments_database_says_so_once_in_a_while(
+    make_api: Callable[..., Api], working: Working, redis: Redis
+) -> None:
+    make_api(RESOLVER_LOG_LEVEL="warning").add()
+    with capture_logs() as logged, working(VELT_API_KEY="another-velt-api-key"):
+        before = looks_whose_it_is(redis)
+        # Two in each round.
+        until(lambda: looks_whose_it_is(redis) - before > 8)
+    events = Counter(line["event"] for line in logged)
+    assert events == {"worker_waits": 1, "worker_heartbeat_failed": 1}
+
+
+def looks_whose_it_is(redis: Redis) -> int:
+    return int(redis.info("commandstats")["cmdstat_get"]["calls"])
+
+
+@pytest.fixture
+def four_outbound_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolver.wiring.OUTBOUND_CALLS", 4)
+
+
+def test_a_bounded_number_of_requests_waits_for_velt(four_outbound_calls: None, api: Api, velt: Velt) -> None:
+    velt.break_with(latencyMs=600, path=ADD)
+    states: list[str] = []
+
+    def add(n: int) -> None:
+        states.append(api.add(notificationId=f"n-{n}").get_json()["result"]["data"]["registration"])
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(states) == ["pending"] * 4 + ["registered"] * 4
+
+
+def test_what_a_batch_has_no_time_for_is_told_at_once_by_the_next(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.outbox.worker._BATCH_SECONDS", 0.1)
+    for n in range(64):
+        deferred.add(notificationId=f"n-{n}")
+    velt.break_with(latencyMs=200)
+    with working():
+        until(lambda: empty(outbox))  # sooner than a claim runs out
+    assert len(velt.ledger(ADD)) == 64
+
+
+def test_a_worker_that_is_stopped_gives_back_what_it_has_not_told(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
+    for n in range(64):
+        deferred.add(notificationId=f"n-{n}")
+    velt.break_with(latencyMs=500)
+    with working():
+        until(lambda: velt.ledger(ADD))
+    told = len(velt.ledger(ADD))
+    assert told < 64
+    depth = outbox.depth()
+    assert (depth.waiting, depth.due) == (64 - told, 64 - told)
+
+
+def test_what_waits_to_be_worked_on_alone_is_not_claimed_yet(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
+) -> None:
+    """Or its claim runs out while others have their turn, and one of them that takes the worker with it has
+    all of them a claim nearer to being given up."""
+    for n in range(64):
+        deferred.add(notificationId=f"n-{n}")
+    for name in keys_of(redis, "{p*c:*"):
+        redis.hset(name, "a", str(SUSPICIOUS))
+    velt.break_with(latencyMs=300)
+    with working():
+        until(lambda: velt.ledger(ADD))
+        claimed = [name for name in keys_of(redis, "{p*c:*") if redis.hget(name, "k")]
+        assert len(claimed) <= 1

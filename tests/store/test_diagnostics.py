@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from resolver.cli.local_redis import LocalRedis
+from resolver.config.secret import Secret
+from resolver.errors import VaultUnavailable
+from resolver.store.diagnostics import examine
+
+
+@pytest.mark.single_server
+def test_it_reports_what_the_server_says_of_itself(redis_server: LocalRedis, redis: Redis) -> None:
+    facts = examine(Secret.of(redis_server.url))
+    assert (facts.eviction, facts.append_only, facts.encrypted, facts.user) == (
+        "noeviction",
+        False,
+        True,
+        "default",
+    )
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(VaultUnavailable):
+        examine(Secret.of("redis://127.0.0.1:1/0"))

@@ -1,0 +1,71 @@
+"""Sealed bytes open under their own key name with a key of the ring, and in no other way."""
+
+from __future__ import annotations
+
+import pytest
+
+from resolver.crypto.envelope import Envelope, key_id_of, nonce_of
+from resolver.errors import Unreadable
+from tests.store.conftest import keyring
+
+NAME = "{p07}n:one"
+ENVELOPE = Envelope(keyring("k1"))
+
+
+def test_what_was_sealed_opens() -> None:
+    assert ENVELOPE.open(NAME, ENVELOPE.seal(NAME, b"content")) == b"content"
+
+
+def test_sealing_twice_gives_different_bytes_and_nonces() -> None:
+    first, second = ENVELOPE.seal(NAME, b"content"), ENVELOPE.seal(NAME, b"content")
+    assert nonce_of(first) != nonce_of(second)
+    assert first != second
+
+
+def test_any_flipped_bit_is_refused() -> None:
+    sealed = ENVELOPE.seal(NAME, b"content")
+    for position in range(len(sealed)):
+        broken = bytearray(sealed)
+        broken[position] ^= 1
+        with pytest.raises(Unreadable):
+            ENVELOPE.open(NAME, bytes(broken))
+
+
+def test_any_truncation_is_refused() -> None:
+    sealed = ENVELOPE.seal(NAME, b"content")
+    for length in range(len(sealed)):
+        with pytest.raises(Unreadable):
+            ENVELOPE.open(NAME, sealed[:length])
+
+
+@pytest.mark.parametrize("name", ["{p07}n:two", "{p08}n:one"])
+def test_a_value_moved_to_another_name_is_refused(name: str) -> None:
+    with pytest.raises(Unreadable):
+        ENVELOPE.open(name, ENVELOPE.seal(NAME, b"content"))
+
+
+def test_the_first_key_seals_and_every_key_opens() -> None:
+    old, both = ENVELOPE.seal(NAME, b"content"), Envelope(keyring("k2", "k1"))
+    assert both.open(NAME, old) == b"content"
+    assert key_id_of(both.seal(NAME, b"content")) == "k2"
+
+
+def test_a_withdrawn_key_no_longer_opens() -> None:
+    with pytest.raises(Unreadable):
+        Envelope(keyring("k2")).open(NAME, ENVELOPE.seal(NAME, b"content"))
+
+
+def test_a_key_of_the_same_length_under_another_id_does_not_open() -> None:
+    relabelled = ENVELOPE.seal(NAME, b"content").replace(b"k1", b"zz", 1)
+    with pytest.raises(Unreadable):
+        Envelope(keyring("zz")).open(NAME, relabelled)
+
+
+def test_every_refusal_says_the_same() -> None:
+    sealed = ENVELOPE.seal(NAME, b"content")
+    messages = set()
+    for name, value in ((NAME, sealed[:-1]), ("{p07}n:x", sealed), (NAME, b""), (NAME, b"\x02" + sealed[1:])):
+        with pytest.raises(Unreadable) as caught:
+            ENVELOPE.open(name, value)
+        messages.add(str(caught.value))
+    assert len(messages) == 1

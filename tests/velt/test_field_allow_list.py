@@ -1,0 +1,244 @@
+"""The split: what goes to Velt is identifiers and directives, whatever the payload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from marshmallow import Schema
+
+from resolver.errors import InvalidArgument
+from resolver.velt import requests
+from resolver.velt.field_allow_list import ADD, UPDATE, Rule, split_add, split_update
+from tests.support import JSON, notification
+
+# Anything under which a caller could hide something: text with a canary, alone and nested.
+CANARY = "canary"
+ids = st.text("abcdef0123456789", min_size=1, max_size=12)
+texts = st.builds(lambda t: f"{CANARY}{t}", st.text(max_size=10))
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | ids, inner, max_size=3),
+    max_leaves=8,
+)
+persons = st.builds(
+    lambda rest, user: {**rest, "userId": user},
+    st.dictionaries(
+        st.sampled_from(["name", "email", "photoUrl", "contacts", "plan", "x"]), values, max_size=4
+    ),
+    ids,
+)
+# Of these, values are identifiers by contract: Velt is meant to have them.
+IDENTIFIERS = {
+    "organizationId": ids,
+    "documentId": ids,
+    "notificationId": ids,
+    "id": ids,
+    "locationId": ids,
+    "readByUserIds": st.lists(ids, max_size=3),
+    "context": st.builds(
+        lambda rest, access: {**rest, "access": access},
+        st.dictionaries(texts, values, max_size=2),
+        st.dictionaries(ids, ids, max_size=2),
+    ),
+    "location": st.builds(
+        lambda rest, id_, version: {**rest, "id": id_, "version": version},
+        st.dictionaries(texts, values, max_size=2),
+        ids,
+        st.builds(lambda rest, id_: {**rest, "id": id_}, st.dictionaries(texts, values, max_size=2), ids),
+    ),
+    "actionUser": persons,
+    "notifyUsers": st.lists(persons, min_size=1, max_size=3),
+}
+objects = st.dictionaries(texts, values, max_size=3)
+CONTENT = {
+    "displayHeadlineMessageTemplate": texts,
+    "displayHeadlineMessageTemplateData": objects,
+    "displayBodyMessage": texts,
+    "notificationSourceData": objects,
+    "metadata": objects,
+}
+FLAGS = [
+    "createOrganization",
+    "verifyUserPermissions",
+    "notifyAll",
+    "persistReadForUsers",
+    "notificationSource",
+]
+
+
+# For the identifiers' places: anything but a bare text, which would be an identifier by definition.
+wrecks = st.dictionaries(texts, values, max_size=3) | st.lists(st.dictionaries(texts, values), max_size=2)
+
+
+@st.composite
+def payloads(draw: st.DrawFn) -> JSON:
+    """Any payload at all: the known keys with good and with absurd values, and keys that nobody knows."""
+    unknown = draw(st.dictionaries(st.text(min_size=1, max_size=20), values, max_size=4))
+    content = draw(st.fixed_dictionaries({}, optional=CONTENT))
+    flags = draw(st.dictionaries(st.sampled_from(FLAGS), st.booleans(), max_size=4))
+    known = draw(st.fixed_dictionaries({}, optional=IDENTIFIERS))
+    wrecked = draw(
+        st.just({}) | st.just({}) | st.dictionaries(st.sampled_from(list(IDENTIFIERS)), wrecks, max_size=1)
+    )
+    base = {"organizationId": "a1", "documentId": "b2", "actionUser": {"userId": "c3", "name": CANARY}}
+    return {
+        **base,
+        "isNotificationResolverUsed": True,
+        "id": "d4",
+        **unknown,
+        **content,
+        **flags,
+        **known,
+        **wrecked,
+    }
+
+
+def holds_canary(value: Any) -> bool:
+    return CANARY in orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(payloads())
+def test_of_any_add_no_content_and_nobodys_details_are_forwarded(payload: JSON) -> None:
+    try:
+        request = requests.parse(requests.ADD, payload)
+    except InvalidArgument:
+        reject()
+    forward = split_add(request, "full").forward
+    assert forward.keys() <= ADD.keys()
+    assert not holds_canary(forward)
+    assert forward["actionUser"].keys() == {"userId"}
+    assert all(user.keys() == {"userId"} for user in forward.get("notifyUsers", []))
+    assert forward["isNotificationResolverUsed"] is True
+    assert forward["notificationSource"] == "custom"
+
+
+@settings(max_examples=200, deadline=None)
+@given(payloads())
+def test_of_any_update_no_content_and_nobodys_details_are_forwarded(payload: JSON) -> None:
+    try:
+        # What bounds the whole update is refused in an entry.
+        entry = {name: value for name, value in payload.items() if name not in requests.ENTRY.misplaced}
+        _, entries = requests.parse_update({"organizationId": "a1", "notifications": [entry]})
+    except InvalidArgument:
+        reject()
+    forward = split_update(entries[0], "full").forward
+    assert forward.keys() <= UPDATE.keys()
+    assert not holds_canary(forward)
+
+
+@settings(max_examples=100, deadline=None)
+@given(payloads())
+def test_nothing_given_is_lost_but_what_is_named_as_dropped(payload: JSON) -> None:
+    try:
+        request = requests.parse(requests.ADD, payload)
+    except InvalidArgument:
+        reject()
+    split = split_add(request, "full")
+    placed = split.forward.keys() | split.content.keys() | split.private.keys() | set(split.dropped)
+    assert request.keys() <= placed | {"location"}
+
+
+@pytest.mark.parametrize(("rules", "schema"), [(ADD, requests.ADD), (UPDATE, requests.ENTRY)])
+def test_every_field_that_goes_to_velt_has_a_declared_type(rules: Mapping[str, Rule], schema: Schema) -> None:
+    """Or a caller could put anything at all under its name."""
+    forwarded = {name for name, rule in rules.items() if rule.to_velt}
+    assert forwarded <= schema.fields.keys()
+
+
+def test_the_documented_fields_are_split_as_the_contract_says() -> None:
+    payload = notification(
+        notifyAll=True,
+        verifyUserPermissions=True,
+        createOrganization=True,
+        createDocument=False,
+        isCrossOrganizationEnabled=True,
+        context={"access": {"team": "red", "level": 3}, "note": "stays"},
+        location={"id": "loc", "locationName": "stays", "version": {"id": "v1", "name": "stays"}},
+        metadata={"stays": True},
+        notificationSourceData={"stays": True},
+        anythingElse="stays",
+    )
+    split = split_add(requests.parse(requests.ADD, payload), "full")
+    assert split.forward == {
+        "organizationId": "acme",
+        "documentId": "doc-1",
+        "notificationId": "n-1",
+        "actionUser": {"userId": "ana"},
+        "notifyUsers": [{"userId": "ben"}],
+        "notifyAll": True,
+        "verifyUserPermissions": True,
+        "createOrganization": True,
+        "createDocument": False,
+        "isCrossOrganizationEnabled": True,
+        "context": {"access": {"team": "red", "level": 3}},
+        "location": {"id": "loc", "version": {"id": "v1"}},
+        "isNotificationResolverUsed": True,
+        "notificationSource": "custom",
+    }
+    assert split.private == {name: payload[name] for name in ("context", "location", "metadata")}
+    assert split.content == {
+        name: payload[name]
+        for name in (
+            "actionUser",
+            "displayHeadlineMessageTemplate",
+            "displayHeadlineMessageTemplateData",
+            "displayBodyMessage",
+            "notificationSourceData",
+            "anythingElse",
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["id", "timestamp", "actionType", "forYou", "isUnread", "notifyUsersByUserId", "targetAnnotationId",
+     "visibility", "isCommentResolverUsed", "__proto__", "constructor", "prototype"],
+)  # fmt: skip
+def test_a_name_of_the_sdks_own_record_is_dropped_and_named(name: str) -> None:
+    split = split_add(requests.parse(requests.ADD, notification(**{name: "x"})), "full")
+    assert name not in split.content
+    assert split.dropped == [name]
+
+
+def test_prototype_like_keys_are_dropped_at_any_depth() -> None:
+    payload = notification(notificationSourceData={"a": [{"__proto__": {"admin": True}, "kept": 1}]})
+    split = split_add(requests.parse(requests.ADD, payload), "full")
+    assert split.content["notificationSourceData"] == {"a": [{"kept": 1}]}
+    assert split.dropped == ["notificationSourceData.a[0].__proto__"]
+
+
+@pytest.mark.parametrize("people", ["full", "reference"])
+def test_what_narrows_who_may_read_is_kept_as_it_was_given(people: Any) -> None:
+    context = {"access": {"team": "red"}, "userId": "u1", "name": "N", "__proto__": {"access": {}}}
+    split = split_add(requests.parse(requests.ADD, notification(context=context)), people)
+    assert split.private["context"] == {"access": {"team": "red"}, "userId": "u1", "name": "N"}
+    assert split.forward["context"] == {"access": {"team": "red"}}
+
+
+@pytest.mark.parametrize("name", ["createDocument", "isCrossOrganizationEnabled", "organizationId"])
+def test_structure_of_an_add_is_no_content_of_an_update(name: str) -> None:
+    entry = {"id": "n-1", name: "x", "displayBodyMessage": "y"}
+    _, entries = requests.parse_update({"organizationId": "acme", "notifications": [entry]})
+    split = split_update(entries[0], "full")
+    assert (split.content, split.dropped) == ({"displayBodyMessage": "y"}, [name])
+
+
+def test_with_people_as_references_only_their_ids_are_kept() -> None:
+    payload = notification(
+        notificationSourceData={
+            "assignee": {"userId": "zoe", "email": "z@example.com"},
+            "userId": "kept",
+            "n": 1,
+        }
+    )
+    content = split_add(requests.parse(requests.ADD, payload), "reference").content
+    assert content["actionUser"] == {"userId": "ana"}
+    assert content["displayHeadlineMessageTemplateData"] == {"recipientUser": {"userId": "ben"}}
+    assert content["notificationSourceData"] == {"assignee": {"userId": "zoe"}, "userId": "kept", "n": 1}
+    assert b"example.com" not in orjson.dumps(content)

@@ -11,10 +11,10 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from resolver.api import callback, docs, guards, health, mirror, privacy, prometheus, token
-from resolver.api.cors import Cors
 from resolver.api.endpoint import Endpoint, Responder, Route, Surface
 from resolver.api.errors import Shape, callback_shape, velt_shape
 from resolver.api.hot_path import HotPathRouter
+from resolver.api.reply import Cors
 from resolver.config import Settings, load
 from resolver.ops import logs, metrics, multiprocess
 from resolver.wiring import Services, build
@@ -124,7 +124,4 @@ def _unrouted(responder: Responder, cors: Cors, error: Exception) -> Response:
 
 
 def _flasks(responder: Responder, endpoint: Endpoint, arguments: dict[str, str]) -> Response:
-    body, status, headers, reservation = responder.respond(endpoint, request.environ, arguments)
-    response = Response(body, status, headers)
-    response.call_on_close(reservation.release)
-    return response
+    return Response(*responder.respond(endpoint, request.environ, arguments))

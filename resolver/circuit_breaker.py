@@ -32,7 +32,8 @@ class CircuitBreaker:
         self._opens_after = opens_after
         self._longest = longest_seconds
         self._lock = threading.Lock()
-        self._failures = 0
+        self.failures = 0
+        """In a row, since the last success."""
         self._next_probe = 0.0
         self._not_before = 0.0
         self._probing = False
@@ -56,11 +57,11 @@ class CircuitBreaker:
 
     def is_proven(self) -> bool:
         """Whether it is closed, and a call succeeded just now."""
-        return not self._failures and self.succeeded_within(PROVEN_SECONDS)
+        return not self.failures and self.succeeded_within(PROVEN_SECONDS)
 
     def allow(self) -> bool:
         """Whether the caller may call in the next moment. Half-open, a yes is the interval's only one."""
-        if not (self._failures or self._not_before):
+        if not (self.failures or self._not_before):
             return True
         with self._lock:
             if self.wait_seconds() > 0:
@@ -72,12 +73,12 @@ class CircuitBreaker:
 
     def success(self) -> None:
         self._succeeded = time.monotonic()
-        if not self._failures:
+        if not self.failures:
             return
         with self._lock:
             if self._is_open():
                 self._open.set(0)
-            self._failures = 0
+            self.failures = 0
             self._probing = False
 
     def failed_call(self) -> float:
@@ -99,15 +100,15 @@ class CircuitBreaker:
             # Of calls that were in flight together when it opened, one counts; after that the probe alone.
             if self._is_open() and not self._probing:
                 return
-            self._failures += 1
+            self.failures += 1
             self._probing = False
             if self._is_open():
                 self._open.set(1)
                 self._next_probe = now + random.uniform(0.5, 1) * self._interval()  # noqa: S311
 
     def _is_open(self) -> bool:
-        return self._failures >= self._opens_after
+        return self.failures >= self._opens_after
 
     def _interval(self) -> float:
-        doublings = min(self._failures - self._opens_after, 10)
+        doublings = min(self.failures - self._opens_after, 10)
         return float(min(self._longest, FIRST_SECONDS * 2**doublings))

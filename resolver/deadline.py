@@ -50,7 +50,7 @@ class Deadline:
 
     def require(self, seconds: float) -> None:
         """Better no answer now than one that comes too late."""
-        if self.remaining() < seconds:
+        if self.at - time.monotonic() < seconds:
             raise Unavailable()
 
 
@@ -114,22 +114,22 @@ class TimeLimit:
             raise TimeoutError("took too long") from error
 
 
-def call_at(at: float, function: Callable[[], None]) -> None:
-    """Have the watchdog call a function at a time (monotonic). It must neither block nor raise.
-
-    Raises RuntimeError when the watchdog's thread can't be started; the next caller tries again.
-    """
-    _watchdog.call_at(at, function)
-
-
 class _Watchdog:
     def __init__(self) -> None:
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """Forget all calls: a child has none of its parent's threads, and any lock may be held there."""
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def call_at(self, at: float, function: Callable[[], None]) -> None:
+        """Have the watchdog call a function at a time (monotonic). It must neither block nor raise.
+
+        Raises RuntimeError when the watchdog's thread can't be started; the next caller tries again.
+        """
         entry = at, next(self._numbers), function
         with self._changed:
             if self._thread is None:
@@ -154,12 +154,5 @@ class _Watchdog:
 
 
 _watchdog = _Watchdog()
-
-
-def _start_afresh() -> None:
-    """A child process has no threads of its parent's."""
-    global _watchdog  # noqa: PLW0603 - there is one for each process
-    _watchdog = _Watchdog()
-
-
-os.register_at_fork(after_in_child=_start_afresh)
+call_at = _watchdog.call_at
+os.register_at_fork(after_in_child=_watchdog.start_afresh)

@@ -119,7 +119,7 @@ def test_the_directions_have_no_cycle() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_module_outgrows_its_name(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def test_root_of_the_package_has_at_most_eight_modules() -> None:

@@ -41,7 +41,7 @@ def data_of(body: JSON) -> Any:
         raise InvalidArgument("data is required")
     if len(body) > _MOST_BESIDE:
         raise TooLarge(f"At most {_MOST_BESIDE} keys may stand beside data.")
-    for name in body:
+    for name in body if len(body) > 1 else ():
         if meant := belongs_in_data(name):
             raise InvalidArgument(f"{name[:64]} belongs in data, as {meant}")
     return body["data"]
@@ -72,12 +72,27 @@ def parsed(body: bytes) -> JSON:
         raise InvalidArgument("The body is not valid JSON.") from None
     if not isinstance(parsed, dict):
         raise InvalidArgument("The body must be a JSON object.")
-    if is_too_deep(parsed, body):
+    # Fewer brackets than levels allowed: no need to walk.
+    if body.count(b"{") + body.count(b"[") > DEEPEST and is_too_deep(parsed, body):
         raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
-    # Each key has a colon: as many colons as there are keys at the top, and nothing can be said twice.
-    if body.count(b":") > len(parsed) or _LONG_NUMBER in body.translate(_NUMBERS):
+    # Each key has a colon. With as many colons as there are keys, no key was given twice.
+    if body.count(b":") > _number_of_keys(parsed) or _LONG_NUMBER in body.translate(_NUMBERS):
         json.loads(body, parse_int=_exact, object_pairs_hook=_said_once)
     return parsed
+
+
+def _number_of_keys(parsed: JSON) -> int:
+    """Count keys at every level; of a list, only those of the objects that stand in it directly."""
+    number, level = 0, [parsed]
+    while level:
+        found = level.pop()
+        number += len(found)
+        for value in found.values():
+            if isinstance(value, dict):
+                level.append(value)
+            elif isinstance(value, list):
+                level.extend([item for item in value if isinstance(item, dict)])
+    return number
 
 
 def _exact(digits: str) -> int:

@@ -12,9 +12,8 @@ from typing import Any
 import orjson
 
 from resolver.api.body import read_json
-from resolver.api.cors import Cors
 from resolver.api.endpoint import Route
-from resolver.api.reply import Reply, Spliced, json_reply
+from resolver.api.reply import Cors, Reply, Spliced, json_reply
 from resolver.api.request import Call
 from resolver.auth.claims import EndUser
 from resolver.config import Settings
@@ -34,11 +33,21 @@ def routes(services: Services) -> Iterator[Route]:
     cors = cors_of(services.settings)
 
     def get(call: Call[Reader]) -> Reply:
-        what = _asked(_counted(services, call), call.caller)
-        return json_reply(_answer(services, what, call))
+        inner = _inner(_counted_body(services, call))
+        notifications = _notification_ids(inner)
+        if not notifications:
+            services.delivery.require_honoured(call.caller)
+            call.attempt.record(absent=0)
+            return json_reply(_found({}, []))
+        asked = Asked(_organization(inner, call.caller), notifications)
+        actor = call.attempt.actor
+        admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
+        found = services.delivery.read(call.caller, asked, call.deadline, call.attempt, admit)
+        withheld = services.settings.withheld_headline
+        return json_reply(_found(found, _stubs(withheld, notifications, found) if withheld else []))
 
     def delete(call: Call[Reader]) -> Reply:
-        body = _inner(_counted(services, call))
+        body = _inner(_counted_body(services, call))
         notification = as_notification_id(body.get("notificationId"))
         if not notification:
             raise InvalidArgument("notificationId must be a string")
@@ -59,22 +68,16 @@ def cors_of(settings: Settings) -> Cors:
     return Cors(settings.cors_origins, bool(settings.token.cookie))
 
 
-def _asked(body: JSON, who: Reader) -> Asked:
-    """What a read asks for."""
-    inner = _inner(body)
-    notifications = _notification_ids(inner)
-    return Asked(_organization(inner, who) if notifications else "", notifications)
-
-
-def _counted(services: Services, call: Call[Reader]) -> JSON:
-    """The body, once the call of an end user is counted: one whose body is refused counts like any other.
-    TooManyCalls when it is one too many."""
+def _counted_body(services: Services, call: Call[Reader]) -> JSON:
+    """Return the body, once the call of an end user is counted: one whose body is refused counts like any
+    other. Raises TooManyCalls when it is one too many."""
+    if services.calls is None or not isinstance(call.caller, EndUser):
+        return read_json(call.request)
     body: JSON = {}
     try:
         body = read_json(call.request)
     finally:
-        if services.calls is not None and isinstance(call.caller, EndUser):
-            services.calls.count(call.caller.user, _budget(body, call.caller))
+        services.calls.count(call.caller.user, _budget(body, call.caller))
     return body
 
 
@@ -85,19 +88,6 @@ def _budget(body: JSON, who: EndUser) -> str:
     except InvalidArgument:
         return ""
     return organization if organization in who.organizations else ""
-
-
-def _answer(services: Services, asked: Asked, call: Call[Reader]) -> bytes | Spliced:
-    """The reply to a read."""
-    if not asked.notifications:
-        services.delivery.require_honoured(call.caller)
-        call.attempt.record(absent=0)
-        return _found({}, [])
-    actor = call.attempt.actor
-    admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
-    found = services.delivery.read(call.caller, asked, call.deadline, call.attempt, admit)
-    withheld = services.settings.withheld_headline
-    return _found(found, _stubs(withheld, asked.notifications, found) if withheld else [])
 
 
 def _stubs(withheld: str, asked: Iterable[str], found: Found) -> list[JSON]:

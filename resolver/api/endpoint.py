@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resolver.api import errors, guards, reply
-from resolver.api.cors import Cors, Header
 from resolver.api.errors import Shape, velt_shape
-from resolver.api.reply import Reply
+from resolver.api.reply import Cors, Header, Reply
 from resolver.api.request import Call, Incoming
-from resolver.audit.context import Attempt
 from resolver.audit.event import Actor
+from resolver.audit.trail import Attempt
 from resolver.auth.callers import Officer
 from resolver.auth.claims import EndUser
 from resolver.deadline import CURRENT, Deadline
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 RENDERING_SECONDS = 0.05
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -58,10 +60,26 @@ class Response(NamedTuple):
     """A reply as it goes out."""
 
     body: bytes | Iterable[bytes]
+    """An iterable is to be closed when it was sent, or its connection has ended."""
     status: int
     headers: list[Header]
-    reservation: Reservation
-    """To be released when the reply was sent, or its connection has ended."""
+
+
+class _Counted:
+    """A body whose bytes are given back to the budget piece by piece: a client may take it slowly."""
+
+    def __init__(self, body: bytes | Iterable[bytes], reservation: Reservation) -> None:
+        self._body = (body,) if isinstance(body, bytes) else body
+        self._reservation = reservation
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            yield piece
+            self._reservation.shrink(max(0, self._reservation.size - len(piece)))
+
+    def close(self) -> None:
+        self._body = ()
+        self._reservation.release()
 
 
 class Responder:
@@ -77,12 +95,12 @@ class Responder:
     ) -> Response:
         """Answer a request: guard, use case, errors, audit, metrics, log."""
         started = time.monotonic()
-        (surface, route), request = endpoint, Incoming(environ)
-        id_, deadline = request.request_id(), Deadline(started + self._seconds)
+        (surface, route), request = endpoint, Incoming(environ, populate_request=False)
+        id_, deadline = _request_id(request), Deadline(started + self._seconds)
         unknown = Actor("unknown", request.remote_addr or "")
         attempt = Attempt(self._services.trail, surface.name, route.action, id_, unknown)
         is_audited = surface.is_audited and route.method != "OPTIONS"
-        reservation = self._services.replies.reserve()
+        reservation = Reservation(self._services.replies)
         logs.REQUEST.set(id_)
         CURRENT.set(deadline)
         try:
@@ -101,7 +119,8 @@ class Responder:
             headers = reply.headers_of(made, id_, surface.cors, request.headers.get("origin"))
             if reservation.size > SMALL_REPLY:
                 reservation.shrink(reply.size_of(made))
-            return Response(made.body, made.status, headers, reservation)
+            body = _Counted(made.body, reservation) if reservation.size else made.body
+            return Response(body, made.status, headers)
         except BaseException:
             reservation.release()
             raise
@@ -109,6 +128,13 @@ class Responder:
             # This thread serves others afterwards, and what it does in between has no deadline.
             CURRENT.set(None)
             logs.REQUEST.set("")
+
+
+def _request_id(request: Incoming) -> str:
+    """The load balancer's, when it is well-formed."""
+    given = request.headers.get("x-request-id", "")
+    # Nothing is secret about it, so no system call is made for it.
+    return given if _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def _actor_of(caller: Reader | Officer) -> Actor:

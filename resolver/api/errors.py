@@ -12,10 +12,9 @@ import structlog
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchPath
 
-from resolver.api.cors import Header
-from resolver.api.reply import Reply, json_reply
-from resolver.audit.context import Attempt
+from resolver.api.reply import Header, Reply, json_reply
 from resolver.audit.event import Outcome
+from resolver.audit.trail import Attempt
 from resolver.errors import (
     AuditUnavailable,
     InvalidArgument,

@@ -81,18 +81,14 @@ def reader(services: Services, request: Request) -> Reader | None:
     if request.method == "OPTIONS":
         return None  # a preflight carries no credential, and gets nothing but CORS headers
     try:
-        return _reader(services, request)
+        # The first credential that is there decides; should it fail, no other is tried.
+        if (authorization := request.headers.get("authorization")) is not None:
+            return services.tokens.verify(_bearer(authorization))
+        if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
+            return backend(services, request)
+        return services.tokens.verify(_cookie(services.settings, request))
     except (PermissionDenied, Unauthenticated):
         raise Unauthenticated() from None
-
-
-def _reader(services: Services, request: Request) -> Reader:
-    """By the first credential that is there; should it fail, no other is tried."""
-    if (authorization := request.headers.get("authorization")) is not None:
-        return services.tokens.verify(_bearer(authorization))
-    if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
-        return backend(services, request)
-    return services.tokens.verify(_cookie(services.settings, request))
 
 
 def _bearer(authorization: str | None) -> str:

@@ -6,17 +6,21 @@ It is an optimization and nothing else. Without it everything is answered alike,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from werkzeug.http import HTTP_STATUS_CODES
 
 from resolver.api.endpoint import Endpoint, Responder
-from resolver.ops.reply_budget import Reservation
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+@runtime_checkable
+class Closable(Protocol):
+    def close(self) -> None: ...
 
 
 class HotPathRouter:
@@ -30,33 +34,13 @@ class HotPathRouter:
             return self._flask(environ, start_response)
         response = self._responder.respond(endpoint, environ)
         body = response.body
-        if isinstance(body, bytes):
-            response.headers.append(("Content-Length", str(len(body))))
-            body = (body,)
-        reply = _Body(body, response.reservation) if response.reservation.size else body
         try:
             start_response(_status_line(response.status), response.headers)
         except BaseException:
-            response.reservation.release()
+            if isinstance(body, Closable):
+                body.close()
             raise
-        return reply
-
-
-class _Body:
-    """A body whose bytes are given back to the budget when it was sent, or its connection has ended."""
-
-    def __init__(self, body: Iterable[bytes], reservation: Reservation) -> None:
-        self._body, self._reservation = body, reservation
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Give bytes back piece by piece: a client may take a large reply slowly, and in time."""
-        for piece in self._body:
-            yield piece
-            self._reservation.shrink(max(0, self._reservation.size - len(piece)))
-
-    def close(self) -> None:
-        self._body = ()
-        self._reservation.release()
+        return (body,) if isinstance(body, bytes) else body
 
 
 @cache

@@ -9,7 +9,7 @@ from resolver.api.body import read_data, read_data_if_any
 from resolver.api.endpoint import Route
 from resolver.api.reply import Reply, json_reply
 from resolver.api.request import Call
-from resolver.audit.context import Attempt
+from resolver.audit.trail import Attempt
 from resolver.auth.callers import Backend
 from resolver.deadline import Deadline
 from resolver.velt import config_requests

@@ -1,16 +1,22 @@
-"""What every reply carries, and what is logged and counted of it."""
+"""Replies: their headers, CORS included, and what is logged and counted of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
-from resolver.api.cors import Cors, Header
 from resolver.ops import logs, metrics
 
+Header = tuple[str, str]
 _SENT_AT_ONCE = 256 * 1024
+_METHODS = "POST"
+_HEADERS = "authorization, content-type"
+_EXPOSED = "x-request-id, retry-after"
+_MAX_AGE_SECONDS = "600"
+_OUTCOMES = {401: "denied", 403: "denied", 429: "limited", 503: "unavailable"}
 JSON_TYPE: Header = ("Content-Type", "application/json")
 _SECURITY: tuple[Header, ...] = (
     ("Cache-Control", "no-store"),
@@ -39,6 +45,36 @@ class Spliced:
             piece = self._pieces.pop()
             size += len(piece)
             yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which web pages may call the data provider endpoints: an exact list of origins, never a pattern.
+
+    `Vary: Origin` is on every reply, allowed or not, so that no cache hands one origin's reply to another.
+    """
+
+    origins: frozenset[str]
+    credentials: bool
+    """Whether a page may have the browser send its cookies along."""
+
+    def headers(self, origin: str | None) -> list[Header]:
+        found = [("Vary", "Origin")]
+        if origin in self.origins:
+            found += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", _EXPOSED)]
+            if self.credentials:
+                found.append(("Access-Control-Allow-Credentials", "true"))
+        return found
+
+    def preflight(self, origin: str | None) -> list[Header]:
+        """The headers that answer a browser's question before a call, beside those of every reply."""
+        if origin not in self.origins:
+            return []
+        return [
+            ("Access-Control-Allow-Methods", _METHODS),
+            ("Access-Control-Allow-Headers", _HEADERS),
+            ("Access-Control-Max-Age", _MAX_AGE_SECONDS),
+        ]
 
 
 class Reply(NamedTuple):
@@ -72,12 +108,14 @@ def headers_of(reply: Reply, request_id: str, cors: Cors | None, origin: str | N
     """The reply's own headers and those that all have. `cors`: of data provider endpoints, which pages of
     other origins call."""
     own = [("X-Request-Id", request_id), ("Content-Security-Policy", reply.policy)]
+    if isinstance(reply.body, bytes):
+        own.append(("Content-Length", str(len(reply.body))))
     return [*reply.headers, *own, *_SECURITY, *(cors.headers(origin) if cors else ())]
 
 
 def tell(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
     """Count a request, and log one line of it; who and what it was about is in the audit trail alone."""
-    outcome = _outcome(status)
+    outcome = _OUTCOMES.get(status) or ("ok" if status < 400 else "invalid" if status < 500 else "failed")
     metrics.series(metrics.REQUESTS, surface, outcome).observe(seconds)
     logs.bound.info(
         logs.REQUEST_LINE,
@@ -88,15 +126,3 @@ def tell(surface: str, method: str, route: str | None, status: int, seconds: flo
         outcome=outcome,
         ms=round(seconds * 1000, 2),
     )
-
-
-def _outcome(status: int) -> str:
-    match status:
-        case 401 | 403:
-            return "denied"
-        case 429:
-            return "limited"
-        case 503:
-            return "unavailable"
-        case _:
-            return "ok" if status < 400 else "invalid" if status < 500 else "failed"

@@ -19,12 +19,13 @@ class Background:
         the pause doubles up to the longest."""
         self._task, self._pause, self._longest_pause = task, pause, longest_pause
         self._lock = threading.Lock()
-        self._wanted, self._stopped = threading.Event(), threading.Event()
+        self.wanted, self._stopped = threading.Event(), threading.Event()
+        """`wanted`: set from a request until the task begins."""
         self._thread: threading.Thread | None = None
 
     def request(self) -> bool:
         """Have the task run once the pause is over. False when no thread can be started now."""
-        if self._wanted.is_set():
+        if self.wanted.is_set():
             return True
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -35,7 +36,7 @@ class Background:
                 except (RuntimeError, MemoryError):
                     return False
                 self._thread, self._stopped = thread, stopped
-            self._wanted.set()
+            self.wanted.set()
         return True
 
     def stop(self) -> None:
@@ -43,18 +44,18 @@ class Background:
         with self._lock:
             thread, self._thread = self._thread, None
             self._stopped.set()
-            self._wanted.set()
+            self.wanted.set()
         if thread:
             thread.join(_STOP_SECONDS)
-        self._wanted.clear()
+        self.wanted.clear()
 
     def _run(self, stopped: threading.Event) -> None:
         while True:
-            self._wanted.wait()
+            self.wanted.wait()
             if stopped.wait(self._pause):
                 return
             # Before the task: what is requested while it runs is done after it.
-            self._wanted.clear()
+            self.wanted.clear()
             pause = self._pause
             while not self._succeeds():
                 if stopped.wait(pause):

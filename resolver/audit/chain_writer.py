@@ -26,6 +26,8 @@ class Entry:
     """An event on its way into the trail. Without an event: an anchor, unless all is signed already."""
 
     event: Event | None
+    bodies: Sequence[bytes] = ()
+    """The event's lines, without what the chain adds."""
     until: float = 0.0
     """When (monotonic) its request gives up."""
     done: threading.Event = field(default_factory=threading.Event)
@@ -35,15 +37,12 @@ class Entry:
     """Why its request is refused."""
     is_begun: bool = False
     """One of its lines is in the trail, or more."""
-    bodies: Sequence[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.bodies = self.event.bodies() if self.event else ()
 
     def retraction(self) -> Entry | None:
         """What must follow when it says that something was done, and its request was refused."""
         if self.error and self.is_begun and self.event and self.event.outcome == "ok":
-            return Entry(self.event.failed(AuditUnavailable.code))
+            failed = self.event.failed(AuditUnavailable.code)
+            return Entry(failed, failed.bodies())
         return None
 
 

@@ -47,8 +47,15 @@ class Event(NamedTuple):
 
     def bodies(self) -> list[bytes]:
         """One JSON object for each line; several parts when the ids don't fit into one."""
-        head = self._head()
-        ids, denied = _each_shortened(self.ids), _each_shortened(self.denied)
+        if self._is_short():
+            head, ids, denied = (
+                self._head(self.actor.id, self.request, self.organization),
+                self.ids,
+                self.denied,
+            )
+        else:
+            head = self._head(shortened(self.actor.id), shortened(self.request), shortened(self.organization))
+            ids, denied = list(map(shortened, self.ids)), list(map(shortened, self.denied))
         whole = as_json({**head, **_named(ids, denied)})
         if len(whole) <= LONGEST_LINE - _ENVELOPE:
             return [whole]
@@ -62,17 +69,25 @@ class Event(NamedTuple):
         """The event that what this one tells of didn't come to pass."""
         return self._replace(outcome="failed", ids=(), denied=(), more={"code": code})
 
-    def _head(self) -> JSON:
-        said = {
-            "who": {"kind": self.actor.kind, **({"id": shortened(self.actor.id)} if self.actor.id else {})},
-            "surface": self.surface,
-            "action": self.action,
-            "outcome": self.outcome,
-            "request": shortened(self.request),
-            "organization": shortened(self.organization),
-            **self.more,
-        }
-        return {name: value for name, value in said.items() if value != ""}
+    def _is_short(self) -> bool:
+        """Whether no text in it needs shortening."""
+        texts = (self.actor.id, self.request, self.organization, *self.ids, *self.denied)
+        return max(map(len, texts)) <= _LONGEST_TEXT
+
+    def _head(self, actor_id: str, request: str, organization: str) -> JSON:
+        """What each line says, without what is empty."""
+        who: JSON = {"kind": self.actor.kind}
+        if actor_id:
+            who["id"] = actor_id
+        head: JSON = {"who": who, "surface": self.surface, "action": self.action, "outcome": self.outcome}
+        if request:
+            head["request"] = request
+        if organization:
+            head["organization"] = organization
+        for name, value in self.more.items():
+            if value != "":
+                head[name] = value
+        return head
 
 
 def as_json(value: Any) -> bytes:
@@ -91,16 +106,16 @@ def shortened(text: str) -> str:
     return f"{text[: _LONGEST_TEXT - 20]}...{digest}"
 
 
-def _each_shortened(texts: Sequence[str]) -> list[str]:
-    is_short = max(map(len, texts), default=0) <= _LONGEST_TEXT
-    return list(texts) if is_short else list(map(shortened, texts))
+def _named(ids: Sequence[str], denied: Sequence[str]) -> JSON:
+    named: JSON = {}
+    if ids:
+        named["ids"] = ids
+    if denied:
+        named["denied"] = denied
+    return named
 
 
-def _named(ids: list[str], denied: list[str]) -> JSON:
-    return {name: some for name, some in (("ids", ids), ("denied", denied)) if some}
-
-
-def _parts(ids: list[str], denied: list[str], room: int) -> Iterator[JSON]:
+def _parts(ids: Sequence[str], denied: Sequence[str], room: int) -> Iterator[JSON]:
     """Of like numbers of ids; one that is too long is parted again."""
     part, number = _named(ids, denied), len(ids) + len(denied)
     size = len(as_json(part))

@@ -7,19 +7,20 @@ into the trail after all, it is followed by one that says `failed`.
 
 from __future__ import annotations
 
+import queue
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
-from resolver.audit.background import Background
 from resolver.audit.chain import Link
 from resolver.audit.chain_writer import ChainWriter, Entry
-from resolver.audit.native_thread import NativeThread
+from resolver.deadline import call_at
 from resolver.errors import AuditUnavailable
 
 _MOST_TOGETHER: Final = 64
@@ -37,8 +38,9 @@ class GroupCommit:
         self._in_flight: Sequence[Entry] = ()
         self._retractions: Sequence[Entry] = ()
         self._is_writing = False
-        self._thread = NativeThread(self._write, self._finish)
-        self._watch = Background(self._refuse_overdue, _LOOK_SECONDS, _LOOK_SECONDS)
+        self._thread: NativeThread | None = None
+        """Started with the first entry, since it wouldn't survive a fork."""
+        self._is_watched = False
 
     @property
     def is_idle(self) -> bool:
@@ -51,7 +53,7 @@ class GroupCommit:
             with self._lock:
                 if not self._is_writing:
                     self._start()
-            is_watched = self._watch.request()
+                is_watched = self._is_watched or self._watch()
             entry.done.wait(None if is_watched else max(0.0, entry.until - time.monotonic()))
         finally:
             if not entry.done.is_set():
@@ -62,9 +64,10 @@ class GroupCommit:
 
     def close(self) -> None:
         """End the threads. The sink stays open while a write is stuck in it."""
-        self._watch.stop()
         with self._lock:
-            self._thread.stop()
+            if self._thread:
+                self._thread.stop()
+                self._thread = None
             if not self._is_writing:
                 self._chain.close()
             if self._retractions:
@@ -74,6 +77,8 @@ class GroupCommit:
         """With the lock held."""
         self._is_writing = True
         try:
+            if self._thread is None:
+                self._thread = start_native_thread(self._write, self._finish)
             self._thread.run()
         except (RuntimeError, MemoryError):
             self._is_writing = False
@@ -110,14 +115,26 @@ class GroupCommit:
             if self._queue or retracted:
                 self._start()
 
-    def _refuse_overdue(self) -> bool:
-        """Whether no request waits any more."""
+    def _watch(self) -> bool:
+        """With the lock held: have overdue entries looked for. False when no thread can be started for it."""
+        try:
+            call_at(time.monotonic() + _LOOK_SECONDS, self._look)
+        except (RuntimeError, MemoryError):
+            return False
+        self._is_watched = True
+        return True
+
+    def _look(self) -> None:
+        """Refuse entries whose time is over. Called by the watchdog, again and again while requests wait."""
         now = time.monotonic()
         waiting = [e for e in (*self._in_flight, *self._queue.copy()) if not e.done.is_set()]
         for entry in waiting:
             if entry.until <= now:
                 self._refuse(entry)
-        return not (waiting or self._is_writing)
+        with self._lock:
+            self._is_watched = False
+            if waiting or self._is_writing:
+                self._watch()
 
     def _refuse(self, entry: Entry) -> None:
         with self._lock:
@@ -129,3 +146,80 @@ class GroupCommit:
             except ValueError:
                 entry.error = "audit: TimeoutError"
             entry.done.set()
+
+
+Function = Callable[[], None]
+
+
+class NativeThread(Protocol):
+    """A thread of the operating system, which runs what it was started with each time it is asked to."""
+
+    def run(self) -> None:
+        """Run both functions once. Call it again only after they have run."""
+
+    def stop(self) -> None:
+        """End the thread when its work is done, without waiting for that: what it does may never end."""
+
+
+def start_native_thread(work: Function, then: Function) -> NativeThread:
+    """Start a thread that runs `work`, and `then` after it, each time it is asked to.
+
+    `work` must neither raise nor touch locks, events or sockets: under gevent they belong to another thread.
+    `then` may, but must not wait for anything: under gevent it runs in the event loop.
+
+    Under gevent `threading.Thread` is a greenlet, and a system call that blocks one greenlet blocks them all.
+    gevent's `ThreadPool(1)` isn't used: a call through it costs 30 to 43 µs of CPU instead of 19 to 23, and a
+    call that it refused, as its thread could not be started, it runs all the same when a later one could.
+
+    Raises RuntimeError or MemoryError when no thread can be started.
+    """
+    return _ThreadUnderGevent(work, then) if _is_patched() else _Thread(work, then)
+
+
+class _Thread:
+    def __init__(self, work: Function, then: Function) -> None:
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        calls = (self._calls, work, then)
+        threading.Thread(target=_serve, args=calls, name="audit-writer", daemon=True).start()
+
+    def run(self) -> None:
+        self._calls.put(True)
+
+    def stop(self) -> None:
+        self._calls.put(False)
+
+
+class _ThreadUnderGevent:
+    """Belongs to the event loop of the thread that made it."""
+
+    def __init__(self, work: Function, then: Function) -> None:
+        from gevent import get_hub, monkey  # noqa: PLC0415 - commands run without it
+
+        self._then = then
+        self._done = get_hub().loop.async_()
+        self._calls = monkey.get_original("queue", "SimpleQueue")()
+        start_new_thread = monkey.get_original("_thread", "start_new_thread")
+        start_new_thread(_serve, (self._calls, work, self._done.send))
+
+    def run(self) -> None:
+        # Started for each call: a loop in which nothing is started is at its end.
+        self._done.start(self._finish)
+        self._calls.put(True)
+
+    def stop(self) -> None:
+        self._calls.put(False)
+
+    def _finish(self) -> None:
+        self._done.stop()
+        self._then()
+
+
+def _serve(calls: queue.SimpleQueue[bool], work: Function, then: Function) -> None:
+    while calls.get():
+        work()
+        then()
+
+
+def _is_patched() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))

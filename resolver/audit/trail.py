@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -17,7 +18,7 @@ from resolver import clock
 from resolver.audit.background import Background
 from resolver.audit.chain import Link
 from resolver.audit.chain_writer import ANCHOR_SECONDS, ChainWriter, Entry
-from resolver.audit.event import Actor, Event
+from resolver.audit.event import Actor, Event, Outcome
 from resolver.audit.group_commit import GroupCommit
 from resolver.audit.refusals import Refusals
 from resolver.audit.signing import Signer
@@ -40,11 +41,13 @@ def log_it(reason: str) -> None:
     _log.warning("audit_anchor_failed", reason=reason)
 
 
-def _patience() -> float:
-    """No more than half of what the request has left: it may have more to put on record."""
+def _patience_ends() -> float:
+    """When (monotonic) a caller gives up: after half of what its request has left at the latest, since it may
+    have more to put on record."""
+    now = time.monotonic()
     if deadline := CURRENT.get():
-        return max(_LEAST_SECONDS, min(PATIENCE_SECONDS, deadline.remaining() / 2))
-    return PATIENCE_SECONDS
+        return now + max(_LEAST_SECONDS, min(PATIENCE_SECONDS, (deadline.at - now) / 2))
+    return now + PATIENCE_SECONDS
 
 
 class Trail:
@@ -74,13 +77,13 @@ class Trail:
             self._is_closed_at_exit = True
             atexit.register(self.close)
         try:
-            link = self._append(event)
+            link = self._commit.append(Entry(event, event.bodies(), _patience_ends()))
         except AuditUnavailable:
             metrics.AUDIT_FAILURES.labels("line").inc()
             raise
         finally:
             # A line whose request was refused while it was being written is to be signed, too.
-            is_signed_later = self._background.request()
+            is_signed_later = self._background.wanted.is_set() or self._background.request()
         if not is_signed_later:
             self._anchor(None)  # no thread can be started: what is written is signed all the same
         return link
@@ -103,9 +106,6 @@ class Trail:
         # Recording the last number may have asked for it again.
         self._background.stop()
         self._commit.close()
-
-    def _append(self, event: Event | None) -> Link:
-        return self._commit.append(Entry(event, time.monotonic() + _patience()))
 
     def _catch_up(self) -> bool:
         """Whether everything is signed, Redis knows it, and no refusal is without a line or a number."""
@@ -143,4 +143,78 @@ class Trail:
 
     def _signed_head(self) -> Link | None:
         """The end of the chain, with a signature; None before its first line."""
-        return self._chain.head if self._commit.is_idle and self._chain.is_signed else self._append(None)
+        return (
+            self._chain.head
+            if self._commit.is_idle and self._chain.is_signed
+            else self._commit.append(Entry(None, until=_patience_ends()))
+        )
+
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Attempt:
+    trail: Trail
+    surface: str
+    action: str
+    request: str
+    actor: Actor
+    recorded: Event | None = None
+    unavailable: AuditUnavailable | None = None
+    """Why an event isn't on record."""
+
+    def record(
+        self,
+        outcome: Outcome = "ok",
+        organization: str = "",
+        ids: Sequence[str] = (),
+        denied: Sequence[str] = (),
+        **more: Any,
+    ) -> None:
+        """Call it once all is decided and nothing has happened: it raises when that can't be put on record.
+        When a change is tried again, as the record was written meanwhile, it is on record already, unless it
+        does something else by now."""
+        event = Event(
+            self.actor, self.surface, self.action, outcome, self.request, organization, ids, denied, more
+        )
+        if event == self.recorded:
+            return
+        try:
+            self.trail.record(event)
+        except AuditUnavailable as error:
+            self.unavailable = error
+            raise
+        self.recorded = event
+
+    def record_also(self, ids: Sequence[str] = (), denied: Sequence[str] = ()) -> None:
+        """Record what the first event couldn't name yet, before anything happens to it. Raises likewise."""
+        if self.recorded is None:
+            raise RuntimeError("nothing was recorded before")
+        outcome: Outcome = "denied" if denied and not ids else "ok"
+        about = self.recorded.organization
+        self.trail.record(
+            Event(self.actor, self.surface, self.action, outcome, self.request, about, ids, denied)
+        )
+
+    def ended(self, outcome: Outcome, code: str, organization: str = "") -> None:
+        """With an error: the event, when there was none, or that what was recorded didn't come to pass.
+        An event that couldn't be recorded isn't tried again: its request would wait twice."""
+        if self.recorded is None and self.unavailable:
+            raise self.unavailable
+        if self.recorded is None and self.actor.kind == "unknown":
+            more = {"code": code}
+            refusal = Event(
+                self.actor, self.surface, self.action, outcome, self.request, organization, more=more
+            )
+            self.trail.refused(refusal)
+            return
+        if self.recorded is None:
+            self.record(outcome, organization, code=code)
+            return
+        failed = self.recorded.failed(code)
+        try:
+            self.trail.record(failed)
+        except AuditUnavailable as error:
+            # The reply is an error already; that this line is missing is at least in the log.
+            _log.error("audit_failure_not_recorded", reason=error.reason)

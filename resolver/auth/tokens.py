@@ -68,7 +68,8 @@ class Tokens:
             raise Unauthenticated()
         # Read before the token is verified: should the keys change meanwhile, it isn't remembered as theirs.
         version = self._provider.version if self._provider else 0
-        seen = _digest(token), version
+        # By its digest: no token itself lies about in memory.
+        seen = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), version
         if version >= 0 and (known := self._remembered.get(seen)):
             return known
         claims = self._verified(token)
@@ -113,11 +114,6 @@ class Tokens:
         if key is None:
             raise Unauthenticated()
         return key, self._settings.issuer
-
-
-def _digest(token: str) -> bytes:
-    """Under which it is remembered: no token itself lies about in memory."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _provider(settings: TokenSettings, outbound: OutboundSettings) -> Keys | None:

@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple
 import click
 
 from resolver.app import create_app
-from resolver.audit.context import Attempt
 from resolver.audit.event import Actor
+from resolver.audit.trail import Attempt
 from resolver.auth.claims import EndUser
 from resolver.cli import velts_answers
 from resolver.cli.finding import Finding

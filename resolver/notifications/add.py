@@ -6,12 +6,13 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from msgspec.structs import replace
 
-from resolver.audit.context import Attempt
+from resolver.audit.trail import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import AlreadyExists, InvalidArgument, NotRegistered, Overtaken, TooLarge, VeltRefused
 from resolver.notifications.idempotency import IdempotencyKeys
@@ -135,7 +136,7 @@ def ensure_fits(record: Record) -> None:
 
 
 def audience_of(users: list[JSON]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(user["userId"] for user in users))
+    return tuple(dict.fromkeys(map(itemgetter("userId"), users)))
 
 
 def _record(request: JSON, split: Split, made_of: str) -> Record:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from resolver.audit.context import Attempt
 from resolver.audit.event import shortened
+from resolver.audit.trail import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable
 from resolver.notifications.policy import without

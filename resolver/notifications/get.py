@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resolver.audit.context import Attempt
+from resolver.audit.trail import Attempt
 from resolver.deadline import Deadline
-from resolver.store.cluster import Admit
+from resolver.store.multiplexed import Admit
 from resolver.store.record import Record
 from resolver.store.records import Vault
 from resolver.velt import requests

@@ -56,7 +56,6 @@ def judge(
     user: str,
     header: Header,
     policy: ReadPolicy,
-    *,
     by_document: Verdict = Verdict.NO_DOCUMENT_ACCESS,
 ) -> Verdict:
     """Decide whether this user reads a record of one of their organizations. `by_document` is what
@@ -67,11 +66,7 @@ def judge(
         return by_document
     if policy == "organization":
         return Verdict.ORGANIZATION
-    return _as_recipient(user, header)
-
-
-def _as_recipient(user: str, header: Header) -> Verdict:
-    """Names decide first; `context.access` and `verifyUserPermissions` narrow who else "everyone" means."""
+    # Names decide first. `context.access` and `verifyUserPermissions` narrow who else "everyone" means.
     if user == header.actor:
         return Verdict.ACTOR
     if user in header.audience:

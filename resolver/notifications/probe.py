@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from resolver.audit.context import Attempt
+from resolver.audit.trail import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.add import AddNotification

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from resolver.audit.context import Attempt
 from resolver.audit.event import Outcome
+from resolver.audit.trail import Attempt
 from resolver.auth.callers import Backend
 from resolver.auth.claims import EndUser
 from resolver.deadline import Deadline
@@ -24,18 +24,17 @@ from resolver.notifications.policy import (
     without,
 )
 from resolver.outbox.sender import removal
-from resolver.store.cluster import Admit
 from resolver.store.command import Entry, Place
-from resolver.store.multiplexed import Values
-from resolver.store.record import Form, Opened, Record, opened
+from resolver.store.multiplexed import Admit, Values
+from resolver.store.record import Opened, Record, opened
 from resolver.store.records import Changed, Vault
 from resolver.store.revocations import Extent, Revocations
 
 Reader = EndUser | Backend
 Found = Mapping[str, bytes]
 """The content of notifications, by id."""
-Judged = Iterator[tuple[str, bytes, bool]]
-"""The id and content of each record that is held, and whether the reader gets it."""
+ByDocument = Mapping[str, Verdict]
+"""What the document and the contexts of records decide, by the record's id."""
 
 
 class Asked(NamedTuple):
@@ -43,7 +42,6 @@ class Asked(NamedTuple):
 
     organization: str
     notifications: Sequence[str]
-    """None, and no organization is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +64,23 @@ class Delivery:
         forbidden and in another organization are all simply absent. Raises Unauthenticated when the reader's
         token is revoked everywhere, and what `admit` raises (`Vault.open`)."""
         organization, notifications = asked
-        judged = self._judged(reader, asked, deadline, admit)
-        if judged is None:
-            attempt.record("denied", organization, absent=len(notifications))
-            return {}
         given: dict[str, bytes] = {}
         denied: list[str] = []
-        for id_, content, reads in judged:
-            if reads:
-                given[id_] = content
-            else:
-                denied.append(id_)
+        if isinstance(reader, Backend):
+            records, _ = self.vault.open(opened, organization, notifications, admit=admit)
+            given = {id_: record.content for id_, record in records}
+        else:
+            held = self._held(reader, asked, deadline, admit)
+            if held is None:
+                attempt.record("denied", organization, absent=len(notifications))
+                return {}
+            policy, (opened_records, by_document) = self.read_policy, held
+            for id_, record in opened_records:
+                found = by_document.get(id_, Verdict.NO_DOCUMENT_ACCESS)
+                if judge(reader.user, record, policy, found).reads:
+                    given[id_] = record.content
+                else:
+                    denied.append(id_)
         outcome: Outcome = "denied" if denied and not given else "ok"
         absent = len(notifications) - len(given) - len(denied)
         attempt.record(outcome, organization, list(given), denied, absent=absent)
@@ -95,7 +99,8 @@ class Delivery:
         if record is None:
             return None
         by_document = self._by_document(person, [record], deadline) if self.read_policy == "document" else {}
-        return self._verdict(person, record, by_document)
+        found = by_document.get(notification, Verdict.NO_DOCUMENT_ACCESS)
+        return judge(person.user, record, self.read_policy, found)
 
     def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
@@ -115,54 +120,31 @@ class Delivery:
         else:
             attempt.record("denied", organization, absent=1)
 
-    def _judged(self, reader: Reader, asked: Asked, deadline: Deadline, admit: Admit) -> Judged | None:
-        """None when the reader's token doesn't open this organization."""
-        if isinstance(reader, Backend):
-            records, _ = self.vault.open(opened, *asked, admit=admit)
-            return ((id_, record.content, True) for id_, record in records)
-        if self.read_policy == "document":
-            whole = self._held(reader, Record.from_bytes, asked, admit)
-            return None if whole is None else self._judged_by_document(reader, dict(whole), deadline)
-        held = self._held(reader, opened, asked, admit)
-        return None if held is None else self._judged_by_header(reader, held)
-
-    def _judged_by_header(self, person: EndUser, held: Iterable[tuple[str, Opened]]) -> Judged:
-        user, policy = person.user, self.read_policy
-        return ((id_, record.content, judge(user, record, policy).reads) for id_, record in held)
-
-    def _judged_by_document(self, person: EndUser, held: Mapping[str, Record], deadline: Deadline) -> Judged:
-        found = self._by_document(person, held.values(), deadline)
-        for id_, record in held.items():
-            yield id_, record.content, self._verdict(person, record, found).reads
-
-    def _by_document(
-        self, person: EndUser, records: Iterable[Record], deadline: Deadline
-    ) -> dict[str, Verdict]:
+    def _by_document(self, person: EndUser, records: Iterable[Record], deadline: Deadline) -> ByDocument:
         """What the document and the contexts of each record decide; records that this person dismissed are
         not asked about."""
         return self.documents.judge(
             person, [record for record in records if person.user not in record.hidden], deadline
         )
 
-    def _verdict(self, person: EndUser, record: Record, by_document: Mapping[str, Verdict]) -> Verdict:
-        found = by_document.get(record.notification, Verdict.NO_DOCUMENT_ACCESS)
-        return judge(person.user, record, self.read_policy, by_document=found)
-
     def _held(
-        self,
-        person: EndUser,
-        decode: Callable[[bytes], Form],
-        asked: Asked,
-        admit: Admit,
-    ) -> Iterator[tuple[str, Form]] | None:
-        """None when this person's token doesn't open the organization. What revokes tokens is looked up in
-        the round trip of the records."""
+        self, person: EndUser, asked: Asked, deadline: Deadline, admit: Admit
+    ) -> tuple[Iterable[tuple[str, Opened]], ByDocument] | None:
+        """Records that are held, and what their documents decide under the policy `document`. None when this
+        person's token doesn't open the organization. What revokes tokens is looked up in the round trip of
+        the records."""
         if asked.organization not in person.organizations:
             self._opens(person, asked.organization)
             return None
         marks = self.revocations.names(person.user, asked.organization)
-        held, values = self.vault.open(decode, *asked, marks, admit=admit)
-        return held if self._is_honoured(person, marks, values) else None
+        if self.read_policy != "document":
+            held, values = self.vault.open(opened, *asked, marks, admit=admit)
+            return (held, {}) if self._is_honoured(person, marks, values) else None
+        whole, values = self.vault.open(Record.from_bytes, *asked, marks, admit=admit)
+        if not self._is_honoured(person, marks, values):
+            return None
+        records = dict(whole)
+        return records.items(), self._by_document(person, records.values(), deadline)
 
     def _opens(self, person: EndUser, organization: str) -> bool:
         """Whether their token opens this organization; Unauthenticated when it opens nothing any more."""
@@ -171,6 +153,8 @@ class Delivery:
         return is_honoured and organization in person.organizations
 
     def _is_honoured(self, person: EndUser, marks: Sequence[str], values: Values) -> bool:
+        if values.count(None) == len(values):
+            return True  # without a mark; an empty one is a mark that doesn't open
         extent = self.revocations.extent(marks, values, person.issued_at)
         if extent is Extent.EVERYWHERE:
             raise Unauthenticated()

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from resolver.audit.context import Attempt
+from resolver.audit.trail import Attempt
 from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.notifications.add import audience_of, ensure_fits

@@ -7,9 +7,6 @@ the fork.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -96,16 +93,3 @@ def begin() -> None:
         REPLIES_REFUSED.labels(what)
     for service in ("velt", "redis", "permission_provider"):
         BREAKER.labels(service).set(0)
-
-
-@contextmanager
-def timed(histogram: Histogram, what: str, outcome_of: Callable[[Exception], str]) -> Iterator[None]:
-    """How long it took, and how it ended; `outcome_of` gives what is raised a name."""
-    started, outcome = time.perf_counter(), "ok"
-    try:
-        yield
-    except Exception as error:
-        outcome = outcome_of(error)
-        raise
-    finally:
-        series(histogram, what, outcome).observe(time.perf_counter() - started)

@@ -32,10 +32,6 @@ class ReplyBudget:
         self.small = Pool("small", 16 * _MIB, 4 * _MIB)
         self.large = Pool("large", 64 * _MIB, 40 * _MIB)
 
-    def reserve(self) -> Reservation:
-        """For one reply. It holds nothing yet."""
-        return Reservation(self)
-
 
 class Pool:
     """Bytes that replies hold, and how many of them are one person's."""
@@ -67,7 +63,8 @@ class Pool:
 
 
 class Reservation:
-    """What one reply holds of the budget, from the first record that is read for it until it was sent."""
+    """What one reply holds of the budget, from the first record that is read for it until it was sent. It
+    begins with nothing."""
 
     __slots__ = ("_budget", "_person", "_pool", "size")
 

@@ -20,7 +20,7 @@ from resolver.errors import Unreadable
 from resolver.ops import metrics
 from resolver.outbox.dead_letters import Dead, DeadLetters
 from resolver.outbox.waiting import Fields, WaitingCommands
-from resolver.store.cluster import by_server, get_all
+from resolver.store.cluster import by_server
 from resolver.store.command import Command
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import (
@@ -36,7 +36,7 @@ from resolver.store.keyspace import (
     partitions,
     queue_of,
 )
-from resolver.store.multiplexed import Values
+from resolver.store.multiplexed import Values, get_all
 from resolver.store.records import Written
 
 JSON = dict[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, wait
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from redis import (
@@ -29,8 +29,6 @@ from resolver.store.shared_connection import Exchange
 _CONNECT_SECONDS = 1.8
 """For the first look at the cluster. An outage shows within two seconds."""
 Item = TypeVar("Item")
-Admit = Callable[[int], None]
-"""Raises when so many bytes more are too many."""
 # Another node has the key (MOVED is an AskError), or is about to: nothing was executed.
 _ELSEWHERE = (AskError, TryAgainError)
 _GONE = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException)
@@ -66,6 +64,9 @@ class Cluster:
 
     def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
         return self._ask(keys_and_args[0], "EVALSHA", sha, numkeys, *keys_and_args)
+
+    def get_many(self, names: Sequence[str]) -> Values:
+        return self._send_read(names).values()
 
     def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         return self._reader.pieces(names)
@@ -202,26 +203,6 @@ class _ClusterRead:
         if errors:
             raise errors[0]
         return found
-
-
-def read_into(values: Values, redis: Redis, names: Sequence[str], admit: Admit | None = None) -> None:
-    """Append the values of keys, in the order of the names and in one round trip; of a cluster, in one to
-    each node that has some.
-
-    They come in pieces of at most 100. `admit` is called with the number of bytes of each piece before it is
-    appended; when it raises, that piece and those that are still to come are thrown away.
-    """
-    with closing(cast(Client, redis).get_in_pieces(names)) as pieces:
-        for piece in pieces:
-            if admit:
-                admit(sum(map(len, filter(None, piece))))
-            values += piece
-
-
-def get_all(redis: Redis, names: Sequence[str]) -> Values:
-    values: Values = []
-    read_into(values, redis, names)
-    return values
 
 
 def primaries(redis: Redis) -> list[Redis]:

@@ -60,15 +60,16 @@ class DatabaseIdentity:
     def __init__(self, redis: Redis, own: Identity, keyspace: Keyspace, envelope: Envelope) -> None:
         self._redis, self._own = redis, own
         self._keyspace, self._envelope = keyspace, envelope
-        self._trusted_until = 0.0
+        self.trusted_until = 0.0
+        """Monotonic. Until then, `check` has nothing to look up."""
 
     def check(self) -> None:
         now = time.monotonic()
-        if now < self._trusted_until:
+        if now < self.trusted_until:
             return
         found = _found(self._redis)
         require(self._claim() if found is None else found, self._own)
-        self._trusted_until = now + _TRUSTED_SECONDS
+        self.trusted_until = now + _TRUSTED_SECONDS
 
     def _claim(self) -> str:
         """Claim a database without identity: an empty one, or one whose records prove to be ours."""

@@ -7,6 +7,7 @@ with guard:
 
 from __future__ import annotations
 
+import time
 from importlib.resources import files
 from types import TracebackType
 
@@ -39,10 +40,11 @@ class Guard:
     def __enter__(self) -> None:
         if deadline := CURRENT.get():
             deadline.require(ANSWER_SECONDS)
-        if not self._breaker.allow():
+        if self._breaker.failures and not self._breaker.allow():
             raise VaultUnavailable("redis: not answering")
         try:
-            self._identity.check()
+            if time.monotonic() >= self._identity.trusted_until:
+                self._identity.check()
             if self._certificates:
                 self._certificates.check(self._redis)
         except _FAILURES as error:
@@ -66,7 +68,7 @@ class Guard:
     ) -> None:
         if isinstance(error, _FAILURES):
             raise self._judged(error) from error
-        if error is None:
+        if error is None and self._breaker.failures:
             self._breaker.success()
 
     def _judged(self, error: Exception) -> VaultUnavailable:

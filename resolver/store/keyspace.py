@@ -77,11 +77,12 @@ class Keyspace:
             digests.append(hashing.digest())
         # Without padding, the text of all of them is their texts one after the other.
         members = b2a_base64(b"".join(digests), newline=False).translate(_URL_SAFE).decode()
-        starts = range(0, len(members), _MEMBER_LENGTH)
-        return [
-            _RECORDS_IN[digest[0] % PARTITIONS] + members[start : start + _MEMBER_LENGTH]
-            for digest, start in zip(digests, starts, strict=True)
-        ]
+        names, start = [], 0
+        for digest in digests:
+            end = start + _MEMBER_LENGTH
+            names.append(_RECORDS_IN[digest[0] % PARTITIONS] + members[start:end])
+            start = end
+        return names
 
     def blinded(self, name: str) -> str:
         """What stands for a person or an organization where neither may be named: whoever has the index key
@@ -91,10 +92,19 @@ class Keyspace:
 
     def revocation(self, user: str, organization: str = "") -> str:
         """The mark that revokes a person's tokens; without an organization, in all of them."""
-        hashing = self._revocations.copy()
-        hashing.update(orjson.dumps([user, organization]))
-        digest = hashing.digest()
-        return f"{{p{digest[0] % PARTITIONS:02d}}}r:{base64.urlsafe_b64encode(digest).decode()}"
+        everywhere, here = self.revocations(user, organization)
+        return here if organization else everywhere
+
+    def revocations(self, user: str, organization: str) -> list[str]:
+        """The two marks that decide about a call: for the person everywhere, and in this organization."""
+        names = []
+        for where in ("", organization):
+            hashing = self._revocations.copy()
+            hashing.update(orjson.dumps([user, where]))
+            digest = hashing.digest()
+            member = b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
+            names.append(f"{{p{digest[0] % PARTITIONS:02d}}}r:{member}")
+        return names
 
     def calls(self, user: str, organization: str) -> str:
         """The counter of a person's calls in one organization; without one, of their other calls."""
@@ -159,18 +169,17 @@ class Line(NamedTuple):
 
 def line_of(key_name: str) -> Line:
     """By the name of the record, or of its commands."""
-    partition = partition_of(key_name)
-    return line_in(partition, key_name[len(partition) + 2 :])
+    return line_in(key_name[PARTITION], key_name[PARTITION.stop + 2 :])
 
 
 def line_in(partition: str, member: str) -> Line:
     return Line(
         record=f"{partition}n:{member}",
         commands=f"{partition}c:{member}",
-        queue=queue_of(partition),
-        dead=dead_of(partition),
+        queue=f"{partition}q",
+        dead=f"{partition}d",
         member=member,
-        moves=moves_of(partition),
+        moves=f"{partition}m",
     )
 
 

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Final, Protocol, cast
 
 from redis import (
@@ -31,6 +31,8 @@ PIECE: Final = 100
 """Keys in one MGET."""
 _TURN_SECONDS = 0.5
 Values = list[bytes | None]
+Admit = Callable[[int], None]
+"""Raises when so many bytes more are too many."""
 
 
 class MultiplexedConnection:
@@ -46,7 +48,10 @@ class MultiplexedConnection:
 
     def ask(self, *command: Any) -> Any:
         """The reply to one command; raises the error that Redis replied."""
-        return only(self.send([command]).wait())
+        reply = self.send([command]).wait()[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def send(self, commands: Sequence[Command]) -> Exchange:
         """Send commands without waiting for their replies. Raises ConnectionError when no thread can be
@@ -166,6 +171,10 @@ class Client(Redis):
         self._multiplexed = multiplexed(connection_pool)
         self._reader = PieceReader(self._send_read)
 
+    def get_many(self, names: Sequence[str]) -> Values:
+        """The values of up to 100 keys, in the order of the names."""
+        return cast(Values, self._multiplexed.ask("MGET", *names))
+
     def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         return self._reader.pieces(names)
 
@@ -190,6 +199,33 @@ class Client(Redis):
 
     def _send_read(self, names: Sequence[str]) -> _ServerRead:
         return _ServerRead(self._multiplexed.send([("MGET", *names)]))
+
+
+def read_into(values: Values, redis: Redis, names: Sequence[str], admit: Admit | None = None) -> None:
+    """Append the values of keys, in the order of the names and in one round trip; of a cluster, in one to
+    each node that has some.
+
+    They come in pieces of at most 100. `admit` is called with the number of bytes of each piece before it is
+    appended; when it raises, that piece and those that are still to come are thrown away.
+    """
+    client = cast(Client, redis)
+    if len(names) <= PIECE:
+        found = client.get_many(names)
+        if admit:
+            admit(sum(map(len, filter(None, found))))
+        values += found
+        return
+    with closing(client.get_in_pieces(names)) as pieces:
+        for piece in pieces:
+            if admit:
+                admit(sum(map(len, filter(None, piece))))
+            values += piece
+
+
+def get_all(redis: Redis, names: Sequence[str]) -> Values:
+    values: Values = []
+    read_into(values, redis, names)
+    return values
 
 
 def multiplexed(pool: ConnectionPool) -> MultiplexedConnection:

@@ -7,11 +7,11 @@ like "not found".
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
 from msgspec.structs import replace
@@ -21,11 +21,11 @@ from redis import Redis
 from resolver.crypto.envelope import Envelope, nonce_of
 from resolver.errors import Overtaken, Unavailable, Unreadable, VaultUnavailable
 from resolver.ops import metrics
-from resolver.store.cluster import Admit, by_server, read_into
+from resolver.store.cluster import by_server
 from resolver.store.command import Entry
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
-from resolver.store.multiplexed import Values
+from resolver.store.multiplexed import Admit, Values, read_into
 from resolver.store.record import Form, Record
 from resolver.store.replicated import run_replicated
 from resolver.store.scan import scan
@@ -35,6 +35,8 @@ _TRIES = 3
 _MOST_AT_ONCE = 1024  # names in one round trip
 Keys = list[str]
 Arguments = list[bytes | str | int]
+Tag = TypeVar("Tag")
+Result = TypeVar("Result")
 _log = structlog.get_logger(__name__)
 
 Changed = tuple[Record | None, Entry | None]
@@ -126,8 +128,7 @@ class Vault:
         """Applies the change to the stored record; None when there is none (or none that opens)."""
         key_name = self._keyspace.record(organization, notification)
         for _ in range(_TRIES):
-            with _timed("read"), self.guard:
-                sealed = cast(bytes | None, self._redis.get(key_name))
+            sealed = cast(bytes | None, self._timed("read", self._redis.get, key_name))
             record = self._open(key_name, sealed)
             if record is None or sealed is None:
                 return None
@@ -159,12 +160,10 @@ class Vault:
         wanted, values = [*names, *others], list[bytes | None]()
         # The guard looks at the deadline before each round trip. What the callbacks ask for takes one.
         for start in range(0, len(wanted), _MOST_AT_ONCE):
-            with _timed("read"), self.guard:
-                values += self._values(wanted[start : start + _MOST_AT_ONCE], admit)
+            values += self._timed("read", self._values, wanted[start : start + _MOST_AT_ONCE], admit)
         own, beside = values[: len(names)], values[len(names) :]
         each = map(own.pop, repeat(0, len(own)))  # each is let go of when it is opened
-        opened = zip(notifications, self._each_opened(decode, names, each), strict=True)
-        return ((id_, record) for id_, record in opened if record), beside
+        return self._each_opened(decode, notifications, names, each), beside
 
     def read(
         self, organization: str, notifications: Sequence[str], *, admit: Admit | None = None
@@ -189,12 +188,9 @@ class Vault:
     def _batch(self, names: list[str]) -> list[Held]:
         with self.guard:
             values = self._values(names)
-        records = self._each_opened(Record.from_bytes, names, values)
-        return [
-            Held(name, sealed, record)
-            for name, sealed, record in zip(names, values, records, strict=True)
-            if sealed and record
-        ]
+        stored = zip(names, values, strict=True)
+        opened = self._each_opened(Record.from_bytes, stored, names, values)
+        return [Held(name, sealed, record) for (name, sealed), record in opened if sealed]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
         """In one round trip to each server, each unless somebody wrote it since; then the caller's to
@@ -224,6 +220,18 @@ class Vault:
             return error.state
         return "ok"
 
+    def _timed(self, operation: str, function: Callable[..., Result], *args: Any) -> Result:
+        """Call a function that uses Redis, under guard; time it, and count how it ended."""
+        started, outcome = time.perf_counter(), "ok"
+        try:
+            with self.guard:
+                return function(*args)
+        except Exception as error:
+            outcome = "unavailable" if isinstance(error, Unavailable) else "failed"
+            raise
+        finally:
+            metrics.series(metrics.VAULT, operation, outcome).observe(time.perf_counter() - started)
+
     def _values(self, names: Sequence[str], admit: Admit | None = None) -> Values:
         values: Values = []
         try:
@@ -236,21 +244,29 @@ class Vault:
         return values
 
     def _open(self, key_name: str, sealed: bytes | None) -> Record | None:
-        return next(self._each_opened(Record.from_bytes, [key_name], [sealed]))
+        opened = self._each_opened(Record.from_bytes, [key_name], [key_name], [sealed])
+        return next((record for _, record in opened), None)
 
     def _each_opened(
-        self, decode: Callable[[bytes], Form], names: Sequence[str], values: Iterable[bytes | None]
-    ) -> Iterator[Form | None]:
-        """None for what isn't there, or doesn't open."""
+        self,
+        decode: Callable[[bytes], Form],
+        tags: Iterable[Tag],
+        names: Sequence[str],
+        values: Iterable[bytes | None],
+    ) -> Iterator[tuple[Tag, Form]]:
+        """The records that are there and open, each with its tag."""
         open_ = self._envelope.open
-        for key_name, sealed in zip(names, values, strict=True):
+        for tag, key_name, sealed in zip(tags, names, values, strict=True):
+            if sealed is None:
+                continue
             try:
-                yield None if sealed is None else decode(open_(key_name, sealed))
+                record = decode(open_(key_name, sealed))
             except Unreadable:
                 self.unreadable += 1
                 metrics.UNREADABLE.labels("record").inc()
                 _log.error("record_unreadable", key=key_name)
-                yield None
+                continue
+            yield tag, record
 
     def _always(self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False) -> Written:
         """A write that nobody can overtake."""
@@ -262,15 +278,17 @@ class Vault:
         """Record and command in one step; None when a replacement was overtaken, and nothing is written.
         `waits`: it counts only when RESOLVER_REDIS_WAIT replicas have it."""
         keys, args = self._arguments(key_name, write, entry)
-        with _timed(write.mode), self.guard:
-            done, claimed = self._committed(keys, args, waits=waits)
+        done, claimed = self._timed(write.mode, self._committed, keys, args, waits)
         if not done:
             return None
         return Written(key_name, entry.claim if entry and claimed else "")
 
-    def _committed(self, keys: Keys, args: Arguments, *, waits: bool) -> tuple[int, int]:
-        replicas = self._replicas if waits else 0
-        return cast(tuple[int, int], run_replicated(self._redis, self._commit, keys, args, replicas))
+    def _committed(self, keys: Keys, args: Arguments, waits: bool) -> tuple[int, int]:
+        if waits and self._replicas:
+            found = run_replicated(self._redis, self._commit, keys, args, self._replicas)
+        else:
+            found = self._commit(keys=keys, args=args)
+        return cast(tuple[int, int], found)
 
     def _put(self, mode: str, record: Record) -> tuple[str, _Write]:
         """The name that a record has in Redis, and the write that puts it there."""
@@ -288,11 +306,3 @@ class Vault:
         _, place, claim, lease_ms = entry or ("", "", "", 0)
         keys = [key_name, line.commands, line.queue]
         return keys, [*write, command, place, claim, lease_ms, line.member, DOORBELL]
-
-
-def _timed(operation: str) -> AbstractContextManager[None]:
-    return metrics.timed(metrics.VAULT, operation, _outcome)
-
-
-def _outcome(error: Exception) -> str:
-    return "unavailable" if isinstance(error, Unavailable) else "failed"

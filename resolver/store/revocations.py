@@ -18,10 +18,10 @@ from redis import Redis
 from resolver.crypto.envelope import Envelope
 from resolver.errors import Overtaken, Unreadable
 from resolver.ops import metrics
-from resolver.store.cluster import get_all, holder
+from resolver.store.cluster import holder
 from resolver.store.guard import Guard
 from resolver.store.keyspace import REVOCATION_PATTERN, Keyspace
-from resolver.store.multiplexed import Values
+from resolver.store.multiplexed import Values, get_all
 from resolver.store.replicated import compare_and_set
 from resolver.store.scan import scan
 
@@ -69,6 +69,8 @@ class Revocations:
         self._redis, self._guard = redis, guard
         self._keyspace, self._envelope = keyspace, envelope
         self._replicas = replicas
+        self.names = keyspace.revocations
+        """The key names of the marks that decide about a call. Their values are read with the records."""
         self.unreadable = 0
         """Marks that didn't open since this process started."""
 
@@ -91,11 +93,6 @@ class Revocations:
                 if compare_and_set(self._redis, name, held or b"", sealed, replicas=self._replicas):
                     return kept
         raise Overtaken("The revocation is being changed by others. Please try again.")
-
-    def names(self, user: str, organization: str) -> list[str]:
-        """The key names of the marks that decide about a call: one for the person everywhere, one for the
-        person in this organization. Their values are read together with the records."""
-        return [self._keyspace.revocation(user), self._keyspace.revocation(user, organization)]
 
     def values(self, names: Sequence[str]) -> Values:
         """For a call that reads no records."""

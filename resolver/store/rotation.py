@@ -14,9 +14,9 @@ from redis import Redis
 
 from resolver.crypto.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
 from resolver.errors import Unreadable
-from resolver.store.cluster import get_all
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import RECORD_PATTERN, REVOCATION_PATTERN, line_of
+from resolver.store.multiplexed import get_all
 from resolver.store.scan import scan
 
 

@@ -45,7 +45,7 @@ class Exchange:
     __slots__ = ("_is_settled", "error", "is_dropped", "missing", "packed", "replies", "sent_at")
 
     def __init__(self, commands: Sequence[Command]) -> None:
-        self.packed = b"".join([pack_command(tuple(command)) for command in commands])
+        self.packed = b"".join(map(pack_command, map(tuple, commands)))
         self.missing = len(commands)
         self.replies: list[Any] = []
         self.is_dropped = False

@@ -82,9 +82,7 @@ class Filled(Strict):
 class Identifier(Strict):
     expected = f"must be a string of 1 to {LONGEST_ID} characters"
     described = IDENTIFIER
-
-    def holds(self, value: Any) -> bool:
-        return is_identifier(value)
+    holds = staticmethod(is_identifier)
 
 
 class Flag(Strict):

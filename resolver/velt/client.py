@@ -6,8 +6,8 @@ Credentials are added here and nowhere else.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +19,7 @@ from resolver.deadline import Deadline
 from resolver.errors import Unanswered, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.ops import metrics
 from resolver.outbound.http_client import HttpClient
-from resolver.validation.json_limits import has_too_many_containers, is_too_deep
+from resolver.validation.json_limits import DEEPEST, MOST_CONTAINERS, is_too_deep
 
 JSON = dict[str, Any]
 _LARGEST_ANSWER = 4 * 1024 * 1024
@@ -96,10 +96,9 @@ class VeltClient:
 
         Raises VeltRefused for Velt's own no, VeltUnavailable for anything that isn't an answer.
         """
-        with _timed(endpoint):
-            return self._post(endpoint, data, deadline)
+        return _timed(self._post, endpoint, data, deadline)
 
-    def _post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+    def _post(self, endpoint: str, data: JSON, deadline: Deadline) -> JSON:
         status, body, retry_after = self._exchange(endpoint, orjson.dumps({"data": data}), deadline)
         answer = _parsed(body)
         error = answer.get("error")
@@ -124,8 +123,7 @@ class VeltClient:
 
     def _ask(self, path: str, data: JSON, deadline: Deadline) -> JSON:
         """Of the endpoints that answer without the wrapping `result`; with it, they are understood too."""
-        with _timed(path):
-            return self._asked(path, data, deadline)
+        return _timed(self._asked, path, data, deadline)
 
     def _asked(self, path: str, data: JSON, deadline: Deadline) -> JSON:
         status, body, retry_after = self._exchange(path, orjson.dumps({"data": data}), deadline)
@@ -154,8 +152,16 @@ def _retry_after(given: str | None) -> str | None:
     return given if given and _RETRY_AFTER.fullmatch(given) else None
 
 
-def _timed(path: str) -> AbstractContextManager[None]:
-    return metrics.timed(metrics.VELT, path, _outcome)
+def _timed(call: Callable[[str, JSON, Deadline], JSON], path: str, data: JSON, deadline: Deadline) -> JSON:
+    """Make a call, time it, and count how it ended."""
+    started, outcome = time.perf_counter(), "ok"
+    try:
+        return call(path, data, deadline)
+    except Exception as error:
+        outcome = _outcome(error)
+        raise
+    finally:
+        metrics.series(metrics.VELT, path, outcome).observe(time.perf_counter() - started)
 
 
 def _outcome(error: Exception) -> str:
@@ -168,13 +174,14 @@ def _outcome(error: Exception) -> str:
 
 def _parsed(body: bytes) -> JSON:
     """Parse an answer in bounded time: no deadline can interrupt a parser, so the size is checked first."""
-    if has_too_many_containers(body):
+    containers = body.count(b"{") + body.count(b"[")
+    if containers > MOST_CONTAINERS:
         raise VeltFailed("velt: the answer is too large: it holds too many objects. Ask for smaller pages")
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise VeltFailed("velt: the answer is not JSON") from None
-    if not isinstance(answer, dict) or is_too_deep(answer, body):
+    if not isinstance(answer, dict) or (containers > DEEPEST and is_too_deep(answer, body)):
         raise VeltFailed("velt: the answer is not an object, or nested too deep")
     return answer
 

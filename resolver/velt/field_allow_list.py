@@ -39,7 +39,7 @@ def person(user: JSON) -> JSON:
 
 
 def people(users: list[JSON]) -> list[JSON]:
-    return [person(user) for user in users]
+    return list(map(person, users))
 
 
 def access_only(context: JSON) -> JSON:
@@ -174,21 +174,17 @@ def _split(data: JSON, rules: Mapping[str, Rule], keep_people: People) -> Split:
     split = Split(forward={}, content={}, private={})
     for name, value in data.items():
         rule = rules.get(name)
-        if rule is None:
-            _keep_content(split, name, value, keep_people)
-        else:
-            _apply(split, rule, name, value, keep_people)
+        if rule is None and is_reserved(name):
+            split.dropped.append(name)
+        elif rule is None or rule.kept is Kept.CONTENT:
+            split.content[name] = _kept_value(split, name, value, keep_people)
+        elif rule.kept is Kept.BACKEND:
+            split.private[name] = _kept_privately(split, name, value, keep_people)
+        if rule and rule.to_velt and value is not None:
+            forwarded = rule.to_velt(value)
+            if forwarded is not None:
+                split.forward[name] = forwarded
     return split
-
-
-def _apply(split: Split, rule: Rule, name: str, value: Any, keep_people: People) -> None:
-    forwarded = rule.to_velt(value) if rule.to_velt and value is not None else None
-    if forwarded is not None:
-        split.forward[name] = forwarded
-    if rule.kept is Kept.CONTENT:
-        split.content[name] = _kept_value(split, name, value, keep_people)
-    elif rule.kept is Kept.BACKEND:
-        split.private[name] = _kept_privately(split, name, value, keep_people)
 
 
 def _kept_privately(split: Split, name: str, value: Any, keep_people: People) -> Any:
@@ -197,13 +193,6 @@ def _kept_privately(split: Split, name: str, value: Any, keep_people: People) ->
     kept = _kept_items(split, name, value, keep_people)
     # What decides who may read is kept as it was given; its names were checked before (`velt/requests.py`).
     return {**kept, "access": value["access"]} if name == "context" else kept
-
-
-def _keep_content(split: Split, name: str, value: Any, keep_people: People) -> None:
-    if is_reserved(name):
-        split.dropped.append(name)
-    else:
-        split.content[name] = _kept_value(split, name, value, keep_people)
 
 
 def _kept_value(split: Split, path: str, value: Any, keep_people: People) -> Any:
@@ -223,7 +212,8 @@ def _kept_items(split: Split, path: str, value: JSON, keep_people: People) -> JS
         if name in RESERVED_KEYS:
             split.dropped.append(f"{path}.{name}")
         else:
-            kept[name] = _kept_value(split, f"{path}.{name}", inner, keep_people)
+            is_nested = isinstance(inner, dict | list)
+            kept[name] = _kept_value(split, f"{path}.{name}", inner, keep_people) if is_nested else inner
     return kept
 
 

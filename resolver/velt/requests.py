@@ -25,8 +25,17 @@ from resolver.validation.fields import (
     Whole,
 )
 from resolver.validation.spelling import misspelt
-from resolver.velt.notification_fields import Context, Location, LocationId, NotificationId, NotificationIds
-from resolver.velt.schema import Request, UnknownKeys, parse, parse_all
+from resolver.velt.schema import (
+    Context,
+    Location,
+    LocationId,
+    NotificationId,
+    NotificationIds,
+    Request,
+    UnknownKeys,
+    parse,
+    parse_all,
+)
 
 __all__ = (
     "ADD",

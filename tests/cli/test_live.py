@@ -18,8 +18,8 @@ import urllib3
 from click.testing import CliRunner
 from redis import Redis
 
-from resolver.audit.context import Attempt
 from resolver.audit.event import Actor
+from resolver.audit.trail import Attempt
 from resolver.cli import main
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis

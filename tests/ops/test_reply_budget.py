@@ -21,7 +21,7 @@ def budget() -> ReplyBudget:
 
 
 def read(budget: ReplyBudget, person: str, *pieces: int) -> Reservation:
-    reservation = budget.reserve()
+    reservation = Reservation(budget)
     admit = reservation.admit_for(person)
     for size in pieces:
         admit(size)
@@ -79,7 +79,7 @@ def test_small_replies_of_one_person_leave_room_for_those_of_others(budget: Repl
 
 def test_refused_reply_holds_what_it_had_until_it_is_released(budget: ReplyBudget) -> None:
     others = [read(budget, f"greedy-{n}", 31 * MIB) for n in range(2)]
-    reservation = budget.reserve()
+    reservation = Reservation(budget)
     admit = reservation.admit_for("ben")
     admit(MIB)
     with pytest.raises(Overloaded):

@@ -17,8 +17,9 @@ from redis import TimeoutError as RedisTimeoutError
 from redis.crc import key_slot
 
 from resolver.config.secret import Secret
-from resolver.store.cluster import Cluster, get_all
+from resolver.store.cluster import Cluster
 from resolver.store.connect import connect
+from resolver.store.multiplexed import get_all
 from tests.store.calls import at_once, errors, results
 from tests.system.processes import suspended
 from tests.topologies import LocalCluster, until

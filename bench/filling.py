@@ -25,7 +25,7 @@ def fill_redis(
     """What a put writes, without its round trips."""
     settings = load(environment)
     stores = build_stores(settings)
-    stores.vault.ping()  # so that the keys are known to be this store's
+    stores.store.ping()  # so that the keys are known to be this store's
     lives = settings.retention_days * _DAY_MS or None
     now = int(time.time() * 1000)
     with progress_bar() as progress:

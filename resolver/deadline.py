@@ -30,7 +30,7 @@ class Deadline:
     def remaining(self) -> float:
         return self.at - time.monotonic()
 
-    def keeping(self, seconds: float) -> Deadline:
+    def reserve(self, seconds: float) -> Deadline:
         """An earlier one, so that some time is left for what comes after."""
         return Deadline(self.at - seconds)
 
@@ -60,7 +60,7 @@ and the trail, whose every step would otherwise carry it: what calls Velt is han
 
 
 @contextmanager
-def unhurried() -> Iterator[None]:
+def without_deadline() -> Iterator[None]:
     """For what must be written down however late it is: that Velt was told, or said no."""
     token = CURRENT.set(None)
     try:

@@ -111,7 +111,7 @@ class Overloaded(Unavailable):
         self.what = what
 
 
-class VaultUnavailable(Unavailable):
+class StoreUnavailable(Unavailable):
     """`reason` is for the operator's log; the caller sees the general message."""
 
     state: ClassVar[str] = "down"
@@ -121,19 +121,19 @@ class VaultUnavailable(Unavailable):
         self.reason = reason
 
 
-class VaultForeign(VaultUnavailable):
+class WrongDatabase(StoreUnavailable):
     state = "foreign"
 
 
-class VaultOutdated(VaultForeign):
+class OutdatedSchema(WrongDatabase):
     state = "outdated"
 
 
-class VaultRestored(VaultUnavailable):
+class ErasuresNotReplayed(StoreUnavailable):
     state = "restored"
 
 
-class VaultTampered(VaultUnavailable):
+class VaultTampered(StoreUnavailable):
     pass
 
 
@@ -145,7 +145,7 @@ class AuditUnavailable(Unavailable):
         self.reason = reason
 
 
-class Unanswered(Unavailable):
+class ServiceUnreachable(Unavailable):
     """`reason` is the kind of failure, for logs: it names no address and quotes no answer."""
 
     def __init__(self, reason: str) -> None:

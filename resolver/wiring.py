@@ -11,7 +11,7 @@ from redis import Redis
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, trusted
 from resolver.audit.trail import Trail, Unanchored, log_it
-from resolver.auth.callers import Callers, Officers
+from resolver.auth.callers import Callers, PrivacyOperators
 from resolver.auth.permission_provider import PermissionProvider
 from resolver.auth.rate_limits import Calls, Failures
 from resolver.auth.tokens import Tokens
@@ -24,19 +24,19 @@ from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.document_access import Documents
 from resolver.notifications.get import GetNotifications
 from resolver.notifications.idempotency import IdempotencyKeys
-from resolver.notifications.read import Delivery
+from resolver.notifications.read import ReadNotifications
 from resolver.notifications.update import UpdateNotifications
 from resolver.ops.readiness import Readiness
 from resolver.ops.reply_budget import ReplyBudget
 from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.outbox.registration import Registrations
 from resolver.outbox.rewriting import Rewriting
-from resolver.outbox.sender import GRACE_MS, SAY_SO_SECONDS, Rarely, Telling
-from resolver.outbox.wake import Doorbell
+from resolver.outbox.sender import GRACE_MS, SAY_SO_SECONDS, Throttle, VeltSender
+from resolver.outbox.wake import WakeUp
 from resolver.outbox.worker import Worker
 from resolver.privacy.erase import Erase
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.erasure_store import Orders
+from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export
 from resolver.store.checkpoints import Anchor, Anchors
@@ -45,7 +45,7 @@ from resolver.store.database_identity import DatabaseIdentity, Identity
 from resolver.store.guard import Guard
 from resolver.store.key_history import History
 from resolver.store.keyspace import Keyspace
-from resolver.store.records import Keeping, Vault
+from resolver.store.records import RecordStore, Retention
 from resolver.store.restored_backup import Certificates
 from resolver.store.revocations import Revocations
 from resolver.velt.client import VeltClient
@@ -61,13 +61,13 @@ WORKER_THREADS = 8
 class Stores:
     """Our side: what is kept in Redis."""
 
-    vault: Vault
+    store: RecordStore
     outbox: Outbox
     redis: Redis
     keyspace: Keyspace
     identity: Identity
     envelope: Envelope
-    orders: Orders
+    erasure_store: ErasureStore
     certificates: Certificates | None
     history: History
     idempotency: IdempotencyKeys
@@ -78,17 +78,17 @@ class Stores:
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
-    vault: Vault
+    store: RecordStore
     outbox: Outbox
     velt: VeltClient
     callers: Callers
-    officers: Officers | None
+    privacy_operators: PrivacyOperators | None
     tokens: Tokens
     add: AddNotification
     update: UpdateNotifications
     get: GetNotifications
     delete: DeleteNotifications
-    delivery: Delivery
+    read_notifications: ReadNotifications
     trail: Trail
     calls: Calls | None
     failures: Failures | None
@@ -99,25 +99,25 @@ class Services:
     revocations: Revocations
     readiness: Readiness
 
-    def blinded(self, names: Iterable[str]) -> list[str]:
+    def pseudonym(self, names: Iterable[str]) -> list[str]:
         """What stands for them in the audit trail, where the person must not be found again."""
-        return [self.keyspace.blinded(name) for name in names]
+        return [self.keyspace.pseudonym(name) for name in names]
 
 
 def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = None) -> Services:
     """Call it after fork: the pools made here must not be shared between processes. `standard` is what `-`
     means to the audit trail; `velt` stands in for the usual client."""
     stores = build_stores(settings, connections=REDIS_CONNECTIONS)
-    vault, outbox = stores.vault, stores.outbox
+    store, outbox = stores.store, stores.outbox
     velt = velt or build_velt(settings, connections=OUTBOUND_CALLS)
     slots = threading.Semaphore(OUTBOUND_CALLS) if settings.registration == "inline" else None
-    telling = Telling(
-        vault,
+    sender = VeltSender(
+        store,
         outbox,
         velt,
         CircuitBreaker("velt"),
         settings.deadline_ms + GRACE_MS,
-        Rarely(SAY_SO_SECONDS),
+        Throttle(SAY_SO_SECONDS),
         slots,
     )
     tokens = Tokens(settings.token, settings.outbound)
@@ -125,42 +125,40 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
     limit = settings.rate_limit
     return Services(
         settings=settings,
-        vault=vault,
+        store=store,
         outbox=outbox,
         velt=velt,
         callers=Callers(settings.velt_api_key, settings.caller_tokens if settings.knows_backends else {}),
-        officers=Officers(settings.privacy_tokens) if settings.privacy_tokens else None,
+        privacy_operators=PrivacyOperators(settings.privacy_tokens) if settings.privacy_tokens else None,
         tokens=tokens,
-        add=AddNotification(
-            vault, outbox, telling, settings.people, stores.idempotency, stores.registrations
-        ),
-        update=UpdateNotifications(vault, telling, settings.people, settings.read_policy),
-        get=GetNotifications(vault, velt),
-        delete=DeleteNotifications(vault, telling, velt),
-        delivery=build_delivery(settings, stores),
+        add=AddNotification(store, outbox, sender, settings.people, stores.idempotency, stores.registrations),
+        update=UpdateNotifications(store, sender, settings.people, settings.read_policy),
+        get=GetNotifications(store, velt),
+        delete=DeleteNotifications(store, sender, velt),
+        read_notifications=build_delivery(settings, stores),
         trail=build_trail(settings, stores, standard=standard),
-        calls=Calls(stores.redis, vault.guard, stores.keyspace, limit) if limit else None,
+        calls=Calls(stores.redis, store.guard, stores.keyspace, limit) if limit else None,
         failures=Failures(limit) if limit else None,
         replies=ReplyBudget(),
-        export=Export(vault, outbox, stores.orders, stores.revocations),
+        export=Export(store, outbox, stores.erasure_store, stores.revocations),
         erasures=build_erasures(settings, stores),
         keyspace=stores.keyspace,
         revocations=stores.revocations,
-        readiness=Readiness(vault.state),
+        readiness=Readiness(store.state),
     )
 
 
-def build_delivery(settings: Settings, stores: Stores) -> Delivery:
+def build_delivery(settings: Settings, stores: Stores) -> ReadNotifications:
     permission = settings.permission
     provider = PermissionProvider(permission, OUTBOUND_CALLS, settings.outbound) if permission else None
     policies = settings.read_policy, settings.delete_policy
-    return Delivery(stores.vault, stores.revocations, *policies, Documents(provider))
+    return ReadNotifications(stores.store, stores.revocations, *policies, Documents(provider))
 
 
 def build_trail(
     settings: Settings, stores: Stores, *, standard: int = 1, unanchored: Unanchored = log_it
 ) -> Trail:
-    anchors = Anchors(stores.redis, stores.vault.guard)
+    anchors = Anchors(stores.redis, stores.store.guard)
 
     def keep(head: Link, at: str) -> None:
         anchors.keep(Anchor(*head, at))
@@ -175,11 +173,9 @@ def build_worker(settings: Settings) -> Worker:
         raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    breaker, said = CircuitBreaker("velt"), Rarely(SAY_SO_SECONDS)
-    telling = Telling(stores.vault, stores.outbox, velt, breaker, LEASE_MS, said, None)
-    return Worker(
-        stores.outbox, telling, Doorbell(stores.redis), WORKER_THREADS, settings.outbox_max_attempts
-    )
+    breaker, said = CircuitBreaker("velt"), Throttle(SAY_SO_SECONDS)
+    sender = VeltSender(stores.store, stores.outbox, velt, breaker, LEASE_MS, said, None)
+    return Worker(stores.outbox, sender, WakeUp(stores.redis), WORKER_THREADS, settings.outbox_max_attempts)
 
 
 def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
@@ -188,19 +184,19 @@ def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
 
 
 def build_erasures(settings: Settings, stores: Stores) -> Erasures:
-    return Erasures(stores.orders, lambda: public_keys(settings, stores))
+    return Erasures(stores.erasure_store, lambda: public_keys(settings, stores))
 
 
 def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
-    rewriting = Rewriting(stores.redis, stores.vault.guard, stores.envelope, stores.outbox)
+    rewriting = Rewriting(stores.redis, stores.store.guard, stores.envelope, stores.outbox)
     return Eraser(
-        orders=stores.orders,
-        erase=Erase(stores.vault, rewriting),
+        erasure_store=stores.erasure_store,
+        erase=Erase(stores.store, rewriting),
         outbox=stores.outbox,
         velt=build_velt(settings),
         trail=trail,
         signer=Signer(settings.index_key),
-        blinded=stores.keyspace.blinded,
+        pseudonym=stores.keyspace.pseudonym,
         certificates=stores.certificates,
     )
 
@@ -211,23 +207,23 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
     keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
     certificates = Certificates(settings.certificate_dir) if settings.certificate_dir else None
     trusted = None if replaying else certificates
-    keeping = Keeping(settings.retention_days, settings.redis_wait)
+    retention = Retention(settings.retention_days, settings.redis_wait)
     identity = Identity.of(keyspace, settings.velt_api_key)
     guard = Guard(redis, DatabaseIdentity(redis, identity, keyspace, envelope), trusted)
     outbox = Outbox(redis, guard, envelope)
     return Stores(
-        vault=Vault(redis, guard, keyspace, envelope, keeping),
+        store=RecordStore(redis, guard, keyspace, envelope, retention),
         outbox=outbox,
         redis=redis,
         keyspace=keyspace,
         identity=identity,
         envelope=envelope,
-        orders=Orders(redis, guard, envelope, keyspace),
+        erasure_store=ErasureStore(redis, guard, envelope, keyspace),
         certificates=certificates,
         history=History(redis, guard),
         idempotency=IdempotencyKeys(redis, guard, envelope),
         registrations=Registrations(redis, guard, keyspace, envelope, outbox.dead_letters),
-        revocations=Revocations(redis, guard, keyspace, envelope, keeping.replicas),
+        revocations=Revocations(redis, guard, keyspace, envelope, retention.replicas),
     )
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 from resolver import clock
 from resolver.cli import main
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.erasure_request import Order, new_id
+from resolver.privacy.erasure_request import ErasureRequest, new_id
 from resolver.privacy.erasures import Erasures
 from resolver.store.keyspace import CERTIFICATES
 from tests.cli.test_rotation import drained
@@ -25,21 +25,21 @@ MakeEraser = Callable[..., Eraser]
 CALLBACKS = "/api/velt/notifications"
 
 
-def order(*users: str, **more: Any) -> Order:
-    return Order(new_id(), "dpo", clock.now(), users=users, **more)
+def order(*users: str, **more: Any) -> ErasureRequest:
+    return ErasureRequest(new_id(), "dpo", clock.now(), users=users, **more)
 
 
 def erasures_of(eraser: Eraser) -> Erasures:
-    return Erasures(eraser.orders, lambda: (eraser.signer.public_key,))
+    return Erasures(eraser.erasure_store, lambda: (eraser.signer.public_key,))
 
 
-def filed(eraser: Eraser, what: Order) -> Erasures:
+def filed(eraser: Eraser, what: ErasureRequest) -> Erasures:
     erasures = erasures_of(eraser)
     erasures.file(what)
     return erasures
 
 
-def done(eraser: Eraser, env: Environment, what: Order) -> JSON:
+def done(eraser: Eraser, env: Environment, what: ErasureRequest) -> JSON:
     """Filed, carried out, told to Velt, certified."""
     erasures = erasures_of(eraser)
     if erasures.find(what.id) is None:

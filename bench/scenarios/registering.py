@@ -39,8 +39,8 @@ def _once(stage: Stage, n: int) -> JSON:
         given = sides.variables(room, server) | {"VELT_API_URL": velt}
         _line_up(given)
         with working(given, room / "worker.log") as pid:
-            give_up = time.monotonic() + _LONGEST_SECONDS
-            while (told := seen(velt))["calls"] < _COMMANDS and time.monotonic() < give_up:
+            dead_letter = time.monotonic() + _LONGEST_SECONDS
+            while (told := seen(velt))["calls"] < _COMMANDS and time.monotonic() < dead_letter:
                 time.sleep(0.2)
             cpu = cpu_seconds((pid, server.pid))
     if told["calls"] < _COMMANDS:
@@ -55,5 +55,5 @@ def _line_up(given: dict[str, str]) -> None:
     for n in range(_COMMANDS):
         record = people.record(n, now)
         forwarded = split_add(people.addition(record.notification, n), "full").forward
-        stores.vault.put(record, Entry(Command(Kind.REGISTER, record.notification, forwarded)))
+        stores.store.put(record, Entry(Command(Kind.REGISTER, record.notification, forwarded)))
     stores.redis.close()

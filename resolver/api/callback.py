@@ -36,13 +36,13 @@ def routes(services: Services) -> Iterator[Route]:
         inner = _inner(_counted_body(services, call))
         notifications = _notification_ids(inner)
         if not notifications:
-            services.delivery.require_honoured(call.caller)
-            call.attempt.record(absent=0)
+            services.read_notifications.require_honoured(call.caller)
+            call.audit.record(absent=0)
             return json_reply(_found({}, []))
         asked = Asked(_organization(inner, call.caller), notifications)
-        actor = call.attempt.actor
+        actor = call.audit.actor
         admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
-        found = services.delivery.read(call.caller, asked, call.deadline, call.attempt, admit)
+        found = services.read_notifications.read(call.caller, asked, call.deadline, call.audit, admit)
         withheld = services.settings.withheld_headline
         return json_reply(_found(found, _stubs(withheld, notifications, found) if withheld else []))
 
@@ -52,7 +52,7 @@ def routes(services: Services) -> Iterator[Route]:
         if not notification:
             raise InvalidArgument("notificationId must be a string")
         organization = _organization(body, call.caller)
-        services.delivery.delete(call.caller, organization, notification, call.attempt)
+        services.read_notifications.delete(call.caller, organization, notification, call.audit)
         return json_reply({"success": True, "statusCode": 200})
 
     def preflight(call: Call[None]) -> Reply:

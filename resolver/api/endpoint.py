@@ -14,8 +14,8 @@ from resolver.api.errors import Shape, velt_shape
 from resolver.api.reply import Cors, Header, Reply
 from resolver.api.request import Call, Incoming
 from resolver.audit.event import Actor
-from resolver.audit.trail import Attempt
-from resolver.auth.callers import Officer
+from resolver.audit.trail import AuditContext
+from resolver.auth.callers import PrivacyOperator
 from resolver.auth.claims import EndUser
 from resolver.deadline import CURRENT, Deadline
 from resolver.notifications.read import Reader
@@ -98,7 +98,7 @@ class Responder:
         (surface, route), request = endpoint, Incoming(environ, populate_request=False)
         id_, deadline = _request_id(request), Deadline(started + self._seconds)
         unknown = Actor("unknown", request.remote_addr or "")
-        attempt = Attempt(self._services.trail, surface.name, route.action, id_, unknown)
+        audit = AuditContext(self._services.trail, surface.name, route.action, id_, unknown)
         is_audited = surface.is_audited and route.method != "OPTIONS"
         reservation = Reservation(self._services.replies)
         logs.REQUEST.set(id_)
@@ -107,15 +107,15 @@ class Responder:
             try:
                 caller = guards.let_in(surface.guard, self._services, request)
                 if caller is not None:
-                    attempt.actor = _actor_of(caller)
+                    audit.actor = _actor_of(caller)
                 if is_audited:
-                    self._services.vault.guard.require_replayed()
-                made = route.handle(Call(request, id_, deadline, attempt, caller, arguments, reservation))
+                    self._services.store.guard.require_replayed()
+                made = route.handle(Call(request, id_, deadline, audit, caller, arguments, reservation))
             except Exception as error:  # noqa: BLE001 - this is the edge: whatever failed is answered
                 reservation.release()
-                made = errors.reply_to(error, request.path, surface.shape, attempt if is_audited else None)
+                made = errors.reply_to(error, request.path, surface.shape, audit if is_audited else None)
             elapsed = time.monotonic() - started
-            reply.tell(surface.name, request.method, route.path or None, made.status, elapsed)
+            reply.log_and_count(surface.name, request.method, route.path or None, made.status, elapsed)
             headers = reply.headers_of(made, id_, surface.cors, request.headers.get("origin"))
             if reservation.size > SMALL_REPLY:
                 reservation.shrink(reply.size_of(made))
@@ -137,7 +137,7 @@ def _request_id(request: Incoming) -> str:
     return given if _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
-def _actor_of(caller: Reader | Officer) -> Actor:
+def _actor_of(caller: Reader | PrivacyOperator) -> Actor:
     if isinstance(caller, EndUser):
         return Actor("user", caller.user)
-    return Actor("ops" if isinstance(caller, Officer) else "backend", caller.name)
+    return Actor("ops" if isinstance(caller, PrivacyOperator) else "backend", caller.name)

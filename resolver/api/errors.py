@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound as NoSuchPath
 
 from resolver.api.reply import Header, Reply, json_reply
 from resolver.audit.event import Outcome
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.errors import (
     AuditUnavailable,
     InvalidArgument,
@@ -22,10 +22,10 @@ from resolver.errors import (
     NotJson,
     Overloaded,
     ResolverError,
+    StoreUnavailable,
     TooLarge,
     TooManyCalls,
     Unreadable,
-    VaultUnavailable,
     VeltRefused,
     VeltUnavailable,
 )
@@ -81,10 +81,10 @@ def http_status(error: ResolverError) -> int:
             return _STATUS[error.code]
 
 
-def reply_to(error: Exception, path: str, shape: Shape, attempt: Attempt | None) -> Reply:
+def reply_to(error: Exception, path: str, shape: Shape, audit: AuditContext | None) -> Reply:
     """Log what went wrong, put it on record, and answer it in the shape of the surface."""
     try:
-        return _rendered(_on_record(_known(error, path), attempt), shape)
+        return _rendered(_on_record(_known(error, path), audit), shape)
     except Exception as again:  # noqa: BLE001 - what fails while a failure is answered is no reply without shape
         return _rendered(_unforeseen(again), shape)
 
@@ -107,7 +107,7 @@ def _known(error: Exception, path: str) -> ResolverError:
         case Overloaded():
             metrics.REPLIES_REFUSED.labels(error.what).inc()
             _log.warning("unavailable", reason=error.reason)
-        case VaultUnavailable() | VeltUnavailable() | AuditUnavailable():
+        case StoreUnavailable() | VeltUnavailable() | AuditUnavailable():
             _log.warning("unavailable", reason=error.reason)
         case Unreadable():
             _log.error("unreadable")
@@ -125,14 +125,14 @@ def _unforeseen(error: Exception) -> ResolverError:
     return ResolverError()
 
 
-def _on_record(error: ResolverError, attempt: Attempt | None) -> ResolverError:
+def _on_record(error: ResolverError, audit: AuditContext | None) -> ResolverError:
     """The error, or that it can't be put on record."""
-    if attempt is None:
+    if audit is None:
         return error
     status = http_status(error)
     outcome: Outcome = "denied" if status in (401, 403) else "refused" if status < 500 else "failed"
     try:
-        attempt.ended(outcome, error.status[:40] if isinstance(error, VeltRefused) else error.code)
+        audit.fail(outcome, error.status[:40] if isinstance(error, VeltRefused) else error.code)
     except AuditUnavailable as unavailable:
         _log.error("audit_unavailable", reason=unavailable.reason)
         return unavailable

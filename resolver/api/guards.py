@@ -9,19 +9,19 @@ from collections.abc import Callable
 
 from werkzeug import Request
 
-from resolver.auth.callers import Backend, Officer
+from resolver.auth.callers import Backend, PrivacyOperator
 from resolver.config import Settings
 from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.read import Reader
 from resolver.wiring import Services
 
-Guard = Callable[[Services, Request], Reader | Officer | None]
+Guard = Callable[[Services, Request], Reader | PrivacyOperator | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip")
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 
 
-def let_in(guard: Guard, services: Services, request: Request) -> Reader | Officer | None:
+def let_in(guard: Guard, services: Services, request: Request) -> Reader | PrivacyOperator | None:
     """The caller, if the guard knows them. TooManyCalls instead of the guard's refusal when credentials from
     this address failed too often; one that holds is served whatever the others did."""
     try:
@@ -57,11 +57,11 @@ def backend(services: Services, request: Request) -> Backend:
     return services.callers.authenticate(request.headers.get(_API_KEY), request.headers.get(_AUTH_TOKEN))
 
 
-def privacy(services: Services, request: Request) -> Officer:
+def privacy(services: Services, request: Request) -> PrivacyOperator:
     """Whoever has one of the privacy tokens; without any set, the surface is closed."""
-    if services.officers is None:
+    if services.privacy_operators is None:
         raise NotFound()
-    return services.officers.authenticate(_bearer(request.headers.get("authorization")))
+    return services.privacy_operators.authenticate(_bearer(request.headers.get("authorization")))
 
 
 def prometheus(services: Services, request: Request) -> None:

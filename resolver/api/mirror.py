@@ -9,7 +9,7 @@ from resolver.api.body import read_data, read_data_if_any
 from resolver.api.endpoint import Route
 from resolver.api.reply import Reply, json_reply
 from resolver.api.request import Call
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.auth.callers import Backend
 from resolver.deadline import Deadline
 from resolver.velt import config_requests
@@ -18,7 +18,7 @@ from resolver.velt.schema import Request, ignored, parse, with_warnings
 from resolver.wiring import Services
 
 Handle = Callable[[Call[Backend]], Reply]
-UseCase = Callable[[Any, Deadline, Attempt], dict[str, Any]]
+UseCase = Callable[[Any, Deadline, AuditContext], dict[str, Any]]
 
 # The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
 _FORWARDED = {
@@ -45,7 +45,7 @@ def _route(endpoint: Endpoint, handle: Handle) -> Route:
 def _adding(services: Services) -> Handle:
     def add(call: Call[Backend]) -> Reply:
         key = call.request.headers.get("idempotency-key")
-        return json_reply(services.add(read_data(call.request), call.deadline, call.attempt, key))
+        return json_reply(services.add(read_data(call.request), call.deadline, call.audit, key))
 
     return add
 
@@ -53,14 +53,14 @@ def _adding(services: Services) -> Handle:
 def _getting(services: Services) -> Handle:
     def get(call: Call[Backend]) -> Reply:
         admit = call.reservation.admit_for(call.caller.name)
-        return json_reply(services.get(read_data(call.request), call.deadline, call.attempt, admit))
+        return json_reply(services.get(read_data(call.request), call.deadline, call.audit, admit))
 
     return get
 
 
 def _answering(use_case: UseCase) -> Handle:
     def answer(call: Call[Backend]) -> Reply:
-        return json_reply(use_case(read_data(call.request), call.deadline, call.attempt))
+        return json_reply(use_case(read_data(call.request), call.deadline, call.audit))
 
     return answer
 
@@ -71,7 +71,7 @@ def _forwarding(services: Services, endpoint: Endpoint, schema: Request) -> Hand
     def forward(call: Call[Backend]) -> Reply:
         data = read(call.request)
         checked = parse(schema, data)
-        call.attempt.record(organization=checked.get("organizationId", ""))
+        call.audit.record(organization=checked.get("organizationId", ""))
         answer = services.velt.post(endpoint, checked, call.deadline)
         return json_reply(with_warnings(answer["result"], ignored(schema, data)))
 

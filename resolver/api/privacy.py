@@ -19,9 +19,9 @@ from resolver.api.body import read_json
 from resolver.api.endpoint import Route
 from resolver.api.reply import Reply, json_reply
 from resolver.api.request import Call
-from resolver.auth.callers import Officer
+from resolver.auth.callers import PrivacyOperator
 from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
-from resolver.privacy.erasure_request import Odd, Order, new_id
+from resolver.privacy.erasure_request import ErasureRequest, Odd, new_id
 from resolver.validation.fields import LONGEST_ID, Flag, Identifiers
 from resolver.velt.schema import Request, parse
 from resolver.wiring import Services
@@ -61,24 +61,24 @@ EXPORT_SCHEMA, ERASE_SCHEMA = _Somebody(), _Erasure()
 def routes(services: Services) -> Iterator[Route]:
     exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
 
-    def export(call: Call[Officer]) -> Reply:
+    def export(call: Call[PrivacyOperator]) -> Reply:
         order = _order(parse(EXPORT_SCHEMA, read_json(call.request)), call.caller)
-        services.vault.ping()
-        call.attempt.record(ids=services.blinded(order.names()))
+        services.store.ping()
+        call.audit.record(ids=services.pseudonym(order.names()))
         if not exports.acquire(blocking=False):
             raise TooManyCalls(_TRY_AGAIN_SECONDS)
         lines = ClosingIterator(_lines(services, order), exports.release)
         return Reply(lines, headers=(("Content-Type", "application/x-ndjson"),))
 
-    def erase(call: Call[Officer]) -> Reply:
+    def erase(call: Call[PrivacyOperator]) -> Reply:
         order = _order(parse(ERASE_SCHEMA, read_json(call.request)), call.caller)
-        call.attempt.record(ids=services.blinded(order.names()), erasure=order.id)
+        call.audit.record(ids=services.pseudonym(order.names()), erasure=order.id)
         services.erasures.file(order)
         return json_reply({"erasureId": order.id}, 202)
 
-    def erasure(call: Call[Officer]) -> Reply:
+    def erasure(call: Call[PrivacyOperator]) -> Reply:
         id_ = call.arguments["id_"]
-        call.attempt.record(erasure=id_[:64])
+        call.audit.record(erasure=id_[:64])
         found = services.erasures.find(id_)
         if found is None:
             raise NotFound()
@@ -89,8 +89,8 @@ def routes(services: Services) -> Iterator[Route]:
     yield Route("GET", f"{ERASURES}<id_>", "erasure", erasure)
 
 
-def _order(asked: JSON, officer: Officer) -> Order:
-    order = Order(
+def _order(asked: JSON, officer: PrivacyOperator) -> ErasureRequest:
+    order = ErasureRequest(
         id=new_id(),
         by=officer.name,
         asked=clock.now(),
@@ -105,7 +105,7 @@ def _order(asked: JSON, officer: Officer) -> Order:
     return order
 
 
-def _lines(services: Services, order: Order) -> Iterator[bytes]:
+def _lines(services: Services, order: ErasureRequest) -> Iterator[bytes]:
     """Without its last line an export isn't whole: the connection may end at any time, or Redis."""
     try:
         for item in services.export(order.subject, frozenset(order.organizations)):

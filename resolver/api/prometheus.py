@@ -13,14 +13,14 @@ from resolver import __version__
 from resolver.api.endpoint import Route
 from resolver.api.reply import Reply
 from resolver.api.request import Call
-from resolver.errors import Unavailable, VaultForeign, VaultOutdated, VaultRestored, VaultUnavailable
+from resolver.errors import ErasuresNotReplayed, OutdatedSchema, StoreUnavailable, Unavailable, WrongDatabase
 from resolver.ops import multiprocess
 from resolver.wiring import Services
 
 PATH = "/metrics"
 _REDIS_STATES = (
     "ok",
-    *(kind.state for kind in (VaultUnavailable, VaultForeign, VaultOutdated, VaultRestored)),
+    *(kind.state for kind in (StoreUnavailable, WrongDatabase, OutdatedSchema, ErasuresNotReplayed)),
 )
 
 
@@ -50,7 +50,7 @@ class InRedis(Collector):
         self._services = services
 
     def collect(self) -> Iterator[Metric]:
-        state = self._services.vault.state()
+        state = self._services.store.state()
         states = GaugeMetricFamily(
             "resolver_redis_state",
             "1 for what Redis is: ok, down, foreign (of other keys), outdated (another schema), "
@@ -68,7 +68,7 @@ class InRedis(Collector):
             yield from figures
 
     def _outbox(self) -> Iterator[Metric]:
-        depth, worked = self._services.outbox.depth(), self._services.outbox.is_worked()
+        depth, worked = self._services.outbox.depth(), self._services.outbox.has_live_worker()
         yield GaugeMetricFamily(
             "resolver_outbox_waiting", "Notifications with commands for Velt.", depth.waiting
         )

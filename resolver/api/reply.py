@@ -113,7 +113,7 @@ def headers_of(reply: Reply, request_id: str, cors: Cors | None, origin: str | N
     return [*reply.headers, *own, *_SECURITY, *(cors.headers(origin) if cors else ())]
 
 
-def tell(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
+def log_and_count(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
     """Count a request, and log one line of it; who and what it was about is in the audit trail alone."""
     outcome = _OUTCOMES.get(status) or ("ok" if status < 400 else "invalid" if status < 500 else "failed")
     metrics.series(metrics.REQUESTS, surface, outcome).observe(seconds)

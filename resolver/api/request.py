@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from werkzeug import Request
 
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.ops.reply_budget import Reservation
 
@@ -30,7 +30,7 @@ class Call(Generic[Caller]):
     request: Incoming
     id: str
     deadline: Deadline
-    attempt: Attempt
+    audit: AuditContext
     caller: Caller
     arguments: Mapping[str, str]
     """The variable parts of the path."""

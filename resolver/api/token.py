@@ -49,13 +49,13 @@ def routes(services: Services) -> Iterator[Route]:
         minted = services.tokens.mint(
             wanted["userId"], wanted["organizationIds"], wanted.get("ttlSeconds", USUAL_SECONDS)
         )
-        call.attempt.record(ids=wanted["organizationIds"], user=shortened(wanted["userId"]))
+        call.audit.record(ids=wanted["organizationIds"], user=shortened(wanted["userId"]))
         return json_reply({"token": minted.token, "expiresAt": minted.expires_at})
 
     def revoke(call: Call[Backend]) -> Reply:
         wanted = parse(REVOCATION, read_json(call.request))
         user, organization = wanted["userId"], wanted.get("organizationId", "")
-        call.attempt.record(organization=organization, user=shortened(user))
+        call.audit.record(organization=organization, user=shortened(user))
         mark = services.revocations.revoke(user, organization)
         return json_reply({"revokedAt": mark.at_ms // 1000})
 

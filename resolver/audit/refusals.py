@@ -32,7 +32,7 @@ class Refusals:
         with self._lock:
             return self._take() if self._unrecorded and (at_the_end or not self._is_full()) else 0
 
-    def give_back(self, number: int) -> None:
+    def release(self, number: int) -> None:
         """Its line could not be written."""
         with self._lock:
             self._unrecorded += number

@@ -125,7 +125,7 @@ class Trail:
         try:
             self.record(event._replace(more={**event.more, **number}))
         except AuditUnavailable:
-            self._refusals.give_back(unrecorded)
+            self._refusals.release(unrecorded)
             raise
 
     def _anchor(self, keep_anchor: KeepAnchor | None) -> bool:
@@ -154,7 +154,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Attempt:
+class AuditContext:
     trail: Trail
     surface: str
     action: str
@@ -197,7 +197,7 @@ class Attempt:
             Event(self.actor, self.surface, self.action, outcome, self.request, about, ids, denied)
         )
 
-    def ended(self, outcome: Outcome, code: str, organization: str = "") -> None:
+    def fail(self, outcome: Outcome, code: str, organization: str = "") -> None:
         """With an error: the event, when there was none, or that what was recorded didn't come to pass.
         An event that couldn't be recorded isn't tried again: its request would wait twice."""
         if self.recorded is None and self.unavailable:

@@ -17,7 +17,7 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
-class Officer:
+class PrivacyOperator:
     """Somebody who may export and erase, under the name their token has in RESOLVER_PRIVACY_TOKENS."""
 
     name: str
@@ -39,13 +39,13 @@ class Callers:
         return Backend(matching[0])
 
 
-class Officers:
+class PrivacyOperators:
     def __init__(self, tokens: Mapping[str, Secret]) -> None:
         self._tokens = tokens
 
-    def authenticate(self, token: str) -> Officer:
+    def authenticate(self, token: str) -> PrivacyOperator:
         """Constant time, likewise."""
         matching = [name for name, secret in self._tokens.items() if secret.matches(token)]
         if not matching:
             raise PermissionDenied()
-        return Officer(matching[0])
+        return PrivacyOperator(matching[0])

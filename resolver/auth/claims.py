@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resolver.errors import Unauthenticated
-from resolver.validation.fields import is_identifier, is_sound
+from resolver.validation.fields import is_identifier, is_valid_unicode
 
 JSON = dict[str, Any]
 
@@ -69,7 +69,7 @@ def _several(value: Any) -> frozenset[str]:
 
 def _is_name(value: Any) -> bool:
     """Half a character, which a token's JSON can spell, is in no id, and would break whoever encodes it."""
-    return is_identifier(value) and is_sound(value)
+    return is_identifier(value) and is_valid_unicode(value)
 
 
 def _value(claims: JSON, path: str) -> Any:

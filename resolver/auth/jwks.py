@@ -22,7 +22,7 @@ from resolver.auth.verification_keys import TokenKey, from_jwk
 from resolver.config import OutboundSettings
 from resolver.config.pem import PublicKey
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered, Unavailable
+from resolver.errors import ServiceUnreachable, Unavailable
 from resolver.outbound.http_client import HttpClient
 
 LARGEST_SET = 256 * 1024
@@ -147,7 +147,7 @@ class Jwks:
         try:
             self._take(_fetched(self._http, self._pace.fetch))
         except Exception as error:  # noqa: BLE001 - whatever an answer does to us, the thread must live on
-            reason = error.reason if isinstance(error, Unanswered) else type(error).__name__
+            reason = error.reason if isinstance(error, ServiceUnreachable) else type(error).__name__
             _log.warning("jwks_unavailable", reason=reason, usable=bool(self._usable()))
         finally:
             with self._state:
@@ -185,9 +185,9 @@ def _fetched(client: HttpClient, seconds: float) -> _Keys:
     try:
         parsed: Any = orjson.loads(answer.body) if answer.status == 200 else None
     except orjson.JSONDecodeError:
-        raise Unanswered("not JSON") from None
+        raise ServiceUnreachable("not JSON") from None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
-        raise Unanswered(f"no key set (HTTP {answer.status})")
+        raise ServiceUnreachable(f"no key set (HTTP {answer.status})")
     keys: dict[str | None, tuple[TokenKey, ...]] = {}
     for jwk in parsed["keys"][:_MOST_KEYS]:
         if isinstance(jwk, dict) and (key := from_jwk(jwk)):

@@ -20,11 +20,11 @@ from typing import Any, Literal, NamedTuple, Self, cast
 import orjson
 import structlog
 
-from resolver.auth.ttl_cache import Remembered
+from resolver.auth.ttl_cache import TTLCache
 from resolver.circuit_breaker import CircuitBreaker
 from resolver.config import OutboundSettings, PermissionSettings
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.http_client import HttpClient
 from resolver.validation.json_limits import is_too_deep
 
@@ -98,18 +98,18 @@ class PermissionProvider:
             outbound=outbound,
         )
         self._breaker = CircuitBreaker.for_waiting_callers("permission_provider")
-        self._remembered = Remembered[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+        self._known = TTLCache[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
     def granted(self, questions: Collection[Question], deadline: Deadline) -> set[Question]:
         """Those that were answered with a yes, now or not long ago."""
-        known = {question: self._remembered.get(question) for question in questions}
+        known = {question: self._known.get(question) for question in questions}
         granted = {question for question, yes in known.items() if yes}
         unknown = [question for question, yes in known.items() if yes is None]
-        until = deadline.keeping(_RESERVE_SECONDS).at_most(LONGEST_SECONDS)
+        until = deadline.reserve(_RESERVE_SECONDS).at_most(LONGEST_SECONDS)
         try:
             for batch in _batches(unknown):
                 granted |= self._ask(batch, until)
-        except Unanswered as error:
+        except ServiceUnreachable as error:
             # Whoever didn't answer once isn't asked for the rest: that would take time, and come to the same.
             _log.warning("permission_provider_unavailable", reason=error.reason)
         return granted
@@ -125,24 +125,24 @@ class PermissionProvider:
             verdicts = [answer.get("hasAccess") for answer in found]
             if verdicts and all(isinstance(yes, bool) for yes in verdicts):
                 # Said twice and differently, it is a no.
-                self._remembered.put(question, all(verdicts), min(map(_expires, found)))
+                self._known.put(question, all(verdicts), min(map(_expires, found)))
                 granted |= {question} if all(verdicts) else set()
         return granted
 
     def _called(self, requests: list[JSON], until: Deadline) -> bytes:
         seconds = until.remaining()
         if seconds <= 0 or not self._breaker.allow():
-            raise Unanswered("no time left, or not answering")
+            raise ServiceUnreachable("no time left, or not answering")
         body = orjson.dumps({"data": {"requests": requests}})
         try:
             answer = self._http.call("POST", until, body)
-        except Unanswered:
+        except ServiceUnreachable:
             if seconds >= _FAIR_SECONDS:
                 self._breaker.failure()
             raise
         self._breaker.success()
         if not 200 <= answer.status < 300:
-            raise Unanswered(f"HTTP {answer.status}")
+            raise ServiceUnreachable(f"HTTP {answer.status}")
         return answer.body
 
 
@@ -156,12 +156,12 @@ def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Unanswered("not JSON") from None
+        raise ServiceUnreachable("not JSON") from None
     given = parsed.get("data") if isinstance(parsed, dict) and parsed.get("success") is not False else None
     if isinstance(given, dict):
         given = given.get("results")
     if not isinstance(given, list) or len(given) > most or is_too_deep(parsed, body):
-        raise Unanswered("another shape")
+        raise ServiceUnreachable("another shape")
     answers: dict[tuple[str, ...], list[JSON]] = {}
     for answer in given:
         subject = tuple(answer.get(name) for name in _SUBJECT) if isinstance(answer, dict) else ()

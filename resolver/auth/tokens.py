@@ -15,7 +15,7 @@ import jwt
 
 from resolver.auth.claims import Claims, EndUser
 from resolver.auth.jwks import Jwks
-from resolver.auth.ttl_cache import Remembered
+from resolver.auth.ttl_cache import TTLCache
 from resolver.auth.verification_keys import Keys, OneKey
 from resolver.config import DIRECT, OutboundSettings, TokenSettings
 from resolver.config.pem import PublicKey
@@ -42,7 +42,7 @@ class Tokens:
         self._secret = settings.secret if SYMMETRIC in settings.algorithms else None
         self._claims = Claims(settings.user_claim, settings.organizations_claim, settings.documents_claim)
         self._provider = _provider(settings, outbound)
-        self._remembered = Remembered[tuple[bytes, int], EndUser](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+        self._known = TTLCache[tuple[bytes, int], EndUser](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
 
     def start(self) -> None:
         """Has the provider's keys fetched before the first token needs them."""
@@ -70,12 +70,12 @@ class Tokens:
         version = self._provider.version if self._provider else 0
         # By its digest: no token itself lies about in memory.
         seen = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), version
-        if version >= 0 and (known := self._remembered.get(seen)):
+        if version >= 0 and (known := self._known.get(seen)):
             return known
         claims = self._verified(token)
         who = self._claims.read(claims)
         if version >= 0:
-            self._remembered.put(seen, who, min(int(claims["exp"]), _END_OF_TIME))
+            self._known.put(seen, who, min(int(claims["exp"]), _END_OF_TIME))
         return who
 
     def _verified(self, token: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class _Entry(NamedTuple):
     expires: float
 
 
-class Remembered(Generic[Key, Value]):
+class TTLCache(Generic[Key, Value]):
     """At most so many, the oldest going first; for at most so long, and never past their own expiry."""
 
     def __init__(self, most: int, seconds: float) -> None:

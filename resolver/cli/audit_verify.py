@@ -78,7 +78,7 @@ def _ends() -> Ends:
 
 
 def anchors_in(stores: Stores) -> dict[str, Anchored]:
-    kept = Anchors(stores.redis, stores.vault.guard).all()
+    kept = Anchors(stores.redis, stores.store.guard).all()
     return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
 
 

@@ -54,7 +54,7 @@ def verify(
         else:
             told = {"file": _name(path), "valid": True, "certificate": body}
             if index_key:
-                told["about"] = {name: is_about(body, name, Keyspace(index_key).blinded) for name in names}
+                told["about"] = {name: is_about(body, name, Keyspace(index_key).pseudonym) for name in names}
         if as_json:
             say_json(told)
         else:
@@ -116,7 +116,7 @@ def _to_replay(
     for path in files:
         try:
             text = _read(path)
-            if not again and stores.orders.known([claimed_id(text)]):
+            if not again and stores.erasure_store.known([claimed_id(text)]):
                 continue
             found.append((text, verified(text, mine)))
         except InvalidCertificate as invalid:
@@ -162,21 +162,21 @@ def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON
     changed = 0
     with trail_of(settings, stores) as trail, progress_bar() as progress:
         eraser = build_eraser(settings, stores, trail)
-        bar = progress.add_task("Replaying", total=stores.orders.size() * (1 + len(bodies)))
+        bar = progress.add_task("Replaying", total=stores.erasure_store.size() * (1 + len(bodies)))
         found = Found()
         for step in people_behind(
-            [b for _, b in bodies], stores.vault, stores.outbox, stores.keyspace.blinded
+            [b for _, b in bodies], stores.store, stores.outbox, stores.keyspace.pseudonym
         ):
             progress.advance(bar)
             found = step or found
-        _require_opened(stores.vault.unreadable)
+        _require_opened(stores.store.unreadable)
         for text, body in bodies:
             if order := order_again(body, found):
                 for at in eraser.again(order):
                     progress.advance(bar)
                     _require_opened(at.unreadable)
-                changed += len(stores.orders.touched(order.id))
-            stores.orders.close(body["erasureId"], text)
+                changed += len(stores.erasure_store.touched(order.id))
+            stores.erasure_store.close(body["erasureId"], text)
     return changed
 
 

@@ -19,7 +19,7 @@ from resolver.cli.terminal import say_json
 from resolver.cli.words import counted
 from resolver.config import Settings, load
 from resolver.deadline import Deadline
-from resolver.errors import SettingsError, Unanswered, VaultUnavailable, VeltRefused, VeltUnavailable
+from resolver.errors import ServiceUnreachable, SettingsError, StoreUnavailable, VeltRefused, VeltUnavailable
 from resolver.notifications.add import looks_semantic
 from resolver.store.diagnostics import RedisFacts, examine
 from resolver.store.record import Record
@@ -127,7 +127,7 @@ def _key_set(settings: Settings) -> Iterator[Finding]:
         return
     try:
         usable = fetch(settings.token.jwks_url, settings.token.jwks_ca_file, settings.outbound, _VELT_SECONDS)
-    except Unanswered as error:
+    except ServiceUnreachable as error:
         yield Finding("fail", "callback", f"the key set cannot be had ({error.reason})")
         return
     outcome: Literal["ok", "fail"] = "ok" if usable else "fail"
@@ -137,13 +137,13 @@ def _key_set(settings: Settings) -> Iterator[Finding]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         facts = examine(settings.redis_url)
-    except VaultUnavailable as error:
+    except StoreUnavailable as error:
         yield Finding("fail", "redis", f"cannot be reached ({error.reason})")
         return
     yield Finding("ok", "redis", f"version {facts.version}, reached as {facts.user}")
     yield from _judged(facts, settings.durability)
     if facts.claimed:
-        yield from _vault(settings)
+        yield from _store(settings)
     else:
         yield Finding("ok", "vault", "empty: the first process to use it will claim it for its index key")
 
@@ -178,19 +178,19 @@ def _judged(facts: RedisFacts, durability: str) -> Iterator[Finding]:
         yield Finding("warn", "redis", "is used as the default user, who may do everything")
 
 
-def _vault(settings: Settings) -> Iterator[Finding]:
-    vault = build_stores(settings).vault
+def _store(settings: Settings) -> Iterator[Finding]:
+    store = build_stores(settings).store
     try:
-        sample = list(itertools.islice(vault.scan(), _SAMPLE))
-    except VaultUnavailable as error:
+        sample = list(itertools.islice(store.scan(), _SAMPLE))
+    except StoreUnavailable as error:
         yield Finding("fail", "vault", error.reason)
         return
     yield Finding("ok", "vault", f"the database is ours; {len(sample)} records looked at")
-    if vault.unreadable:
+    if store.unreadable:
         yield Finding(
             "fail",
             "vault",
-            f"{counted(vault.unreadable, 'record does', 'records do')} not open with these keys",
+            f"{counted(store.unreadable, 'record does', 'records do')} not open with these keys",
         )
     yield from _keys(settings)
     yield from _addresses(sample)
@@ -216,7 +216,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _outbox(settings: Settings) -> Iterator[Finding]:
     outbox = build_stores(settings).outbox
     depth = outbox.depth()
-    if outbox.is_worked():
+    if outbox.has_live_worker():
         yield Finding("ok", "outbox", f"a worker is alive; {depth.waiting} commands wait")
     elif depth.due:
         since = depth.oldest_ms // 1000
@@ -232,7 +232,7 @@ def _outbox(settings: Settings) -> Iterator[Finding]:
 
 
 def _erasures(settings: Settings) -> Iterator[Finding]:
-    if under_way := len(build_stores(settings).orders.under_way()):
+    if under_way := len(build_stores(settings).erasure_store.under_way()):
         yield Finding("ok", "privacy", f"{under_way} erasures are under way (resolver privacy status)")
     if settings.certificate_dir:
         yield Finding("ok", "privacy", "certificates are kept outside Redis, which knows them all")
@@ -267,13 +267,13 @@ def _refused(refusal: VeltRefused) -> Finding:
 
 def _telling_ids(sample: list[Record]) -> Iterator[Finding]:
     """Velt reads notification ids, and an id that says what it is about can be guessed."""
-    telling = sum(looks_semantic(record.notification) for record in sample)
+    sender = sum(looks_semantic(record.notification) for record in sample)
     # Of random ids, two in a thousand look so as well.
-    if telling * 20 > len(sample):
+    if sender * 20 > len(sample):
         yield Finding(
             "warn",
             "privacy",
-            f"{telling} of {len(sample)} notification ids look as if they say what they are about, and Velt "
+            f"{sender} of {len(sample)} notification ids look as if they say what they are about, and Velt "
             "receives them: send an Idempotency-Key instead, or leave the id out",
         )
 

@@ -29,11 +29,11 @@ from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command
 from resolver.cli.terminal import say
 from resolver.config import Settings, load
-from resolver.demo.dev_control import Wishes
-from resolver.errors import VaultUnavailable
+from resolver.demo.dev_control import DevControl
+from resolver.errors import StoreUnavailable
 from resolver.ops import metrics_folder
 from resolver.ops.embedded_worker import worker_command
-from resolver.store.records import Vault
+from resolver.store.records import RecordStore
 from resolver.wiring import build_stores
 
 # Where the usual frontend tools serve their pages.
@@ -86,8 +86,8 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"
-    wishes, keys = Wishes(state), rotated_here(variables, state)
-    wishes.rotation_is_over()
+    dev_control, keys = DevControl(state), rotated_here(variables, state)
+    dev_control.rotation_is_over()
     if keys:
         variables["RESOLVER_DEV_STATE"] = str(state.absolute())
     variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(port)}")
@@ -108,7 +108,7 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     children = [part.process for part in parts]
     wait_until_ready(f"{url}/readyz", children, partial(_ask_for_replay, settings, commands))
     say(*_welcome(settings, state, url, sandbox_url, commands).split("\n"))
-    _watch(parts, Rotation(keys, wishes, web, worker, url, variables) if keys else None)
+    _watch(parts, Rotation(keys, dev_control, web, worker, url, variables) if keys else None)
 
 
 def _keep_others_out(state: Path, stack: ExitStack) -> None:
@@ -154,9 +154,9 @@ def _start_redis(state: Path, stack: ExitStack) -> str:
 
 def _require_answer(settings: Settings) -> None:
     """Of a Redis that we didn't start; it may just be starting, too."""
-    vault, give_up = build_stores(settings).vault, time.monotonic() + _REDIS_SECONDS
-    while reason := _down(vault):
-        if time.monotonic() > give_up:
+    store, dead_letter = build_stores(settings).store, time.monotonic() + _REDIS_SECONDS
+    while reason := _down(store):
+        if time.monotonic() > dead_letter:
             raise click.ClickException(
                 f"REDIS_URL is set to {_redis_shown(settings)}, which can't be used ({reason}). Is it left "
                 "over from a run that has ended? After `unset REDIS_URL` a Redis is started here."
@@ -164,11 +164,11 @@ def _require_answer(settings: Settings) -> None:
         time.sleep(0.2)
 
 
-def _down(vault: Vault) -> str:
+def _down(store: RecordStore) -> str:
     """Why; empty when it is up, or what it holds keeps it closed."""
     try:
-        vault.ping()
-    except VaultUnavailable as error:
+        store.ping()
+    except StoreUnavailable as error:
         return error.reason if error.state == "down" else ""
     return ""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from resolver.cli.children import Part, start_child, stop_child
 from resolver.cli.dev_keys import MasterKeys
 from resolver.cli.terminal import say
-from resolver.demo.dev_control import Wishes
+from resolver.demo.dev_control import DevControl
 
 _RELOAD_SECONDS = 30
 _ROTATE = (sys.executable, "-m", "resolver", "keys", "rotate", "--json")
@@ -28,21 +28,21 @@ _ROTATE = (sys.executable, "-m", "resolver", "keys", "rotate", "--json")
 @dataclass(frozen=True, slots=True)
 class Rotation:
     keys: MasterKeys
-    wishes: Wishes
+    dev_control: DevControl
     web: Part
     worker: Part
     url: str
     variables: Mapping[str, str]
 
     def if_wanted(self) -> None:
-        if not self.wishes.is_rotation_wanted():
+        if not self.dev_control.is_rotation_wanted():
             return
         try:
             self._rotate()
         except (OSError, TimeoutError, subprocess.SubprocessError) as error:
             say(f"The keys were not rotated to the end; nothing is lost. ({error})", err=True)
         finally:
-            self.wishes.rotation_is_over()
+            self.dev_control.rotation_is_over()
 
     def _rotate(self) -> None:
         label = self.keys.add_second()
@@ -58,9 +58,9 @@ class Rotation:
             raise TimeoutError("the web process did not answer")
         self.web.process.send_signal(signal.SIGHUP)
         self.worker.restart()
-        give_up = time.monotonic() + _RELOAD_SECONDS
+        dead_letter = time.monotonic() + _RELOAD_SECONDS
         while _is_there(before) or self._serving() is None:
-            if time.monotonic() > give_up:
+            if time.monotonic() > dead_letter:
                 raise TimeoutError("the web process did not restart")
             time.sleep(0.1)
 

@@ -15,7 +15,7 @@ from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
 from resolver.cli.words import counted
 from resolver.config import Settings, load
-from resolver.privacy.erasure_request import Order, Phase, new_id
+from resolver.privacy.erasure_request import ErasureRequest, Phase, new_id
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.people import prose_in
 from resolver.wiring import Stores, build_eraser, build_erasures, build_stores
@@ -51,7 +51,9 @@ def erase(**asked: Any) -> None:
         _list_mentions(stores, order)
     if not asked["yes"]:
         click.confirm(f"Erase {_spoken(order)}?", abort=True, err=True)
-    on_record(settings, stores, "privacy erase", "", [order.id, *map(stores.keyspace.blinded, order.names())])
+    on_record(
+        settings, stores, "privacy erase", "", [order.id, *map(stores.keyspace.pseudonym, order.names())]
+    )
     build_erasures(settings, stores).file(order)
     found = _carried_out(settings, stores, order)
     if asked["as_json"]:
@@ -76,7 +78,7 @@ def _say_what_is_odd(counts: JSON) -> None:
         raise click.ClickException(f"Not looked into: {records}.")
 
 
-def _spoken(order: Order) -> str:
+def _spoken(order: ErasureRequest) -> str:
     """Each name as what it was taken for: the wrong option finds nobody."""
     if order.whole:
         return f"all that is held of {_listed('organization', order.organizations)}"
@@ -103,10 +105,10 @@ def _order(  # noqa: PLR0913 - a command's options
     wholes: tuple[str, ...],
     names: tuple[str, ...],
     velt_user_data: bool,
-) -> Order:
+) -> ErasureRequest:
     if wholes and organizations:
         raise click.UsageError("--org bounds what is done for a person; --organization takes all. Not both.")
-    return Order(
+    return ErasureRequest(
         id=new_id(),
         by=operator(),
         asked=clock.now(),
@@ -119,9 +121,9 @@ def _order(  # noqa: PLR0913 - a command's options
     )
 
 
-def _list_mentions(stores: Stores, order: Order) -> None:
+def _list_mentions(stores: Stores, order: ErasureRequest) -> None:
     named = False
-    for record in stores.vault.scan():
+    for record in stores.store.scan():
         if order.covers(record.organization) and is_mentioned(prose_in(record), order.mentions):
             if not named:
                 say("Their text names them, so these go whole:", err=True)
@@ -131,7 +133,7 @@ def _list_mentions(stores: Stores, order: Order) -> None:
         say("No text names them.", err=True)
 
 
-def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
+def _carried_out(settings: Settings, stores: Stores, order: ErasureRequest) -> JSON:
     """By this process, or by a worker that was quicker; then Velt is waited for, not for ever."""
     with trail_of(settings, stores) as trail:
         eraser = build_eraser(settings, stores, trail)
@@ -145,18 +147,18 @@ def _carried_out(settings: Settings, stores: Stores, order: Order) -> JSON:
                 found = erasures.find(order.id)
                 if found is None or found["status"] == Phase.DONE:
                     break
-                if found["status"] == Phase.TELLING and not stores.outbox.is_worked():
+                if found["status"] == Phase.TELLING and not stores.outbox.has_live_worker():
                     break
                 if found != before:
                     before, changed = found, time.monotonic()
                 if time.monotonic() - changed > _PATIENT_SECONDS:
                     break
                 time.sleep(_LOOK_SECONDS)
-        stores.orders.let_go(eraser.me)
+        stores.erasure_store.release_lease(eraser.me)
     if found is None:
         raise click.ClickException("It is gone from Redis before it was done: was a backup restored?")
     return found
 
 
-def _doing(order: Order) -> str:
+def _doing(order: ErasureRequest) -> str:
     return "Telling Velt" if order.phase is Phase.TELLING else "Erasing"

@@ -172,7 +172,7 @@ def _settings(settings: Settings, stores: Stores) -> JSON:
     def shown(value: Any) -> Any:
         if isinstance(value, Secret):
             digest = hashlib.sha256(value.reveal_bytes()).hexdigest()
-            return f"digest {stores.keyspace.blinded(f'setting {digest}')}"
+            return f"digest {stores.keyspace.pseudonym(f'setting {digest}')}"
         if isinstance(value, frozenset | tuple):
             return sorted(map(str, value))
         if hasattr(value, "items"):
@@ -194,7 +194,7 @@ def _erasures(erasures: Erasures, began: datetime) -> Iterator[JSON]:
 
 def _records(settings: Settings, stores: Stores) -> JSON:
     count, oldest, organizations = 0, 0, Counter[str]()
-    for record in stores.vault.scan():
+    for record in stores.store.scan():
         count += 1
         organizations[record.organization] += 1
         if record.created:
@@ -203,7 +203,7 @@ def _records(settings: Settings, stores: Stores) -> JSON:
     return {
         "records": count,
         "organizations": len(organizations),
-        "unreadable": stores.vault.unreadable,
+        "unreadable": stores.store.unreadable,
         "oldestAddedAt": clock.second(oldest // 1000) if oldest else None,
         "oldestInDays": round(days, 1),
         "retentionDays": settings.retention_days,

@@ -68,7 +68,7 @@ def rotate(rate: int, as_json: bool) -> None:
     stores = build_stores(settings)
     on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
     stores.history.note_key(next(iter(settings.master_keys)))
-    stores.orders.reseal()
+    stores.erasure_store.reseal()
     stores.idempotency.reseal()
     outcome: Counter[Resealed] = Counter()
     for _ in range(_MOST_PASSES):
@@ -114,7 +114,7 @@ def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | i
         "records": rotation.record_key_ids(),
         "commands": commands.key_ids(),
         "revocations": rotation.revocation_key_ids(),
-        "erasureEntries": stores.orders.key_ids(),
+        "erasureEntries": stores.erasure_store.key_ids(),
         "idempotencySecrets": stores.idempotency.key_ids(),
     }
     since = stores.history.keys_since()
@@ -162,7 +162,7 @@ def _advice(name: str, masters: list[str], used: bool) -> str:
 
 
 def _rotations(stores: Stores) -> tuple[Rotation, CommandRotation]:
-    parts = stores.redis, stores.vault.guard, stores.envelope
+    parts = stores.redis, stores.store.guard, stores.envelope
     return Rotation(*parts), CommandRotation(*parts)
 
 

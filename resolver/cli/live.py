@@ -19,7 +19,7 @@ import click
 
 from resolver.app import create_app
 from resolver.audit.event import Actor
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.auth.claims import EndUser
 from resolver.cli import velts_answers
 from resolver.cli.finding import Finding
@@ -31,7 +31,7 @@ from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.probe import ACTOR, STRANGER, Left, Probe, words_in
 from resolver.ops import logs
-from resolver.validation.fields import is_identifier, is_sound
+from resolver.validation.fields import is_identifier, is_valid_unicode
 from resolver.wiring import Services, build
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,7 +57,7 @@ def meant(live: bool, *given: str | None) -> Where | None:
 
 
 def _is_sound_id(value: str | None) -> bool:
-    return value is not None and is_identifier(value) and is_sound(value)
+    return value is not None and is_identifier(value) and is_valid_unicode(value)
 
 
 def probed(settings: Settings, where: Where, report: Path | None = None) -> Iterator[Finding]:
@@ -196,7 +196,7 @@ class _Live:
             return Finding("ok", "live", f"the callback gives {user} the content")
         person = EndUser(user, frozenset({organization}))
         deadline = Deadline.after(self.settings.deadline_ms / 1000)
-        why = self.services.delivery.explain(person, organization, self.probe.id, deadline)
+        why = self.services.read_notifications.explain(person, organization, self.probe.id, deadline)
         said = why.value if why else "it isn't held any more"
         # A token that is minted names no documents; an identity provider's may.
         by_claim = self.settings.read_policy == "document" and self.settings.permission is None
@@ -212,10 +212,10 @@ class _Live:
 def _probe(services: Services, where: Where) -> Probe:
     who = Actor("ops", operator())
 
-    def attempt() -> Attempt:
-        return Attempt(services.trail, "cli", "check live", "", who)
+    def audit() -> AuditContext:
+        return AuditContext(services.trail, "cli", "check live", "", who)
 
-    return Probe(*where, services.add, services.delete, services.keyspace, attempt)
+    return Probe(*where, services.add, services.delete, services.keyspace, audit)
 
 
 def _announce(probe: Probe) -> None:

@@ -74,9 +74,9 @@ class LocalRedis:
             self._sockets.cleanup()
 
     def _wait_until_ready(self) -> None:
-        give_up = time.monotonic() + _START_SECONDS
+        dead_letter = time.monotonic() + _START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > give_up:
+            if self._process.poll() is not None or time.monotonic() > dead_letter:
                 self.stop()
                 raise subprocess.SubprocessError(
                     f"The Redis server did not start: {self._last_words()}\n"

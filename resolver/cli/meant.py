@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from resolver.privacy.erasure_request import Odd, Order
+from resolver.privacy.erasure_request import ErasureRequest, Odd
 from resolver.validation.fields import LONGEST_ID
 
 _ODD = {
@@ -15,6 +15,6 @@ _ODD = {
 }
 
 
-def ensure_meant(order: Order, when_nobody: str) -> None:
+def ensure_meant(order: ErasureRequest, when_nobody: str) -> None:
     if problem := order.problem():
         raise click.UsageError(_ODD.get(problem, when_nobody))

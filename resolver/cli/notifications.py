@@ -52,9 +52,9 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     on_record(settings, stores, "inspect", organization, [notification])
-    vault = stores.vault
-    held = vault.read(organization, [notification])
-    if vault.unreadable:
+    store = stores.store
+    held = store.read(organization, [notification])
+    if store.unreadable:
         raise click.ClickException("Held, but it does not open with these keys.")
     if notification not in held:
         raise click.ClickException("Not held here: never added, expired or deleted.")
@@ -81,11 +81,11 @@ def explain(
     settings = load()
     stores = build_stores(settings)
     on_record(settings, stores, "explain", organization, [notification, user])
-    vault = stores.vault
+    store = stores.store
     person = EndUser(user, frozenset({organization}), frozenset(documents))
     deadline = Deadline.after(settings.deadline_ms / 1000)
     verdict = build_delivery(settings, stores).explain(person, organization, notification, deadline)
-    if vault.unreadable:
+    if store.unreadable:
         raise click.ClickException("Held, but it does not open with these keys.")
     reads = verdict is not None and verdict.reads
     why = verdict.why if verdict else "it is not held here: never added, expired or deleted"

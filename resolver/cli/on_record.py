@@ -12,7 +12,7 @@ from resolver.audit.event import Actor, Event
 from resolver.audit.trail import Trail
 from resolver.cli.terminal import say
 from resolver.config import Settings
-from resolver.errors import VaultForeign, VaultUnavailable
+from resolver.errors import StoreUnavailable, WrongDatabase
 from resolver.wiring import Stores, build_trail
 
 _UID = re.compile(r"[0-9]{1,10}")
@@ -50,10 +50,10 @@ def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
 def _require_our_key(stores: Stores) -> None:
     """Lines that another index key signed would be strange to whoever verifies the trail, for ever."""
     try:
-        stores.vault.ping()
-    except VaultForeign:
+        stores.store.ping()
+    except WrongDatabase:
         raise
-    except VaultUnavailable:
+    except StoreUnavailable:
         pass  # whatever needs it says so
 
 

@@ -32,7 +32,7 @@ def outbox() -> None:
 def status(as_json: bool) -> None:
     """How many wait, how long the longest has been due, how many were given up, and is anybody at it."""
     stores = build_stores(load())
-    found = {**asdict(stores.outbox.depth()), "worker": stores.outbox.is_worked()}
+    found = {**asdict(stores.outbox.depth()), "worker": stores.outbox.has_live_worker()}
     if as_json:
         say_json(found)
     else:
@@ -127,7 +127,9 @@ def _drop(stores: Stores, entry: Dead | Waiting, erased: Set[str]) -> str:
 
 
 def _records_being_erased(stores: Stores) -> Set[str]:
-    return {name for order in stores.orders.under_way() for name in stores.orders.touched(order)}
+    return {
+        name for order in stores.erasure_store.under_way() for name in stores.erasure_store.touched(order)
+    }
 
 
 def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[Dead | Waiting]:
@@ -147,7 +149,7 @@ def _mark_dropped(stores: Stores, command: Command) -> None:
         is_meant = record.request and registers(command, record)
         return (replace(record, request=DROPPED) if is_meant else record), None
 
-    stores.vault.change(command.data.get("organizationId", ""), command.notification, mark)
+    stores.store.change(command.data.get("organizationId", ""), command.notification, mark)
 
 
 def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dead]:

@@ -15,7 +15,7 @@ from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES
 from resolver.cli.words import counted
 from resolver.config import load
-from resolver.privacy.erasure_request import Order, new_id
+from resolver.privacy.erasure_request import ErasureRequest, new_id
 from resolver.privacy.export import Export, audit_entries
 from resolver.privacy.people import Subject
 from resolver.wiring import build_stores
@@ -41,16 +41,16 @@ def export(
     """Print everything that is held about somebody, one JSON object a line (redirect it to a file). Other
     people's ids, names and addresses are cut out; free text is shown as it is. The last line says whether it
     is all; exit status 1 when records don't open, or lines of the trail don't read."""
-    order = Order(new_id(), operator(), clock.now(), users, emails, organizations=organizations)
+    order = ErasureRequest(new_id(), operator(), clock.now(), users, emails, organizations=organizations)
     ensure_meant(order, "--user or --email is required")
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.blinded, order.names())))
+    on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.pseudonym, order.names())))
     odd = _show_audit(trails, order.subject)
     last: JSON = {}
     with progress_bar() as progress:
-        bar = progress.add_task("Looking", total=2 * stores.orders.size())
-        for found in Export(stores.vault, stores.outbox, stores.orders, stores.revocations)(
+        bar = progress.add_task("Looking", total=2 * stores.erasure_store.size())
+        for found in Export(stores.store, stores.outbox, stores.erasure_store, stores.revocations)(
             order.subject, frozenset(organizations)
         ):
             progress.advance(bar)

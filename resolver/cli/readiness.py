@@ -49,13 +49,13 @@ def wait_until_ready(
     url: str, children: list[subprocess.Popen[bytes]], ask_for_replay: Callable[[], None]
 ) -> None:
     """A Redis that came back from a backup is waited for without limit: somebody has to replay erasures."""
-    give_up, asked = time.monotonic() + _START_SECONDS, False
+    dead_letter, asked = time.monotonic() + _START_SECONDS, False
     while not (state := _state(url)).is_up:
         raise_if_ended(children)
         if state.redis == "restored" and not asked:
             ask_for_replay()
             asked = True
-        if time.monotonic() > give_up and not asked:
+        if time.monotonic() > dead_letter and not asked:
             raise click.ClickException(f"{url} did not become ready. {_WHY.get(state.redis, '')}")
         time.sleep(0.05)
 

@@ -15,7 +15,7 @@ from resolver.cli.terminal import say, say_json
 from resolver.config import load
 from resolver.config.environment import Environment
 from resolver.config.secret import Secret
-from resolver.errors import VaultRestored
+from resolver.errors import ErasuresNotReplayed
 from resolver.store.database_identity import Identity
 from resolver.store.keyspace import Keyspace
 from resolver.store.reindex import Reindex, Renamed, in_flight
@@ -80,8 +80,8 @@ def _require_replayed(stores: Stores, work: Reindex) -> None:
     try:
         if stores.certificates:
             stores.certificates.check(stores.redis)
-    except VaultRestored:
-        work.give_up()  # begun in the backup already, it would keep the replay out
+    except ErasuresNotReplayed:
+        work.dead_letter()  # begun in the backup already, it would keep the replay out
         raise
 
 
@@ -90,7 +90,7 @@ def _begin(stores: Stores, work: Reindex) -> None:
     if not work.begin():
         return  # it was, when the first record was renamed, and nobody was served since
     time.sleep(_NOTICED_SECONDS)
-    if (left := in_flight(stores.redis)) and work.give_up():
+    if (left := in_flight(stores.redis)) and work.dead_letter():
         raise click.ClickException(
             f"{left}. Let the worker finish, and see `resolver outbox dead` and `resolver privacy status`. "
             f"Nothing was changed."

@@ -7,7 +7,7 @@ from pathlib import Path
 _ROTATION = "rotation-wanted"
 
 
-class Wishes:
+class DevControl:
     """In the folder where `resolver dev` keeps its keys, which nobody else may write to."""
 
     def __init__(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ from resolver.api.reply import Reply, json_reply
 from resolver.api.request import Call
 from resolver.audit.event import Actor, Event
 from resolver.config.secret import Secret
-from resolver.demo.dev_control import Wishes
+from resolver.demo.dev_control import DevControl
 from resolver.demo.sandbox import Sandbox
 from resolver.demo.sealed import newest, opened, sealed
 from resolver.errors import InvalidArgument, Unavailable
@@ -40,7 +40,7 @@ def routes(services: Services) -> Iterator[Route]:
 
 def _setting_out(services: Services) -> Iterator[Route]:
     settings = services.settings
-    wishes = Wishes(Path(settings.dev_state)) if settings.dev_state else None
+    dev_control = DevControl(Path(settings.dev_state)) if settings.dev_state else None
 
     def credentials(_call: Call[None]) -> Reply:
         return json_reply(
@@ -52,16 +52,16 @@ def _setting_out(services: Services) -> Iterator[Route]:
         )
 
     def keys(_call: Call[None]) -> Reply:
-        under_way = wishes is not None and wishes.is_rotation_wanted()
+        under_way = dev_control is not None and dev_control.is_rotation_wanted()
         # By the process `resolver dev` tells whether one that had other keys is gone.
         found = {"keys": list(settings.master_keys), "rotating": under_way, "process": os.getpid()}
         return json_reply(found)
 
     def rotate(call: Call[None]) -> Reply:
         read_json(call.request)
-        if wishes is None:
+        if dev_control is None:
             raise InvalidArgument("The master keys of this process are not kept by `resolver dev`.")
-        wishes.want_rotation()
+        dev_control.want_rotation()
         return json_reply({"rotating": True}, 202)
 
     yield Route("GET", f"{PATH}/credentials", "credentials", credentials)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.http_client import HttpClient
 
 JSON = dict[str, Any]
@@ -53,7 +53,7 @@ class Sandbox:
     def _listed(self, path: str, name: str, deadline: Deadline) -> list[JSON]:
         found = self._ask("GET", path, deadline).get(name)
         if not isinstance(found, list):
-            raise Unanswered("not the sandbox")
+            raise ServiceUnreachable("not the sandbox")
         return found
 
     def _ask(self, method: str, path: str, deadline: Deadline, body: JSON | None = None) -> JSON:
@@ -64,5 +64,5 @@ class Sandbox:
         except orjson.JSONDecodeError:
             found = None
         if answer.status != 200 or not isinstance(found, dict):
-            raise Unanswered("not the sandbox")
+            raise ServiceUnreachable("not the sandbox")
         return found

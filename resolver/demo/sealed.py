@@ -15,7 +15,7 @@ _LOOKED_AT = 500
 
 def newest(stores: Stores, most: int) -> list[JSON]:
     """Of some hundred records: whose they are and since when, not what they say."""
-    looked_at = islice(stores.vault.scan(), _LOOKED_AT)
+    looked_at = islice(stores.store.scan(), _LOOKED_AT)
     found = {(record.created, record.organization, record.notification) for record in looked_at}
     return [
         {"organizationId": organization, "notificationId": notification, "created": created}
@@ -26,7 +26,7 @@ def newest(stores: Stores, most: int) -> list[JSON]:
 def sealed(stores: Stores, organization: str, notification: str) -> JSON:
     """`sealed` is null when nothing is held."""
     name = stores.keyspace.record(organization, notification)
-    with stores.vault.guard:
+    with stores.store.guard:
         held = cast(bytes | None, stores.redis.get(name))
     return {
         "keyName": name,
@@ -37,5 +37,5 @@ def sealed(stores: Stores, organization: str, notification: str) -> JSON:
 
 
 def opened(stores: Stores, organization: str, notification: str) -> JSON | None:
-    held: Record | None = stores.vault.read(organization, [notification]).get(notification)
+    held: Record | None = stores.store.read(organization, [notification]).get(notification)
     return held.described() if held else None

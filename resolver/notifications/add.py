@@ -12,16 +12,16 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import AlreadyExists, InvalidArgument, NotRegistered, Overtaken, TooLarge, VeltRefused
 from resolver.notifications.idempotency import IdempotencyKeys
 from resolver.outbox.queue import Outbox, claimed_by
 from resolver.outbox.registration import Registrations
-from resolver.outbox.sender import RESERVE_SECONDS, Telling, Unreached
+from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, VeltUnreachable
 from resolver.store.command import Command, Entry, Kind
 from resolver.store.record import DROPPED, Record
-from resolver.store.records import Vault, Written
+from resolver.store.records import RecordStore, Written
 from resolver.velt import requests
 from resolver.velt.field_allow_list import People, Split, split_add
 
@@ -38,31 +38,31 @@ _KEY = re.compile(r"[\x20-\x2b\x2d-\x7e]{1,255}")  # no comma: servers join two 
 
 @dataclass(frozen=True, slots=True)
 class AddNotification:
-    vault: Vault
+    store: RecordStore
     outbox: Outbox
-    telling: Telling
+    sender: VeltSender
     people: People
     idempotency: IdempotencyKeys
     registrations: Registrations
 
     def __call__(
-        self, data: Any, deadline: Deadline, attempt: Attempt, idempotency_key: str | None = None
+        self, data: Any, deadline: Deadline, audit: AuditContext, idempotency_key: str | None = None
     ) -> JSON:
         """`idempotency_key` makes the id, once for each caller and organization."""
         request = requests.parse(requests.ADD, data)
-        made_of = self._identified(request, data, attempt.actor.id, idempotency_key)
+        made_of = self._identified(request, data, audit.actor.id, idempotency_key)
         split = split_add(request, self.people)
         record = _record(request, split, made_of)
         command = Command(Kind.REGISTER, record.notification, split.forward)
-        attempt.record(organization=record.organization, ids=[record.notification])
-        with self.telling.inline_slot() as mine:
+        audit.record(organization=record.organization, ids=[record.notification])
+        with self.sender.inline_slot() as mine:
             # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
-            written = self._put(record, self.telling.entry(command, mine))
+            written = self._put(record, self.sender.entry(command, mine))
             if written is None:
                 return self._repeated(record, request, split)
             answer = self._register(command, written, deadline) if written.claim else None
         if answer is None:
-            self.telling.left_waiting()
+            self.sender.warn_if_no_worker()
         return _reply(answer, request, split)
 
     def _identified(self, request: JSON, data: Any, caller: str, key: str | None) -> str:
@@ -84,7 +84,7 @@ class AddNotification:
 
     def _put(self, record: Record, entry: Entry) -> Written | None:
         """None when the Idempotency-Key was used before."""
-        return self.vault.put_new(record, entry) if record.request else self.vault.put(record, entry)
+        return self.store.put_new(record, entry) if record.request else self.store.put(record, entry)
 
     def _repeated(self, record: Record, request: JSON, split: Split) -> JSON:
         """The reply to a request that was made before. Nothing is written: what came since stays."""
@@ -97,21 +97,21 @@ class AddNotification:
             raise AlreadyExists()
         if found.is_undecided:
             raise Overtaken()  # the first request is still asking Velt, whose refusal would remove it
-        self.vault.make_durable(record.organization, record.notification)
+        self.store.make_durable(record.organization, record.notification)
         return _reply(None if found.waits else {"result": {}}, request, split)
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:
         """Velt's answer; None when it can't be had now, and the command waits."""
         claimed = claimed_by(written, command)
         try:
-            answer = self.telling.tell(command, deadline.keeping(RESERVE_SECONDS))
-        except Unreached:
-            self.telling.give_back(claimed)
+            answer = self.sender.send(command, deadline.reserve(RESERVE_SECONDS))
+        except VeltUnreachable:
+            self.sender.release(claimed)
             return None
         except VeltRefused:
-            self.outbox.take_back(claimed)
+            self.outbox.roll_back(claimed)
             raise
-        self.telling.done(claimed)
+        self.sender.done(claimed)
         return answer
 
 
@@ -131,7 +131,7 @@ def ensure_fits(record: Record) -> None:
     if len(record.content) + len(orjson.dumps(record.private)) > LARGEST_CONTENT:
         raise TooLarge(f"The content of one notification may be {LARGEST_CONTENT} bytes at most.")
     # Whoever dismissed it has no say in whether it can be changed: their list has a bound of its own.
-    if len(replace(record, hidden=()).to_bytes()) > LARGEST_RECORD:
+    if len(replace(record, dismissed_by=()).to_bytes()) > LARGEST_RECORD:
         raise TooLarge("notifyUsers are too many for one notification: use notifyAll.")
 
 

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from resolver.audit.event import shortened
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable
 from resolver.notifications.policy import without
 from resolver.outbox.queue import Claimed, claimed_by
-from resolver.outbox.sender import RESERVE_SECONDS, Telling, removal
+from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, removal
 from resolver.store.command import Command, Entry, Place
 from resolver.store.record import Record
-from resolver.store.records import Changed, Vault, Written
+from resolver.store.records import Changed, RecordStore, Written
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 
@@ -83,37 +83,39 @@ class _Deletion:
 
     def _means(self, record: Record) -> bool:
         """A person who was taken out before is still meant: the same request may come twice."""
-        return record.matches(self.filters) or (record.is_at(self.filters) and self.user in record.hidden)
+        return record.matches(self.filters) or (
+            record.is_at(self.filters) and self.user in record.dismissed_by
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteNotifications:
-    vault: Vault
-    telling: Telling
+    store: RecordStore
+    sender: VeltSender
     velt: VeltClient
 
-    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, audit: AuditContext) -> JSON:
         request = requests.parse(requests.DELETE, data)
         if "notificationIds" in request:
-            return self._these(request, deadline, attempt)
+            return self._these(request, deadline, audit)
         # Which ones only Velt knows, and only when it has deleted them.
-        attempt.record(organization=request["organizationId"], scope=_scope(request))
-        return self._what_velt_names(_Deletion(request), deadline, attempt)
+        audit.record(organization=request["organizationId"], scope=_scope(request))
+        return self._what_velt_names(_Deletion(request), deadline, audit)
 
-    def _these(self, request: JSON, deadline: Deadline, attempt: Attempt) -> JSON:
+    def _these(self, request: JSON, deadline: Deadline, audit: AuditContext) -> JSON:
         filters = {name: value for name, value in request.items() if name != "notificationIds"}
         deletion = _Deletion(filters)
         ids = list(dict.fromkeys(request["notificationIds"]))
         spared = self._spared(deletion, ids)
         going = [id_ for id_ in ids if id_ not in spared]
-        attempt.record(organization=deletion.organization, ids=going, denied=sorted(spared))
-        with self.telling.inline_slot() as mine:
+        audit.record(organization=deletion.organization, ids=going, denied=sorted(spared))
+        with self.sender.inline_slot() as mine:
             removed = {id_: self._remove(deletion, id_, mine) for id_ in ids}
             claims = [claim for _, claim in removed.values() if claim]
             outcomes: JSON = {}
             for start in range(0, len(claims), _MOST_IDS_A_CALL):
                 batch = claims[start : start + _MOST_IDS_A_CALL]
-                outcomes |= self._tell(filters, batch, deadline.keeping(RESERVE_SECONDS))
+                outcomes |= self._tell(filters, batch, deadline.reserve(RESERVE_SECONDS))
         effects = {id_: effect for id_, (effect, _) in removed.items() if effect}
         failed = {id_ for id_, effect in effects.items() if effect.spared}
         said = {id_: _FAILED if id_ in failed else outcomes.get(id_, _DELETED) for id_ in ids}
@@ -122,7 +124,7 @@ class DeleteNotifications:
     def _spared(self, deletion: _Deletion, ids: list[str]) -> set[str]:
         if not deletion.bounded:
             return set()
-        held = self.vault.read(deletion.organization, ids)
+        held = self.store.read(deletion.organization, ids)
         return {id_ for id_, record in held.items() if deletion.effect(record).spared}
 
     def _remove(self, deletion: _Deletion, id_: str, mine: bool) -> tuple[_Effect | None, Claimed | None]:
@@ -130,51 +132,51 @@ class DeleteNotifications:
         command = removal(id_, deletion.filters)
         entry = self._entry_of(command, mine)
         if not deletion.bounded:
-            effect, written = None, self.vault.remove(deletion.organization, id_, entry(Place.INSTEAD))
+            effect, written = None, self.store.remove(deletion.organization, id_, entry(Place.REPLACE_UNSENT))
             return effect, claimed_by(written, command) if written.claim else None
 
         def changed_by(effect: _Effect) -> Changed:
             # What waits for others who keep it must not be replaced.
-            return effect.left, entry(Place.INSTEAD if effect.left is None else Place.BEHIND)
+            return effect.left, entry(Place.REPLACE_UNSENT if effect.left is None else Place.APPEND)
 
         effect, changed = self._change(deletion, id_, changed_by)
         if changed is None or (effect and effect.spared):
             # Nothing changes here; what Velt has of it is Velt's to find by the same filters.
-            changed = self.vault.line_up(deletion.organization, id_, entry(Place.BEHIND))
+            changed = self.store.enqueue(deletion.organization, id_, entry(Place.APPEND))
         return effect, claimed_by(changed, command) if changed.claim else None
 
     def _entry_of(self, command: Command, mine: bool) -> Callable[[Place], Entry]:
-        return lambda place: self.telling.entry(command, mine, place)
+        return lambda place: self.sender.entry(command, mine, place)
 
     def _tell(self, filters: JSON, claims: list[Claimed], deadline: Deadline) -> JSON:
         """Velt's outcome for each; none when Velt can't be had: then the removals wait."""
         ids = [claimed.command.notification for claimed in claims if claimed.command]
         data = {**filters, "notificationIds": ids}
-        answer = self.telling.tell_all(Endpoint.DELETE, data, claims, deadline)
+        answer = self.sender.send_batch(Endpoint.DELETE, data, claims, deadline)
         return _outcomes(answer) if answer else {}
 
-    def _what_velt_names(self, deletion: _Deletion, deadline: Deadline, attempt: Attempt) -> JSON:
+    def _what_velt_names(self, deletion: _Deletion, deadline: Deadline, audit: AuditContext) -> JSON:
         """Velt says which are gone there. Only those that the filters mean go here as well: that Velt names a
         notification doesn't decide what becomes of our content."""
-        answer = self.velt.post(Endpoint.DELETE, deletion.filters, deadline.keeping(_FOLLOWING_SECONDS))
+        answer = self.velt.post(Endpoint.DELETE, deletion.filters, deadline.reserve(_FOLLOWING_SECONDS))
         outcomes = _outcomes(answer)
         named = [id_ for id_, outcome in outcomes.items() if _is_success(outcome)]
         effects: list[_Effect] = []
         for start in range(0, len(named), _BATCH):
-            effects += self._follow(deletion, named[start : start + _BATCH], attempt)
+            effects += self._follow(deletion, named[start : start + _BATCH], audit)
         failed = {effect.record.notification: _FAILED for effect in effects if effect.spared}
         result = {**answer["result"], "data": {**outcomes, **failed}} if failed else answer["result"]
         return _answer(result, deletion, effects)
 
-    def _follow(self, deletion: _Deletion, ids: Sequence[str], attempt: Attempt) -> list[_Effect]:
+    def _follow(self, deletion: _Deletion, ids: Sequence[str], audit: AuditContext) -> list[_Effect]:
         """Two round trips for all, unless somebody writes one of them meanwhile."""
-        held = self.vault.batch(deletion.organization, ids)
+        held = self.store.batch(deletion.organization, ids)
         effects = [deletion.effect(item.record) for item in held]
         if held:
-            attempt.record_also(_ids(effects, spared=False), _ids(effects, spared=True))
+            audit.record_also(_ids(effects, spared=False), _ids(effects, spared=True))
         going = [(item, effect) for item, effect in zip(held, effects, strict=True) if not effect.spared]
         changes = [(item, self._changed(deletion, effect)) for item, effect in going]
-        done = self.vault.replace_all(changes)
+        done = self.store.replace_all(changes)
         overtaken = {
             item.record.notification for (item, _), is_done in zip(going, done, strict=True) if not is_done
         }
@@ -195,7 +197,7 @@ class DeleteNotifications:
             effect = deletion.effect(record)
             return changed_by(effect)
 
-        written = self.vault.change(deletion.organization, id_, change)
+        written = self.store.change(deletion.organization, id_, change)
         return effect, written
 
     def _changed(self, deletion: _Deletion, effect: _Effect) -> Changed:
@@ -204,9 +206,9 @@ class DeleteNotifications:
         if effect.spared:
             return effect.record, None
         if effect.left is None:
-            return None, self.telling.entry(removal(id_, organization), False, Place.IF_WAITING)
+            return None, self.sender.entry(removal(id_, organization), False, Place.REPLACE_IF_QUEUED)
         theirs = removal(id_, {**organization, "userId": deletion.user})
-        return effect.left, self.telling.entry(theirs, False, Place.BEHIND_IF_WAITING)
+        return effect.left, self.sender.entry(theirs, False, Place.APPEND_IF_QUEUED)
 
 
 def _scope(request: JSON) -> JSON:

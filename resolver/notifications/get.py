@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.store.multiplexed import Admit
 from resolver.store.record import Record
-from resolver.store.records import Vault
+from resolver.store.records import RecordStore
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 from resolver.velt.schema import ignored, with_warnings
@@ -19,22 +19,22 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GetNotifications:
-    vault: Vault
+    store: RecordStore
     velt: VeltClient
 
-    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt, admit: Admit) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, audit: AuditContext, admit: Admit) -> JSON:
         request = requests.parse(requests.GET, data)
         warnings = ignored(requests.GET, data)
         answer = self.velt.post(Endpoint.GET, request, deadline)
         items = answer["result"].get("data")
         if not isinstance(items, list):
-            attempt.record(organization=request["organizationId"])
+            audit.record(organization=request["organizationId"])
             return with_warnings(answer["result"], warnings)
         ids = list({item["id"]: None for item in items if _is_ours(item)})
-        held = self.vault.read(request["organizationId"], ids, admit=admit)
+        held = self.store.read(request["organizationId"], ids, admit=admit)
         meant = {id_: record for id_, record in held.items() if _is_meant(id_, record, request)}
         denied = [id_ for id_ in held if id_ not in meant]
-        attempt.record(organization=request["organizationId"], ids=list(meant), denied=denied)
+        audit.record(organization=request["organizationId"], ids=list(meant), denied=denied)
         # Each once: an answer that names one id many times would multiply its content.
         merged = [
             _merged(item, record) if _is_ours(item) and (record := meant.pop(item["id"], None)) else item

@@ -17,7 +17,7 @@ import orjson
 from redis import Redis
 
 from resolver.crypto.envelope import Envelope, key_id_of
-from resolver.errors import Unreadable, VaultUnavailable
+from resolver.errors import StoreUnavailable, Unreadable
 from resolver.store.guard import Guard
 from resolver.store.keyspace import IDEMPOTENCY
 from resolver.store.replicated import compare_and_set
@@ -65,7 +65,7 @@ class IdempotencyKeys:
             self._redis.set(IDEMPOTENCY, fresh, nx=True)
         # Read again: of several processes that made one, the first one's counts.
         if (kept := self._read()) is None:
-            raise VaultUnavailable("redis: the secret of idempotency keys was not kept")
+            raise StoreUnavailable("redis: the secret of idempotency keys was not kept")
         return kept
 
     def _read(self) -> bytes | None:
@@ -76,7 +76,7 @@ class IdempotencyKeys:
             return self._envelope.open(IDEMPOTENCY, sealed)
         except Unreadable:
             # Another secret would give the same keys other ids: refuse instead.
-            raise VaultUnavailable("the secret of idempotency keys does not open with these keys") from None
+            raise StoreUnavailable("the secret of idempotency keys does not open with these keys") from None
 
     def _stored(self) -> bytes | None:
         with self._guard:

@@ -14,8 +14,8 @@ from resolver.store.record import Header, Record
 ReadPolicy = Literal["recipient", "document", "organization"]
 DeletePolicy = Literal["recipient", "actor", "backend"]
 """`backend` never gets here: an end user's call is refused before anything is looked up."""
-_MOST_HIDDEN = 1000
-_LARGEST_HIDDEN = 64 * 1024
+_MOST_DISMISSALS = 1000
+_LARGEST_DISMISSALS = 64 * 1024
 """Of a record's list of people who took themselves out, in bytes: a read of the record opens all of it."""
 
 
@@ -27,7 +27,7 @@ class Verdict(Enum):
     EVERYONE = True, "it is addressed to everyone in the organization"
     ORGANIZATION = True, "everyone in the organization reads under this policy"
     SEES_DOCUMENT = True, "they may see the document, and every context that narrows it"
-    HIDDEN = False, "they took themselves out of it, by deleting it"
+    DISMISSED = False, "they took themselves out of it, by deleting it"
     NOT_ADDRESSED = False, "it is not addressed to them"
     NARROWED = False, "it is not addressed to them by name, and context.access narrows who else is meant"
     UNVERIFIED = (
@@ -60,8 +60,8 @@ def judge(
 ) -> Verdict:
     """Decide whether this user reads a record of one of their organizations. `by_document` is what
     `Documents` found, for the policy of that name."""
-    if user in header.hidden:
-        return Verdict.HIDDEN
+    if user in header.dismissed_by:
+        return Verdict.DISMISSED
     if policy == "document":
         return by_document
     if policy == "organization":
@@ -94,12 +94,14 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
 def without(user: str, record: Record) -> Record:
     """The record after this person was taken out of its audience. Unavailable when its list of such people is
     full: then nobody more can be."""
-    hidden = record.hidden if user in record.hidden else (*record.hidden, user)
-    is_long = record.everyone and len(hidden) > _MOST_HIDDEN
-    if len(hidden) > len(record.hidden) and (is_long or sum(map(_size, hidden)) > _LARGEST_HIDDEN):
+    dismissed_by = record.dismissed_by if user in record.dismissed_by else (*record.dismissed_by, user)
+    is_long = record.everyone and len(dismissed_by) > _MOST_DISMISSALS
+    if len(dismissed_by) > len(record.dismissed_by) and (
+        is_long or sum(map(_size, dismissed_by)) > _LARGEST_DISMISSALS
+    ):
         raise Unavailable()
     audience = tuple(named for named in record.audience if named != user)
-    return replace(record, audience=audience, hidden=hidden)
+    return replace(record, audience=audience, dismissed_by=dismissed_by)
 
 
 def _size(user: str) -> int:

@@ -15,13 +15,13 @@ from typing import Any
 
 import orjson
 
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.outbox.queue import Claimed
-from resolver.outbox.sender import Unreached
+from resolver.outbox.sender import VeltUnreachable
 from resolver.store.keyspace import Keyspace, line_of
 from resolver.store.record import Record
 from resolver.velt import requests
@@ -71,7 +71,7 @@ class Probe:
     add: AddNotification
     delete: DeleteNotifications
     keyspace: Keyspace
-    attempt: Callable[[], Attempt]
+    audit: Callable[[], AuditContext]
     id: str = field(default_factory=lambda: f"{PREFIX}{int(time.time())}-{secrets.token_hex(6)}")
 
     @property
@@ -128,7 +128,7 @@ class Probe:
 
     def added(self) -> JSON:
         """By our own use case, as a backend's would be."""
-        data: JSON = self.add(self.request(), Deadline.after(_CALL_SECONDS), self.attempt())["result"]["data"]
+        data: JSON = self.add(self.request(), Deadline.after(_CALL_SECONDS), self.audit())["result"]["data"]
         return data
 
     def added_again(self) -> None:
@@ -158,7 +158,7 @@ class Probe:
 
     def leftovers(self, *, until: Callable[[], bool]) -> list[str]:
         """Probes of runs that were killed, here and at Velt."""
-        held = _until(until, self.add.vault.scan())
+        held = _until(until, self.add.store.scan())
         here = (record.notification for record in held if record.organization == self.organization)
         there: list[Any] = []
         with suppress(Unavailable, VeltRefused):
@@ -168,7 +168,7 @@ class Probe:
 
     def remove(self, ids: list[str]) -> None:
         request = {"organizationId": self.organization, "notificationIds": ids}
-        self.delete(request, Deadline.after(_CALL_SECONDS), self.attempt())
+        self.delete(request, Deadline.after(_CALL_SECONDS), self.audit())
 
     def take_away(self) -> Left:
         """Content first, then Velt's record; tried for a while. Does nothing to what isn't there."""
@@ -193,7 +193,7 @@ class Probe:
         held = waiting = at_velt = None
         refused = False
         with suppress(Unavailable):
-            held = bool(self.add.vault.read(self.organization, [self.id]))
+            held = bool(self.add.store.read(self.organization, [self.id]))
             line = line_of(self.keyspace.record(self.organization, self.id))
             waiting = bool(self.add.outbox.fields(line.commands))
         try:
@@ -222,19 +222,19 @@ class Probe:
                     return
 
     def _told(self, claimed: Claimed) -> bool:
-        telling = self.delete.telling
+        sender = self.delete.sender
         if claimed.command is None:
             return False
         try:
-            telling.tell(claimed.command, Deadline.after(_CALL_SECONDS))
-        except Unreached:
-            telling.give_back(claimed)
+            sender.send(claimed.command, Deadline.after(_CALL_SECONDS))
+        except VeltUnreachable:
+            sender.release(claimed)
             return False
         except VeltRefused as refusal:
             if refusal.status in CREDENTIALS:
-                telling.give_back(claimed)
+                sender.release(claimed)
                 return False
-        telling.done(claimed)
+        sender.done(claimed)
         return True
 
 

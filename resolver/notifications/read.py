@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from resolver.audit.event import Outcome
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.auth.callers import Backend
 from resolver.auth.claims import EndUser
 from resolver.deadline import Deadline
@@ -27,7 +27,7 @@ from resolver.outbox.sender import removal
 from resolver.store.command import Entry, Place
 from resolver.store.multiplexed import Admit, Values
 from resolver.store.record import Opened, Record, opened
-from resolver.store.records import Changed, Vault
+from resolver.store.records import Changed, RecordStore
 from resolver.store.revocations import Extent, Revocations
 
 Reader = EndUser | Backend
@@ -45,8 +45,8 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    vault: Vault
+class ReadNotifications:
+    store: RecordStore
     revocations: Revocations
     read_policy: ReadPolicy
     delete_policy: DeletePolicy
@@ -57,7 +57,7 @@ class Delivery:
         reader: Reader,
         asked: Asked,
         deadline: Deadline,
-        attempt: Attempt,
+        audit: AuditContext,
         admit: Admit,
     ) -> Found:
         """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
@@ -67,12 +67,12 @@ class Delivery:
         given: dict[str, bytes] = {}
         denied: list[str] = []
         if isinstance(reader, Backend):
-            records, _ = self.vault.open(opened, organization, notifications, admit=admit)
+            records, _ = self.store.open(opened, organization, notifications, admit=admit)
             given = {id_: record.content for id_, record in records}
         else:
             held = self._held(reader, asked, deadline, admit)
             if held is None:
-                attempt.record("denied", organization, absent=len(notifications))
+                audit.record("denied", organization, absent=len(notifications))
                 return {}
             policy, (opened_records, by_document) = self.read_policy, held
             for id_, record in opened_records:
@@ -83,7 +83,7 @@ class Delivery:
                     denied.append(id_)
         outcome: Outcome = "denied" if denied and not given else "ok"
         absent = len(notifications) - len(given) - len(denied)
-        attempt.record(outcome, organization, list(given), denied, absent=absent)
+        audit.record(outcome, organization, list(given), denied, absent=absent)
         return given
 
     def require_honoured(self, reader: Reader) -> None:
@@ -95,36 +95,36 @@ class Delivery:
         self, person: EndUser, organization: str, notification: str, deadline: Deadline
     ) -> Verdict | None:
         """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
-        record = self.vault.read(organization, [notification]).get(notification)
+        record = self.store.read(organization, [notification]).get(notification)
         if record is None:
             return None
         by_document = self._by_document(person, [record], deadline) if self.read_policy == "document" else {}
         found = by_document.get(notification, Verdict.NO_DOCUMENT_ACCESS)
         return judge(person.user, record, self.read_policy, found)
 
-    def delete(self, reader: Reader, organization: str, notification: str, attempt: Attempt) -> None:
+    def delete(self, reader: Reader, organization: str, notification: str, audit: AuditContext) -> None:
         """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
         tells Velt itself; only a registration that still waits is cancelled, or followed by a removal."""
-        unless_told = Entry(removal(notification, {"organizationId": organization}), Place.IF_WAITING)
+        unless_told = Entry(removal(notification, {"organizationId": organization}), Place.REPLACE_IF_QUEUED)
         if isinstance(reader, Backend):
-            attempt.record(organization=organization, ids=[notification])
-            self.vault.remove(organization, notification, unless_told)
+            audit.record(organization=organization, ids=[notification])
+            self.store.remove(organization, notification, unless_told)
             return
         is_open = self._opens(reader, organization)
         if self.delete_policy == "backend":
             raise PermissionDenied("Deleting is left to the backend here.")
         if is_open:
-            change = partial(self._after, reader, unless_told, attempt)
-            if self.vault.change(organization, notification, change) is None:
-                attempt.record(organization=organization, absent=1)
+            change = partial(self._after, reader, unless_told, audit)
+            if self.store.change(organization, notification, change) is None:
+                audit.record(organization=organization, absent=1)
         else:
-            attempt.record("denied", organization, absent=1)
+            audit.record("denied", organization, absent=1)
 
     def _by_document(self, person: EndUser, records: Iterable[Record], deadline: Deadline) -> ByDocument:
         """What the document and the contexts of each record decide; records that this person dismissed are
         not asked about."""
         return self.documents.judge(
-            person, [record for record in records if person.user not in record.hidden], deadline
+            person, [record for record in records if person.user not in record.dismissed_by], deadline
         )
 
     def _held(
@@ -138,9 +138,9 @@ class Delivery:
             return None
         marks = self.revocations.names(person.user, asked.organization)
         if self.read_policy != "document":
-            held, values = self.vault.open(opened, *asked, marks, admit=admit)
+            held, values = self.store.open(opened, *asked, marks, admit=admit)
             return (held, {}) if self._is_honoured(person, marks, values) else None
-        whole, values = self.vault.open(Record.from_bytes, *asked, marks, admit=admit)
+        whole, values = self.store.open(Record.from_bytes, *asked, marks, admit=admit)
         if not self._is_honoured(person, marks, values):
             return None
         records = dict(whole)
@@ -160,10 +160,10 @@ class Delivery:
             raise Unauthenticated()
         return extent is Extent.NOWHERE
 
-    def _after(self, person: EndUser, unless_told: Entry, attempt: Attempt, record: Record) -> Changed:
+    def _after(self, person: EndUser, unless_told: Entry, audit: AuditContext, record: Record) -> Changed:
         effect = deletion(person, record, self.delete_policy)
         outcome: Outcome = "denied" if effect is Deletion.NOTHING else "ok"
-        attempt.record(outcome, record.organization, [record.notification], effect=effect.name.lower())
+        audit.record(outcome, record.organization, [record.notification], effect=effect.name.lower())
         match effect:
             case Deletion.REMOVES:
                 return None, unless_told

@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.notifications.add import audience_of, ensure_fits
 from resolver.notifications.policy import ReadPolicy
 from resolver.outbox.queue import claimed_by
-from resolver.outbox.sender import RESERVE_SECONDS, Telling, Unreached
+from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, VeltUnreachable
 from resolver.store.command import Command, Kind
 from resolver.store.record import Record
-from resolver.store.records import Vault, Written
+from resolver.store.records import RecordStore, Written
 from resolver.velt import requests
 from resolver.velt.client import Endpoint
 from resolver.velt.field_allow_list import People, Split, split_update
@@ -71,8 +71,8 @@ class _Change:
         if "notifyUsers" in self.entry:
             # Whoever left and is named again is meant to see it again.
             audience = audience_of(self.entry["notifyUsers"])
-            hidden = tuple(user for user in record.hidden if user not in audience)
-            changed = replace(changed, audience=audience, hidden=hidden)
+            dismissed_by = tuple(user for user in record.dismissed_by if user not in audience)
+            changed = replace(changed, audience=audience, dismissed_by=dismissed_by)
         if "notifyAll" in self.entry:
             changed = replace(changed, everyone=self.entry["notifyAll"])
             if not changed.everyone and not changed.addressees():
@@ -111,17 +111,17 @@ _Tried = tuple[_Changes, Written]
 
 @dataclass(frozen=True, slots=True)
 class UpdateNotifications:
-    vault: Vault
-    telling: Telling
+    store: RecordStore
+    sender: VeltSender
     people: People
     read_policy: ReadPolicy
 
-    def __call__(self, data: Any, deadline: Deadline, attempt: Attempt) -> JSON:
+    def __call__(self, data: Any, deadline: Deadline, audit: AuditContext) -> JSON:
         filters, entries = requests.parse_update(data)
         asked = [_Change(e["id"], e, split_update(e, self.people)) for e in entries]
         self._ensure_verifiable(filters, asked)
         changes = [change for change in asked if not change.void]
-        held = self.vault.read(filters["organizationId"], list({c.id: None for c in changes}))
+        held = self.store.read(filters["organizationId"], list({c.id: None for c in changes}))
         failed = {id_ for id_, record in held.items() if not record.matches(filters)}
         others = [change for change in changes if change.id not in held]
         ours = _by_notification(change for change in changes if change.id in held and change.id not in failed)
@@ -129,8 +129,8 @@ class UpdateNotifications:
             # All of them, before any is kept: too large, and nothing at all has been changed.
             joint.applied_to(held[joint.id], filters)
         meant = list({change.id: None for change in changes if change.id not in failed})
-        attempt.record(organization=filters["organizationId"], ids=meant, denied=sorted(failed))
-        with self.telling.inline_slot() as mine:
+        audit.record(organization=filters["organizationId"], ids=meant, denied=sorted(failed))
+        with self.sender.inline_slot() as mine:
             kept = [(joint, self._keep(joint, filters, mine)) for joint in ours]
             tried = [(joint, written) for joint, written in kept if written and written.claim]
             unheld = [change for change in others if change.structure or not change.withheld]
@@ -151,12 +151,12 @@ class UpdateNotifications:
 
     def _keep(self, joint: _Changes, filters: JSON, mine: bool) -> Written | None:
         """Changes the record and lines up what Velt is to hear of it; None when it is gone meanwhile."""
-        lined_up = self.telling.entry(joint.command(filters), mine) if joint.forwarded else None
+        lined_up = self.sender.entry(joint.command(filters), mine) if joint.forwarded else None
         organization = filters["organizationId"]
         if not joint.local and lined_up:
-            return self.vault.line_up(organization, joint.id, lined_up)
+            return self.store.enqueue(organization, joint.id, lined_up)
         try:
-            return self.vault.change(
+            return self.store.change(
                 organization, joint.id, lambda record: (joint.applied_to(record, filters), lined_up)
             )
         except InvalidArgument:
@@ -172,9 +172,9 @@ class UpdateNotifications:
             return _PENDING
         data = {**filters, "notifications": forwarded}
         claims = [claimed_by(written, joint.command(filters)) for joint, written in tried]
-        answer = self.telling.tell_all(Endpoint.UPDATE, data, claims, deadline.keeping(RESERVE_SECONDS))
+        answer = self.sender.send_batch(Endpoint.UPDATE, data, claims, deadline.reserve(RESERVE_SECONDS))
         if answer is None and others:
-            raise Unreached("velt: not reached")
+            raise VeltUnreachable("velt: not reached")
         return answer or _PENDING
 
 

@@ -54,7 +54,7 @@ class Pool:
             self._by_person[person] = own
             return True
 
-    def give_back(self, person: Hashable, size: int) -> None:
+    def release(self, person: Hashable, size: int) -> None:
         with self._lock:
             self.held -= size
             own = self._by_person.pop(person) - size
@@ -82,14 +82,14 @@ class Reservation:
     def shrink(self, size: int) -> None:
         """Give back all but so many bytes: what was read and isn't in the reply."""
         if self.size > size:
-            self._pool.give_back(self._person, self.size - size)
+            self._pool.release(self._person, self.size - size)
             self.size = size
 
     def release(self) -> None:
         """Give everything back. A second call does nothing."""
         if self.size:
             size, self.size = self.size, 0
-            self._pool.give_back(self._person, size)
+            self._pool.release(self._person, size)
 
     def _admit(self, size: int) -> None:
         """Raises Overloaded when there is no room for so many bytes more."""

@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssltransport import SSLTransport
 
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.connecting import connect
 
 # Linux closes an idle connection within 13 seconds of its peer's, or a firewall's, silent end.
@@ -75,7 +75,7 @@ class _Shutdown:
         """For the next call on the connection: the one before can't end it any more."""
         sock, self._sock = self._sock, None
         if sock is None:
-            raise Unanswered("the connection is another call's")
+            raise ServiceUnreachable("the connection is another call's")
         return _Shutdown(sock)
 
     def __del__(self) -> None:
@@ -105,7 +105,7 @@ class _Connection(HTTPConnection):
                 sock.close()
                 raise
         except (OSError, UnicodeError) as error:
-            raise Unanswered(f"{'proxy: ' if self.proxy else ''}{type(error).__name__}") from error
+            raise ServiceUnreachable(f"{'proxy: ' if self.proxy else ''}{type(error).__name__}") from error
         call.limit.ends(self._shutdown)
         return sock
 

@@ -26,7 +26,7 @@ from urllib3.util import Timeout
 from resolver import __version__
 from resolver.config import DIRECT, OutboundSettings
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.connections import POOLS, SOCKET_OPTIONS, Call
 
 _USER_AGENT = f"velt-notification-resolver/{__version__}"
@@ -82,7 +82,7 @@ class HttpClient:
     def call(self, method: str, deadline: Deadline, body: bytes | None = None, path: str = "") -> Answer:
         """Raises Unanswered when there is no usable answer in time."""
         if deadline.remaining() <= 0:
-            raise Unanswered("no time left")
+            raise ServiceUnreachable("no time left")
         call = Call(deadline)
         try:
             with call.bounded():
@@ -93,7 +93,7 @@ class HttpClient:
                 # What ended this connection unnoticed, such as a firewall, has ended all that are idle.
                 self._manager.clear()
                 self._connections = self._fresh_connections()
-            raise Unanswered(_kind(error)) from error
+            raise ServiceUnreachable(_kind(error)) from error
 
     def _exchange(self, method: str, url: str, seconds: float, body: bytes | None) -> Answer:
         response = self._connections.urlopen(
@@ -124,7 +124,7 @@ class HttpClient:
             chunks.append(chunk)
             left -= len(chunk)
         if not left:
-            raise Unanswered("the answer is too large")
+            raise ServiceUnreachable("the answer is too large")
         body = b"".join(chunks)
         return self._unpacked(body) if response.headers.get("content-encoding") == "gzip" else body
 
@@ -133,7 +133,7 @@ class HttpClient:
         unpacking = zlib.decompressobj(_GZIP)
         unpacked = unpacking.decompress(body, self._largest + 1)
         if len(unpacked) > self._largest or not unpacking.eof:
-            raise Unanswered("the answer is too large, or cut off")
+            raise ServiceUnreachable("the answer is too large, or cut off")
         return unpacked
 
 

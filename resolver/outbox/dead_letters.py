@@ -14,7 +14,7 @@ from resolver.crypto.envelope import Envelope
 from resolver.errors import Unreadable
 from resolver.store.command import Command, Kind
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import DOORBELL, Line, dead_of, decoded, line_in, partition_of, partitions
+from resolver.store.keyspace import WAKE_CHANNEL, Line, dead_of, decoded, line_in, partition_of, partitions
 
 _PARTITIONS_AT_ONCE = 16
 
@@ -70,7 +70,7 @@ class DeadLetters:
         sealed = self._envelope.seal(line.commands, command.to_bytes())
         keys = [line.commands, line.queue, line.dead, line.record, line.moves]
         only_held = int(command.kind is Kind.REGISTER)
-        args: list[str | bytes | int] = [name, dead.sealed, sealed, only_held, line.member, DOORBELL]
+        args: list[str | bytes | int] = [name, dead.sealed, sealed, only_held, line.member, WAKE_CHANNEL]
         with self._guard:
             return Retried(self._retry(keys=keys, args=args))
 

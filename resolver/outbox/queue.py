@@ -15,7 +15,7 @@ from redis import Redis, RedisError
 from redis.commands.core import Script
 
 from resolver.crypto.envelope import Envelope
-from resolver.deadline import unhurried
+from resolver.deadline import without_deadline
 from resolver.errors import Unreadable
 from resolver.ops import metrics
 from resolver.outbox.dead_letters import Dead, DeadLetters
@@ -25,7 +25,7 @@ from resolver.store.command import Command
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import (
     ACCEPTED_KEY,
-    DOORBELL,
+    WAKE_CHANNEL,
     WORKER_KEY,
     Line,
     dead_of,
@@ -55,7 +55,7 @@ class Claimed:
     claim: str
     command: Command | None
     sealed: bytes = b""
-    unfinished: int = 0
+    abandoned_attempts: int = 0
     """Claims before this one that came to no outcome: their holders died, or hung."""
     is_held: bool = True
     """Whether its record was there when it was claimed."""
@@ -135,10 +135,17 @@ class Outbox:
 
     def _claimed(self, call: Call, sealed: bytes, *counts: int) -> Claimed:
         """`counts`: what `claim.lua` returns beside the command."""
-        unfinished, is_held, failures, failed_ms = counts
+        abandoned_attempts, is_held, failures, failed_ms = counts
         command = self.opened(call.line.commands, sealed)
         return Claimed(
-            call.line, str(call.args[1]), command, sealed, unfinished, bool(is_held), failures, failed_ms
+            call.line,
+            str(call.args[1]),
+            command,
+            sealed,
+            abandoned_attempts,
+            bool(is_held),
+            failures,
+            failed_ms,
         )
 
     def finish(self, claimed: Claimed) -> bool:
@@ -148,12 +155,12 @@ class Outbox:
     def finish_all(self, claims: Sequence[Claimed]) -> list[Claimed]:
         """The same of many, in one round trip. Returns those whose claim was lost."""
         calls = [_finishing(claimed) for claimed in claims]
-        with unhurried(), self._guard:
+        with without_deadline(), self._guard:
             found = self._call_all(self._finish, calls)
         lost = {call.line for call, done in found if not done}
         return [claimed for claimed in claims if claimed.line in lost]
 
-    def give_up(self, claimed: Claimed, reason: str) -> bool:
+    def dead_letter(self, claimed: Claimed, reason: str) -> bool:
         """Out of the line and among the dead, with the reason, until an operator looks. When an erasure has
         changed the command since it was claimed, that one was never tried: it is due again instead."""
         with self._guard:
@@ -161,14 +168,14 @@ class Outbox:
         about = self.dead_letters.sealed(claimed.line, reason, now, claimed.sealed)
         done = self._out_of_line(claimed, dead=about, refused=True)
         if done == _REWRITTEN:
-            self.give_back(claimed, tried=False)
+            self.release(claimed, tried=False)
         return done == _FINISHED
 
-    def take_back(self, claimed: Claimed) -> bool:
+    def roll_back(self, claimed: Claimed) -> bool:
         """Done with, and the record as it was before it was written, unless somebody wrote since."""
         return self._out_of_line(claimed, refused=True) == _FINISHED
 
-    def give_back(
+    def release(
         self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
     ) -> bool:
         """To be claimed again, by anybody. `failures`: Velt has answered it with a failure just now, and so
@@ -176,13 +183,13 @@ class Outbox:
         line = claimed.line
         failed = "" if failures is None else failures
         args: list[str | int] = [line.member, claimed.claim, delay_ms, int(tried), failed]
-        with unhurried(), self._guard:
+        with without_deadline(), self._guard:
             return bool(self._release(keys=[line.commands, line.queue], args=args))
 
     def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> int:
         """What `finish.lua` returns."""
         call = _finishing(claimed, dead, refused=refused)
-        with unhurried(), self._guard:
+        with without_deadline(), self._guard:
             return int(self._finish(keys=call.keys, args=call.args))
 
     def _call_all(self, script: Script, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
@@ -258,14 +265,14 @@ class Outbox:
             noted = cast(bytes | None, self._redis.get(ACCEPTED_KEY))
             return bool(noted and noted.isdigit()) and self._now() - int(noted or 0) <= seconds * 1000
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """A worker's sign of life, which ends by itself. Prolonged rather than set, where it can be: a Redis
         that is full still allows that."""
         with self._guard:
             if not self._redis.expire(WORKER_KEY, _HEARTBEAT_SECONDS):
                 self._redis.set(WORKER_KEY, b"1", ex=_HEARTBEAT_SECONDS)
 
-    def is_worked(self) -> bool:
+    def has_live_worker(self) -> bool:
         with self._guard:
             return bool(self._redis.exists(WORKER_KEY))
 
@@ -289,7 +296,7 @@ class Outbox:
 def _finishing(claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> Call:
     line = claimed.line
     keys = [line.commands, line.queue, line.dead, line.record, line.moves]
-    return Call(keys, [line.member, claimed.claim, DOORBELL, dead, int(refused), claimed.sealed], line)
+    return Call(keys, [line.member, claimed.claim, WAKE_CHANNEL, dead, int(refused), claimed.sealed], line)
 
 
 def claimed_by(written: Written, command: Command) -> Claimed:

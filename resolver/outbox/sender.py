@@ -21,7 +21,7 @@ from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.outbox.queue import Claimed, Outbox, new_claim
 from resolver.store.command import Command, Entry, Kind, Place
-from resolver.store.records import Vault
+from resolver.store.records import RecordStore
 from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
 
 JSON = dict[str, Any]
@@ -37,7 +37,7 @@ _ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.RE
 _DONE_BEFORE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
 
 
-class Rarely:
+class Throttle:
     """Yes, at most once in a while."""
 
     def __init__(self, seconds: float) -> None:
@@ -52,25 +52,25 @@ class Rarely:
         return True
 
 
-class Unreached(VeltUnavailable):
+class VeltUnreachable(VeltUnavailable):
     """Velt can't be had now; commands wait in line."""
 
 
-class Unaccepted(Unreached):
+class CommandFailed(VeltUnreachable):
     """Velt answered this very call with a failure. The command waits, like others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    vault: Vault
+class VeltSender:
+    store: RecordStore
     outbox: Outbox
     velt: VeltClient
     breaker: CircuitBreaker
     lease_ms: int
-    no_worker_said: Rarely
+    no_worker_throttle: Throttle
     slots: threading.Semaphore | None
     """How many requests may wait for Velt at once; None: none may, the worker does it all."""
-    accepted_noted: Rarely = field(default_factory=lambda: Rarely(NOTED_SECONDS))
+    accepted_throttle: Throttle = field(default_factory=lambda: Throttle(NOTED_SECONDS))
 
     @contextmanager
     def inline_slot(self) -> Iterator[bool]:
@@ -86,19 +86,19 @@ class Telling:
     def ask(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
         """Velt's answer, with the breaker asked before and told afterwards. 429 counts as out of reach."""
         if not self.breaker.allow():
-            raise Unreached("velt: not asked, it was out of reach a moment ago")
+            raise VeltUnreachable("velt: not asked, it was out of reach a moment ago")
         try:
             answer = self.velt.post(endpoint, data, deadline)
         except VeltFailed as error:
             self.failed_at_one(_seconds(error.retry_after))
-            raise Unaccepted(error.reason) from error
+            raise CommandFailed(error.reason) from error
         except VeltUnavailable as error:
             self.breaker.failure(_seconds(error.retry_after))
-            raise Unreached(error.reason) from error
+            raise VeltUnreachable(error.reason) from error
         except VeltRefused as refusal:
             if refusal.status == THROTTLED:
                 self.breaker.failure(_seconds(refusal.retry_after))
-                raise Unreached("velt: RESOURCE_EXHAUSTED") from refusal
+                raise VeltUnreachable("velt: RESOURCE_EXHAUSTED") from refusal
             if refusal.status in CREDENTIALS:
                 # A caller that is handed this takes it for its own credentials.
                 _log.error("velt_refuses_our_credentials", status=refusal.status)
@@ -119,7 +119,7 @@ class Telling:
             return False
 
     def _note_accepted(self) -> None:
-        if not self.accepted_noted.due():
+        if not self.accepted_throttle.due():
             return
         try:
             self.outbox.note_accepted()
@@ -133,11 +133,11 @@ class Telling:
         if not self.has_accepted_within(self.breaker.failed_call()) or retry_after:
             self.breaker.failure(retry_after)
 
-    def entry(self, command: Command, mine: bool, place: Place = Place.BEHIND) -> Entry:
+    def entry(self, command: Command, mine: bool, place: Place = Place.APPEND) -> Entry:
         """Into the line; with a claim when this request may ask Velt itself."""
         return Entry(command, place, new_claim() if mine else "", self.lease_ms)
 
-    def tell(self, command: Command, deadline: Deadline) -> JSON:
+    def send(self, command: Command, deadline: Deadline) -> JSON:
         """What Velt says to it. That it was done before is no refusal: commands may come twice."""
         try:
             return self.ask(_ENDPOINTS[command.kind], command.data, deadline)
@@ -146,7 +146,7 @@ class Telling:
                 raise
             return {"result": {"status": "success"}}
 
-    def tell_all(
+    def send_batch(
         self, endpoint: Endpoint, data: JSON, claims: list[Claimed], deadline: Deadline
     ) -> JSON | None:
         """One call for several commands. None when Velt can't be had: they wait. What Velt refuses is done
@@ -154,15 +154,15 @@ class Telling:
         several of which one was done before, and it isn't said which: the worker tells each alone."""
         try:
             answer = self.ask(endpoint, data, deadline)
-        except Unreached:
+        except VeltUnreachable:
             for claimed in claims:
-                self.give_back(claimed)
+                self.release(claimed)
             return None
         except VeltRefused as refusal:
             done_before = all(_was_done_before(claimed.command, refusal) for claimed in claims)
             for claimed in claims:
                 if refusal.status in CREDENTIALS or (done_before and len(claims) > 1):
-                    self.give_back(claimed)
+                    self.release(claimed)
                 else:
                     self.done(claimed)
             if not (claims and done_before):
@@ -191,20 +191,20 @@ class Telling:
             except Unavailable:
                 _log.warning("removal_not_repeated")
 
-    def give_back(
+    def release(
         self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
     ) -> None:
         try:
-            self.outbox.give_back(claimed, delay_ms, tried=tried, failures=failures)
+            self.outbox.release(claimed, delay_ms, tried=tried, failures=failures)
         except Unavailable:
             return  # its lease runs out by itself
 
-    def left_waiting(self) -> None:
+    def warn_if_no_worker(self) -> None:
         """Something waits for the worker now. That none is alive is said in the log, now and then."""
-        if not self.no_worker_said.due():
+        if not self.no_worker_throttle.due():
             return
         try:
-            if not self.outbox.is_worked():
+            if not self.outbox.has_live_worker():
                 _log.error("no_worker_alive")
         except Unavailable:
             return  # the request is answered all the same
@@ -216,9 +216,9 @@ class Telling:
         if command is None or command.kind is not Kind.REGISTER:
             return
         organization = command.data["organizationId"]
-        if not self.vault.read(organization, [command.notification]):
+        if not self.store.read(organization, [command.notification]):
             again = removal(command.notification, {"organizationId": organization})
-            self.vault.line_up(organization, command.notification, Entry(again))
+            self.store.enqueue(organization, command.notification, Entry(again))
 
 
 def _was_done_before(command: Command | None, refusal: VeltRefused) -> bool:

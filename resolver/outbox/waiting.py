@@ -11,7 +11,7 @@ from redis import Redis
 
 from resolver.store.command import Command
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import COMMANDS_PATTERN, DOORBELL, line_in, line_of, partition_of
+from resolver.store.keyspace import COMMANDS_PATTERN, WAKE_CHANNEL, line_in, line_of, partition_of
 from resolver.store.scan import scan
 
 Fields = dict[bytes, bytes]
@@ -61,6 +61,6 @@ class WaitingCommands:
         partition, _, name = waiting.name.partition(":")
         member, _, position = name.partition(".")
         line = line_in(partition, member)
-        args: list[str | bytes | int] = [int(position), waiting.sealed, member, DOORBELL]
+        args: list[str | bytes | int] = [int(position), waiting.sealed, member, WAKE_CHANNEL]
         with self._guard:
             return Dropped(self._drop(keys=[line.commands, line.queue], args=args))

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisClusterException
 
 from resolver.store.cluster import let_go_of_connections
-from resolver.store.keyspace import DOORBELL
+from resolver.store.keyspace import WAKE_CHANNEL
 
 _LISTEN_SECONDS = 0.4
 _FIRST_PAUSE_SECONDS = 0.5
@@ -20,7 +20,7 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class Doorbell:
+class WakeUp:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._rung = threading.Event()
@@ -31,7 +31,7 @@ class Doorbell:
         self._rung.wait(seconds)
         self._rung.clear()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """From within: to be woken for another reason."""
         self._rung.set()
 
@@ -62,7 +62,7 @@ class Doorbell:
         """Yield after each wait for a message that didn't fail; a message wakes the worker."""
         try:
             with self._redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
-                ear.subscribe(DOORBELL)
+                ear.subscribe(WAKE_CHANNEL)
                 while not self._stopped.is_set():
                     if ear.get_message(timeout=_LISTEN_SECONDS):
                         self._rung.set()

@@ -16,19 +16,19 @@ from contextlib import contextmanager
 import structlog
 
 from resolver.deadline import Deadline
-from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
+from resolver.errors import StoreUnavailable, Unavailable, VeltRefused
 from resolver.outbox.queue import Claimed, Outbox
-from resolver.outbox.sender import SAY_SO_SECONDS, Rarely, Telling, Unaccepted, Unreached
-from resolver.outbox.wake import Doorbell
+from resolver.outbox.sender import SAY_SO_SECONDS, CommandFailed, Throttle, VeltSender, VeltUnreachable
+from resolver.outbox.wake import WakeUp
 from resolver.store.command import Command, Kind
 from resolver.store.keyspace import Line
 from resolver.velt.client import CREDENTIALS, FINAL
 
 SWEEP_SECONDS = 2.0
 VELT_SECONDS = 5.0
-MOST_UNFINISHED = 5
+POISON_AFTER = 5
 """Claims in a row that came to no outcome: whatever the command does to its workers, it is given up."""
-SUSPICIOUS = 2
+ISOLATE_AFTER = 2
 """After so many it runs alone, so that it takes nobody with it."""
 _PAUSE_SECONDS = 0.5
 _BEAT_SECONDS = 3.0
@@ -44,25 +44,25 @@ _log = structlog.get_logger(__name__)
 
 class Worker:
     def __init__(
-        self, outbox: Outbox, telling: Telling, doorbell: Doorbell, threads: int, most_attempts: int
+        self, outbox: Outbox, sender: VeltSender, wake_up: WakeUp, threads: int, most_attempts: int
     ) -> None:
         self._outbox = outbox
         self._most_attempts = most_attempts
-        self._telling = telling
-        self._doorbell = doorbell
+        self._sender = sender
+        self._wake_up = wake_up
         self._threads = threads
         self._free = threading.Semaphore(threads)
         self._under_way: list[Future[None]] = []
         self._next_beat = 0.0
-        self._waits_said, self._heartbeat_failure_said = Rarely(SAY_SO_SECONDS), Rarely(SAY_SO_SECONDS)
+        self._waits_said, self._heartbeat_failure_said = Throttle(SAY_SO_SECONDS), Throttle(SAY_SO_SECONDS)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; what is under way then is finished first."""
-        with self._doorbell.listening(), ThreadPoolExecutor(self._threads) as pool:
+        with self._wake_up.listening(), ThreadPoolExecutor(self._threads) as pool:
             while not stop.is_set():
                 try:
                     self._round(pool, stop)
-                except VaultUnavailable as error:
+                except StoreUnavailable as error:
                     if self._waits_said.due():
                         _log.warning("worker_waits", reason=error.reason)
                     stop.wait(_PAUSE_SECONDS)
@@ -72,39 +72,39 @@ class Worker:
 
     def wake(self) -> None:
         """So that a worker that sleeps sees at once that it is to stop."""
-        self._doorbell.ring()
+        self._wake_up.wake()
 
     def _round(self, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
-        self._beat()
-        if pause := self._telling.breaker.wait_seconds():
+        self._heartbeat()
+        if pause := self._sender.breaker.wait_seconds():
             stop.wait(min(pause, SWEEP_SECONDS))
             return
         lines = self._outbox.due()
         if not lines:
-            self._doorbell.wait(SWEEP_SECONDS)
+            self._wake_up.wait(SWEEP_SECONDS)
         # In no order, or a command that Velt always fails at would be the first to be tried each time.
         random.shuffle(lines)
         while lines and self._is_quiet():
             # If Velt has gone meanwhile, one call finds out, instead of one for each thread.
             self._work_one(lines.pop(), stop)
-            if stop.is_set() or self._telling.breaker.wait_seconds():
+            if stop.is_set() or self._sender.breaker.wait_seconds():
                 return
         for batch in _batches(lines, self._threads):
             self._free.acquire()
-            if stop.is_set() or self._telling.breaker.wait_seconds():
+            if stop.is_set() or self._sender.breaker.wait_seconds():
                 self._free.release()
                 return
             self._take(batch, pool, stop)
-            self._beat()
+            self._heartbeat()
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """A sign of life, now and then. That Redis is too full for one is no reason to stop working."""
         if time.monotonic() < self._next_beat:
             return
         try:
-            self._outbox.beat()
+            self._outbox.heartbeat()
             self._next_beat = time.monotonic() + _BEAT_SECONDS
-        except VaultUnavailable as error:
+        except StoreUnavailable as error:
             if self._heartbeat_failure_said.due():
                 _log.warning("worker_heartbeat_failed", reason=error.reason)
 
@@ -113,7 +113,7 @@ class Worker:
         usual: list[Claimed] = []
         suspicious: list[Line] = []
         try:
-            usual, suspicious = self._outbox.claim_all(lines, SUSPICIOUS)
+            usual, suspicious = self._outbox.claim_all(lines, ISOLATE_AFTER)
         finally:
             if usual:
                 self._start(pool, usual, stop)
@@ -143,14 +143,14 @@ class Worker:
 
     def _is_quiet(self) -> bool:
         """Nobody is asking Velt, and nobody has been answered just now."""
-        return not self._telling.breaker.is_proven() and all(batch.done() for batch in self._under_way)
+        return not self._sender.breaker.is_proven() and all(batch.done() for batch in self._under_way)
 
     def _work_one(self, line: Line, stop: threading.Event) -> None:
         """In this thread."""
         # Claimed when its turn has come: a claim would run out meanwhile, and count against it.
         if claimed := self._outbox.claim(line):
             self._work([claimed], stop)
-        self._beat()
+        self._heartbeat()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -176,20 +176,20 @@ class Worker:
         until = time.monotonic() + _BATCH_SECONDS
         told, tried = [], 0
         for claimed in claims:
-            if tried and (stop.is_set() or time.monotonic() > until or self._telling.breaker.wait_seconds()):
+            if tried and (stop.is_set() or time.monotonic() > until or self._sender.breaker.wait_seconds()):
                 break
             tried += 1
             if self._is_told(claimed):
                 told.append(claimed)
-        self._telling.done_all(told)
+        self._sender.done_all(told)
         for claimed in claims[tried:]:
-            self._telling.give_back(claimed, tried=False)
-            self._doorbell.ring()
+            self._sender.release(claimed, tried=False)
+            self._wake_up.wake()
 
     def _is_told(self, claimed: Claimed) -> bool:
         try:
-            if claimed.unfinished >= MOST_UNFINISHED:
-                self._give_up(claimed, f"came to no outcome {claimed.unfinished} times")
+            if claimed.abandoned_attempts >= POISON_AFTER:
+                self._give_up(claimed, f"came to no outcome {claimed.abandoned_attempts} times")
             elif claimed.command is None:
                 self._give_up(claimed, "cannot be opened or read")
             elif claimed.command.kind is Kind.REGISTER and not claimed.is_held:
@@ -206,12 +206,12 @@ class Worker:
 
     def _tell(self, claimed: Claimed, command: Command) -> bool:
         try:
-            self._telling.tell(command, Deadline.after(VELT_SECONDS))
-        except Unaccepted as error:
+            self._sender.send(command, Deadline.after(VELT_SECONDS))
+        except CommandFailed as error:
             self._failed(claimed, error.reason)
-        except Unreached as error:
+        except VeltUnreachable as error:
             _log.info("velt_unreached", reason=error.reason)
-            self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
+            self._sender.release(claimed, _UNREACHED_DELAY_MS)
         except VeltRefused as refusal:
             self._refused(claimed, refusal)
         else:
@@ -224,12 +224,12 @@ class Worker:
             return
         if refusal.status in CREDENTIALS:
             # A token that was reset refuses everything: nothing is given up for that.
-            self._telling.breaker.failure()
-            self._telling.give_back(claimed, _UNREACHED_DELAY_MS)
+            self._sender.breaker.failure()
+            self._sender.release(claimed, _UNREACHED_DELAY_MS)
             return
         # It may come from a gateway that lost its way, and may be about this command.
         _log.error("velt_refuses_oddly", status=refusal.status[:40])
-        self._telling.failed_at_one()
+        self._sender.failed_at_one()
         self._failed(claimed, refusal.status[:40])
 
     def _failed(self, claimed: Claimed, reason: str) -> None:
@@ -237,7 +237,7 @@ class Worker:
         attempt counts only when Velt has accepted another command since this one's last: none does in an
         outage."""
         since_ms = claimed.failed_ms
-        counts = since_ms >= 0 and self._telling.has_accepted_within(since_ms / 1000)
+        counts = since_ms >= 0 and self._sender.has_accepted_within(since_ms / 1000)
         failures = claimed.failures + counts
         if failures >= self._most_attempts:
             self._give_up(claimed, f"Velt failed at it {failures} times: {reason}")
@@ -245,11 +245,11 @@ class Worker:
         _log.info("velt_failed_at_a_command", reason=reason, failures=failures)
         longest = _LONGEST_DELAY_MS if counts else _LONGEST_OUTAGE_DELAY_MS
         delay_ms = min(longest, max(_UNREACHED_DELAY_MS, 2 * since_ms))
-        self._telling.give_back(claimed, delay_ms, failures=failures)
+        self._sender.release(claimed, delay_ms, failures=failures)
 
     def _give_up(self, claimed: Claimed, reason: str) -> None:
         _log.error("command_given_up", reason=reason)
-        self._outbox.give_up(claimed, reason)
+        self._outbox.dead_letter(claimed, reason)
 
 
 def _batches(lines: list[Line], threads: int) -> Iterator[list[Line]]:

@@ -14,7 +14,7 @@ from resolver import clock
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, is_signed
 from resolver.errors import InvalidArgument
-from resolver.privacy.erasure_request import Order
+from resolver.privacy.erasure_request import ErasureRequest
 from resolver.privacy.people import folded
 
 JSON = dict[str, Any]
@@ -47,10 +47,10 @@ class NotSigned(InvalidCertificate):
     )
 
 
-def certificate(order: Order, outcome: Outcome, head: Link, blinded: Blinded, key: str) -> JSON:
+def certificate(order: ErasureRequest, outcome: Outcome, head: Link, pseudonym: Blinded, key: str) -> JSON:
     """What is signed."""
     mentioned = [
-        {"words": len(words), "blinded": blinded(" ".join(words))} for words in order.mentions if words
+        {"words": len(words), "blinded": pseudonym(" ".join(words))} for words in order.mentions if words
     ]
     return {
         "version": _VERSION,
@@ -60,11 +60,11 @@ def certificate(order: Order, outcome: Outcome, head: Link, blinded: Blinded, ke
         "finishedAt": clock.now(),
         "scope": "whole organizations" if order.whole else "person",
         "subject": {
-            "users": sorted(blinded(folded(user)) for user in order.users),
-            "emails": sorted(blinded(address.lower()) for address in order.emails),
+            "users": sorted(pseudonym(folded(user)) for user in order.users),
+            "emails": sorted(pseudonym(address.lower()) for address in order.emails),
             "mentioned": mentioned,
         },
-        "organizations": sorted(map(blinded, order.organizations)),
+        "organizations": sorted(map(pseudonym, order.organizations)),
         "counts": outcome.counts,
         "velt": outcome.velt,
         "audit": head._asdict(),
@@ -109,11 +109,11 @@ def claimed_id(text: bytes) -> str:
     return id_ if isinstance(id_, str) and id_.isascii() else ""
 
 
-def is_about(body: JSON, name: str, blinded: Blinded) -> bool:
+def is_about(body: JSON, name: str, pseudonym: Blinded) -> bool:
     """Whether this is the person, or the organization, that it is about. For whoever has the index key."""
     known = {*body["subject"]["users"], *body["organizations"]}
-    is_user_or_organization = not known.isdisjoint({blinded(name), blinded(folded(name))})
-    return is_user_or_organization or blinded(name.lower()) in body["subject"]["emails"]
+    is_user_or_organization = not known.isdisjoint({pseudonym(name), pseudonym(folded(name))})
+    return is_user_or_organization or pseudonym(name.lower()) in body["subject"]["emails"]
 
 
 def _text(body: JSON) -> bytes:

@@ -18,18 +18,18 @@ from msgspec.structs import replace
 
 from resolver.outbox.rewriting import Rewriting, Rewritten
 from resolver.privacy.commands import command_without, is_filtered, people_fields, removal
-from resolver.privacy.erasure_request import Order
+from resolver.privacy.erasure_request import ErasureRequest
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.people import STRUCTURE, People, narrows, people_in, prose_in, roles, without
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.record import Record
-from resolver.store.records import Changed, Held, Vault
+from resolver.store.records import Changed, Held, RecordStore
 from resolver.store.scan import in_time_slices
 
 JSON = dict[str, Any]
 
 
-class Fate(StrEnum):
+class Effect(StrEnum):
     REMOVED = "removed"
     CUT = "cut"
     """The person was cut out of it."""
@@ -39,13 +39,13 @@ class Fate(StrEnum):
     """No record any more, but a command was waiting."""
 
 
-class Doomed(NamedTuple):
+class PlannedErasure(NamedTuple):
     held: Held
-    fate: Fate
+    fate: Effect
     changed: Changed
 
 
-Announce = Callable[[Sequence[Doomed]], None]
+Announce = Callable[[Sequence[PlannedErasure]], None]
 """Hears what is about to happen; when it raises, it doesn't."""
 AnnounceOne = Callable[[str, str], None]
 """The same, of an organization's notification."""
@@ -53,23 +53,25 @@ AnnounceOne = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    vault: Vault
+    store: RecordStore
     rewriting: Rewriting
 
-    def records(self, order: Order, announce: Announce) -> Iterator[int]:
+    def records(self, order: ErasureRequest, announce: Announce) -> Iterator[int]:
         """How many were looked at, some hundred at a time."""
-        for batch in self.vault.batches():
-            if doomed := [found for held in in_time_slices(batch) if (found := _doomed(held, order))]:
-                announce(doomed)
-                self._write(doomed, order)
+        for batch in self.store.batches():
+            if planned := [found for held in in_time_slices(batch) if (found := _planned(held, order))]:
+                announce(planned)
+                self._write(planned, order)
             yield len(batch)
 
-    def commands(self, order: Order, announce: AnnounceOne, told: Callable[[str], None]) -> Rewritten:
+    def commands(
+        self, order: ErasureRequest, announce: AnnounceOne, told: Callable[[str], None]
+    ) -> Rewritten:
         """Those that wait, and those that were given up: how many told of the person. `told` hears of which
         records, there or not, Velt must still hear that they are gone."""
 
         def changed(command: Command) -> Command:
-            instead = _command_without(command, order, self.vault)
+            instead = _command_without(command, order, self.store)
             if instead is not command:
                 announce(str(command.data.get("organizationId", "")), command.notification)
                 if instead.kind is Kind.REMOVE and command.kind is not Kind.REMOVE:
@@ -89,30 +91,30 @@ class Erase:
         there then: so the removal waits behind it, too."""
         organization = str(command.data.get("organizationId", ""))
         entry = Entry(removal(organization, command.notification))
-        return self.vault.line_up(organization, command.notification, entry).key_name
+        return self.store.enqueue(organization, command.notification, entry).key_name
 
-    def _write(self, doomed: Sequence[Doomed], order: Order) -> None:
-        done = self.vault.replace_all([(item.held, item.changed) for item in doomed])
-        for item, is_done in zip(doomed, done, strict=True):
+    def _write(self, planned: Sequence[PlannedErasure], order: ErasureRequest) -> None:
+        done = self.store.replace_all([(item.held, item.changed) for item in planned])
+        for item, is_done in zip(planned, done, strict=True):
             if not is_done:
                 # Somebody wrote it since it was looked at: whatever it is by now.
                 record = item.held.record
-                self.vault.change(record.organization, record.notification, lambda r: erased(r, order))
+                self.store.change(record.organization, record.notification, lambda r: erased(r, order))
 
 
-def _doomed(held: Held, order: Order) -> Doomed | None:
+def _planned(held: Held, order: ErasureRequest) -> PlannedErasure | None:
     changed, entry = erased(held.record, order)
     if changed is held.record:
         return None
-    fate = Fate.REMOVED if changed is None else Fate.CUT_AND_TOLD if entry else Fate.CUT
-    return Doomed(held, fate, (changed, entry))
+    fate = Effect.REMOVED if changed is None else Effect.CUT_AND_TOLD if entry else Effect.CUT
+    return PlannedErasure(held, fate, (changed, entry))
 
 
-def erased(record: Record, order: Order) -> Changed:
+def erased(record: Record, order: ErasureRequest) -> Changed:
     """What becomes of it, and what Velt is to hear."""
     if not order.covers(record.organization, record.created):
         return record, None
-    gone = None, Entry(removal(record.organization, record.notification), Place.INSTEAD)
+    gone = None, Entry(removal(record.organization, record.notification), Place.REPLACE_UNSENT)
     if order.whole:
         return gone
     people = people_in(record, order.subject, frozenset())
@@ -136,7 +138,7 @@ def _cut(record: Record, people: People) -> Changed:
     cut = replace(
         record,
         audience=audience,
-        hidden=tuple(user for user in record.hidden if not people.has(user)),
+        dismissed_by=tuple(user for user in record.dismissed_by if not people.has(user)),
         private=without(dict(record.private), people, STRUCTURE),
         content=record.content if rest == content else orjson.dumps(rest),
     )
@@ -151,7 +153,7 @@ def _new_audience(record: Record, audience: tuple[str, ...]) -> Entry:
     return Entry(Command(Kind.CHANGE, record.notification, data))
 
 
-def _command_without(command: Command, order: Order, vault: Vault) -> Command:
+def _command_without(command: Command, order: ErasureRequest, store: RecordStore) -> Command:
     organization = command.data.get("organizationId", "")
     if not order.covers(organization, command.created):
         return command
@@ -163,5 +165,5 @@ def _command_without(command: Command, order: Order, vault: Vault) -> Command:
     if not roles(held, people):
         return command
     is_removal = command.kind is Kind.REMOVE
-    found = vault.read(organization, [command.notification]) if is_removal else {}
+    found = store.read(organization, [command.notification]) if is_removal else {}
     return command_without(command, people, found.get(command.notification))

@@ -22,7 +22,7 @@ from resolver.audit.event import Actor, Event
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
 from resolver.deadline import Deadline
-from resolver.errors import Unavailable, VaultUnavailable, VeltRefused
+from resolver.errors import StoreUnavailable, Unavailable, VeltRefused
 from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import (
     Blinded,
@@ -32,9 +32,9 @@ from resolver.privacy.certificate import (
     signed,
     verified,
 )
-from resolver.privacy.erase import Doomed, Erase, Fate
-from resolver.privacy.erasure_request import Order, Phase, VeltJob
-from resolver.privacy.erasure_store import Orders
+from resolver.privacy.erase import Effect, Erase, PlannedErasure
+from resolver.privacy.erasure_request import ErasureRequest, Phase, VeltJob
+from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import counts
 from resolver.store.keyspace import line_of
 from resolver.store.restored_backup import Certificates
@@ -57,20 +57,20 @@ _log = structlog.get_logger(__name__)
 class Swept(NamedTuple):
     """After commands were looked through."""
 
-    order: Order
+    order: ErasureRequest
     is_complete: bool
     """None of them was written by another process between reading and changing."""
 
 
 @dataclass
 class Eraser:
-    orders: Orders
+    erasure_store: ErasureStore
     erase: Erase
     outbox: Outbox
     velt: VeltClient
     trail: Trail
     signer: Signer
-    blinded: Blinded
+    pseudonym: Blinded
     certificates: Certificates | None
     me: str = field(default_factory=lambda: secrets.token_hex(8))
     _look_again: dict[str, float] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Eraser:
 
     def round(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Some work on each that is under way, the oldest first. One's trouble is not the others'."""
-        under_way = self.orders.under_way()
+        under_way = self.erasure_store.under_way()
         try:
             for id_ in sorted(under_way, key=lambda name: str(under_way[name]["asked"])):
                 with _only_logged():
@@ -91,14 +91,14 @@ class Eraser:
                         if is_over():
                             return
         finally:
-            self.orders.let_go(self.me)
+            self.erasure_store.release_lease(self.me)
 
-    def advance(self, id_: str) -> Iterator[Order]:
+    def advance(self, id_: str) -> Iterator[ErasureRequest]:
         """As far as it goes now, told after each step; nothing while another process is at it."""
         # Read once it is ours: what was read before that may have been done by somebody else since.
-        if not self._held() or (state := self.orders.read(id_)) is None:
+        if not self._held() or (state := self.erasure_store.read(id_)) is None:
             return
-        order = Order.from_state(state)
+        order = ErasureRequest.from_state(state)
         if self._is_put_back(order):
             return
         if order.phase in (Phase.WAITING, Phase.ERASING):
@@ -107,40 +107,40 @@ class Eraser:
         if order.phase is Phase.TELLING:
             yield self._told(order)
 
-    def again(self, order: Order) -> Iterator[Order]:
+    def again(self, order: ErasureRequest) -> Iterator[ErasureRequest]:
         """What was certified already, after a backup was restored: to its end, or an error."""
         until = time.monotonic() + _HOLD_SECONDS + _LOOK_SECONDS
         while not self._held() and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)  # whoever was killed at it holds it still
         for order in self._erase(order):  # noqa: B020, PLR1704 - the same one, further on
             yield order
-        self.orders.let_go(self.me)
+        self.erasure_store.release_lease(self.me)
         if order.phase is not Phase.TELLING:
-            raise VaultUnavailable("another process is at work on erasures")
+            raise StoreUnavailable("another process is at work on erasures")
 
-    def _is_put_back(self, order: Order) -> bool:
+    def _is_put_back(self, order: ErasureRequest) -> bool:
         """Whether it is done already, and came back: it must not be done a second time in somebody's name."""
         kept = self.certificates.text_of(order.id) if self.certificates else None
-        texts = (kept, self.orders.certificate(order.id))
+        texts = (kept, self.erasure_store.certificate(order.id))
         certificate = next((text for text in texts if text and self._is_certificate_of(order, text)), None)
-        if certificate is None and (order.ending or not self.orders.known([order.id])):
+        if certificate is None and (order.ending or not self.erasure_store.known([order.id])):
             return False
         if not order.ending:  # else a process ended between two of the last steps
             _log.error("erasure_refused", erasure=order.id, reason="finished before, and put back")
         if certificate:
-            self.orders.close(order.id, certificate)
+            self.erasure_store.close(order.id, certificate)
         return True
 
-    def _is_certificate_of(self, order: Order, text: bytes) -> bool:
+    def _is_certificate_of(self, order: ErasureRequest, text: bytes) -> bool:
         try:
             body = verified(text, [self.signer.public_key])
         except InvalidCertificate:
             return False
         return bool(body["erasureId"] == order.id)
 
-    def _erase(self, order: Order) -> Iterator[Order]:
+    def _erase(self, order: ErasureRequest) -> Iterator[ErasureRequest]:
         """Pass after pass, until one during which nothing moved back past it (docs/privacy.md)."""
-        order = order.now(phase=Phase.ERASING, of=self.orders.size())
+        order = order.now(phase=Phase.ERASING, of=self.erasure_store.size())
         is_settled = False
         while not is_settled:
             moves = self.outbox.moves()
@@ -153,7 +153,7 @@ class Eraser:
         self._save(order)
         yield order
 
-    def _pass(self, order: Order) -> Generator[Order, None, Swept | None]:
+    def _pass(self, order: ErasureRequest) -> Generator[ErasureRequest, None, Swept | None]:
         """Records, then commands that wait, then dead ones; None when another process took over."""
         order = order.now(looked=0, unreadable=0)
         unreadable = self._unreadable()
@@ -170,37 +170,37 @@ class Eraser:
         return swept._replace(order=swept.order.now(unreadable=self._unreadable() - unreadable))
 
     def _unreadable(self) -> int:
-        return self.erase.vault.unreadable + self.outbox.unreadable
+        return self.erase.store.unreadable + self.outbox.unreadable
 
-    def _announce(self, order: Order, doomed: Sequence[Doomed]) -> None:
+    def _announce(self, order: ErasureRequest, planned: Sequence[PlannedErasure]) -> None:
         """On record, and noted, before it is done."""
         by_organization: dict[str, list[str]] = {}
-        for item in doomed:
+        for item in planned:
             record = item.held.record
             by_organization.setdefault(record.organization, []).append(record.notification)
         for organization, ids in by_organization.items():
             self._record("erase", order, organization=organization, ids=ids)
-        self.orders.touch(order.id, {item.held.key_name: item.fate.value for item in doomed})
+        self.erasure_store.touch(order.id, {item.held.key_name: item.fate.value for item in planned})
 
-    def _out_of_commands(self, order: Order) -> Swept:
+    def _out_of_commands(self, order: ErasureRequest) -> Swept:
         def announce(organization: str, notification: str) -> None:
             self._record("erase", order, organization=organization, ids=[notification])
             self._held()
 
         def told(name: str) -> None:
-            self.orders.touch_if_new(order.id, name, Fate.TOLD.value)
+            self.erasure_store.touch_if_new(order.id, name, Effect.TOLD.value)
 
         changed, overtaken = self.erase.commands(order, announce, told)
         return Swept(order.now(commands=order.commands + changed), is_complete=not overtaken)
 
-    def _told(self, order: Order) -> Order:
+    def _told(self, order: ErasureRequest) -> ErasureRequest:
         order = self._ask_velt(order)
         if time.monotonic() < self._look_again.get(order.id, 0.0) or not all(j.ended for j in order.jobs):
             return order
         started = time.monotonic()
-        touched = self.orders.touched(order.id)
-        told = [name for name, fate in touched.items() if fate != Fate.CUT]
-        if self.orders.waiting(told):
+        touched = self.erasure_store.touched(order.id)
+        told = [name for name, fate in touched.items() if fate != Effect.CUT]
+        if self.erasure_store.waiting(told):
             cost = time.monotonic() - started
             self._look_again[order.id] = time.monotonic() + max(_LOOK_SECONDS, cost * _LOOKING_SHARE)
             return order
@@ -212,28 +212,28 @@ class Eraser:
             return swept
         return self._certify(order, Outcome(counts(order, touched), self._velts_outcome(order, told)))
 
-    def _certify(self, order: Order, outcome: Outcome) -> Order:
+    def _certify(self, order: ErasureRequest, outcome: Outcome) -> ErasureRequest:
         """Where the restored database would look first, then where it is asked for."""
-        if not self._held() or self.orders.read(order.id) is None:
+        if not self._held() or self.erasure_store.read(order.id) is None:
             return order  # it took so long that somebody else went on with it
         head = self._record("erased", order, counts=outcome.counts)
-        body = certificate(order, outcome, head, self.blinded, self.signer.public_key)
+        body = certificate(order, outcome, head, self.pseudonym, self.signer.public_key)
         text = signed(body, self.signer)
         self._save(order.now(ending=True))
-        self.orders.know(order.id)
+        self.erasure_store.know(order.id)
         if self.certificates:
             text = self.certificates.keep(order.id, text)
-        self.orders.close(order.id, text)
+        self.erasure_store.close(order.id, text)
         self._look_again.pop(order.id, None)
         return order.now(phase=Phase.DONE)
 
-    def _velts_outcome(self, order: Order, told: Sequence[str]) -> JSON:
+    def _velts_outcome(self, order: ErasureRequest, told: Sequence[str]) -> JSON:
         given_up = {dead.name.split(":")[1] for dead in self.outbox.dead()}
         refused = sum(line_of(name).member in given_up for name in told)
         asked = [{"people": len(job.users), "job": job.job, "outcome": job.ended} for job in order.jobs]
         return {"told": len(told) - refused, "refused": refused, "userData": asked or "not asked for"}
 
-    def _ask_velt(self, order: Order) -> Order:
+    def _ask_velt(self, order: ErasureRequest) -> ErasureRequest:
         """One step on each of Velt's own jobs, when its deletion of people's data was asked for."""
         for number, job in enumerate(order.jobs):
             if job.ended or time.monotonic() < self._look_again.get(order.id, 0.0):
@@ -243,7 +243,7 @@ class Eraser:
             self._save(order)
         return order
 
-    def _further(self, job: VeltJob, order: Order) -> VeltJob:
+    def _further(self, job: VeltJob, order: ErasureRequest) -> VeltJob:
         self._look_again[order.id] = time.monotonic() + _LOOK_SECONDS * _LOOKING_SHARE
         try:
             further = self._asked(job, order)
@@ -259,25 +259,25 @@ class Eraser:
             del self._look_again[order.id]
         return further
 
-    def _asked(self, job: VeltJob, order: Order) -> VeltJob:
+    def _asked(self, job: VeltJob, order: ErasureRequest) -> VeltJob:
         if not job.job:
-            self.orders.hold(self.me, _VELT_STARTS_SECONDS + _HOLD_SECONDS)
+            self.erasure_store.hold(self.me, _VELT_STARTS_SECONDS + _HOLD_SECONDS)
             until = Deadline.after(_VELT_STARTS_SECONDS)
             return replace(job, job=self.velt.delete_user_data(job.users, order.organizations, until))
         if self.velt.is_user_data_deleted(job.job, Deadline.after(_VELT_ANSWERS_SECONDS)):
             return replace(job, ended="completed")
         return job
 
-    def _record(self, action: str, order: Order, **more: Any) -> Link:
+    def _record(self, action: str, order: ErasureRequest, **more: Any) -> Link:
         named = {name: more.pop(name) for name in ("organization", "ids") if name in more}
         told = {"erasure": order.id, **more}
         return self.trail.record(Event(Actor("ops", order.by), "privacy", action, "ok", more=told, **named))
 
-    def _save(self, order: Order) -> None:
-        self.orders.save(order.id, order.state(), self.me)
+    def _save(self, order: ErasureRequest) -> None:
+        self.erasure_store.save(order.id, order.state(), self.me)
 
     def _held(self) -> bool:
-        return self.orders.hold(self.me, _HOLD_SECONDS)
+        return self.erasure_store.hold(self.me, _HOLD_SECONDS)
 
 
 @contextmanager
@@ -290,7 +290,7 @@ def _only_logged() -> Iterator[None]:
         _log.error("erasure_failed", type=type(error).__name__)
 
 
-def _jobs(order: Order) -> tuple[VeltJob, ...]:
+def _jobs(order: ErasureRequest) -> tuple[VeltJob, ...]:
     if not order.velt_user_data:
         return ()
     starts = range(0, len(order.users), _PEOPLE_PER_JOB)

@@ -11,7 +11,7 @@ from typing import Any, Self
 from resolver import clock
 from resolver.privacy.mentions import Mention, mention
 from resolver.privacy.people import Subject
-from resolver.validation.fields import is_identifier, is_sound
+from resolver.validation.fields import is_identifier, is_valid_unicode
 
 JSON = dict[str, Any]
 CLOCK_MARGIN_MS = 300_000
@@ -46,7 +46,7 @@ class VeltJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ErasureRequest:
     id: str
     by: str
     asked: str
@@ -89,7 +89,7 @@ class Order:
     def problem(self) -> Odd | None:
         """Why it can't be meant so. An empty name would stand for everybody who has none."""
         names = (*self.users, *self.emails, *self.organizations)
-        if not all(is_identifier(name) and is_sound(name) for name in names):
+        if not all(is_identifier(name) and is_valid_unicode(name) for name in names):
             return Odd.NAMES
         somebody = bool(self.users or self.emails or self.mentioning)
         if self.whole and (somebody or not self.organizations):
@@ -98,16 +98,16 @@ class Order:
             return Odd.NOBODY
         if self.velt_user_data and not self.users:
             return Odd.VELT_NEEDS_USERS
-        if not (all(self.mentions) and all(map(is_sound, self.mentioning))):
+        if not (all(self.mentions) and all(map(is_valid_unicode, self.mentioning))):
             return Odd.NO_WORD
         return None
 
-    def bounded(self) -> Order:
+    def bounded(self) -> ErasureRequest:
         """As it is filed. An order that comes back later, from a backup or by the hand of someone who can
         write to Redis, doesn't reach what people were sent since."""
         return self.now(until=reach(self.asked))
 
-    def now(self, **changes: Any) -> Order:
+    def now(self, **changes: Any) -> ErasureRequest:
         return replace(self, **changes)
 
     def state(self) -> JSON:

@@ -13,7 +13,7 @@ import structlog
 from redis import Redis
 
 from resolver.crypto.envelope import Envelope, key_id_of
-from resolver.errors import Unreadable, VaultUnavailable
+from resolver.errors import StoreUnavailable, Unreadable
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import (
     CERTIFICATES,
@@ -32,7 +32,7 @@ _AT_ONCE = 1000
 _FATE_WIDTH = 16
 
 
-class Orders:
+class ErasureStore:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope, keyspace: Keyspace) -> None:
         self._redis, self._guard, self._envelope, self._keyspace = redis, guard, envelope, keyspace
         self._hold, self._let_go, self._save, self._reseal, self._close = (
@@ -55,7 +55,7 @@ class Orders:
         with self._guard:
             saved = self._save(keys=[ORDERS, ORDERS_HELD], args=[order, self._sealed(order, state), who])
         if saved < 0:
-            raise VaultUnavailable("another process is at work on erasures")
+            raise StoreUnavailable("another process is at work on erasures")
 
     def under_way(self) -> dict[str, JSON]:
         """Those that open. One that doesn't must not end the others; `read` says so."""
@@ -69,7 +69,7 @@ class Orders:
             return None
         if (state := self._opened(order, sealed)) is None:
             # Somebody asked for it, and it isn't done: that must not look like "never heard of".
-            raise VaultUnavailable("an erasure does not open with these keys")
+            raise StoreUnavailable("an erasure does not open with these keys")
         return state
 
     def close(self, order: str, certificate: bytes) -> None:
@@ -81,12 +81,12 @@ class Orders:
         with self._guard:
             return cast(bytes | None, self._redis.hget(CERTIFICATES, order))
 
-    def known(self, orders: Sequence[str]) -> set[str]:
-        if not orders:
+    def known(self, erasure_store: Sequence[str]) -> set[str]:
+        if not erasure_store:
             return set()
         with self._guard:
-            known = cast(list[int], self._redis.smismember(ORDERS_KNOWN, list(orders)))
-        return {order for order, is_known in zip(orders, known, strict=True) if is_known}
+            known = cast(list[int], self._redis.smismember(ORDERS_KNOWN, list(erasure_store)))
+        return {order for order, is_known in zip(erasure_store, known, strict=True) if is_known}
 
     def certificates(self) -> dict[str, bytes]:
         with self._guard:
@@ -98,7 +98,7 @@ class Orders:
         with self._guard:
             return bool(self._hold(keys=[ORDERS_HELD], args=[who, int(seconds * 1000)]))
 
-    def let_go(self, who: str) -> None:
+    def release_lease(self, who: str) -> None:
         with self._guard:
             self._let_go(keys=[ORDERS_HELD], args=[who])
 
@@ -141,7 +141,7 @@ class Orders:
         try:
             name, fate = self._envelope.open(_touch_of(order, field.decode()), sealed).decode().split(" ", 1)
         except (Unreadable, ValueError):
-            raise VaultUnavailable("what an erasure touched does not open with these keys") from None
+            raise StoreUnavailable("what an erasure touched does not open with these keys") from None
         return name, fate.rstrip()
 
     def waiting(self, records: list[str]) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from resolver.errors import VaultTampered
 from resolver.privacy.certificate import InvalidCertificate, proven
-from resolver.privacy.erase import Fate
-from resolver.privacy.erasure_request import Order, Phase
-from resolver.privacy.erasure_store import Orders
+from resolver.privacy.erase import Effect
+from resolver.privacy.erasure_request import ErasureRequest, Phase
+from resolver.privacy.erasure_store import ErasureStore
 
 JSON = dict[str, Any]
 TAMPERED = "tampered"
@@ -20,25 +20,25 @@ TAMPERED = "tampered"
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
-    orders: Orders
+    erasure_store: ErasureStore
     keys: Callable[[], Collection[str]]
     """Public keys whose signatures count."""
 
-    def file(self, order: Order) -> None:
+    def file(self, order: ErasureRequest) -> None:
         """From here on it will be done, whatever dies in between."""
-        self.orders.file(order.id, order.bounded().state())
+        self.erasure_store.file(order.id, order.bounded().state())
 
     def find(self, id_: str) -> JSON | None:
         """How far it is; with the certificate when it is done. None when nobody asked for such a one.
         VaultTampered when Redis gives out a certificate that was never signed here, or another one's."""
-        if (state := self.orders.read(id_)) is not None:
-            order = Order.from_state(state)
+        if (state := self.erasure_store.read(id_)) is not None:
+            order = ErasureRequest.from_state(state)
             return {
                 "erasureId": id_,
                 "status": order.phase,
-                "counts": counts(order, self.orders.touched(id_)),
+                "counts": counts(order, self.erasure_store.touched(id_)),
             }
-        if (kept := self.orders.certificate(id_)) is None:
+        if (kept := self.erasure_store.certificate(id_)) is None:
             return None
         whole = self._proven(id_, kept)
         found = whole["certificate"]["counts"]
@@ -46,19 +46,19 @@ class Erasures:
 
     def pressing(self) -> tuple[int, float]:
         """How many are under way, and how many seconds ago the first of them was asked for."""
-        asked = [Order.from_state(state).asked for state in self.orders.under_way().values()]
+        asked = [ErasureRequest.from_state(state).asked for state in self.erasure_store.under_way().values()]
         first = min(map(datetime.fromisoformat, asked), default=None)
         return len(asked), (datetime.now(UTC) - first).total_seconds() if first else 0.0
 
     def all(self) -> Iterator[JSON]:
         """Those under way and those done, each as `find` has it and with when it was asked for, the oldest
         first; of what was tampered with, that it was."""
-        ids = {*self.orders.under_way(), *self.orders.certificates()}
+        ids = {*self.erasure_store.under_way(), *self.erasure_store.certificates()}
         listed = filter(None, map(self._listed, sorted(ids)))
         yield from sorted(listed, key=lambda found: str(found.get("askedAt", "")))
 
     def _listed(self, id_: str) -> JSON | None:
-        state = self.orders.read(id_)
+        state = self.erasure_store.read(id_)
         try:
             found = self.find(id_)
         except VaultTampered:
@@ -80,12 +80,12 @@ class Erasures:
         return whole
 
 
-def counts(order: Order, touched: dict[str, str]) -> JSON:
+def counts(order: ErasureRequest, touched: dict[str, str]) -> JSON:
     fates = Counter(touched.values())
     return {
         "lookedAt": order.looked,
-        "removed": fates[Fate.REMOVED],
-        "cut": fates[Fate.CUT] + fates[Fate.CUT_AND_TOLD],
+        "removed": fates[Effect.REMOVED],
+        "cut": fates[Effect.CUT] + fates[Effect.CUT_AND_TOLD],
         "commands": order.commands,
         "unreadable": order.unreadable,
     }

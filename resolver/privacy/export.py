@@ -9,11 +9,11 @@ from typing import Any
 
 from resolver.outbox.queue import Outbox
 from resolver.privacy.commands import people_fields
-from resolver.privacy.erasure_request import Order
-from resolver.privacy.erasure_store import Orders
+from resolver.privacy.erasure_request import ErasureRequest
+from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.people import Subject, fields_as_theirs, folded, names_in, people_in, roles
 from resolver.store.record import Record
-from resolver.store.records import Vault
+from resolver.store.records import RecordStore
 from resolver.store.revocations import Mark, Revocations
 from resolver.store.scan import in_time_slices
 
@@ -22,22 +22,22 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    vault: Vault
+    store: RecordStore
     outbox: Outbox
-    orders: Orders
+    erasure_store: ErasureStore
     revocations: Revocations
 
     def __call__(self, subject: Subject, organizations: frozenset[str]) -> Iterator[JSON | None]:
         """None for each record that was only looked at: whoever shows how far it is wants to count those too.
         Twice, since who is a person may be told by another record. Without organizations, in all of them. The
         last one says how much it was, and whether it is all."""
-        unreadable = self.vault.unreadable
+        unreadable = self.store.unreadable
         known: set[str] = set()
-        for record in in_time_slices(self.vault.scan()):
+        for record in in_time_slices(self.store.scan()):
             known |= names_in(record)
             yield None
         # Of records by the first pass, which saw each once; of commands by the second, the only one.
-        unreadable = self.vault.unreadable - unreadable
+        unreadable = self.store.unreadable - unreadable
         commands, marks = self.outbox.unreadable, self.revocations.unreadable
         found = 0
         for item in self._found(subject, organizations, known):
@@ -49,15 +49,15 @@ class Export:
     def _found(
         self, subject: Subject, organizations: frozenset[str], known: Set[str]
     ) -> Iterator[JSON | None]:
-        for record in in_time_slices(self.vault.scan()):
+        for record in in_time_slices(self.store.scan()):
             inside = not organizations or record.organization in organizations
             yield _notification(record, subject, known) if inside else None
         for name, data in self.outbox.commands():
             inside = not organizations or data.get("organizationId") in organizations
             if inside and (found := _command(name, data, subject, known)):
                 yield found
-        for state in self.orders.under_way().values():
-            if found := _erasure(Order.from_state(state), subject, organizations):
+        for state in self.erasure_store.under_way().values():
+            if found := _erasure(ErasureRequest.from_state(state), subject, organizations):
                 yield found
         for mark in self.revocations.scan():
             if found := _revocation(mark, subject, organizations):
@@ -91,7 +91,7 @@ def _command(kind: str, data: JSON, subject: Subject, known: Set[str]) -> JSON |
     return {"type": "command", "kind": kind, "data": fields_as_theirs(data, people)}
 
 
-def _erasure(order: Order, subject: Subject, organizations: frozenset[str]) -> JSON | None:
+def _erasure(order: ErasureRequest, subject: Subject, organizations: frozenset[str]) -> JSON | None:
     """One that was asked for, and is kept until it is done: with whom it names, who may be others as well."""
     users = [user for user in order.users if folded(user) in subject.ids()]
     emails = [email for email in order.emails if email.lower() in subject.ids()]

@@ -84,7 +84,7 @@ def folded(name: str) -> str:
 
 def names_in(record: Record) -> set[str]:
     """Every id and address that is known to be somebody's."""
-    people = {record.actor, *record.audience, *record.hidden}
+    people = {record.actor, *record.audience, *record.dismissed_by}
     for value in _parts(record):
         people.update(_names_within(value))
     return set(map(folded, people)) - {""}
@@ -107,7 +107,7 @@ def roles(record: Record, people: People) -> list[str]:
     found = {
         "actor": people.has(record.actor),
         "recipient": any(map(people.has, record.audience)),
-        "left": any(map(people.has, record.hidden)),
+        "left": any(map(people.has, record.dismissed_by)),
         "mentioned": _is_mentioned(record, people),
     }
     return [role for role, holds in found.items() if holds]

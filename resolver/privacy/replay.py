@@ -15,11 +15,11 @@ from typing import Any
 from resolver import clock
 from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import Blinded
-from resolver.privacy.erasure_request import Order, reach
+from resolver.privacy.erasure_request import ErasureRequest, reach
 from resolver.privacy.mentions import phrases
 from resolver.privacy.people import folded, texts_in
 from resolver.store.record import Record
-from resolver.store.records import Vault
+from resolver.store.records import RecordStore
 
 JSON = dict[str, Any]
 _REMEMBERED = 1 << 17
@@ -35,11 +35,11 @@ class Found:
 
 
 def people_behind(
-    certificates: Iterable[JSON], vault: Vault, outbox: Outbox, blinded: Blinded
+    certificates: Iterable[JSON], store: RecordStore, outbox: Outbox, pseudonym: Blinded
 ) -> Iterator[Found | None]:
     """None for each record looked at; in the end, what was found."""
     wanted, lengths = _wanted(certificates)
-    blind = lru_cache(_REMEMBERED)(blinded)
+    blind = lru_cache(_REMEMBERED)(pseudonym)
     found = Found()
 
     def look(names: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ def people_behind(
                 if (digest := blind(form)) in wanted:
                     found.names[digest].add(name)
 
-    for record in vault.scan():
+    for record in store.scan():
         look(_names(record, lengths))
         yield None
     for _, data in outbox.commands():
@@ -56,11 +56,11 @@ def people_behind(
     yield found
 
 
-def order_again(body: JSON, found: Found) -> Order | None:
+def order_again(body: JSON, found: Found) -> ErasureRequest | None:
     """The same erasure, of those who came back; None when nobody did."""
     subject = body["subject"]
     organizations = _back(body["organizations"], found)
-    order = Order(
+    order = ErasureRequest(
         id=body["erasureId"],
         by=body["askedBy"],
         asked=body["askedAt"],
@@ -94,7 +94,7 @@ def _wanted(certificates: Iterable[JSON]) -> tuple[set[str], set[int]]:
 
 
 def _names(record: Record, lengths: set[int]) -> Iterator[str]:
-    yield from (record.organization, record.actor, *record.audience, *record.hidden)
+    yield from (record.organization, record.actor, *record.audience, *record.dismissed_by)
     for text in texts_in(record):
         if len(text) <= _LONGEST_NAME:
             yield text

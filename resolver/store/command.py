@@ -45,13 +45,13 @@ class Command:
 class Place(StrEnum):
     """Where in a notification's line a command goes."""
 
-    BEHIND = "behind"
+    APPEND = "behind"
     """After whatever is waiting."""
-    INSTEAD = "instead"
+    REPLACE_UNSENT = "instead"
     """In the place of what was never attempted; behind what was."""
-    IF_WAITING = "if waiting"
+    REPLACE_IF_QUEUED = "if waiting"
     """Like INSTEAD, and only when something is waiting at all."""
-    BEHIND_IF_WAITING = "behind if waiting"
+    APPEND_IF_QUEUED = "behind if waiting"
     """Like BEHIND, and only when something is waiting at all."""
 
 
@@ -59,6 +59,6 @@ class Entry(NamedTuple):
     """A command on its way into the line. With a claim, whoever puts it there tries it first."""
 
     command: Command
-    place: Place = Place.BEHIND
+    place: Place = Place.APPEND
     claim: str = ""
     lease_ms: int = 0

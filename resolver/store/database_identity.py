@@ -15,7 +15,7 @@ from redis import Redis
 
 from resolver.config.secret import Secret
 from resolver.crypto.envelope import Envelope
-from resolver.errors import Unreadable, VaultForeign, VaultOutdated
+from resolver.errors import OutdatedSchema, Unreadable, WrongDatabase
 from resolver.store.cluster import primaries
 from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, Keyspace
 from resolver.store.record import Record
@@ -75,7 +75,7 @@ class DatabaseIdentity:
         """Claim a database without identity: an empty one, or one whose records prove to be ours."""
         name = self._some_record()
         if name and not self._is_ours(name):
-            raise VaultForeign(
+            raise WrongDatabase(
                 "the Redis database holds records made with other keys or by another version, and no identity"
             )
         mine = self._own.text()
@@ -104,16 +104,16 @@ def require(text: str, own: Identity) -> None:
     """Raise VaultForeign unless the database with this identity is ours; VaultOutdated for another schema."""
     found = Identity.parse(text)
     if found is None:
-        raise VaultForeign("the Redis database belongs to another index key, or is being re-indexed")
+        raise WrongDatabase("the Redis database belongs to another index key, or is being re-indexed")
     if found.schema not in _READABLE:
-        raise VaultOutdated(
+        raise OutdatedSchema(
             f"the Redis database has schema {found.schema}, and this version reads {_READABLE.start} only: "
             "run the version that wrote it, or start with an empty database"
         )
     if found.lookup != own.lookup:
-        raise VaultForeign("the Redis database belongs to another index key or partition count")
+        raise WrongDatabase("the Redis database belongs to another index key or partition count")
     if found.environment != own.environment:
-        raise VaultForeign(
+        raise WrongDatabase(
             "the Redis database belongs to another VELT_API_KEY; `resolver keys adopt` moves it on purpose"
         )
 
@@ -129,13 +129,13 @@ class Adoption:
         """False when the database is ours already. VaultForeign when more than the Velt API key differs."""
         found = Identity.parse(self._found)
         if found is None:
-            raise VaultForeign("the Redis database has no identity yet, or is being re-indexed")
+            raise WrongDatabase("the Redis database has no identity yet, or is being re-indexed")
         require(found._replace(environment=self._own.environment).text(), self._own)
         return found.environment != self._own.environment
 
     def adopt(self) -> None:
         if not swap(self._redis, self._found, self._own.text()):
-            raise VaultForeign("another process changed the identity of the Redis database meanwhile")
+            raise WrongDatabase("another process changed the identity of the Redis database meanwhile")
 
 
 def swap(redis: Redis, before: str, after: str) -> bool:

@@ -9,7 +9,7 @@ from redis import Redis, RedisError
 
 from resolver.config import redis_url
 from resolver.config.secret import Secret
-from resolver.errors import VaultUnavailable
+from resolver.errors import StoreUnavailable
 from resolver.store.cluster import primaries
 from resolver.store.connect import connect
 from resolver.store.keyspace import IDENTITY_KEY
@@ -44,7 +44,7 @@ def examine(url: Secret) -> RedisFacts:
             claimed=bool(client.exists(IDENTITY_KEY)),
         )
     except RedisError as error:
-        raise VaultUnavailable(f"redis: {type(error).__name__}") from error
+        raise StoreUnavailable(f"redis: {type(error).__name__}") from error
     finally:
         client.close()
 

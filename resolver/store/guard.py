@@ -18,7 +18,7 @@ from redis.exceptions import MovedError, RedisClusterException
 
 from resolver.circuit_breaker import CircuitBreaker
 from resolver.deadline import CURRENT
-from resolver.errors import VaultUnavailable
+from resolver.errors import StoreUnavailable
 from resolver.store.cluster import let_go_of_connections
 from resolver.store.connect import ANSWER_SECONDS
 from resolver.store.database_identity import DatabaseIdentity
@@ -41,7 +41,7 @@ class Guard:
         if deadline := CURRENT.get():
             deadline.require(ANSWER_SECONDS)
         if self._breaker.failures and not self._breaker.allow():
-            raise VaultUnavailable("redis: not answering")
+            raise StoreUnavailable("redis: not answering")
         try:
             if time.monotonic() >= self._identity.trusted_until:
                 self._identity.check()
@@ -71,7 +71,7 @@ class Guard:
         if error is None and self._breaker.failures:
             self._breaker.success()
 
-    def _judged(self, error: Exception) -> VaultUnavailable:
+    def _judged(self, error: Exception) -> StoreUnavailable:
         if isinstance(error, RedisTimeoutError | RedisConnectionError):
             # Commands that were in flight together on one connection fail with one cause.
             self._breaker.failure(cause=error.__cause__)
@@ -80,7 +80,7 @@ class Guard:
         if isinstance(error, ReadOnlyError | MovedError):
             # Failed over under our feet: these connections lead to what is now a replica, or to another slot.
             let_go_of_connections(self._redis)
-        return VaultUnavailable(f"redis: {type(error).__name__}")
+        return StoreUnavailable(f"redis: {type(error).__name__}")
 
 
 def read_script(package: str, name: str) -> str:

@@ -42,7 +42,7 @@ IDENTITY_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
 ACCEPTED_KEY = "vnr:accepted"
 ANCHORS = "vnr:audit:"
-DOORBELL = "vnr:doorbell"
+WAKE_CHANNEL = "vnr:doorbell"
 ORDERS, ORDERS_HELD, ORDERS_KNOWN, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
 IDEMPOTENCY = "{p00}i"
 KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
@@ -84,7 +84,7 @@ class Keyspace:
             start = end
         return names
 
-    def blinded(self, name: str) -> str:
+    def pseudonym(self, name: str) -> str:
         """What stands for a person or an organization where neither may be named: whoever has the index key
         can tell whether it is this one, and nobody can tell who it is."""
         digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=_DIGEST_BYTES, person=b"person")

@@ -25,7 +25,7 @@ from redis import (
 from redis.connection import AbstractConnection
 
 from resolver.errors import Overloaded
-from resolver.store.shared_connection import Command, Exchange, Link
+from resolver.store.shared_connection import Command, Exchange, SharedConnection
 
 PIECE: Final = 100
 """Keys in one MGET."""
@@ -43,7 +43,7 @@ class MultiplexedConnection:
         the database are redis-py's."""
         self._make = make
         self._lock = threading.Lock()
-        self._link: Link | None = None
+        self._link: SharedConnection | None = None
         _all.add(self)
 
     def ask(self, *command: Any) -> Any:
@@ -76,12 +76,12 @@ class MultiplexedConnection:
         with self._lock:
             if self._link and self._link.submit(exchange):
                 return  # another thread was quicker
-            link = Link(self._make)
+            link = SharedConnection(self._make)
             link.submit(exchange)
             link.start()
             self._link = link
 
-    def _taken(self) -> Link | None:
+    def _taken(self) -> SharedConnection | None:
         with self._lock:
             link, self._link = self._link, None
         return link

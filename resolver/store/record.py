@@ -33,7 +33,7 @@ class Header(Struct, frozen=True, array_like=True, gc=False):
     """`notifyAll` as Velt reads it: absent means true."""
     verified: bool = False
     """`verifyUserPermissions`: Velt shows it only to who may see the document, which isn't known here."""
-    hidden: tuple[str, ...] = ()
+    dismissed_by: tuple[str, ...] = ()
     """People who took themselves out; they don't read it under any policy."""
     narrowed: bool = False
     """Whether `context.access` narrows who is meant by everyone."""
@@ -43,7 +43,7 @@ class Header(Struct, frozen=True, array_like=True, gc=False):
 
     def addressees(self) -> frozenset[str]:
         """Whom it is addressed to by name, without those who left."""
-        return frozenset(self.audience).difference(self.hidden)
+        return frozenset(self.audience).difference(self.dismissed_by)
 
 
 class Opened(Header, frozen=True, array_like=True, gc=False):
@@ -106,7 +106,7 @@ class Record(Opened, frozen=True, array_like=True, gc=False):
             "audience": list(self.audience),
             "notifyAll": self.everyone,
             "verifyUserPermissions": self.verified,
-            "hidden": list(self.hidden),
+            "hidden": list(self.dismissed_by),
             "created": self.created,
             "backendOnly": dict(self.private),
             "content": self.parsed_content(),

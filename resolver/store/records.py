@@ -19,12 +19,12 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from resolver.crypto.envelope import Envelope, nonce_of
-from resolver.errors import Overtaken, Unavailable, Unreadable, VaultUnavailable
+from resolver.errors import Overtaken, StoreUnavailable, Unavailable, Unreadable
 from resolver.ops import metrics
 from resolver.store.cluster import by_server
 from resolver.store.command import Entry
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import DOORBELL, IDENTITY_KEY, RECORD_PATTERN, Keyspace, line_of
+from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, WAKE_CHANNEL, Keyspace, line_of
 from resolver.store.multiplexed import Admit, Values, read_into
 from resolver.store.record import Form, Record
 from resolver.store.replicated import run_replicated
@@ -71,7 +71,7 @@ class Written:
     """The entry's claim, when it was given; empty when the command waits or there is none."""
 
 
-class Keeping(NamedTuple):
+class Retention(NamedTuple):
     """How long a record is kept, and how safely before its write counts."""
 
     days: int = 0
@@ -80,20 +80,20 @@ class Keeping(NamedTuple):
     """That must have it too."""
 
 
-class Vault:
+class RecordStore:
     def __init__(
         self,
         redis: Redis,
         guard: Guard,
         keyspace: Keyspace,
         envelope: Envelope,
-        keeping: Keeping,
+        retention: Retention,
     ) -> None:
         self._redis = redis
         self._keyspace = keyspace
         self._envelope = envelope
-        self._retention_ms = keeping.days * _DAY_MS
-        self._replicas = keeping.replicas
+        self._retention_ms = retention.days * _DAY_MS
+        self._replicas = retention.replicas
         self.guard = guard
         self._commit = redis.register_script(read_script("resolver.store", "commit"))
         self.unreadable = 0
@@ -118,7 +118,7 @@ class Vault:
     def remove(self, organization: str, notification: str, entry: Entry | None = None) -> Written:
         return self._always(self._keyspace.record(organization, notification), _Write("remove"), entry)
 
-    def line_up(self, organization: str, notification: str, entry: Entry) -> Written:
+    def enqueue(self, organization: str, notification: str, entry: Entry) -> Written:
         """A command alone; the record, if there is one, stays as it is."""
         return self._always(self._keyspace.record(organization, notification), _Write("keep"), entry)
 
@@ -216,7 +216,7 @@ class Vault:
         """`ok` when it is reached, and ours; else why not, as VaultUnavailable has it."""
         try:
             self.ping()
-        except VaultUnavailable as error:
+        except StoreUnavailable as error:
             return error.state
         return "ok"
 
@@ -305,4 +305,4 @@ class Vault:
         command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
         _, place, claim, lease_ms = entry or ("", "", "", 0)
         keys = [key_name, line.commands, line.queue]
-        return keys, [*write, command, place, claim, lease_ms, line.member, DOORBELL]
+        return keys, [*write, command, place, claim, lease_ms, line.member, WAKE_CHANNEL]

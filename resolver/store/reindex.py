@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 from redis import Redis
 
 from resolver.crypto.envelope import Envelope
-from resolver.errors import Unreadable, VaultForeign, VaultUnavailable
+from resolver.errors import StoreUnavailable, Unreadable, WrongDatabase
 from resolver.store.database_identity import Identity, swap
 from resolver.store.keyspace import (
     FORMER_SIGNERS,
@@ -66,10 +66,10 @@ def in_flight(redis: Redis) -> str:
         pipeline.zcard(queue_of(partition))
         pipeline.hlen(dead_of(partition))
     pipeline.hlen(ORDERS)
-    *lines, orders = pipeline.execute()
+    *lines, erasure_store = pipeline.execute()
     waiting, dead = sum(lines[::2]), sum(lines[1::2])
-    if waiting or dead or orders:
-        return f"{waiting} commands wait, {dead} were given up, {orders} erasures are under way"
+    if waiting or dead or erasure_store:
+        return f"{waiting} commands wait, {dead} were given up, {erasure_store} erasures are under way"
     return ""
 
 
@@ -92,21 +92,21 @@ class Reindex:
         if self._moved(self._before, self._closed) or self._found() == self._closed:
             return True
         if self._found() != self._renaming:
-            raise VaultForeign("the Redis database belongs to neither of these index keys")
+            raise WrongDatabase("the Redis database belongs to neither of these index keys")
         return False
 
     def former_signers(self) -> dict[str, str]:
         found = cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS))
         return {key.decode(): proof.decode() for key, proof in found.items()}
 
-    def give_up(self) -> bool:
+    def dead_letter(self) -> bool:
         """As it was, unless something was renamed."""
         return self._moved(self._closed, self._before)
 
     def go(self) -> None:
         """From here on there is no way but to the end."""
         if not self._moved(self._closed, self._renaming) and self._found() != self._renaming:
-            raise VaultForeign("another re-index was given up or finished meanwhile")
+            raise WrongDatabase("another re-index was given up or finished meanwhile")
 
     def run(self) -> Iterator[Counter[Renamed]]:
         """What became of each batch of records, and then of marks."""
@@ -133,7 +133,7 @@ class Reindex:
         pipeline.hset(FORMER_SIGNERS, items=[part for pair in former.items() for part in pair])
         pipeline.execute()
         if not self._moved(self._renaming, self._after) and not self.is_done():
-            raise VaultForeign("the Redis database isn't the one that was being renamed")
+            raise WrongDatabase("the Redis database isn't the one that was being renamed")
 
     def _record_name(self, plaintext: bytes) -> str:
         record = Record.from_bytes(plaintext)
@@ -174,7 +174,7 @@ class Reindex:
         removals.execute()
         if refused := [answer for answer in said if answer is not True]:
             what = f"{len(refused)} records could not be written ({type(refused[0]).__name__})"
-            raise VaultUnavailable(f"redis: {what}; nothing is lost, make room and run it again")
+            raise StoreUnavailable(f"redis: {what}; nothing is lost, make room and run it again")
 
     def _moved(self, from_: str, to: str) -> bool:
         """Unless another re-index was quicker."""

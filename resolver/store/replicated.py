@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import Redis
 
-from resolver.errors import VaultUnavailable
+from resolver.errors import StoreUnavailable
 from resolver.store.cluster import holder
 
 # Less than a connection waits for an answer.
@@ -27,7 +27,7 @@ def run_replicated(
     written, reached = pipeline.execute()
     if reached < replicas:
         # Written, and not safe: the caller is told that it may not be, and asks again.
-        raise VaultUnavailable(f"redis: {reached} of {replicas} replicas have it")
+        raise StoreUnavailable(f"redis: {reached} of {replicas} replicas have it")
     return written
 
 

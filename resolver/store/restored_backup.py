@@ -13,7 +13,7 @@ from typing import cast
 
 from redis import Redis
 
-from resolver.errors import VaultRestored, VaultUnavailable
+from resolver.errors import ErasuresNotReplayed, StoreUnavailable
 from resolver.store.keyspace import ORDERS_KNOWN
 
 SUFFIX = ".json"
@@ -33,7 +33,7 @@ class Certificates:
             return
         if missing := self.unknown_to(redis):
             what = f"{len(missing)} of the erasures must be replayed first (resolver privacy replay)"
-            raise VaultRestored(f"redis: restored from a backup: {what}")
+            raise ErasuresNotReplayed(f"redis: restored from a backup: {what}")
         self._trusted_until = now + _TRUSTED_SECONDS
 
     def are_trusted(self) -> bool:
@@ -72,7 +72,7 @@ class Certificates:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
+            raise StoreUnavailable(f"certificates: {type(error).__name__}") from error
 
     def is_kept(self, path: Path) -> bool:
         """Whether this file is one that the gate looks at."""
@@ -86,7 +86,7 @@ def certificates_in(directory: Path) -> list[Path]:
         with os.scandir(directory) as found:
             return sorted(Path(entry.path) for entry in found if _may_be_one(entry))
     except OSError as error:
-        raise VaultUnavailable(f"certificates: {type(error).__name__}") from error
+        raise StoreUnavailable(f"certificates: {type(error).__name__}") from error
 
 
 def _may_be_one(entry: os.DirEntry[str]) -> bool:

@@ -72,7 +72,7 @@ class Exchange:
         self._is_settled.set()
 
 
-class Link:
+class SharedConnection:
     """A connection from connecting to its end, with one thread that reads and one that writes."""
 
     def __init__(self, make: Callable[[], AbstractConnection]) -> None:

@@ -20,7 +20,7 @@ def is_identifier(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and not value.isspace()
 
 
-def is_sound(text: str) -> bool:
+def is_valid_unicode(text: str) -> bool:
     """Whether it can be encoded: half a character, which JSON and a terminal can spell, can't be."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 

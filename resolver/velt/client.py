@@ -16,7 +16,7 @@ import orjson
 from resolver.config import OutboundSettings
 from resolver.config.secret import Secret
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered, VeltFailed, VeltRefused, VeltUnavailable
+from resolver.errors import ServiceUnreachable, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.ops import metrics
 from resolver.outbound.http_client import HttpClient
 from resolver.validation.json_limits import DEEPEST, MOST_CONTAINERS, is_too_deep
@@ -142,7 +142,7 @@ class VeltClient:
             raise VeltUnavailable("velt: this process has no VELT_AUTH_TOKEN")
         try:
             answer = self._http.call("POST", deadline, body, path)
-        except Unanswered as error:
+        except ServiceUnreachable as error:
             raise VeltUnavailable(f"velt: {error.reason}") from error
         return answer.status, answer.body, _retry_after(answer.headers.get("retry-after"))
 

@@ -241,7 +241,7 @@ def test_a_deletion_that_does_something_else_when_it_is_tried_again_says_that_to
             between.arm({at: partial(other.velt, "notifications/update", data)})
             assert api.post("/api/velt/notifications/delete", body, bearer()).status_code == 200
             api.services.trail.close()
-        done = "leaves" if other.services.vault.read("acme", ["n-1"]) else "removes"
+        done = "leaves" if other.services.store.read("acme", ["n-1"]) else "removes"
         said = [line["effect"] for line in events_in(path) if line["action"] == "delete"]
         assert said[-1] == done
         effects.add(tuple(said))

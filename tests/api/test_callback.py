@@ -37,7 +37,7 @@ def test_get_answers_in_the_sdks_shape(api: Api) -> None:
 )
 def test_content_comes_back_as_it_is_under_its_id(api: Api, content: dict[str, Any]) -> None:
     for id_ in ('n"1', "n-2"):
-        api.services.vault.put(Record("acme", id_, "doc", "ben", content=orjson.dumps(content)))
+        api.services.store.put(Record("acme", id_, "doc", "ben", content=orjson.dumps(content)))
     assert api.read('n"1', "n-2") == {
         'n"1': {"notificationId": 'n"1', **content},
         "n-2": {"notificationId": "n-2", **content},
@@ -47,7 +47,7 @@ def test_content_comes_back_as_it_is_under_its_id(api: Api, content: dict[str, A
 def test_ids_made_of_what_json_is_made_of_have_each_their_own_content(api: Api) -> None:
     ids = ['a",', '","', '"', ",", "\\", '\\",\\"', '",\n  "', "[\n", "\n]", "{}", "\u2028", "😀\x7f", "b"]
     for id_ in ids:
-        api.services.vault.put(Record("acme", id_, "doc", "ben", content=orjson.dumps({"of": id_})))
+        api.services.store.put(Record("acme", id_, "doc", "ben", content=orjson.dumps({"of": id_})))
     assert api.read(*ids) == {id_: {"notificationId": id_, "of": id_} for id_ in ids}
 
 
@@ -56,7 +56,7 @@ def test_read_of_many_holds_one_decoded_audience_at_a_time(api: Api) -> None:
     audience = (*(f"{n:04}" for n in range(5000)), "ben")
     ids = [f"n-{n}" for n in range(100)]
     for id_ in ids:
-        api.services.vault.put(Record("acme", id_, "doc", "ana", audience, False))
+        api.services.store.put(Record("acme", id_, "doc", "ana", audience, False))
     sealed, decoded = (len(ids) * sum(map(size, audience)) for size in (len, sys.getsizeof))
     headers = bearer(api)
     tracemalloc.start()

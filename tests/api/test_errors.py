@@ -39,7 +39,7 @@ def test_every_kind_of_failure_is_mapped(kind: type[errors.ResolverError]) -> No
 
 
 def test_the_reason_of_an_outage_is_for_the_log_alone() -> None:
-    for error in (errors.VaultUnavailable("secret detail"), errors.VeltUnavailable("secret detail")):
+    for error in (errors.StoreUnavailable("secret detail"), errors.VeltUnavailable("secret detail")):
         assert "secret detail" not in str(velt_shape(error, 503)) + str(callback_shape(error, 503))
 
 

@@ -206,7 +206,7 @@ def in_data(result: JSON) -> list[str]:
 
 def is_stored(api: Api, id_: str, name: str, asked: JSON) -> bool:
     """Whether the record has the value that was sent."""
-    held = api.services.vault.read("acme", [id_])
+    held = api.services.store.read("acme", [id_])
     if not held:
         return False
     record = held[id_].described()

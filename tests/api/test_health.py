@@ -35,7 +35,7 @@ def test_readiness_names_a_database_of_an_earlier_schema(
     assert (reply.status_code, reply.get_json()) == (503, {"status": "starting", "redis": "outdated"})
     body = {"organizationId": "acme", "notificationIds": ["n-1"]}
     assert started.post("/api/velt/notifications/get", body, BACKEND).status_code == 503
-    assert started.services.vault.unreadable == 0
+    assert started.services.store.unreadable == 0
 
 
 def test_it_is_not_ready_before(make_api: Callable[..., Api]) -> None:

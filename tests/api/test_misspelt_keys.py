@@ -112,15 +112,15 @@ def given_to(api: Api, velt: Velt, call: Call, data: JSON) -> tuple[int, Any, An
     """The status, what Velt was sent, and what is held, each from the same beginning."""
     velt.control("POST", "reset")
     for id_ in ("n-1", "n-2"):
-        api.services.vault.remove("acme", id_)
+        api.services.store.remove("acme", id_)
     api.add(notifyAll=True, location={"id": "loc"})
     api.add(notificationId="n-2", notifyAll=True)
     before = len(velt.ledger())
     reply = api.velt(call.path, data)
     sent = [(entry["path"], entry["body"]) for entry in velt.ledger()[before:]]
-    held = api.services.vault.read("acme", ["n-1", "n-2"])
+    held = api.services.store.read("acme", ["n-1", "n-2"])
     kept = {
-        id_: (record.audience, record.everyone, record.verified, record.hidden, dict(record.access()))
+        id_: (record.audience, record.everyone, record.verified, record.dismissed_by, dict(record.access()))
         for id_, record in held.items()
     }
     return reply.status_code, sent, kept

@@ -173,4 +173,4 @@ def test_without_a_trail_nothing_is_exported_or_erased(make_api: MakeApi) -> Non
     for path in ("export", "erase"):
         reply = api.post(f"/privacy/{path}", {"userIds": ["ben"]}, BEARER)
         assert error_of(reply) == (503, "UNAVAILABLE")
-    assert api.services.erasures.orders.under_way() == {}
+    assert api.services.erasures.erasure_store.under_way() == {}

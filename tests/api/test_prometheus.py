@@ -45,7 +45,7 @@ def test_they_tell_what_waits_and_whether_anybody_is_at_it(make_api: Callable[..
         "resolver_worker_alive": 0,
     }
     services: Services = api.client.application.extensions["resolver"]
-    services.outbox.beat()
+    services.outbox.heartbeat()
     assert figures(api)["resolver_worker_alive"] == 1
 
 
@@ -88,7 +88,7 @@ def test_a_breaker_shows_while_it_is_open(make_api: Callable[..., Api], velt: Ve
     assert figures(api)['resolver_breaker_open{service="velt"}'] == 1
     velt.mend()
     services: Services = api.client.application.extensions["resolver"]
-    services.add.telling.breaker.success()
+    services.add.sender.breaker.success()
     assert figures(api)['resolver_breaker_open{service="velt"}'] == 0
 
 

@@ -26,8 +26,8 @@ ORGANIZATIONS = ("acme", "zeta")
 MEMBERSHIPS = (("acme",), ("zeta",), ("acme", "zeta"), ("nowhere",))
 KINDS: dict[str, dict[str, Any]] = {
     "addressed": {"everyone": False},
-    "last": {"everyone": False, "audience": (NAMED,), "hidden": ()},
-    "shared": {"everyone": False, "audience": (NAMED, "dora"), "hidden": ()},
+    "last": {"everyone": False, "audience": (NAMED,), "dismissed_by": ()},
+    "shared": {"everyone": False, "audience": (NAMED, "dora"), "dismissed_by": ()},
     "everyone": {"everyone": True},
     "narrowed": {"everyone": True, "private": {"context": {"access": {"team": "red"}}}},
     "narrowed-twice": {"everyone": True, "private": {"context": {"access": {"team": "red", "widgetId": 7}}}},
@@ -51,14 +51,14 @@ Send = Callable[[str, Any], TestResponse]
 
 
 def record(organization: str, kind: str) -> Record:
-    given = {"document": "d-1", "actor": ACTOR, "audience": (NAMED, LEFT), "hidden": (LEFT,), **KINDS[kind]}
+    given = {"document": "d-1", "actor": ACTOR, "audience": (NAMED, LEFT), "dismissed_by": (LEFT,), **KINDS[kind]}
     content = b'{"displayBodyMessage":"of %s"}' % organization.encode()
     return Record(organization=organization, notification=kind, content=content, **given)
 
 
 def should_read(policy: str, user: str, held: Record) -> bool:
     """Within an organization that the token holds."""
-    if user in held.hidden:
+    if user in held.dismissed_by:
         return False
     named = user == held.actor or user in held.audience
     match policy:
@@ -114,7 +114,7 @@ def everything(reply: TestResponse) -> tuple[Any, ...]:
 
 def seed(services: Services) -> None:
     for organization, kind in itertools.product(ORGANIZATIONS, KINDS):
-        services.vault.put(record(organization, kind))
+        services.store.put(record(organization, kind))
 
 
 @pytest.mark.parametrize("withheld", ["", "Sign in to the document to read this"])
@@ -163,7 +163,7 @@ def test_an_update_between_two_reads_decides_the_second(
     for changes in ({}, *UPDATES):
         entries = [{"id": kind, "displayBodyMessage": "later", **changes} for kind in KINDS]
         api.velt("notifications/update", {"organizationId": "acme", "notifications": entries})
-        held = api.services.vault.read("acme", list(KINDS))
+        held = api.services.store.read("acme", list(KINDS))
         for user in PEOPLE:
             expected = {kind for kind in KINDS if should_read(policy, user, held[kind])}
             assert readable(send[user], "acme") == expected, (user, changes)
@@ -187,7 +187,7 @@ def test_a_revoked_token_reads_and_deletes_nothing_under_any_policy(
             assert reply.status_code == (200 if organization else 401)
             assert not organization or everything(reply) == everything(absent)
             send("delete", {"organizationId": "acme", "notificationId": kind})
-        assert api.services.vault.read("acme", list(KINDS)) == {kind: record("acme", kind) for kind in KINDS}
+        assert api.services.store.read("acme", list(KINDS)) == {kind: record("acme", kind) for kind in KINDS}
         if organization:
             assert readable(send, "zeta") == elsewhere
 
@@ -204,7 +204,7 @@ def what_deletion_does(delete_policy: str, user: str, kind: str) -> str:
         return "nothing"
     if user == ACTOR:
         return "removes"
-    if delete_policy == "actor" or user in held.hidden:
+    if delete_policy == "actor" or user in held.dismissed_by:
         return "nothing"
     if user in held.audience:
         # In these, alone among those still there.
@@ -218,7 +218,7 @@ def test_whoever_deletes_what_is_not_theirs_sees_what_an_absent_one_looks_like_a
     make_api: Callable[..., Api], settings: dict[str, str], delete_policy: str
 ) -> None:
     api = make_api(**settings, RESOLVER_DELETE_POLICY=delete_policy)
-    vault = api.services.vault
+    store = api.services.store
     for user, organizations, called in itertools.product(PEOPLE, MEMBERSHIPS, ORGANIZATIONS):
         send = sender(api, user, organizations)
         absent = everything(send("delete", {"organizationId": called, "notificationId": "absent"}))
@@ -230,11 +230,11 @@ def test_whoever_deletes_what_is_not_theirs_sees_what_an_absent_one_looks_like_a
                 assert everything(reply) == absent, (user, organizations, called, kind)
             member = called in organizations
             does = what_deletion_does(delete_policy, user, kind) if member else "nothing"
-            after = vault.read(called, [kind]).get(kind)
+            after = store.read(called, [kind]).get(kind)
             assert done_to(record(called, kind), after, user) == does, (user, organizations, called, kind)
         for other in set(ORGANIZATIONS) - {called}:
             for kind in KINDS:
-                assert vault.read(other, [kind])[kind] == record(other, kind)
+                assert store.read(other, [kind])[kind] == record(other, kind)
 
 
 def done_to(before: Record, after: Record | None, user: str) -> str:
@@ -242,7 +242,7 @@ def done_to(before: Record, after: Record | None, user: str) -> str:
         return "removes"
     if after == before:
         return "nothing"
-    assert after.hidden == (*before.hidden, user)
+    assert after.dismissed_by == (*before.dismissed_by, user)
     assert after.content == before.content
     return "leaves"
 
@@ -257,8 +257,8 @@ def test_the_trusted_backend_reads_and_removes_everything_under_every_policy(
         assert api.post("/api/velt/notifications/get", body, BACKEND).json["data"].keys() == KINDS.keys()  # type: ignore[index]
     gone = {"organizationId": "acme", "notificationId": "everyone"}
     assert api.post("/api/velt/notifications/delete", gone, BACKEND).status_code == 200
-    assert api.services.vault.read("acme", ["everyone"]) == {}
-    assert api.services.vault.read("zeta", ["everyone"])
+    assert api.services.store.read("acme", ["everyone"]) == {}
+    assert api.services.store.read("zeta", ["everyone"])
 
 
 def test_nobody_gains_anything_by_asking_twice_or_for_many(

@@ -25,7 +25,7 @@ from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
 from resolver.audit.verify import Verifier
 from resolver.config.secret import Secret
-from resolver.errors import AuditUnavailable, VaultUnavailable
+from resolver.errors import AuditUnavailable, StoreUnavailable
 from tests.topologies import until
 
 JSON = dict[str, Any]
@@ -352,7 +352,7 @@ def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
 
 def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(path: Path) -> None:
     told: list[int] = []
-    failures = [VaultUnavailable("away"), VaultUnavailable("away")]
+    failures = [StoreUnavailable("away"), StoreUnavailable("away")]
 
     def keep(head: Link, _at: str) -> None:
         if failures:

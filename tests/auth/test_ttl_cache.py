@@ -10,7 +10,7 @@ import time_machine
 
 from resolver.auth.claims import EndUser
 from resolver.auth.tokens import Tokens
-from resolver.auth.ttl_cache import Remembered
+from resolver.auth.ttl_cache import TTLCache
 from resolver.config import TokenSettings
 from resolver.config.secret import Secret
 from resolver.errors import Unauthenticated
@@ -20,7 +20,7 @@ NEVER = float("inf")
 
 
 def test_it_is_given_back_until_its_time_is_over() -> None:
-    cache = Remembered[str, int](10, 0.05)
+    cache = TTLCache[str, int](10, 0.05)
     cache.put("a", 1, NEVER)
     assert cache.get("a") == 1
     time.sleep(0.06)
@@ -28,7 +28,7 @@ def test_it_is_given_back_until_its_time_is_over() -> None:
 
 
 def test_it_never_outlives_its_own_expiry() -> None:
-    cache = Remembered[str, int](10, 60)
+    cache = TTLCache[str, int](10, 60)
     with time_machine.travel(1_000_000, tick=False) as clock:
         cache.put("a", 1, 1_000_010)
         clock.shift(9)
@@ -38,7 +38,7 @@ def test_it_never_outlives_its_own_expiry() -> None:
 
 
 def test_it_holds_so_many_and_the_oldest_go_first() -> None:
-    cache = Remembered[int, int](3, 60)
+    cache = TTLCache[int, int](3, 60)
     for n in range(5):
         cache.put(n, n, NEVER)
     assert len(cache) == 3
@@ -68,4 +68,4 @@ def test_no_more_tokens_are_remembered_than_there_is_room_for() -> None:
     tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET)))
     for n in range(4200):
         tokens.verify(tokens.mint(f"user-{n}", ["acme"]).token)
-    assert len(tokens._remembered) == 4096
+    assert len(tokens._known) == 4096

@@ -88,7 +88,7 @@ def test_notification_ids_that_say_what_they_are_about_are_warned_of(
 
 def test_minted_notification_ids_are_not_warned_of(api: Api, resolver_environment: dict[str, str]) -> None:
     for n in range(60):
-        api.services.vault.put(Record("acme", mint_id(), f"d-{n}", "ana"))
+        api.services.store.put(Record("acme", mint_id(), f"d-{n}", "ana"))
     _, found = check(resolver_environment)
     assert "Idempotency-Key" not in str(found)
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from redis import Redis
 
 from resolver.audit.event import Actor
-from resolver.audit.trail import Attempt
+from resolver.audit.trail import AuditContext
 from resolver.cli import main
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
@@ -283,7 +283,7 @@ def test_an_interrupt_is_noticed_while_others_notifications_are_looked_through(a
     have, who = api.services, Actor("ops", "somebody")
     probe = Probe(
         *("acme", "doc-1", "ben", have.add, have.delete, have.keyspace),
-        lambda: Attempt(have.trail, "cli", "check live", "", who),
+        lambda: AuditContext(have.trail, "cli", "check live", "", who),
     )
     looks = iter((False, False, True))
     assert probe.leftovers(until=lambda: next(looks)) == []
@@ -414,9 +414,9 @@ def ended(process: subprocess.Popen[bytes]) -> Found:
 
 
 def wait_for(look: Callable[[], Any]) -> Any:
-    give_up = time.monotonic() + 20
+    dead_letter = time.monotonic() + 20
     while not (found := look()):
-        assert time.monotonic() < give_up, "never happened"
+        assert time.monotonic() < dead_letter, "never happened"
         time.sleep(0.02)
     return found
 

@@ -107,7 +107,7 @@ def filled(
         outbox = build_stores(load(env)).outbox
         claimed = outbox.claim(outbox.due()[0])
         assert claimed
-        outbox.give_up(claimed, "INVALID_ARGUMENT")
+        outbox.dead_letter(claimed, "INVALID_ARGUMENT")
 
 
 def run(env: Env, name: str, folder: Path) -> Result:

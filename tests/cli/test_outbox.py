@@ -37,7 +37,7 @@ def given_up(make_api: Callable[..., Api], outbox: Outbox) -> Outbox:
     for line in outbox.due():
         claimed = outbox.claim(line)
         assert claimed
-        outbox.give_up(claimed, "INVALID_ARGUMENT")
+        outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     return outbox
 
 
@@ -49,7 +49,7 @@ def listed(env: Env) -> list[dict[str, str]]:
 def test_the_status_is_the_depth_and_whether_anybody_is_at_it(
     given_up: Outbox, resolver_environment: Env
 ) -> None:
-    given_up.beat()
+    given_up.heartbeat()
     status = json.loads(run(resolver_environment, "status", "--json").output)
     assert status == {"waiting": 0, "due": 0, "oldest_ms": 0, "dead": 2, "worker": True}
 
@@ -142,7 +142,7 @@ def test_drop_leaves_a_command_that_is_being_sent(
     done = run(resolver_environment, "drop", *names[:2])
     assert "is being sent just now" in done.output
     assert done.output.endswith("1 dropped\n")
-    outbox.give_back(claimed)
+    outbox.release(claimed)
     assert run(resolver_environment, "drop", names[0]).output == "1 dropped\n"
     again = outbox.claim(line)
     assert again

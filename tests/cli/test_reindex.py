@@ -63,7 +63,7 @@ def killed_after(step: Callable[[Reindex], bool]) -> Callable[[Reindex], bool]:
 def fill(api: Api, count: int) -> None:
     for n in range(count):
         content = b'{"displayBodyMessage":"%d"}' % n
-        api.services.vault.put(Record("acme", f"n-{n}", "d", "ana", ("ben",), False, content=content))
+        api.services.store.put(Record("acme", f"n-{n}", "d", "ana", ("ben",), False, content=content))
 
 
 def test_everything_is_found_under_the_new_key_and_lives_as_long_as_before(
@@ -98,7 +98,7 @@ def test_killed_half_way_nobody_is_served_until_the_second_run_has_finished(
     assert make_api().add().status_code == 503
     assert make_api(**NEW).add().status_code == 503
     assert reindex(resolver_environment, new_key).exit_code == 0
-    held = list(make_api(**NEW).services.vault.scan())
+    held = list(make_api(**NEW).services.store.scan())
     assert {record.notification for record in held} == {f"n-{n}" for n in range(3000)}
     assert len(keys_of(redis)) == 3000
 
@@ -172,7 +172,7 @@ def test_a_redis_that_is_full_loses_nothing_and_the_next_run_finishes(
     assert len(keys_of(redis)) == 20
     assert make_api().add().status_code == 503
     assert reindex(resolver_environment, new_key).exit_code == 0
-    assert len(list(make_api(**NEW).services.vault.scan())) == 20
+    assert len(list(make_api(**NEW).services.store.scan())) == 20
 
 
 def killed_after_a_batch(env: Environment, new_key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_once_records_are_renamed_a_latecomer_does_not_bring_the_old_key_back(
     killed_after_a_batch(resolver_environment, new_key, monkeypatch)
     redis.zadd("{p00}q", {"latecomer": 1})
     assert reindex(resolver_environment, new_key).exit_code == 0
-    assert len(list(make_api(**NEW).services.vault.scan())) == 1200
+    assert len(list(make_api(**NEW).services.store.scan())) == 1200
 
 
 def test_killed_before_the_first_record_was_renamed_it_can_still_be_given_up(

@@ -48,10 +48,10 @@ def hostile(env: Env) -> None:
     for id_ in ("n-1", EVIL):
         record = Record(EVIL, id_, EVIL, EVIL, (EVIL, "ben"), False, private={EVIL: EVIL}, content=content)
         command = Command(Kind.REGISTER, id_, {"organizationId": EVIL, "notifyUsers": [{"userId": EVIL}]})
-        stores.vault.put(record, Entry(command))
+        stores.store.put(record, Entry(command))
     claimed = stores.outbox.claim(stores.outbox.due()[0])
     assert claimed
-    stores.outbox.give_up(claimed, EVIL)
+    stores.outbox.dead_letter(claimed, EVIL)
     trail = build_trail(load(env), stores)
     trail.record(Event(Actor("user", EVIL), EVIL, EVIL, "denied", EVIL, EVIL, [EVIL], [EVIL], {"user": EVIL}))
     trail.close()

@@ -90,10 +90,10 @@ def test_a_report_shows_documented_names_alone_whatever_velt_calls_its_fields(
     answer = {"result": {"status": "success", "message": "x", "data": [row], "fridaydeal": 31415926}}
     velt.break_with(path="/v2/notifications/get", status=200, body=answer)
     _, text = report_of(resolver_environment, tmp_path / "report.json")
-    for hidden in ("bluebird", "zanzibar", "merger", "maryprivate", "codename", "fridaydeal"):
-        assert hidden not in text
-    for hidden in ("4111222233334444", "998877665544", "271828", "31415926"):
-        assert hidden not in text
+    for dismissed_by in ("bluebird", "zanzibar", "merger", "maryprivate", "codename", "fridaydeal"):
+        assert dismissed_by not in text
+    for dismissed_by in ("4111222233334444", "998877665544", "271828", "31415926"):
+        assert dismissed_by not in text
     shown = [each for each in json.loads(text)["exchanges"] if each["path"].endswith("/get")]
     assert shown[0]["answered"]["result"]["data"][0]["timestamp"] == "<number>"
 

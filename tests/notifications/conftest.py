@@ -48,9 +48,9 @@ def outbox(resolver_environment: dict[str, str]) -> Outbox:
 
 
 def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    give_up = time.monotonic() + seconds
+    dead_letter = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < give_up, "did not come true in time"
+        assert time.monotonic() < dead_letter, "did not come true in time"
         time.sleep(0.01)
 
 

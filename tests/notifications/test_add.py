@@ -220,4 +220,4 @@ def test_an_add_that_took_all_its_time_at_velt_is_still_pending(api: Api, velt: 
 def test_content_is_held_before_velt_knows_the_id(services: Services, api: Api, velt: Velt) -> None:
     velt.break_with(drop="before", count=1)
     api.add()
-    assert services.vault.read("acme", ["n-1"])
+    assert services.store.read("acme", ["n-1"])

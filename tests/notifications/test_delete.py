@@ -135,15 +135,15 @@ def test_user_filter_removes_the_record_when_nobody_else_is_addressed(api: Api, 
     api.add()
     result = result_of(api, userId="ben", **ids)
     assert (result["data"]["n-1"]["success"], result["kept"]) == (True, 0)
-    assert api.services.vault.read("acme", ["n-1"]) == {}
+    assert api.services.store.read("acme", ["n-1"]) == {}
 
 
 def test_user_filter_can_be_repeated(api: Api) -> None:
     api.add(notifyUsers=TWO)
     first = result_of(api, userId="ben", notificationIds=["n-1"])
     assert result_of(api, userId="ben", notificationIds=["n-1"])["kept"] == first["kept"] == 1
-    (record,) = api.services.vault.read("acme", ["n-1"]).values()
-    assert (record.audience, record.hidden) == (("dan",), ("ben",))
+    (record,) = api.services.store.read("acme", ["n-1"]).values()
+    assert (record.audience, record.dismissed_by) == (("dan",), ("ben",))
 
 
 def test_user_filter_leaves_the_waiting_registration_of_the_others(make_api: Callable[..., Api]) -> None:
@@ -177,7 +177,7 @@ def test_user_filter_is_no_success_where_nobody_more_can_be_taken_out(api: Api, 
     api.add(notifyUsers=TWO)
     api.add(notificationId="n-2", notifyUsers=TWO)
     full = tuple(f"{n:03}{'x' * 500}" for n in range(131))
-    api.services.vault.change("acme", "n-1", lambda record: (replace(record, hidden=full), None))
+    api.services.store.change("acme", "n-1", lambda record: (replace(record, dismissed_by=full), None))
     result = result_of(api, userId="ben", **ids)
     assert {id_: outcome["success"] for id_, outcome in result["data"].items()} == {"n-1": False, "n-2": True}
     assert result["kept"] == 1
@@ -238,12 +238,12 @@ def test_a_scope_of_many_ids_is_removed_in_few_round_trips(
     ids = [f"n-{n}" for n in range(250)]
     record = Record("acme", "n-0", "doc-1", "ana", audience=("ben",), everyone=False)
     for id_ in ids:
-        services.vault.put(replace(record, notification=id_))
+        services.store.put(replace(record, notification=id_))
     hostile(velt, *ids)
     before = pieces_received(redis)
     assert result_of(api, documentId="doc-1")["data"].keys() == set(ids)
     assert pieces_received(redis) - before < 40
-    assert services.vault.read("acme", ids) == {}
+    assert services.store.read("acme", ids) == {}
 
 
 def pieces_received(redis: Redis) -> int:
@@ -269,7 +269,7 @@ def test_a_scope_that_cannot_be_removed_in_time_is_an_error(api: Api, velt: Velt
     watching.join()
     redis.client_unpause()
     assert error_of(reply) == (503, "UNAVAILABLE")
-    assert api.services.vault.read("acme", ["n-1"])
+    assert api.services.store.read("acme", ["n-1"])
 
 
 def test_a_success_that_velt_claims_for_what_was_spared_is_none(api: Api, velt: Velt) -> None:

@@ -47,7 +47,7 @@ def test_what_stays_from_recipients_comes_back_to_the_backend(api: Api) -> None:
 
 def test_an_item_whose_content_is_not_held_comes_as_velt_has_it(api: Api, services: Services) -> None:
     api.add()
-    services.vault.remove("acme", "n-1")
+    services.store.remove("acme", "n-1")
     (item,) = get(api)
     assert (item["id"], item["actionUser"]) == ("n-1", {"userId": "ana"})
     assert "displayBodyMessage" not in item

@@ -41,8 +41,8 @@ VERIFIED = {"everyone": True, "verified": True}
         (NARROWED, "ben", True),
         (VERIFIED, "zoe", False),
         (VERIFIED, "ben", True),
-        ({**TO_ALL, "hidden": ("zoe",)}, "zoe", False),
-        ({"hidden": ("ben",)}, "ben", False),
+        ({**TO_ALL, "dismissed_by": ("zoe",)}, "zoe", False),
+        ({"dismissed_by": ("ben",)}, "ben", False),
     ],
 )
 def test_recipients_read(changes: dict[str, Any], user: str, reads: bool) -> None:
@@ -51,7 +51,7 @@ def test_recipients_read(changes: dict[str, Any], user: str, reads: bool) -> Non
 
 def test_under_the_organization_policy_everyone_in_it_reads_but_who_left() -> None:
     assert may_read("zoe", record(), "organization")
-    assert not may_read("zoe", record(hidden=("zoe",)), "organization")
+    assert not may_read("zoe", record(dismissed_by=("zoe",)), "organization")
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_under_the_organization_policy_everyone_in_it_reads_but_who_left() -> No
         ({}, "ana", Deletion.REMOVES),
         ({}, "ben", Deletion.LEAVES),
         ({"audience": ("ben",)}, "ben", Deletion.REMOVES),
-        ({"hidden": ("cleo",)}, "ben", Deletion.REMOVES),
+        ({"dismissed_by": ("cleo",)}, "ben", Deletion.REMOVES),
         ({}, "zoe", Deletion.NOTHING),
-        ({"hidden": ("ben",)}, "ben", Deletion.NOTHING),
+        ({"dismissed_by": ("ben",)}, "ben", Deletion.NOTHING),
         (TO_ALL, "zoe", Deletion.LEAVES),
         ({**TO_ALL, "audience": ("ben",)}, "ben", Deletion.LEAVES),
         ({**TO_ALL, "audience": ()}, "zoe", Deletion.LEAVES),
@@ -108,7 +108,7 @@ def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
 
 
 def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
-    full = record(everyone=True, hidden=tuple(f"user-{n}" for n in range(1000)))
+    full = record(everyone=True, dismissed_by=tuple(f"user-{n}" for n in range(1000)))
     with pytest.raises(Unavailable):
         without("zoe", full)
     assert without("user-7", full) == full
@@ -116,7 +116,7 @@ def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
 
 def test_list_of_people_who_dismissed_is_bounded_in_bytes() -> None:
     """Under every kind of audience: an audience may change many times."""
-    full = record(hidden=tuple(f"{n:03}" + "\u00fc" * 250 for n in range(131)))
+    full = record(dismissed_by=tuple(f"{n:03}" + "\u00fc" * 250 for n in range(131)))
     with pytest.raises(Unavailable):
         without("zoe", full)
-    assert without("zoe", record(hidden=full.hidden[:-1])).hidden[-1] == "zoe"
+    assert without("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"

@@ -124,7 +124,7 @@ def test_an_entry_of_both_kinds_for_an_id_not_held_sends_structure_and_fails(
     api: Api, velt: Velt, services: Services
 ) -> None:
     api.add()
-    services.vault.remove("acme", "n-1")
+    services.store.remove("acme", "n-1")
     entry = {"id": "n-1", "displayBodyMessage": "CANARY", "readByUserIds": ["ben"]}
     assert update(api, entry) == {"n-1": FAILED}
     assert velt.sent(UPDATE)[0]["notifications"] == [{"id": "n-1", "readByUserIds": ["ben"]}]
@@ -380,7 +380,7 @@ def test_verified_update_marks_the_record_under_the_document_policy(
     api.add(notifyAll=True)
     entry = {"id": "n-1", "displayBodyMessage": "changed", "readByUserIds": ["ben"]}
     assert update(api, entry, **VERIFIED) == {"n-1": DONE}
-    record = services.vault.read("acme", ["n-1"])["n-1"]
+    record = services.store.read("acme", ["n-1"])["n-1"]
     assert (record.verified, record.parsed_content()["displayBodyMessage"]) == (True, "changed")
     assert velt.sent(UPDATE)[0]["verifyUserPermissions"] is True
 
@@ -388,13 +388,13 @@ def test_verified_update_marks_the_record_under_the_document_policy(
 def test_unverified_update_leaves_a_verified_record_verified(api: Api, services: Services) -> None:
     api.add(verifyUserPermissions=True)
     update(api, {"id": "n-1", "displayBodyMessage": "changed"}, verifyUserPermissions=False)
-    assert services.vault.read("acme", ["n-1"])["n-1"].verified
+    assert services.store.read("acme", ["n-1"])["n-1"].verified
 
 
 def test_update_is_possible_however_many_people_dismissed(api: Api, services: Services) -> None:
     api.add(notifyAll=True)
-    hidden = tuple(f"{n:03}{'x' * 130}" for n in range(490))
-    services.vault.change("acme", "n-1", lambda record: (replace(record, hidden=hidden), None))
+    dismissed_by = tuple(f"{n:03}{'x' * 130}" for n in range(490))
+    services.store.change("acme", "n-1", lambda record: (replace(record, dismissed_by=dismissed_by), None))
     content = {f"key-{n}": "x" * 10_000 for n in range(3)}
     assert update(api, {"id": "n-1", **content}) == {"n-1": DONE}
     people = [{"userId": f"{n:03}{'y' * 100}"} for n in range(500)]

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from resolver.config import load
 from resolver.deadline import Deadline
 from resolver.outbox.queue import Outbox
-from resolver.outbox.worker import MOST_UNFINISHED, SUSPICIOUS
+from resolver.outbox.worker import ISOLATE_AFTER, POISON_AFTER
 from resolver.store.keyspace import Line
 from resolver.wiring import build
 from tests.notifications.conftest import Working, change, empty, until
@@ -261,7 +261,7 @@ def test_a_command_that_takes_its_workers_with_it_is_given_up_after_five(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     deferred.add(notificationId="poison")
-    redis.hset(keys_of(redis, "{p*c:*")[0], "a", str(MOST_UNFINISHED))
+    redis.hset(keys_of(redis, "{p*c:*")[0], "a", str(POISON_AFTER))
     for n in range(100):
         deferred.add(notificationId=f"n-{n}")
     with working():
@@ -281,14 +281,14 @@ def test_told_too_late_to_count_a_removed_notification_is_removed_again(
     stalled = outbox.claim(line)
     assert stalled
     assert stalled.command
-    outbox.give_back(stalled)  # as if its lease had run out
+    outbox.release(stalled)  # as if its lease had run out
     with working():
         until(lambda: empty(outbox))
         deferred.velt("notifications/delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
         until(lambda: empty(outbox))
-        services.add.telling.tell(stalled.command, Deadline.after(2))
+        services.add.sender.send(stalled.command, Deadline.after(2))
         assert len(velt.inbox("ben")) == 1
-        services.add.telling.done(stalled)
+        services.add.sender.done(stalled)
         until(lambda: velt.inbox("ben") == [])
 
 
@@ -426,7 +426,7 @@ def test_what_waits_to_be_worked_on_alone_is_not_claimed_yet(
     for n in range(64):
         deferred.add(notificationId=f"n-{n}")
     for name in keys_of(redis, "{p*c:*"):
-        redis.hset(name, "a", str(SUSPICIOUS))
+        redis.hset(name, "a", str(ISOLATE_AFTER))
     velt.break_with(latencyMs=300)
     with working():
         until(lambda: velt.ledger(ADD))

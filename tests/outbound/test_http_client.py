@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.http_client import HttpClient
 from tests.network import read_request
 from tests.servers import Authority, authority
@@ -143,7 +143,7 @@ def test_what_follows_an_answer_is_never_the_next_ones(stray: bytes) -> None:
     ids=["short", "short chunk", "cut gzip", "gzip bomb", "endless", "endless head"],
 )
 def test_an_answer_that_is_cut_off_or_too_large_is_none(answer: bytes) -> None:
-    with saying([answer], then_closes=True) as server, pytest.raises(Unanswered):
+    with saying([answer], then_closes=True) as server, pytest.raises(ServiceUnreachable):
         call(client_of(server))
 
 

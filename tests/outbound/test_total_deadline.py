@@ -17,7 +17,7 @@ import pytest
 from resolver.config import OutboundSettings
 from resolver.config.secret import Secret
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.http_client import Answer, HttpClient
 from tests.network import Address, Firewall, dead_addresses, listening, read_request
 from tests.servers import Service, authority, running
@@ -36,10 +36,10 @@ def ask(client: HttpClient, seconds: float = BUDGET, body: bytes = b"{}") -> Ans
 
 
 @contextmanager
-def ended_in_time(seconds: float = BUDGET) -> Iterator[pytest.ExceptionInfo[Unanswered]]:
+def ended_in_time(seconds: float = BUDGET) -> Iterator[pytest.ExceptionInfo[ServiceUnreachable]]:
     with lateness() as late:
         started = time.monotonic()
-        with pytest.raises(Unanswered) as caught:
+        with pytest.raises(ServiceUnreachable) as caught:
             yield caught
         took = time.monotonic() - started
     assert took < seconds + 0.2 + max(late)
@@ -265,7 +265,7 @@ def lost_of(client: HttpClient, calls: int) -> int:
     def one() -> None:
         try:
             ask(client)
-        except Unanswered as error:
+        except ServiceUnreachable as error:
             lost.append(error)
 
     threads = [threading.Thread(target=one) for _ in range(calls)]
@@ -297,7 +297,7 @@ def test_many_calls_at_once_end_each_at_its_own_deadline() -> None:
 
         def run(seconds: float) -> None:
             started = time.monotonic()
-            with pytest.raises(Unanswered):
+            with pytest.raises(ServiceUnreachable):
                 ask(client, seconds)
             took[seconds] = time.monotonic() - started
 

@@ -15,7 +15,7 @@ from resolver.outbox.queue import Claimed, Outbox, claimed_by, new_claim
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.connect import connect
 from resolver.store.keyspace import Keyspace
-from resolver.store.records import Keeping, Vault, Written
+from resolver.store.records import RecordStore, Retention, Written
 from tests.store.conftest import INDEX, guard_of, keyring, record
 from tests.support import keys_of
 
@@ -27,12 +27,12 @@ class Stores:
         client = connect(Secret.of(url), connections=4)
         keyspace, envelope = Keyspace(INDEX), Envelope(keyring("k1"))
         guard = guard_of(client, keyspace, envelope)
-        self.vault = Vault(client, guard, keyspace, envelope, Keeping(retention_days))
+        self.store = RecordStore(client, guard, keyspace, envelope, Retention(retention_days))
         self.outbox = Outbox(client, guard, envelope)
 
     def put(self, n: int = 1, *, mine: bool = False, lease_ms: int = 5000, id_: str = "n-1") -> Written:
         claim = new_claim() if mine else ""
-        return self.vault.put(
+        return self.store.put(
             record(id_, content=b'{"v":%d}' % n), Entry(register(n, id_), claim=claim, lease_ms=lease_ms)
         )
 
@@ -43,7 +43,7 @@ class Stores:
         return claimed
 
     def content(self, id_: str = "n-1") -> bytes:
-        return self.vault.read("acme", [id_])[id_].content
+        return self.store.read("acme", [id_])[id_].content
 
 
 def register(n: int, id_: str = "n-1") -> Command:
@@ -106,22 +106,22 @@ def test_a_claim_that_ran_out_comes_back_and_the_old_one_counts_no_more(stores: 
     written = stores.put(mine=True, lease_ms=50)
     time.sleep(0.1)
     again = stores.next()
-    assert (again.command, again.unfinished) == (register(1), 1)
+    assert (again.command, again.abandoned_attempts) == (register(1), 1)
     late = claimed_by(written, register(1))
     assert not stores.outbox.finish(late)
-    assert not stores.outbox.give_back(late)
-    assert not stores.outbox.give_up(late, "x")
-    assert not stores.outbox.take_back(late)
+    assert not stores.outbox.release(late)
+    assert not stores.outbox.dead_letter(late, "x")
+    assert not stores.outbox.roll_back(late)
     assert stores.content() == b'{"v":1}'
     assert stores.outbox.finish(again)
 
 
 def test_what_is_given_back_is_due_again_and_its_count_starts_anew(stores: Stores) -> None:
     stores.put()
-    stores.outbox.give_back(stores.next(), 30)
+    stores.outbox.release(stores.next(), 30)
     assert stores.outbox.due() == []
     time.sleep(0.05)
-    assert stores.next().unfinished == 0
+    assert stores.next().abandoned_attempts == 0
 
 
 def test_given_back_untried_it_is_as_suspicious_as_before_and_can_still_be_taken_back(
@@ -130,17 +130,17 @@ def test_given_back_untried_it_is_as_suspicious_as_before_and_can_still_be_taken
     stores.outbox.finish(claimed_by(stores.put(1, mine=True), register(1)))
     stores.put(2, mine=True, lease_ms=20)
     time.sleep(0.05)
-    stores.outbox.give_back(stores.next(), tried=False)
+    stores.outbox.release(stores.next(), tried=False)
     again = stores.next()
-    assert again.unfinished == 1
-    stores.outbox.give_up(again, "INVALID_ARGUMENT")
+    assert again.abandoned_attempts == 1
+    stores.outbox.dead_letter(again, "INVALID_ARGUMENT")
     assert stores.content() == b'{"v":1}'
 
 
 def test_what_is_given_up_makes_way_and_keeps_its_reason(stores: Stores, redis: Redis) -> None:
     stores.put(1)
     stores.put(2)
-    stores.outbox.give_up(stores.next(), "INVALID_ARGUMENT")
+    stores.outbox.dead_letter(stores.next(), "INVALID_ARGUMENT")
     assert stores.next().command == register(2)
     (dead,) = stores.outbox.dead()
     assert (dead.command, dead.reason) == (register(1), "INVALID_ARGUMENT")
@@ -152,7 +152,7 @@ def test_what_is_given_up_makes_way_and_keeps_its_reason(stores: Stores, redis: 
 def test_nothing_in_line_or_among_the_dead_is_readable(stores: Stores, redis: Redis) -> None:
     stores.put(1)
     stores.put(2)
-    stores.outbox.give_up(stores.next(), "the reason")
+    stores.outbox.dead_letter(stores.next(), "the reason")
     for name in keys_of(redis, "*"):
         dump = redis.dump(name) or b""
         assert not [word for word in (b"acme", b"n-1", b"register", b"the reason") if word in dump]
@@ -164,7 +164,7 @@ def test_a_command_that_does_not_open_is_still_claimed(stores: Stores, redis: Re
     redis.hset(name, "0", b"garbage")
     claimed = stores.next()
     assert claimed.command is None
-    stores.outbox.give_up(claimed, "cannot be read")
+    stores.outbox.dead_letter(claimed, "cannot be read")
     (dead,) = stores.outbox.dead()
     assert dead.command is None
 
@@ -172,18 +172,18 @@ def test_a_command_that_does_not_open_is_still_claimed(stores: Stores, redis: Re
 def test_a_removal_takes_the_place_of_what_was_never_attempted(stores: Stores) -> None:
     stores.put(1)
     stores.put(2)
-    stores.vault.remove("acme", "n-1", Entry(remove(), Place.INSTEAD))
+    stores.store.remove("acme", "n-1", Entry(remove(), Place.REPLACE_UNSENT))
     claimed = stores.next()
     assert claimed.command == remove()
     stores.outbox.finish(claimed)
     assert stores.outbox.due() == []
-    assert stores.vault.read("acme", ["n-1"]) == {}
+    assert stores.store.read("acme", ["n-1"]) == {}
 
 
 def test_a_removal_follows_what_is_being_attempted(stores: Stores) -> None:
     written = stores.put(1, mine=True)
     stores.put(2)
-    stores.vault.remove("acme", "n-1", Entry(remove(), Place.INSTEAD))
+    stores.store.remove("acme", "n-1", Entry(remove(), Place.REPLACE_UNSENT))
     assert stores.outbox.due() == []
     stores.outbox.finish(claimed_by(written, register(1)))
     assert stores.next().command == remove()
@@ -191,16 +191,16 @@ def test_a_removal_follows_what_is_being_attempted(stores: Stores) -> None:
 
 def test_a_removal_if_something_waits_is_none_when_nothing_does(stores: Stores, redis: Redis) -> None:
     stores.outbox.finish(claimed_by(stores.put(mine=True), register(1)))
-    stores.vault.remove("acme", "n-1", Entry(remove(), Place.IF_WAITING))
+    stores.store.remove("acme", "n-1", Entry(remove(), Place.REPLACE_IF_QUEUED))
     assert stores.outbox.due() == []
     stores.put(2)
-    stores.vault.remove("acme", "n-1", Entry(remove(), Place.IF_WAITING))
+    stores.store.remove("acme", "n-1", Entry(remove(), Place.REPLACE_IF_QUEUED))
     assert stores.next().command == remove()
 
 
 def test_taking_back_the_first_add_leaves_nothing(stores: Stores, redis: Redis) -> None:
     written = stores.put(mine=True)
-    stores.outbox.take_back(claimed_by(written, register(1)))
+    stores.outbox.roll_back(claimed_by(written, register(1)))
     assert keys_of(redis) == []
 
 
@@ -214,7 +214,7 @@ def test_taking_back_a_second_add_restores_the_first_with_the_time_it_had(
     had = redis.ttl(name)
     stores = Stores(redis_server.url, after)
     written = stores.put(2, mine=True)
-    stores.outbox.take_back(claimed_by(written, register(2)))
+    stores.outbox.roll_back(claimed_by(written, register(2)))
     assert stores.content() == b'{"v":1}'
     assert had - 5 < redis.ttl(name) <= had
 
@@ -222,7 +222,7 @@ def test_taking_back_a_second_add_restores_the_first_with_the_time_it_had(
 def test_taking_back_never_undoes_what_somebody_wrote_since(stores: Stores) -> None:
     written = stores.put(1, mine=True)
     stores.put(2)
-    stores.outbox.take_back(claimed_by(written, register(1)))
+    stores.outbox.roll_back(claimed_by(written, register(1)))
     assert stores.content() == b'{"v":2}'
     assert stores.next().command == register(2)
 
@@ -233,21 +233,21 @@ def test_an_add_whose_request_died_before_its_answer_is_taken_back_when_it_is_gi
     stores.outbox.finish(claimed_by(stores.put(1, mine=True), register(1)))
     stores.put(2, mine=True, lease_ms=20)
     time.sleep(0.05)
-    stores.outbox.give_up(stores.next(), "INVALID_ARGUMENT")
+    stores.outbox.dead_letter(stores.next(), "INVALID_ARGUMENT")
     assert stores.content() == b'{"v":1}'
 
 
 def test_an_add_that_was_answered_is_kept_when_it_is_given_up(stores: Stores) -> None:
     stores.outbox.finish(claimed_by(stores.put(1, mine=True), register(1)))
-    stores.outbox.give_back(claimed_by(stores.put(2, mine=True), register(2)))
-    stores.outbox.give_up(stores.next(), "INVALID_ARGUMENT")
+    stores.outbox.release(claimed_by(stores.put(2, mine=True), register(2)))
+    stores.outbox.dead_letter(stores.next(), "INVALID_ARGUMENT")
     assert stores.content() == b'{"v":2}'
 
 
 def test_the_dead_of_one_notification_do_not_displace_each_other(stores: Stores) -> None:
     for n in (1, 2, 3):
         stores.put(n)
-        stores.outbox.give_up(stores.next(), f"reason {n}")
+        stores.outbox.dead_letter(stores.next(), f"reason {n}")
     assert {dead.reason for dead in stores.outbox.dead()} == {"reason 1", "reason 2", "reason 3"}
 
 
@@ -255,13 +255,13 @@ def test_a_full_redis_lets_what_waits_be_claimed_given_back_and_finished(
     stores: Stores, redis: Redis
 ) -> None:
     stores.put()
-    stores.outbox.beat()
+    stores.outbox.heartbeat()
     try:
         redis.config_set("maxmemory", "1mb")
-        stores.outbox.give_back(stores.next())
-        stores.outbox.give_back(stores.next(), tried=False)
+        stores.outbox.release(stores.next())
+        stores.outbox.release(stores.next(), tried=False)
         assert stores.outbox.finish(stores.next())
-        stores.outbox.beat()
+        stores.outbox.heartbeat()
     finally:
         redis.config_set("maxmemory", "0")
     assert stores.outbox.due() == []
@@ -287,9 +287,9 @@ def test_the_depth_counts_what_waits_and_how_long(stores: Stores) -> None:
 
 
 def test_a_workers_sign_of_life_is_seen(stores: Stores, redis: Redis) -> None:
-    assert not stores.outbox.is_worked()
-    stores.outbox.beat()
-    assert stores.outbox.is_worked()
+    assert not stores.outbox.has_live_worker()
+    stores.outbox.heartbeat()
+    assert stores.outbox.has_live_worker()
 
 
 def test_a_line_that_redis_refuses_costs_no_other_its_claim(stores: Stores, redis: Redis) -> None:

@@ -12,28 +12,28 @@ import pytest
 from redis import Redis
 
 from resolver.config.secret import Secret
-from resolver.outbox.wake import Doorbell
+from resolver.outbox.wake import WakeUp
 from resolver.store.connect import connect
-from resolver.store.keyspace import DOORBELL
+from resolver.store.keyspace import WAKE_CHANNEL
 from tests.topologies import LocalCluster, RedisServer, close, until
 
 SLEEP_SECONDS = 1.0
 
 
 @contextmanager
-def listening(server: RedisServer) -> Iterator[Doorbell]:
+def listening(server: RedisServer) -> Iterator[WakeUp]:
     client = connect(Secret(server.url.encode()), 4)
-    doorbell = Doorbell(client)
-    with doorbell.listening():
-        yield doorbell
+    wake_up = WakeUp(client)
+    with wake_up.listening():
+        yield wake_up
     close(client)
 
 
-def is_woken(doorbell: Doorbell, publisher: Redis) -> bool:
+def is_woken(wake_up: WakeUp, publisher: Redis) -> bool:
     """Whether a message ends the sleep, rather than its time."""
-    publisher.publish(DOORBELL, b"")
+    publisher.publish(WAKE_CHANNEL, b"")
     began = time.monotonic()
-    doorbell.wait(SLEEP_SECONDS)
+    wake_up.wait(SLEEP_SECONDS)
     return time.monotonic() - began < SLEEP_SECONDS / 2
 
 
@@ -42,10 +42,10 @@ def test_worker_is_woken_again_after_no_node_served_the_slot_of_the_channel(tmp_
     cluster = LocalCluster(tmp_path / "redis")
     try:
         with ExitStack() as stack, Redis(port=cluster.ports[0]) as publisher:
-            with without_a_slot(cluster, command(publisher, "CLUSTER", "KEYSLOT", DOORBELL)):
-                doorbell = stack.enter_context(listening(cluster))
-                assert not is_woken(doorbell, publisher)
-            until(lambda: is_woken(doorbell, publisher), "a worker that is woken", 15)
+            with without_a_slot(cluster, command(publisher, "CLUSTER", "KEYSLOT", WAKE_CHANNEL)):
+                wake_up = stack.enter_context(listening(cluster))
+                assert not is_woken(wake_up, publisher)
+            until(lambda: is_woken(wake_up, publisher), "a worker that is woken", 15)
     finally:
         cluster.stop()
 
@@ -72,7 +72,7 @@ def command(node: Redis, *words: str | int) -> Any:
 
 
 def test_worker_is_woken_again_after_its_connection_ended(redis: Redis, redis_server: RedisServer) -> None:
-    with listening(redis_server) as doorbell:
-        until(lambda: is_woken(doorbell, redis), "a worker that is woken")
+    with listening(redis_server) as wake_up:
+        until(lambda: is_woken(wake_up, redis), "a worker that is woken")
         redis.client_kill_filter(_type="pubsub")
-        until(lambda: is_woken(doorbell, redis), "a worker that is woken again")
+        until(lambda: is_woken(wake_up, redis), "a worker that is woken again")

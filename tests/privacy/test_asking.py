@@ -41,7 +41,7 @@ def test_the_question_says_what_each_name_was_taken_for(
     api.add()
     told = asked(resolver_environment, *arguments)
     assert (told.exit_code, question in told.stderr) == (1, True), told.stderr
-    assert len(list(api.services.vault.scan())) == 1
+    assert len(list(api.services.store.scan())) == 1
 
 
 def test_scripts_read_json_alone_whether_they_are_asked_or_not(

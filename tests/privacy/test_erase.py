@@ -45,7 +45,7 @@ def fill(api: Api, count: int) -> dict[str, Record]:
     chance = random.Random(11)
     records = [generated(chance, number)[0] for number in range(count)]
     for record in records:
-        api.services.vault.put(record)
+        api.services.store.put(record)
     return {record.notification: record for record in records}
 
 
@@ -53,10 +53,10 @@ def expected(record: Record, user: str) -> str:
     """From the design's words."""
     if user == record.actor:
         return "removed"
-    live = set(record.audience) - set(record.hidden)
+    live = set(record.audience) - set(record.dismissed_by)
     if user in record.audience and not record.everyone and live <= {user}:
         return "removed"
-    everything = json.dumps(record.parsed_content()) + json.dumps([*record.audience, *record.hidden])
+    everything = json.dumps(record.parsed_content()) + json.dumps([*record.audience, *record.dismissed_by])
     return "cut" if f'"{user}"' in everything else "kept"
 
 
@@ -74,14 +74,14 @@ def test_it_is_complete_and_changes_no_byte_of_anybody_else(
     assert (counts["removed"], counts["cut"]) == tuple(
         list(fates.values()).count(fate) for fate in ("removed", "cut")
     )
-    after = {record.notification: record for record in api.services.vault.scan()}
+    after = {record.notification: record for record in api.services.store.scan()}
     assert after.keys() == {id_ for id_, fate in fates.items() if fate != "removed"}
     for id_, record in after.items():
         if fates[id_] == "kept":
             assert record == records[id_]
         else:
             assert f'"{user}"' not in json.dumps(record.parsed_content())
-            assert user not in (*record.audience, *record.hidden)
+            assert user not in (*record.audience, *record.dismissed_by)
             assert email(user) not in json.dumps(record.parsed_content())
     changed = sum(before[name] != stored(redis, name) for name in keys_of(redis) if name in before)
     assert changed == counts["cut"], "what is not about them keeps its very bytes"
@@ -93,7 +93,7 @@ def test_it_is_complete_and_changes_no_byte_of_anybody_else(
 def test_others_are_cut_out_of_nothing(api: Api, resolver_environment: Environment) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}], who=[{"userId": "ben", "name": "B"}, "cleo"])
     erase(resolver_environment, "--user", "ben")
-    (held,) = api.services.vault.scan()
+    (held,) = api.services.store.scan()
     assert held.audience == ("cleo",)
     content = held.parsed_content()
     assert content["who"] == ["cleo"]
@@ -106,7 +106,7 @@ def test_by_address_the_id_beside_it_goes_too(api: Api, resolver_environment: En
     api.add()
     api.add(notificationId="n-2", actionUser={"userId": "zoe"})
     assert erase(resolver_environment, "--email", "canary-ANA@example.com")["removed"] == 1
-    assert [record.notification for record in api.services.vault.scan()] == ["n-2"]
+    assert [record.notification for record in api.services.store.scan()] == ["n-2"]
 
 
 def test_velt_is_told_of_each(api: Api, velt: Velt, resolver_environment: Environment) -> None:
@@ -133,9 +133,9 @@ def test_commands_that_wait_or_were_given_up_are_seen_to(
         assert claimed is not None
         assert claimed.command is not None
         if claimed.command.notification == "dead":
-            outbox.give_up(claimed, "for the test")
+            outbox.dead_letter(claimed, "for the test")
         else:
-            outbox.give_back(claimed)
+            outbox.release(claimed)
     erase(resolver_environment, "--user", "ben")
     assert "ben" not in json.dumps([data for _, data in outbox.commands()])
     assert "cleo" in json.dumps([data for _, data in outbox.commands()])
@@ -152,13 +152,13 @@ def test_killed_half_way_the_second_run_finishes(api: Api, resolver_environment:
     records = fill(api, 4000)
     arguments = ["privacy", "erase", "--user", user, "--yes"]
     with subprocess.Popen([*RESOLVER, *arguments], env=plain_environment(resolver_environment)) as first:
-        while sum(1 for _ in api.services.vault.scan()) > 3950 and first.poll() is None:
+        while sum(1 for _ in api.services.store.scan()) > 3950 and first.poll() is None:
             time.sleep(0.01)
         first.kill()
     erase(resolver_environment, "--user", user)
     assert notifications(resolver_environment, user) == []
     kept = {id_ for id_, record in records.items() if expected(record, user) != "removed"}
-    assert {record.notification for record in api.services.vault.scan()} == kept
+    assert {record.notification for record in api.services.store.scan()} == kept
 
 
 def test_a_whole_organization_goes_and_no_other(
@@ -167,7 +167,7 @@ def test_a_whole_organization_goes_and_no_other(
     for organization in ("acme", "zeta"):
         api.add(organizationId=organization)
     erase(resolver_environment, "--organization", "acme")
-    assert [record.organization for record in api.services.vault.scan()] == ["zeta"]
+    assert [record.organization for record in api.services.store.scan()] == ["zeta"]
     drained(resolver_environment)
     assert [item["organizationId"] for item in velt.sent("/v2/notifications/delete")] == ["acme"]
 
@@ -194,9 +194,9 @@ def test_a_whole_organization_goes_and_no_other(
 )
 def test_it_needs_to_know_whom(api: Api, resolver_environment: Environment, arguments: list[str]) -> None:
     api.add(displayHeadlineMessageTemplateData={"a": "", "recipientUser": {"userId": "cleo", "photoUrl": ""}})
-    before = list(api.services.vault.scan())
+    before = list(api.services.store.scan())
     assert run(resolver_environment, *arguments, "--yes").exit_code == 2
-    assert list(api.services.vault.scan()) == before
+    assert list(api.services.store.scan()) == before
 
 
 def test_it_asks_before_it_erases(api: Api, resolver_environment: Environment) -> None:
@@ -205,4 +205,4 @@ def test_it_asks_before_it_erases(api: Api, resolver_environment: Environment) -
         main, ["privacy", "erase", "--user", "ben"], env=resolver_environment, input="n\n"
     )
     assert done.exit_code == 1
-    assert list(api.services.vault.scan())
+    assert list(api.services.store.scan())

@@ -14,9 +14,9 @@ from redis import Redis
 from resolver.cli import main
 from resolver.config import load
 from resolver.deadline import Deadline
-from resolver.errors import AuditUnavailable, VaultUnavailable
+from resolver.errors import AuditUnavailable, StoreUnavailable
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.erasure_request import Order
+from resolver.privacy.erasure_request import ErasureRequest
 from resolver.store.command import Command, Entry, Kind
 from resolver.store.keyspace import ORDERS
 from resolver.store.record import Record
@@ -99,7 +99,7 @@ def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
     for line in outbox.due():
         claimed = outbox.claim(line)
         assert claimed
-        outbox.give_up(claimed, "INVALID_ARGUMENT")
+        outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     dead = CliRunner().invoke(main, ["outbox", "drop", "--all"], env=resolver_environment)
     assert dead.output.endswith("0 dropped\n")
     assert outbox.depth().dead == 2
@@ -117,7 +117,7 @@ def test_stopped_after_any_batch_another_process_finishes_and_counts_nothing_twi
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
     for number in range(1200):
-        api.services.vault.put(record(f"n-{number}"))
+        api.services.store.put(record(f"n-{number}"))
     first, second = make_eraser(), make_eraser()
     erasures = filed(first, what := order("ben"))
     steps = first.advance(what.id)
@@ -126,10 +126,10 @@ def test_stopped_after_any_batch_another_process_finishes_and_counts_nothing_twi
     found = erasures.find(what.id)
     assert found
     assert found["status"] == "erasing", "the first has it still"
-    first.orders.let_go(first.me)
+    first.erasure_store.release_lease(first.me)
     found = done(second, resolver_environment, what)
     assert found["counts"]["removed"] == 1200
-    assert list(api.services.vault.scan()) == []
+    assert list(api.services.store.scan()) == []
 
 
 def record(name: str) -> Record:
@@ -144,7 +144,7 @@ def test_what_cannot_be_put_on_record_is_not_erased(
     filed(eraser, what := order("ben"))
     with pytest.raises(AuditUnavailable):
         list(eraser.advance(what.id))
-    assert len(list(api.services.vault.scan())) == 1
+    assert len(list(api.services.store.scan())) == 1
 
 
 def test_neither_is_a_command_taken_out_of_line(
@@ -197,12 +197,12 @@ def test_one_that_cannot_go_on_holds_up_no_other(
     api.add(notifyUsers=[{"userId": "cleo"}])
     velt.break_with(status=503)
     stuck, other = make_eraser(), make_eraser()
-    first = Order("a" * 32, "dpo", "2020-01-01T00:00:00Z", users=("zoe",), velt_user_data=True)
+    first = ErasureRequest("a" * 32, "dpo", "2020-01-01T00:00:00Z", users=("zoe",), velt_user_data=True)
     filed(stuck, first)
     filed(stuck, what := order("cleo"))
     for _ in range(2):
         stuck.round()
-    assert list(api.services.vault.scan()) == []
+    assert list(api.services.store.scan()) == []
     assert list(other.advance(what.id)), "the right to work on them was given back"
 
 
@@ -244,19 +244,19 @@ def test_whoever_lost_the_right_to_it_says_nothing_about_it_any_more(
     erasures = filed(quick, what := order("ben"))
     steps = slow.advance(what.id)
     next(steps, None)
-    slow.orders.let_go(slow.me)
+    slow.erasure_store.release_lease(slow.me)
     found = done(quick, resolver_environment, what)
-    with pytest.raises(VaultUnavailable):
-        slow.orders.save(what.id, what.state(), slow.me)
-    slow.orders.reseal()
+    with pytest.raises(StoreUnavailable):
+        slow.erasure_store.save(what.id, what.state(), slow.me)
+    slow.erasure_store.reseal()
     assert erasures.find(what.id) == found
 
 
 def test_commands_that_do_not_open_are_counted(
     make_api: Callable[..., Api], eraser: Eraser, resolver_environment: Environment
 ) -> None:
-    other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.vault
-    other.line_up("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
+    other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.store
+    other.enqueue("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
     filed(eraser, what := order("ben"))
     *_, last = eraser.advance(what.id)
     assert last.unreadable == 1
@@ -264,7 +264,7 @@ def test_commands_that_do_not_open_are_counted(
 
 def test_one_that_does_not_open_is_no_stranger(make_eraser: MakeEraser) -> None:
     filed(make_eraser(RESOLVER_MASTER_KEYS=f"k2:{key(2)}"), what := order("ben"))
-    with pytest.raises(VaultUnavailable):
+    with pytest.raises(StoreUnavailable):
         erasures_of(make_eraser()).find(what.id)
 
 
@@ -274,13 +274,13 @@ def test_what_somebody_writes_meanwhile_is_erased_as_it_is_by_then(
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
     announce = eraser._announce
 
-    def meddle(what: Any, doomed: Any) -> None:
-        announce(what, doomed)
+    def meddle(what: Any, planned: Any) -> None:
+        announce(what, planned)
         api.add(notifyUsers=[{"userId": "ben"}, {"userId": "zoe"}], displayBodyMessage="later")
 
     monkeypatch.setattr(eraser, "_announce", meddle)
     done(eraser, resolver_environment, order("ben"))
-    (held,) = api.services.vault.scan()
+    (held,) = api.services.store.scan()
     assert held.audience == ("zoe",)
     assert held.parsed_content()["displayBodyMessage"] == "later"
 
@@ -341,7 +341,7 @@ def test_while_velt_is_down_there_is_no_certificate_and_the_content_is_gone(
     found = erasures.find(what.id)
     assert found
     assert found["status"] == "telling"
-    assert list(api.services.vault.scan()) == []
+    assert list(api.services.store.scan()) == []
     velt.mend()
     assert done(eraser, resolver_environment, what)["certificate"]
 
@@ -357,7 +357,7 @@ def test_a_name_in_a_text_counts_when_that_was_asked_for(  # noqa: PLR0917
     api.add(**about, **plain, notificationId="n-2", displayBodyMessage="Benno went bending")
     what = order("nobody", mentioning=(name,) if searched else ())
     done(eraser, resolver_environment, what)
-    left = {held.notification for held in api.services.vault.scan()}
+    left = {held.notification for held in api.services.store.scan()}
     assert left == ({"n-2"} if searched and goes else {"n-1", "n-2"})
 
 

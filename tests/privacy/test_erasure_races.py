@@ -54,7 +54,7 @@ def added(stores: Stores, audience: str, *, claimed: bool) -> Claimed:
     """As an add does it; claimed, it waits for Velt's answer."""
     command = registration(audience)
     entry = Entry(command, claim=new_claim() if claimed else "", lease_ms=LONG_MS)
-    return claimed_by(stores.vault.put(record(audience), entry), command)
+    return claimed_by(stores.store.put(record(audience), entry), command)
 
 
 def registered(stores: Stores, audience: str) -> None:
@@ -64,7 +64,7 @@ def registered(stores: Stores, audience: str) -> None:
 
 def left_behind(stores: Stores, redis: Redis, person: str) -> list[str]:
     """Every place that still has bytes about the person."""
-    found = [f"record {held.notification}" for held in stores.vault.scan() if person in held.audience]
+    found = [f"record {held.notification}" for held in stores.store.scan() if person in held.audience]
     word = f'"{person}"'.encode()
     for name in map(bytes.decode, keys_of(redis, COMMANDS_PATTERN)):
         for at, sealed in stores.outbox.fields(name).items():
@@ -132,7 +132,7 @@ def test_an_erasure_misses_nothing_when_velt_refuses_an_add_over_a_held_id(
     def begin() -> Action:
         registered(stores, "ben")
         waits = added(stores, "cleo", claimed=True)
-        return lambda: stores.outbox.take_back(waits)
+        return lambda: stores.outbox.roll_back(waits)
 
     assert walk.all_of(begin) > 10
 
@@ -145,7 +145,7 @@ def test_an_erasure_misses_nothing_when_an_add_comes_and_is_refused(walk: Walk, 
         waiting: list[Claimed] = []
         return (
             lambda: waiting.append(added(stores, "cleo", claimed=True)),
-            lambda: stores.outbox.take_back(waiting.pop()),
+            lambda: stores.outbox.roll_back(waiting.pop()),
         )
 
     assert walk.pairs_of(begin, step=2) > 100
@@ -156,10 +156,10 @@ def test_an_erasure_misses_nothing_when_a_worker_dead_letters_a_command(walk: Wa
 
     def begin() -> Action:
         added(stores, "ben", claimed=False)
-        stores.vault.remove("acme", "n-1")
+        stores.store.remove("acme", "n-1")
         claimed = stores.outbox.claim(stores.outbox.due()[0])
         assert claimed
-        return lambda: stores.outbox.give_up(claimed, "INVALID_ARGUMENT")
+        return lambda: stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
 
     assert walk.all_of(begin) > 10
 
@@ -169,8 +169,8 @@ def dead_lettered(stores: Stores, audience: str) -> Dead:
     added(stores, audience, claimed=False)
     claimed = stores.outbox.claim(stores.outbox.due()[0])
     assert claimed
-    stores.outbox.give_up(claimed, "INVALID_ARGUMENT")
-    stores.vault.put(record("cleo"))
+    stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
+    stores.store.put(record("cleo"))
     (dead,) = stores.outbox.dead()
     return dead
 
@@ -202,7 +202,7 @@ def test_an_erasure_misses_nothing_when_a_retried_command_is_dead_lettered_again
 def give_up_what_waits(stores: Stores) -> None:
     for line in stores.outbox.due():
         if claimed := stores.outbox.claim(line):
-            stores.outbox.give_up(claimed, "INVALID_ARGUMENT")
+            stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
 
 
 @pytest.mark.parametrize("where", ["waiting", "dead"])
@@ -239,9 +239,9 @@ def test_a_command_that_an_erasure_changed_is_tried_as_it_is_by_then_instead_of_
     assert claimed
     filed(eraser := make_eraser(), what := order("ben"))
     list(eraser.advance(what.id))
-    assert not stores.outbox.give_up(claimed, "INVALID_ARGUMENT")
+    assert not stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     assert list(stores.outbox.dead()) == []
     again = stores.outbox.claim(stores.outbox.due()[0])
     assert again
     assert again.command != claimed.command
-    assert again.unfinished == 0
+    assert again.abandoned_attempts == 0

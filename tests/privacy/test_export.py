@@ -50,7 +50,7 @@ def generated(chance: random.Random, number: int) -> tuple[Record, set[str]]:
         "notificationSourceData": {"byUser": {keyed: 1}, "assignee": spelt},
         "displayBodyMessage": f"text {number}",
     }
-    hidden = (chance.choice(PEOPLE),) if chance.random() < 0.2 else ()
+    dismissed_by = (chance.choice(PEOPLE),) if chance.random() < 0.2 else ()
     record = Record(
         organization=chance.choice(ORGANIZATIONS),
         notification=f"n-{number}",
@@ -58,10 +58,10 @@ def generated(chance: random.Random, number: int) -> tuple[Record, set[str]]:
         actor=actor,
         audience=audience,
         everyone=chance.random() < 0.5,
-        hidden=hidden,
+        dismissed_by=dismissed_by,
         content=orjson.dumps(content),
     )
-    return record, {actor, recipient, mentioned, keyed, spelt, *audience, *hidden}
+    return record, {actor, recipient, mentioned, keyed, spelt, *audience, *dismissed_by}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def oracle(api: Api) -> dict[str, set[str]]:
     known = {}
     for number in range(5000):
         record, everybody = generated(chance, number)
-        api.services.vault.put(record)
+        api.services.store.put(record)
         known[record.notification] = everybody
     return known
 
@@ -133,7 +133,7 @@ def test_what_velt_has_not_been_told_yet_is_in_it(
 ) -> None:
     velt.break_with(status=503)
     api.add()
-    api.services.vault.remove("acme", "n-1")
+    api.services.store.remove("acme", "n-1")
     (command,) = lines(resolver_environment, "--user", "ben")
     assert (command["type"], command["kind"]) == ("command", "register")
     assert "ana" not in json.dumps(command)
@@ -265,7 +265,7 @@ def test_it_says_when_it_may_not_be_all(api: Api, resolver_environment: Environm
 
 
 def test_commands_that_do_not_open_are_no_complete_export(make_api: Callable[..., Api]) -> None:
-    other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.vault
-    other.line_up("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
+    other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.store
+    other.enqueue("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
     *_, last = make_api().services.export(Subject(frozenset({"ben"})), frozenset())
     assert last == {"type": "end", "complete": False, "found": 0, "unreadable": 1}

@@ -47,8 +47,8 @@ def test_what_a_key_is_called_mentions_nobody(
     put(api, "kept", {"page": "/home"})
     put(api, "goes", {"text": ["a page"]})
     done(eraser, resolver_environment, order(mentioning=("Page",)))
-    assert [held.notification for held in api.services.vault.scan()] == ["kept"]
+    assert [held.notification for held in api.services.store.scan()] == ["kept"]
 
 
 def put(api: Api, name: str, content: dict[str, Any]) -> None:
-    api.services.vault.put(Record("acme", name, "d", "ana", ("cleo",), content=orjson.dumps(content)))
+    api.services.store.put(Record("acme", name, "d", "ana", ("cleo",), content=orjson.dumps(content)))

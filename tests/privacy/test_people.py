@@ -26,11 +26,11 @@ MakeApi = Callable[..., Api]
 def put(api: Api, content: JSON | None = None, **more: Any) -> None:
     """A notification from ana to cleo."""
     fields = {"notification": "n-1", "actor": "ana", "audience": ("cleo",), "everyone": False, **more}
-    api.services.vault.put(Record("acme", document="d", content=orjson.dumps(content or {}), **fields))
+    api.services.store.put(Record("acme", document="d", content=orjson.dumps(content or {}), **fields))
 
 
 def only(api: Api) -> Record:
-    (held,) = api.services.vault.scan()
+    (held,) = api.services.store.scan()
     return held
 
 
@@ -83,7 +83,7 @@ def test_fields_of_the_content_itself_are_nobody(
 def test_ids_that_are_addresses_are_found_whatever_their_case(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
-    put(api, notification="n-1", audience=("Ben@Example.com", "cleo"), hidden=("BEN@example.com",))
+    put(api, notification="n-1", audience=("Ben@Example.com", "cleo"), dismissed_by=("BEN@example.com",))
     put(api, notification="n-2", actor="Ben@Example.com")
     put(api, notification="n-3", audience=("Ben@Example.com",))
     found = lines(resolver_environment, "--email", "ben@EXAMPLE.com")
@@ -93,7 +93,7 @@ def test_ids_that_are_addresses_are_found_whatever_their_case(
         "n-3": ["recipient"],
     }
     done(eraser, resolver_environment, order(emails=("ben@example.com",)))
-    assert (only(api).notification, only(api).audience, only(api).hidden) == ("n-1", ("cleo",), ())
+    assert (only(api).notification, only(api).audience, only(api).dismissed_by) == ("n-1", ("cleo",), ())
 
 
 def test_an_id_that_is_a_number_is_found(api: Api, eraser: Eraser, resolver_environment: Environment) -> None:
@@ -136,7 +136,7 @@ def test_where_they_are_in_what_narrows_who_reads_all_of_it_goes(
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(**ACCESS, context={"access": access})
     done(eraser, resolver_environment, order("ben"))
-    assert list(api.services.vault.scan()) == []
+    assert list(api.services.store.scan()) == []
     assert velt.sent("/v2/notifications/add") == []
     assert velt.sent("/v2/notifications/delete") == [{"organizationId": "acme", "notificationIds": ["n-1"]}]
 
@@ -228,8 +228,8 @@ def test_a_removal_within_their_notifications_names_them_no_more_and_removes_no_
     cleo = [{"userId": "cleo"}]
     assert told["shared"] == {"id": "shared", "notifyUsers": cleo}
     assert "ben" not in json.dumps(told)
-    held = {record.notification: record for record in api.services.vault.scan()}
-    assert {id_: (record.audience, record.hidden) for id_, record in held.items()} == {
+    held = {record.notification: record for record in api.services.store.scan()}
+    assert {id_: (record.audience, record.dismissed_by) for id_, record in held.items()} == {
         "shared": (("cleo",), ()),
         "spared": (("cleo",), ()),
     }
@@ -262,8 +262,8 @@ def test_what_stood_there_before_does_not_come_back_with_them(
     filed(eraser, order("ben"))
     eraser.round()
     for claimed in claims:
-        assert api.services.outbox.take_back(claimed)
-    held = {record.notification: record for record in api.services.vault.scan()}
+        assert api.services.outbox.roll_back(claimed)
+    held = {record.notification: record for record in api.services.store.scan()}
     assert held.keys() == {"cut", "kept"}
     assert (held["cut"].audience, held["cut"].parsed_content()) == (("cleo",), {"text": "t"})
     assert (held["kept"].audience, held["kept"].parsed_content()) == (("cleo",), {"text": "t"})
@@ -274,6 +274,6 @@ def being_told(api: Api, name: str) -> Claimed:
     named = {"actionUser": {"userId": "ana"}, "notifyUsers": [{"userId": "zoe"}]}
     command = Command(Kind.REGISTER, name, {"organizationId": "acme", "documentId": "d", **named})
     record = Record("acme", name, "d", "ana", ("zoe",), False)
-    written = api.services.vault.put(record, Entry(command, Place.BEHIND, new_claim(), 15_000))
+    written = api.services.store.put(record, Entry(command, Place.APPEND, new_claim(), 15_000))
     assert written.claim
     return claimed_by(written, command)

@@ -27,7 +27,7 @@ def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
     restore(redis, backup)
     replayed = run(resolver_environment, "replay", str(kept))
     assert replayed.exit_code == 0, replayed.output
-    assert list(make_api().services.vault.scan()) == []
+    assert list(make_api().services.store.scan()) == []
 
 
 def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone(
@@ -64,8 +64,8 @@ def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone
     after = make_api()
     assert after.read("other", "shared", user="cleo").keys() == {"other", "shared"}
     assert after.read("n-1", "shared") == {}
-    assert {held.organization for held in after.services.vault.scan()} == {"acme"}
-    assert not [held for held in after.services.vault.scan() if "ben" in held.audience]
+    assert {held.organization for held in after.services.store.scan()} == {"acme"}
+    assert not [held for held in after.services.store.scan() if "ben" in held.audience]
     assert json.loads(run(resolver_environment, "replay", str(kept), "--json").stdout)["replayed"] == 0
 
 
@@ -77,7 +77,7 @@ def test_names_that_stood_in_texts_are_found_again_too(
     done(make_eraser(), resolver_environment, order(mentioning=("Wan Kenobi",)))
     restore(redis, backup)
     assert run(resolver_environment, "replay", str(kept)).exit_code == 0
-    assert list(api.services.vault.scan()) == []
+    assert list(api.services.store.scan()) == []
 
 
 def test_an_erasure_within_organizations_that_are_all_gone_is_not_done_everywhere(
@@ -88,7 +88,7 @@ def test_an_erasure_within_organizations_that_are_all_gone_is_not_done_everywher
     done(make_eraser(), resolver_environment, order("ben", organizations=("elsewhere",)))
     restore(redis, backup)
     assert run(resolver_environment, "replay", str(kept)).exit_code == 0
-    assert len(list(api.services.vault.scan())) == 1
+    assert len(list(api.services.store.scan())) == 1
 
 
 def test_what_is_no_certificate_replays_nothing_at_all(

@@ -13,7 +13,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.erasure_request import CLOCK_MARGIN_MS, Order
+from resolver.privacy.erasure_request import CLOCK_MARGIN_MS, ErasureRequest
 from resolver.store.command import Command, Entry, Kind
 from resolver.store.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
 from tests.boundaries import boundaries
@@ -33,7 +33,7 @@ def finished(
     make_eraser: MakeEraser,
     redis: Redis,
     resolver_environment: Environment,
-) -> tuple[Eraser, Order, bytes]:
+) -> tuple[Eraser, ErasureRequest, bytes]:
     """An erasure that is done, and the order as it was in Redis before."""
     if request.param == "with a directory":
         request.getfixturevalue("kept")
@@ -48,7 +48,7 @@ def finished(
 @pytest.mark.parametrize("finished", ["with a directory", "without one"], indirect=True)
 @pytest.mark.parametrize("cleared", [(), (CERTIFICATES,), (CERTIFICATES, ORDERS_KNOWN)])
 def test_an_erasure_order_that_is_put_back_reaches_no_later_notification(
-    finished: tuple[Eraser, Order, bytes],
+    finished: tuple[Eraser, ErasureRequest, bytes],
     cleared: tuple[str, ...],
     api: Api,
     redis: Redis,
@@ -64,7 +64,7 @@ def test_an_erasure_order_that_is_put_back_reaches_no_later_notification(
         redis.delete(name)
     with capture_logs() as logs:
         eraser.round()
-    assert [held.notification for held in api.services.vault.scan()] == ["later"]
+    assert [held.notification for held in api.services.store.scan()] == ["later"]
     if eraser.certificates or ORDERS_KNOWN not in cleared:
         assert [(line["event"], line["erasure"]) for line in logs] == [("erasure_refused", what.id)]
 
@@ -75,7 +75,7 @@ def test_an_erasure_order_reaches_no_command_that_was_made_long_after_it(
 ) -> None:
     data = {"organizationId": "acme", "userId": "ben", "notifyUsers": [{"userId": "ben"}]}
     command = Command(kind, "n-1", data)
-    api.services.vault.line_up("acme", "n-1", Entry(command))
+    api.services.store.enqueue("acme", "n-1", Entry(command))
     early = replace(order("ben"), asked=LONG_AGO)
     filed(eraser := make_eraser(), early)
     list(eraser.advance(early.id))
@@ -84,7 +84,7 @@ def test_an_erasure_order_reaches_no_command_that_was_made_long_after_it(
 
 @pytest.mark.single_server
 def test_an_erasure_that_was_interrupted_before_its_last_step_ends_with_the_kept_certificate(
-    finished_to_its_last_step: Order, eraser: Eraser, kept: Path
+    finished_to_its_last_step: ErasureRequest, eraser: Eraser, kept: Path
 ) -> None:
     """The process ended after the certificate was on the disk: it is no order that was put back."""
     with capture_logs() as logs:
@@ -98,7 +98,7 @@ def test_an_erasure_that_was_interrupted_before_its_last_step_ends_with_the_kept
 @pytest.fixture
 def finished_to_its_last_step(
     api: Api, make_eraser: MakeEraser, redis: Redis, kept: Path, resolver_environment: Environment
-) -> Order:
+) -> ErasureRequest:
     """Redis as it was before the certificate came into it."""
     api.add()
     with boundaries(resolver_environment["REDIS_URL"]) as between:
@@ -147,4 +147,4 @@ def test_a_dump_taken_during_an_erasure_links_no_records(api: Api, eraser: Erase
     for name in names:
         assert name.partition(":")[2].encode() not in kept
     assert b"removed" not in dump
-    assert set(eraser.orders.touched(what.id)) == set(names)
+    assert set(eraser.erasure_store.touched(what.id)) == set(names)

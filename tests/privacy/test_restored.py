@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from resolver.config import load
-from resolver.errors import VaultRestored
+from resolver.errors import ErasuresNotReplayed
 from resolver.store.keyspace import CERTIFICATES
 from resolver.wiring import build_stores
 from tests.backups import restore, saved
@@ -70,13 +70,13 @@ def test_killed_after_the_certificate_was_kept_it_is_written_once_more_and_nobod
     api.add()
     eraser = make_eraser()
     with monkeypatch.context() as patch:
-        patch.setattr(eraser.orders, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(eraser.erasure_store, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             done(eraser, resolver_environment, what := order("ben"))
     assert [path.stem for path in kept.iterdir()] == [what.id]
     assert redis.hlen(CERTIFICATES) == 0
     assert make_api().add(notificationId="new").status_code == 200
-    eraser.orders.let_go(eraser.me)
+    eraser.erasure_store.release_lease(eraser.me)
     assert done(make_eraser(), resolver_environment, what)["certificate"]
 
 
@@ -84,9 +84,9 @@ def test_the_gate_is_for_whoever_was_told_where_to_look(
     resolver_environment: Environment, kept: Path, redis: Redis
 ) -> None:
     (kept / f"{'0' * 32}.json").write_text("{}")
-    with pytest.raises(VaultRestored):
-        build_stores(load(resolver_environment)).vault.ping()
-    build_stores(load(resolver_environment), replaying=True).vault.ping()
+    with pytest.raises(ErasuresNotReplayed):
+        build_stores(load(resolver_environment)).store.ping()
+    build_stores(load(resolver_environment), replaying=True).store.ping()
 
 
 def test_a_certificate_under_another_name_is_replayed_and_said_to_keep_the_gate_shut(

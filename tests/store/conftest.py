@@ -13,10 +13,10 @@ from resolver.store.database_identity import DatabaseIdentity, Identity
 from resolver.store.guard import Guard
 from resolver.store.keyspace import Keyspace
 from resolver.store.record import Record
-from resolver.store.records import Keeping, Vault
+from resolver.store.records import RecordStore, Retention
 from resolver.store.restored_backup import Certificates
 
-MakeVault = Callable[..., Vault]
+MakeStore = Callable[..., RecordStore]
 INDEX, API_KEY = Secret(bytes(range(32))), Secret.of("velt-api-key")
 
 
@@ -37,18 +37,18 @@ def record(notification: str = "n-1", organization: str = "acme", **changes: obj
 
 
 @pytest.fixture
-def make_vault(redis_server: LocalRedis, redis: Redis) -> MakeVault:
+def make_store(redis_server: LocalRedis, redis: Redis) -> MakeStore:
     def make(
         *key_ids: str, retention_days: int = 90, index: Secret = INDEX, api_key: Secret = API_KEY
-    ) -> Vault:
+    ) -> RecordStore:
         client, keyspace = connect(Secret.of(redis_server.url), connections=4), Keyspace(index)
         envelope = Envelope(keyring(*(key_ids or ("k1",))))
         guard = guard_of(client, keyspace, envelope, api_key)
-        return Vault(client, guard, keyspace, envelope, Keeping(retention_days))
+        return RecordStore(client, guard, keyspace, envelope, Retention(retention_days))
 
     return make
 
 
 @pytest.fixture
-def vault(make_vault: MakeVault) -> Vault:
-    return make_vault()
+def store(make_store: MakeStore) -> RecordStore:
+    return make_store()

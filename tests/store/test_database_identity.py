@@ -8,107 +8,107 @@ import pytest
 from redis import Redis
 
 from resolver.config.secret import Secret
-from resolver.errors import VaultForeign, VaultOutdated, VaultUnavailable
+from resolver.errors import OutdatedSchema, StoreUnavailable, WrongDatabase
 from resolver.store.keyspace import IDENTITY_KEY
-from tests.store.conftest import MakeVault, record
+from tests.store.conftest import MakeStore, record
 from tests.support import stored
 
 OTHER = Secret(b"another index key, 32 bytes long")
 OTHER_API_KEY = Secret.of("the API key of another environment")
 
 
-def test_the_first_process_claims_an_empty_database(make_vault: MakeVault, redis: Redis) -> None:
-    make_vault().ping()
+def test_the_first_process_claims_an_empty_database(make_store: MakeStore, redis: Redis) -> None:
+    make_store().ping()
     assert redis.get(IDENTITY_KEY)
 
 
 def test_a_process_with_another_index_key_reads_and_writes_nothing(
-    make_vault: MakeVault, redis: Redis
+    make_store: MakeStore, redis: Redis
 ) -> None:
-    make_vault().put(record())
-    stranger, before = make_vault(index=OTHER), sorted(redis.keys())
+    make_store().put(record())
+    stranger, before = make_store(index=OTHER), sorted(redis.keys())
     for attempt in (lambda: stranger.put(record()), lambda: stranger.read("acme", ["n-1"]), stranger.ping):
-        with pytest.raises(VaultUnavailable):
+        with pytest.raises(StoreUnavailable):
             attempt()
     assert sorted(redis.keys()) == before
 
 
-def test_database_identity_refuses_another_velt_api_key(make_vault: MakeVault, redis: Redis) -> None:
+def test_database_identity_refuses_another_velt_api_key(make_store: MakeStore, redis: Redis) -> None:
     """Two deployments with copied secrets would share records, and send each other's commands."""
-    make_vault().put(record())
-    stranger, before = make_vault(api_key=OTHER_API_KEY), sorted(redis.keys())
+    make_store().put(record())
+    stranger, before = make_store(api_key=OTHER_API_KEY), sorted(redis.keys())
     for attempt in (lambda: stranger.put(record()), lambda: stranger.read("acme", ["n-1"]), stranger.ping):
-        with pytest.raises(VaultForeign) as refused:
+        with pytest.raises(WrongDatabase) as refused:
             attempt()
         assert "resolver keys adopt" in refused.value.reason
     assert sorted(redis.keys()) == before
 
 
 def test_database_identity_refuses_the_schema_of_an_earlier_version(
-    make_vault: MakeVault, redis: Redis
+    make_store: MakeStore, redis: Redis
 ) -> None:
     redis.set(IDENTITY_KEY, b"1:0123456789abcdef/64")
-    with pytest.raises(VaultForeign) as refused:
-        make_vault().ping()
+    with pytest.raises(WrongDatabase) as refused:
+        make_store().ping()
     assert "schema 1" in refused.value.reason
 
 
-def test_a_database_with_records_is_not_claimed_by_other_keys(make_vault: MakeVault, redis: Redis) -> None:
-    make_vault().put(record())
+def test_a_database_with_records_is_not_claimed_by_other_keys(make_store: MakeStore, redis: Redis) -> None:
+    make_store().put(record())
     redis.delete(IDENTITY_KEY)
-    for stranger in (make_vault(index=OTHER), make_vault("k9")):
-        with pytest.raises(VaultUnavailable):
+    for stranger in (make_store(index=OTHER), make_store("k9")):
+        with pytest.raises(StoreUnavailable):
             stranger.ping()
     assert not redis.exists(IDENTITY_KEY)
 
 
 def test_a_lost_fingerprint_is_written_again_by_who_can_open_the_records(
-    make_vault: MakeVault, redis: Redis
+    make_store: MakeStore, redis: Redis
 ) -> None:
-    make_vault().put(record())
+    make_store().put(record())
     redis.delete(IDENTITY_KEY)
-    assert make_vault().read("acme", ["n-1"])
+    assert make_store().read("acme", ["n-1"])
     assert redis.exists(IDENTITY_KEY)
 
 
-def test_it_recovers_by_itself_when_the_right_database_is_back(make_vault: MakeVault, redis: Redis) -> None:
-    make_vault().ping()
-    stranger = make_vault(index=OTHER)
-    with pytest.raises(VaultUnavailable):
+def test_it_recovers_by_itself_when_the_right_database_is_back(make_store: MakeStore, redis: Redis) -> None:
+    make_store().ping()
+    stranger = make_store(index=OTHER)
+    with pytest.raises(StoreUnavailable):
         stranger.ping()
     redis.flushall()
     stranger.ping()
 
 
-def test_a_running_process_notices_a_restored_database(make_vault: MakeVault, redis: Redis) -> None:
-    vault = make_vault()
-    vault.ping()
+def test_a_running_process_notices_a_restored_database(make_store: MakeStore, redis: Redis) -> None:
+    store = make_store()
+    store.ping()
     redis.set(IDENTITY_KEY, b"1:somebody-elses/64")
     time.sleep(1.1)
-    with pytest.raises(VaultUnavailable):
-        vault.put(record())
+    with pytest.raises(StoreUnavailable):
+        store.put(record())
 
 
-def test_a_schema_of_the_future_is_not_touched(make_vault: MakeVault, redis: Redis) -> None:
-    make_vault().ping()
+def test_a_schema_of_the_future_is_not_touched(make_store: MakeStore, redis: Redis) -> None:
+    make_store().ping()
     value = stored(redis, IDENTITY_KEY)
     redis.set(IDENTITY_KEY, b"999:" + value.split(b":", 1)[1])
-    with pytest.raises(VaultUnavailable):
-        make_vault().ping()
+    with pytest.raises(StoreUnavailable):
+        make_store().ping()
 
 
-def test_schema_2_is_outdated_whatever_it_holds(make_vault: MakeVault, redis: Redis) -> None:
+def test_schema_2_is_outdated_whatever_it_holds(make_store: MakeStore, redis: Redis) -> None:
     """Its records can't be decoded. They are not unreadable ones, and nothing is written beside them."""
-    vault = make_vault()
-    vault.put(record())
+    store = make_store()
+    store.put(record())
     redis.set(IDENTITY_KEY, b"2:" + stored(redis, IDENTITY_KEY).split(b":", 1)[1])
-    outdated, before = make_vault(), sorted(redis.keys())
+    outdated, before = make_store(), sorted(redis.keys())
     for attempt in (
         lambda: outdated.put(record("n-2")),
         lambda: outdated.read("acme", ["n-1"]),
         outdated.ping,
     ):
-        with pytest.raises(VaultOutdated) as refused:
+        with pytest.raises(OutdatedSchema) as refused:
             attempt()
         assert "schema 2" in refused.value.reason
     assert outdated.state() == "outdated"
@@ -118,8 +118,8 @@ def test_schema_2_is_outdated_whatever_it_holds(make_vault: MakeVault, redis: Re
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b"nonsense"])
 def test_a_fingerprint_that_makes_no_sense_is_not_ours(
-    make_vault: MakeVault, redis: Redis, garbage: bytes
+    make_store: MakeStore, redis: Redis, garbage: bytes
 ) -> None:
     redis.set(IDENTITY_KEY, garbage)
-    with pytest.raises(VaultUnavailable):
-        make_vault().ping()
+    with pytest.raises(StoreUnavailable):
+        make_store().ping()

@@ -5,7 +5,7 @@ from redis import Redis
 
 from resolver.cli.local_redis import LocalRedis
 from resolver.config.secret import Secret
-from resolver.errors import VaultUnavailable
+from resolver.errors import StoreUnavailable
 from resolver.store.diagnostics import examine
 
 
@@ -21,5 +21,5 @@ def test_it_reports_what_the_server_says_of_itself(redis_server: LocalRedis, red
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
-    with pytest.raises(VaultUnavailable):
+    with pytest.raises(StoreUnavailable):
         examine(Secret.of("redis://127.0.0.1:1/0"))

@@ -26,13 +26,13 @@ people = st.lists(names, max_size=3).map(tuple)
 @st.composite
 def values(draw: st.DrawFn) -> dict[str, Any]:
     """Plain values of a record, in which one person often stands in several places."""
-    actor, audience, hidden = draw(names | st.just("")), draw(people), draw(people)
-    known = st.sampled_from([actor, *audience, *hidden]) if actor or audience or hidden else names
+    actor, audience, dismissed_by = draw(names | st.just("")), draw(people), draw(people)
+    known = st.sampled_from([actor, *audience, *dismissed_by]) if actor or audience or dismissed_by else names
     access = draw(accesses)
     return {
         "actor": actor,
         "audience": (*audience, *draw(st.lists(known, max_size=1))),
-        "hidden": (*hidden, *draw(st.lists(known, max_size=1))),
+        "dismissed_by": (*dismissed_by, *draw(st.lists(known, max_size=1))),
         "everyone": draw(st.booleans()),
         "verified": draw(st.booleans()),
         "private": {} if access is None else {"context": {"access": access}},
@@ -44,8 +44,8 @@ def expected(user: str, plain: dict[str, Any], policy: str) -> Verdict:
     """Say from the plain values who reads."""
     narrows = plain["private"].get("context", {}).get("access")
     named = {Verdict.ACTOR: user == plain["actor"], Verdict.ADDRESSED: user in plain["audience"]}
-    if user in plain["hidden"]:
-        return Verdict.HIDDEN
+    if user in plain["dismissed_by"]:
+        return Verdict.DISMISSED
     if policy != "recipient":
         return {"document": Verdict.SEES_DOCUMENT, "organization": Verdict.ORGANIZATION}[policy]
     if any(named.values()):
@@ -66,22 +66,22 @@ def test_decoded_header_decides_as_the_plain_values_do(
     policy: ReadPolicy, plain: dict[str, Any], document: str, stranger: str
 ) -> None:
     record = Record("acme", "n-1", document, **plain)
-    for user in {stranger, document, plain["actor"], *plain["audience"], *plain["hidden"]} - {""}:
+    for user in {stranger, document, plain["actor"], *plain["audience"], *plain["dismissed_by"]} - {""}:
         assert judged(user, record, policy) is expected(user, plain, policy), user
         assert judge(user, record, policy, by_document=Verdict.SEES_DOCUMENT) is expected(user, plain, policy)
 
 
 @given(plain=values(), user=names)
 def test_fields_that_name_nobody_give_access_to_nobody(plain: dict[str, Any], user: str) -> None:
-    unnamed = {**plain, "actor": "", "audience": (), "hidden": (), "everyone": False}
+    unnamed = {**plain, "actor": "", "audience": (), "dismissed_by": (), "everyone": False}
     assert judged(user, Record(user, user, user, **unnamed), "recipient") is Verdict.NOT_ADDRESSED
 
 
 def test_decision_holds_for_an_audience_of_ten_thousand() -> None:
     audience = tuple(f"user-{n}" for n in range(10_000))
-    record = Record("acme", "n-1", "d", "ana", audience, False, hidden=("user-9998",))
+    record = Record("acme", "n-1", "d", "ana", audience, False, dismissed_by=("user-9998",))
     verdicts = {user: judged(user, record, "recipient") for user in ("user-9999", "user-9998", "user-99990")}
-    assert list(verdicts.values()) == [Verdict.ADDRESSED, Verdict.HIDDEN, Verdict.NOT_ADDRESSED]
+    assert list(verdicts.values()) == [Verdict.ADDRESSED, Verdict.DISMISSED, Verdict.NOT_ADDRESSED]
 
 
 @pytest.mark.parametrize("other", ["e\u0301", "É", "é ", "", "\u00e9\u200b", "é\x00"])

@@ -22,12 +22,12 @@ from redis import TimeoutError as RedisTimeoutError
 from resolver.cli.local_redis import LocalRedis
 from resolver.config.secret import Secret
 from resolver.crypto.envelope import Envelope
-from resolver.errors import Overloaded, VaultUnavailable
+from resolver.errors import Overloaded, StoreUnavailable
 from resolver.store.connect import connect
 from resolver.store.keyspace import Keyspace
 from resolver.store.multiplexed import Client
 from resolver.store.record import Record
-from resolver.store.records import Keeping, Vault
+from resolver.store.records import RecordStore, Retention
 from tests.network import dead_addresses, listening
 from tests.servers import authority
 from tests.store.calls import at_once, errors, results
@@ -46,9 +46,9 @@ def client_of(url: str) -> Client:
     return cast(Client, connect(Secret.of(url), 4))
 
 
-def vault_of(url: str) -> Vault:
+def vault_of(url: str) -> RecordStore:
     client, keyspace, envelope = client_of(url), Keyspace(INDEX), Envelope(keyring("k1"))
-    return Vault(client, guard_of(client, keyspace, envelope), keyspace, envelope, Keeping())
+    return RecordStore(client, guard_of(client, keyspace, envelope), keyspace, envelope, Retention())
 
 
 def text(length: int) -> bytes:
@@ -117,33 +117,33 @@ def gate(redis_server: LocalRedis) -> Iterator[Gate]:
 # Replies
 
 
-def test_threads_read_their_own_replies_from_one_connection(vault: Vault) -> None:
+def test_threads_read_their_own_replies_from_one_connection(store: RecordStore) -> None:
     def use(number: int) -> None:
         for turn in range(20):
             id_ = f"n-{number}-{turn}"
-            vault.put(record(id_, document=id_))
-            assert vault.read("acme", [id_, "absent"])[id_].document == id_
+            store.put(record(id_, document=id_))
+            assert store.read("acme", [id_, "absent"])[id_].document == id_
 
     results(at_once(THREADS, use))
 
 
-def test_large_and_small_replies_are_read_side_by_side(vault: Vault) -> None:
+def test_large_and_small_replies_are_read_side_by_side(store: RecordStore) -> None:
     for number, id_ in enumerate(MANY):
-        vault.put(record(id_, content=text(10_000 + number)))
-    expected = vault.read("acme", MANY)
+        store.put(record(id_, content=text(10_000 + number)))
+    expected = store.read("acme", MANY)
     assert len(expected) == len(MANY)
 
     def read(number: int) -> bool:
         if number % 3 == 0:
-            return vault.read("acme", MANY) == expected
+            return store.read("acme", MANY) == expected
         id_ = MANY[number]
-        return all(vault.read("acme", [id_]) == {id_: expected[id_]} for _ in range(20))
+        return all(store.read("acme", [id_]) == {id_: expected[id_]} for _ in range(20))
 
     assert all(results(at_once(THREADS, read)))
 
 
-def test_error_reply_is_raised_by_the_thread_that_asked(vault: Vault) -> None:
-    script = vault._redis.register_script("return redis.error_reply('WRONG ' .. ARGV[1])")
+def test_error_reply_is_raised_by_the_thread_that_asked(store: RecordStore) -> None:
+    script = store._redis.register_script("return redis.error_reply('WRONG ' .. ARGV[1])")
 
     def run(number: int) -> None:
         with pytest.raises(RedisError, match=f"WRONG {number}$"):
@@ -181,18 +181,18 @@ def test_commands_asked_for_while_connecting_go_out_in_one_piece(
 
 @pytest.mark.single_server
 def test_silent_server_ends_every_command_within_a_second_and_counts_once(
-    vault: Vault, redis_server: LocalRedis
+    store: RecordStore, redis_server: LocalRedis
 ) -> None:
-    vault.put(record())
+    store.put(record())
     started = time.monotonic()
     with suspended(redis_server.pid):
-        failed = at_once(THREADS, lambda _: vault.read("acme", ["n-1"]))
+        failed = at_once(THREADS, lambda _: store.read("acme", ["n-1"]))
     assert time.monotonic() - started < 1
-    assert errors(failed) == [VaultUnavailable] * THREADS
+    assert errors(failed) == [StoreUnavailable] * THREADS
     assert {type(error.__cause__) for future in failed if (error := future.exception())} == {
         RedisTimeoutError
     }
-    assert vault.read("acme", ["n-1"]), "of failures in flight together the circuit breaker counts one"
+    assert store.read("acme", ["n-1"]), "of failures in flight together the circuit breaker counts one"
 
 
 @pytest.mark.single_server
@@ -232,9 +232,9 @@ client.close()
 
 @pytest.mark.single_server
 def test_reads_on_a_lost_connection_are_asked_once_more(gate: Gate) -> None:
-    vault = vault_of(gate.url)
+    store = vault_of(gate.url)
     for id_ in IDS:
-        vault.put(record(id_))
+        store.put(record(id_))
     gate.shut()
 
     def cut() -> None:
@@ -243,32 +243,34 @@ def test_reads_on_a_lost_connection_are_asked_once_more(gate: Gate) -> None:
 
     cutting = threading.Thread(target=cut)
     cutting.start()
-    found = results(at_once(THREADS, lambda number: list(vault.read("acme", [IDS[number]]))))
+    found = results(at_once(THREADS, lambda number: list(store.read("acme", [IDS[number]]))))
     cutting.join()
     assert found == [[id_] for id_ in IDS]
 
 
 @pytest.mark.single_server
 def test_write_on_a_lost_connection_fails_and_is_not_repeated(gate: Gate, redis: Redis) -> None:
-    vault = vault_of(gate.url)
-    vault.put(record())
+    store = vault_of(gate.url)
+    store.put(record())
     redis.config_resetstat()
     gate.shut()
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(vault.put, record("n-2"))
+        writing = pool.submit(store.put, record("n-2"))
         until(lambda: b"EVALSHA" in gate.sent, "the write is in flight")
         gate.cut()
-        assert type(writing.exception()) is VaultUnavailable
+        assert type(writing.exception()) is StoreUnavailable
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
 
 
 @pytest.mark.single_server
-def test_idle_connection_that_the_server_closes_is_noticed_before_a_write(vault: Vault, redis: Redis) -> None:
+def test_idle_connection_that_the_server_closes_is_noticed_before_a_write(
+    store: RecordStore, redis: Redis
+) -> None:
     for number in range(10):
-        vault.put(record(f"n-{number}"))
+        store.put(record(f"n-{number}"))
         redis.client_kill_filter(_type="normal", skipme=True)
         until(lambda: not threads_of_connections(), "the reader has noticed")
-    vault.put(record("n-10"))
+    store.put(record("n-10"))
     assert len(keys_of(redis)) == 11
 
 
@@ -288,16 +290,16 @@ def test_replaced_connection_still_delivers_what_is_in_flight(gate: Gate, redis:
 
 
 @pytest.mark.single_server
-def test_connection_to_a_former_master_is_replaced(vault: Vault, redis: Redis) -> None:
-    vault.put(record())
+def test_connection_to_a_former_master_is_replaced(store: RecordStore, redis: Redis) -> None:
+    store.put(record())
     before = {one["id"] for one in redis.client_list()}
     try:
         redis.replicaof("127.0.0.1", "1")
-        with pytest.raises(VaultUnavailable):
-            vault.put(record("n-2"))
+        with pytest.raises(StoreUnavailable):
+            store.put(record("n-2"))
     finally:
         redis.replicaof("NO", "ONE")
-    vault.put(record("n-3"))
+    store.put(record("n-3"))
     until(
         lambda: len({one["id"] for one in redis.client_list()} & before) == 1,
         "of the former connections the test's own is left",
@@ -368,7 +370,7 @@ def test_name_that_does_not_resolve_holds_one_thread_and_fails_commands_in_time(
 @pytest.mark.single_server
 @pytest.mark.parametrize("which", ["redis-reader", "redis-writer"])
 def test_thread_that_cannot_be_started_is_a_failure_until_it_can(
-    vault: Vault, monkeypatch: pytest.MonkeyPatch, which: str
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     start = threading.Thread.start
 
@@ -377,33 +379,33 @@ def test_thread_that_cannot_be_started_is_a_failure_until_it_can(
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    vault.ping()
-    cast(Client, vault._redis).close()
+    store.ping()
+    cast(Client, store._redis).close()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(VaultUnavailable):
-            vault.put(record())
-    vault.put(record())
-    assert vault.read("acme", ["n-1"])
+        with pytest.raises(StoreUnavailable):
+            store.put(record())
+    store.put(record())
+    assert store.read("acme", ["n-1"])
 
 
 # Large questions
 
 
-def test_pieces_are_admitted_by_their_number_of_bytes(vault: Vault, redis: Redis) -> None:
+def test_pieces_are_admitted_by_their_number_of_bytes(store: RecordStore, redis: Redis) -> None:
     for id_ in MANY:
-        vault.put(record(id_))
+        store.put(record(id_))
     admitted: list[int] = []
-    records, others = vault.open(Record.from_bytes, "acme", MANY, ["{p00}absent"], admit=admitted.append)
+    records, others = store.open(Record.from_bytes, "acme", MANY, ["{p00}absent"], admit=admitted.append)
     assert len(list(records)) == len(MANY)
     assert others == [None]
     assert len(admitted) == 3
     assert sum(admitted) == sum(redis.strlen(name) for name in keys_of(redis))
 
 
-def test_pieces_that_are_not_admitted_are_dropped(vault: Vault) -> None:
+def test_pieces_that_are_not_admitted_are_dropped(store: RecordStore) -> None:
     for id_ in MANY:
-        vault.put(record(id_, content=text(10_000)))
+        store.put(record(id_, content=text(10_000)))
     asked: list[int] = []
 
     def refuse(size: int) -> None:
@@ -412,26 +414,26 @@ def test_pieces_that_are_not_admitted_are_dropped(vault: Vault) -> None:
 
     def read(_: int) -> None:
         with pytest.raises(MemoryError):
-            vault.open(Record.from_bytes, "acme", MANY, admit=refuse)
-        assert vault.read("acme", MANY[:1])
+            store.open(Record.from_bytes, "acme", MANY, admit=refuse)
+        assert store.read("acme", MANY[:1])
 
     results(at_once(4, read))
     assert len(asked) == 4
-    assert len(vault.read("acme", MANY)) == len(MANY)
+    assert len(store.read("acme", MANY)) == len(MANY)
 
 
 @pytest.mark.single_server
-def test_one_question_of_several_pieces_is_in_flight_at_a_time(vault: Vault) -> None:
-    vault.put(record(MANY[0]))
-    client = cast(Client, vault._redis)
+def test_one_question_of_several_pieces_is_in_flight_at_a_time(store: RecordStore) -> None:
+    store.put(record(MANY[0]))
+    client = cast(Client, store._redis)
     with closing(client.get_in_pieces(MANY)) as pieces:
         next(pieces)
         started = time.monotonic()
         with pytest.raises(Overloaded):
-            vault.read("acme", MANY)
+            store.read("acme", MANY)
         assert time.monotonic() - started < 1
-        assert vault.read("acme", MANY[:1]), "a small question goes on"
-    assert vault.read("acme", MANY)
+        assert store.read("acme", MANY[:1]), "a small question goes on"
+    assert store.read("acme", MANY)
 
 
 # Kinds of sockets and processes
@@ -445,17 +447,17 @@ def test_tls_connection_is_shared_by_threads(tmp_path: Path) -> None:
     own = ("--tls-cert-file", str(certified.certificate), "--tls-key-file", str(certified.key))
     server = LocalRedis(tmp_path / "redis", (*tls, *own))
     try:
-        vault = vault_of(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certified.ca}")
-        vault.ping()
-        test_threads_read_their_own_replies_from_one_connection(vault)
-        test_large_and_small_replies_are_read_side_by_side(vault)
+        store = vault_of(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certified.ca}")
+        store.ping()
+        test_threads_read_their_own_replies_from_one_connection(store)
+        test_large_and_small_replies_are_read_side_by_side(store)
         started = time.monotonic()
         with suspended(server.pid):
-            failed = at_once(4, lambda _: vault.put(record(content=text(2_000_000))))
+            failed = at_once(4, lambda _: store.put(record(content=text(2_000_000))))
         assert time.monotonic() - started < 1
-        assert errors(failed) == [VaultUnavailable] * 4
-        vault.put(record())
-        cast(Client, vault._redis).close()
+        assert errors(failed) == [StoreUnavailable] * 4
+        store.put(record())
+        cast(Client, store._redis).close()
         until(lambda: not threads_of_connections(), "reader and writer have ended")
     finally:
         server.stop()

@@ -27,7 +27,7 @@ records = st.builds(
     audience=st.lists(names, max_size=3).map(tuple),
     everyone=st.booleans(),
     verified=st.booleans(),
-    hidden=st.lists(names, max_size=3).map(tuple),
+    dismissed_by=st.lists(names, max_size=3).map(tuple),
     created=st.integers(0, 2**50),
     private=st.dictionaries(names.filter(lambda name: name != "context"), anything, max_size=2),
     content=st.dictionaries(names, names, max_size=3).map(orjson.dumps),

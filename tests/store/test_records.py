@@ -12,13 +12,13 @@ from redis import Redis
 from resolver.config.secret import Secret
 from resolver.crypto.envelope import Envelope
 from resolver.deadline import CURRENT, Deadline
-from resolver.errors import Overloaded, Overtaken, Unavailable, VaultUnavailable
+from resolver.errors import Overloaded, Overtaken, StoreUnavailable, Unavailable
 from resolver.store.connect import connect
 from resolver.store.keyspace import Keyspace
 from resolver.store.record import Record, opened
-from resolver.store.records import Changed, Keeping, Vault
+from resolver.store.records import Changed, RecordStore, Retention
 from tests.notifications.conftest import until
-from tests.store.conftest import INDEX, MakeVault, guard_of, keyring, record
+from tests.store.conftest import INDEX, MakeStore, guard_of, keyring, record
 from tests.support import keys_of, stored
 
 DAY = 86_400
@@ -29,106 +29,108 @@ def only_key(redis: Redis) -> bytes:
     return name
 
 
-def test_what_was_put_is_read(vault: Vault) -> None:
-    vault.put(record(content=b'{"a":1}'))
-    assert vault.read("acme", ["n-1", "unknown"]) == {"n-1": record(content=b'{"a":1}')}
+def test_what_was_put_is_read(store: RecordStore) -> None:
+    store.put(record(content=b'{"a":1}'))
+    assert store.read("acme", ["n-1", "unknown"]) == {"n-1": record(content=b'{"a":1}')}
 
 
 @pytest.mark.single_server
 def test_a_connection_that_the_server_closed_costs_neither_a_write_nor_a_read(
-    vault: Vault, redis: Redis
+    store: RecordStore, redis: Redis
 ) -> None:
     def close_connections() -> None:
         redis.client_kill_filter(_type="normal", skipme=True)
         # Its reader notices; a write that is quicker than that fails, since it may have been done.
         until(lambda: all(thread.name != "redis-reader" for thread in threading.enumerate()))
 
-    vault.put(record())
+    store.put(record())
     close_connections()
-    vault.put(record("n-2"))
+    store.put(record("n-2"))
     close_connections()
-    assert vault.read("acme", ["n-1", "n-2"]).keys() == {"n-1", "n-2"}
+    assert store.read("acme", ["n-1", "n-2"]).keys() == {"n-1", "n-2"}
 
 
 @pytest.mark.single_server
-def test_a_server_that_forgot_the_scripts_is_told_them_again(vault: Vault, redis: Redis) -> None:
-    vault.put(record())
+def test_a_server_that_forgot_the_scripts_is_told_them_again(store: RecordStore, redis: Redis) -> None:
+    store.put(record())
     redis.script_flush()
-    vault.put(record("n-2"))
-    assert vault.read("acme", ["n-2"])
+    store.put(record("n-2"))
+    assert store.read("acme", ["n-2"])
 
 
-def test_the_same_id_in_two_organizations_never_meets(vault: Vault) -> None:
-    vault.put(record(organization="acme", content=b'{"of":"acme"}'))
-    vault.put(record(organization="zeta", content=b'{"of":"zeta"}'))
-    assert vault.read("acme", ["n-1"])["n-1"].content == b'{"of":"acme"}'
-    assert vault.read("zeta", ["n-1"])["n-1"].content == b'{"of":"zeta"}'
-    vault.remove("acme", "n-1")
-    assert vault.read("zeta", ["n-1"])
+def test_the_same_id_in_two_organizations_never_meets(store: RecordStore) -> None:
+    store.put(record(organization="acme", content=b'{"of":"acme"}'))
+    store.put(record(organization="zeta", content=b'{"of":"zeta"}'))
+    assert store.read("acme", ["n-1"])["n-1"].content == b'{"of":"acme"}'
+    assert store.read("zeta", ["n-1"])["n-1"].content == b'{"of":"zeta"}'
+    store.remove("acme", "n-1")
+    assert store.read("zeta", ["n-1"])
 
 
-def test_content_expires_when_its_retention_ends(make_vault: MakeVault, redis: Redis) -> None:
-    make_vault(retention_days=7).put(record())
+def test_content_expires_when_its_retention_ends(make_store: MakeStore, redis: Redis) -> None:
+    make_store(retention_days=7).put(record())
     assert 7 * DAY - 5 < redis.ttl(only_key(redis)) <= 7 * DAY
 
 
-def test_a_retention_of_zero_keeps_it(make_vault: MakeVault, redis: Redis) -> None:
-    make_vault(retention_days=0).put(record())
+def test_a_retention_of_zero_keeps_it(make_store: MakeStore, redis: Redis) -> None:
+    make_store(retention_days=0).put(record())
     assert redis.ttl(only_key(redis)) == -1
 
 
-def test_a_change_keeps_the_time_that_is_running(vault: Vault, redis: Redis) -> None:
-    vault.put(record())
+def test_a_change_keeps_the_time_that_is_running(store: RecordStore, redis: Redis) -> None:
+    store.put(record())
     redis.expire(only_key(redis), 100)
-    vault.change("acme", "n-1", lambda held: (replace(held, document="doc-2"), None))
-    assert vault.read("acme", ["n-1"])["n-1"].document == "doc-2"
+    store.change("acme", "n-1", lambda held: (replace(held, document="doc-2"), None))
+    assert store.read("acme", ["n-1"])["n-1"].document == "doc-2"
     assert 95 < redis.ttl(only_key(redis)) <= 100
 
 
-def test_a_change_that_returns_nothing_removes(vault: Vault, redis: Redis) -> None:
-    vault.put(record())
-    assert vault.change("acme", "n-1", lambda held: (None, None))
+def test_a_change_that_returns_nothing_removes(store: RecordStore, redis: Redis) -> None:
+    store.put(record())
+    assert store.change("acme", "n-1", lambda held: (None, None))
     assert not keys_of(redis)
 
 
-def test_a_change_of_what_is_not_held_says_so(vault: Vault) -> None:
-    assert not vault.change("acme", "n-1", lambda held: (held, None))
+def test_a_change_of_what_is_not_held_says_so(store: RecordStore) -> None:
+    assert not store.change("acme", "n-1", lambda held: (held, None))
 
 
-def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(vault: Vault) -> None:
-    vault.put(record())
+def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(store: RecordStore) -> None:
+    store.put(record())
     seen: list[str] = []
 
     def change(held: Record) -> Changed:
         seen.append(held.document)
         if len(seen) == 1:
-            vault.put(record(document="from somebody else"))
+            store.put(record(document="from somebody else"))
         return replace(held, actor="changed"), None
 
-    assert vault.change("acme", "n-1", change)
-    held = vault.read("acme", ["n-1"])["n-1"]
+    assert store.change("acme", "n-1", change)
+    held = store.read("acme", ["n-1"])["n-1"]
     assert (held.document, held.actor) == ("from somebody else", "changed")
 
 
-def test_three_times_overtaken_gives_up(vault: Vault) -> None:
-    vault.put(record())
+def test_three_times_overtaken_gives_up(store: RecordStore) -> None:
+    store.put(record())
 
     def change(held: Record) -> Changed:
-        vault.put(record())
+        store.put(record())
         return replace(held, actor="changed"), None
 
     with pytest.raises(Overtaken):
-        vault.change("acme", "n-1", change)
+        store.change("acme", "n-1", change)
 
 
-def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
-    vault = make_vault()
-    vault.put(record())
+def test_concurrent_leavers_are_all_recorded(make_store: MakeStore) -> None:
+    store = make_store()
+    store.put(record())
 
     def leave(user: str) -> None:
         while True:
             try:
-                vault.change("acme", "n-1", lambda held: (replace(held, hidden=(*held.hidden, user)), None))
+                store.change(
+                    "acme", "n-1", lambda held: (replace(held, dismissed_by=(*held.dismissed_by, user)), None)
+                )
             except Overtaken:
                 continue
             return
@@ -138,27 +140,29 @@ def test_concurrent_leavers_are_all_recorded(make_vault: MakeVault) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(vault.read("acme", ["n-1"])["n-1"].hidden) == {f"user-{n}" for n in range(4)}
+    assert set(store.read("acme", ["n-1"])["n-1"].dismissed_by) == {f"user-{n}" for n in range(4)}
 
 
 @pytest.mark.single_server
-def test_a_thousand_ids_are_read_with_ten_mgets_and_nothing_else(vault: Vault, redis: Redis) -> None:
+def test_a_thousand_ids_are_read_with_ten_mgets_and_nothing_else(store: RecordStore, redis: Redis) -> None:
     ids = [f"n-{n}" for n in range(1000)]
     for id_ in ids[::10]:
-        vault.put(record(id_))
-    vault.read("acme", ids[:1])  # so that the process has its connection
+        store.put(record(id_))
+    store.read("acme", ids[:1])  # so that the process has its connection
     redis.config_resetstat()
-    assert len(vault.read("acme", ids)) == 100
+    assert len(store.read("acme", ids)) == 100
     calls = redis.info("commandstats")
     assert calls["cmdstat_mget"]["calls"] == 10
     assert set(calls) <= {"cmdstat_mget", "cmdstat_config|resetstat", "cmdstat_get", "cmdstat_info"}
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "truncated", "swapped", "not ours"])
-def test_a_record_that_does_not_open_is_absent_and_counted(vault: Vault, redis: Redis, damage: str) -> None:
-    vault.put(record())
+def test_a_record_that_does_not_open_is_absent_and_counted(
+    store: RecordStore, redis: Redis, damage: str
+) -> None:
+    store.put(record())
     name = only_key(redis)
-    vault.put(record("n-2"))
+    store.put(record("n-2"))
     other = next(key for key in keys_of(redis) if key != name)
     sealed = stored(redis, name)
     redis.set(
@@ -170,66 +174,66 @@ def test_a_record_that_does_not_open_is_absent_and_counted(vault: Vault, redis: 
             "not ours": b"hello",
         }[damage],
     )
-    assert vault.read("acme", ["n-1"]) == {}
-    assert vault.unreadable == 1
+    assert store.read("acme", ["n-1"]) == {}
+    assert store.unreadable == 1
 
 
-def test_a_scan_finds_every_record(vault: Vault) -> None:
+def test_a_scan_finds_every_record(store: RecordStore) -> None:
     for n in range(1200):
-        vault.put(record(f"n-{n}"))
-    assert {held.notification for held in vault.scan()} == {f"n-{n}" for n in range(1200)}
+        store.put(record(f"n-{n}"))
+    assert {held.notification for held in store.scan()} == {f"n-{n}" for n in range(1200)}
 
 
 def test_an_unreachable_redis_is_unavailable_within_a_second_and_never_not_found() -> None:
     client = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
     keyspace, envelope = Keyspace(INDEX), Envelope(keyring("k1"))
-    vault = Vault(client, guard_of(client, keyspace, envelope), keyspace, envelope, Keeping())
+    store = RecordStore(client, guard_of(client, keyspace, envelope), keyspace, envelope, Retention())
     started = time.monotonic()
-    with pytest.raises(VaultUnavailable):
-        vault.read("acme", ["n-1"])
+    with pytest.raises(StoreUnavailable):
+        store.read("acme", ["n-1"])
     assert time.monotonic() - started < 1
 
 
-def test_a_request_out_of_time_asks_redis_nothing(vault: Vault) -> None:
-    vault.put(record())
+def test_a_request_out_of_time_asks_redis_nothing(store: RecordStore) -> None:
+    store.put(record())
     token = CURRENT.set(Deadline.after(0.2))
     try:
         with pytest.raises(Unavailable):
-            vault.read("acme", ["n-1"])
+            store.read("acme", ["n-1"])
     finally:
         CURRENT.reset(token)
-    assert vault.read("acme", ["n-1"])
+    assert store.read("acme", ["n-1"])
 
 
 @pytest.mark.single_server
-def test_a_full_redis_refuses_adds_and_goes_on_reading(vault: Vault, redis: Redis) -> None:
-    vault.put(record())
+def test_a_full_redis_refuses_adds_and_goes_on_reading(store: RecordStore, redis: Redis) -> None:
+    store.put(record())
     try:
         redis.config_set("maxmemory", "1mb")
-        with pytest.raises(VaultUnavailable):
-            vault.put(record("n-2", content=b"x" * 30_000))
-        assert vault.read("acme", ["n-1"])
+        with pytest.raises(StoreUnavailable):
+            store.put(record("n-2", content=b"x" * 30_000))
+        assert store.read("acme", ["n-1"])
     finally:
         redis.config_set("maxmemory", "0")
 
 
-def test_open_admits_the_bytes_of_each_piece_before_it_goes_on(vault: Vault) -> None:
+def test_open_admits_the_bytes_of_each_piece_before_it_goes_on(store: RecordStore) -> None:
     ids = [f"n-{n}" for n in range(150)]
     for id_ in ids[:120]:
-        vault.put(record(id_))
+        store.put(record(id_))
     admitted: list[int] = []
-    held, _ = vault.open(opened, "acme", ids, admit=admitted.append)
+    held, _ = store.open(opened, "acme", ids, admit=admitted.append)
     assert len(list(held)) == 120
     first, second = admitted
     assert first > 4 * second > 0, "a hundred records, then twenty of fifty"
 
 
-def test_open_stops_when_a_piece_is_not_admitted(vault: Vault) -> None:
-    vault.put(record())
+def test_open_stops_when_a_piece_is_not_admitted(store: RecordStore) -> None:
+    store.put(record())
 
     def refuse(_size: int) -> None:
         raise Overloaded("no room")
 
     with pytest.raises(Overloaded):
-        vault.open(opened, "acme", ["n-1"], admit=refuse)
-    assert vault.read("acme", ["n-1"]).keys() == {"n-1"}
+        store.open(opened, "acme", ["n-1"], admit=refuse)
+    assert store.read("acme", ["n-1"]).keys() == {"n-1"}

@@ -39,9 +39,9 @@ SMALL_REFUSED = 'resolver_replies_refused_total{what="small"}'
 def served(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     """One web process, and 1,000 notifications to everyone with 32 KiB of content each."""
     assert len(CONTENT) == 32 * 1024
-    vault = build_stores(load(resolver_environment)).vault
+    store = build_stores(load(resolver_environment)).store
     for id_ in IDS:
-        vault.put(replace(record(id_), everyone=True, content=CONTENT))
+        store.put(replace(record(id_), everyone=True, content=CONTENT))
     changes = {"RESOLVER_WORKER": "separate", "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
     with serving({**resolver_environment, **changes}, tmp_path / "log") as running:
         yield running

@@ -23,7 +23,7 @@ from redis import Redis
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
 from resolver.config import load
-from resolver.privacy.erasure_request import Order, new_id
+from resolver.privacy.erasure_request import ErasureRequest, new_id
 from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN
 from resolver.wiring import build_stores
 from tests import topologies
@@ -247,9 +247,9 @@ def a_record_is_damaged(world: World) -> Iterator[None]:
 
 
 def an_erasure_waits(world: World) -> Iterator[None]:
-    order = Order(new_id(), "test", "2026-01-01T00:00:00Z", users=("ana",))
-    orders = build_stores(load(world.variables)).orders
-    orders.file(order.id, order.state())
+    order = ErasureRequest(new_id(), "test", "2026-01-01T00:00:00Z", users=("ana",))
+    erasure_store = build_stores(load(world.variables)).erasure_store
+    erasure_store.file(order.id, order.state())
     yield
     world.client().delete("{p00}e")
 

@@ -315,7 +315,7 @@ def test_an_idle_worker_costs_next_to_nothing(
 ) -> None:
     idle = worker(resolver_environment, tmp_path / "log")
     try:
-        until(outbox.is_worked, 15)
+        until(outbox.has_live_worker, 15)
         time.sleep(1)
         before = cpu_seconds(idle.pid)
         time.sleep(6)
@@ -325,18 +325,18 @@ def test_an_idle_worker_costs_next_to_nothing(
 
 
 def register_later(env: dict[str, str], prefix: str, commands: int) -> None:
-    vault = build_stores(load(env)).vault
+    store = build_stores(load(env)).store
     for n in range(commands):
         payload = requests.parse(requests.ADD, notification(notificationId=f"{prefix}-{n}"))
         command = Command(Kind.REGISTER, f"{prefix}-{n}", split_add(payload, "full").forward)
-        vault.put(record(f"{prefix}-{n}"), Entry(command))
+        store.put(record(f"{prefix}-{n}"), Entry(command))
 
 
 def change_later(env: dict[str, str], commands: int) -> None:
-    vault = build_stores(load(env)).vault
+    store = build_stores(load(env)).store
     for n in range(commands):
         data = {"organizationId": "acme", "notifications": [{"id": f"bad-{n}", "readByUserIds": ["ben"]}]}
-        vault.line_up("acme", f"bad-{n}", Entry(Command(Kind.CHANGE, f"bad-{n}", data)))
+        store.enqueue("acme", f"bad-{n}", Entry(Command(Kind.CHANGE, f"bad-{n}", data)))
 
 
 def seconds_to_register(outbox: Outbox, commands: int, left: int) -> float:
@@ -400,11 +400,11 @@ def test_a_command_that_kills_its_worker_is_given_up_after_five_and_delays_nobod
         (commands,) = keys_of(redis, "{p*c:*")
         (queue,) = keys_of(redis, "{p*q")
         for tries in range(1, 6):
-            doomed = worker(resolver_environment, tmp_path / "log")
+            planned = worker(resolver_environment, tmp_path / "log")
             wanted = str(tries).encode()
             until(partial(_holds, redis, commands, wanted), 15)
-            os.kill(doomed.pid, signal.SIGKILL)
-            doomed.wait()
+            os.kill(planned.pid, signal.SIGKILL)
+            planned.wait()
             (member,) = redis.zrange(queue, 0, -1)
             redis.zadd(queue, {cast(bytes, member): 0})  # as if its lease had run out
         ids = [f"n-{n}" for n in range(100)]

@@ -235,9 +235,9 @@ def working(variables: dict[str, str], log: Path) -> Iterator[None]:
 
 
 def wait_for_adds(velt: Velt, number: int, log: Path) -> None:
-    give_up = time.monotonic() + 30
+    dead_letter = time.monotonic() + 30
     while len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) < number:
-        assert time.monotonic() < give_up, log.read_text(encoding="utf-8")
+        assert time.monotonic() < dead_letter, log.read_text(encoding="utf-8")
         time.sleep(0.02)
 
 

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from resolver.config import load
-from resolver.errors import VaultUnavailable
+from resolver.errors import StoreUnavailable
 from resolver.wiring import build_stores
 from tests.store.conftest import record
 from tests.support import Velt, environment
@@ -76,11 +76,11 @@ def test_a_cluster_loses_a_master_and_writes_resume(velt: Velt, tmp_path: Path) 
 def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tmp_path: Path) -> None:
     servers = LocalSentinel(tmp_path / "redis")
     try:
-        vault = build_stores(load(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"))).vault
-        vault.put(record())
+        store = build_stores(load(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"))).store
+        store.put(record())
         servers.kill(servers.replica)
-        with pytest.raises(VaultUnavailable):
-            vault.put(record("n-2"))
+        with pytest.raises(StoreUnavailable):
+            store.put(record("n-2"))
     finally:
         servers.stop()
 
@@ -88,15 +88,15 @@ def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tm
 def test_three_hundred_ids_take_one_trip_to_each_node(velt: Velt, tmp_path: Path) -> None:
     servers = LocalCluster(tmp_path / "redis")
     try:
-        vault = build_stores(load(settings(servers.url, velt))).vault
+        store = build_stores(load(settings(servers.url, velt))).store
         for number in range(300):
-            vault.put(record(f"n-{number}"))
+            store.put(record(f"n-{number}"))
         wanted = [f"n-{number}" for number in range(300)]
-        assert len(vault.read("acme", wanted)) == 300
+        assert len(store.read("acme", wanted)) == 300
         with ExitStack() as stack:
             nodes = [stack.enter_context(Redis(port=port)) for port in servers.ports]
             before = [reads(node) for node in nodes]
-            assert len(vault.read("acme", wanted)) == 300
+            assert len(store.read("acme", wanted)) == 300
             # Three pieces of a hundred are sent one after the other. Beside them the server reads the
             # question for this count and, once a second, whose database it is.
             assert all(reads(node) - known <= 3 + 2 for node, known in zip(nodes, before, strict=True))
@@ -110,9 +110,9 @@ def reads(node: Redis) -> int:
 
 
 def test_a_cluster_that_is_away_does_not_stop_the_start(velt: Velt) -> None:
-    vault = build_stores(load(settings("redis+cluster://127.0.0.1:1,127.0.0.1:2", velt))).vault
-    with pytest.raises(VaultUnavailable):
-        vault.read("acme", ["n-1"])
+    store = build_stores(load(settings("redis+cluster://127.0.0.1:1,127.0.0.1:2", velt))).store
+    with pytest.raises(StoreUnavailable):
+        store.read("acme", ["n-1"])
 
 
 def test_the_fixture_is_a_real_cluster(tmp_path: Path) -> None:

@@ -75,16 +75,16 @@ def test_what_was_acknowledged_is_there_after_a_restart_under_the_shipped_users(
     ]
     command += ["--appendonly", "yes", "--appendfsync", "always", "--aclfile", str(tmp_path / "users.acl")]
     url = f"redis://resolver:test-password@127.0.0.1:{port}/0"
-    vault = build_stores(load(environment(REDIS_URL=url))).vault
+    store = build_stores(load(environment(REDIS_URL=url))).store
     ids = [f"n-{number}" for number in range(20)]
     for restarted in (False, True):
         process = start_child([*command, "--logfile", str(tmp_path / "redis.log")])
         try:
-            until(lambda: vault.state() == "ok", "a Redis")
+            until(lambda: store.state() == "ok", "a Redis")
             if not restarted:
                 for id_ in ids:
-                    vault.put(record(id_), Entry(Command(Kind.REGISTER, id_, {"organizationId": "acme"})))
-            assert len(vault.read("acme", ids)) == 20
+                    store.put(record(id_), Entry(Command(Kind.REGISTER, id_, {"organizationId": "acme"})))
+            assert len(store.read("acme", ids)) == 20
             with Redis(port=port) as anonymous, pytest.raises(AuthenticationError):
                 anonymous.ping()
         finally:

@@ -31,7 +31,12 @@ def serve(bind: str | None, workers: int | None) -> None:
 def gunicorn_command(bind: str, workers: int, *, with_worker: bool = False) -> list[str]:
     return [
         sys.executable,
-        *("-m", "gunicorn", "-c", f"python:resolver.{'serving_with_worker' if with_worker else 'serving'}"),
+        *(
+            "-m",
+            "gunicorn",
+            "-c",
+            f"python:resolver.ops.{'gunicorn_with_worker' if with_worker else 'gunicorn_settings'}",
+        ),
         *("--bind", bind, "--workers", str(workers)),
         "resolver.app:create_app()",
     ]

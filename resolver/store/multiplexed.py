@@ -184,6 +184,10 @@ class Client(Redis):
     def evalsha(self, sha: Any, numkeys: int, *keys_and_args: Any) -> Any:
         return self._multiplexed.ask("EVALSHA", sha, numkeys, *keys_and_args)
 
+    def script_load(self, script: Any) -> Any:
+        """Load a script. All threads that found it missing do so at once, more of them than the pool serves."""
+        return self._multiplexed.ask("SCRIPT", "LOAD", script)
+
     def let_go_of_connections(self) -> None:
         """Connect anew for the next command. What is in use isn't interrupted."""
         self.connection_pool.disconnect(inuse_connections=False)

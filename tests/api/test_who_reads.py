@@ -51,7 +51,13 @@ Send = Callable[[str, Any], TestResponse]
 
 
 def record(organization: str, kind: str) -> Record:
-    given = {"document": "d-1", "actor": ACTOR, "audience": (NAMED, LEFT), "dismissed_by": (LEFT,), **KINDS[kind]}
+    given = {
+        "document": "d-1",
+        "actor": ACTOR,
+        "audience": (NAMED, LEFT),
+        "dismissed_by": (LEFT,),
+        **KINDS[kind],
+    }
     content = b'{"displayBodyMessage":"of %s"}' % organization.encode()
     return Record(organization=organization, notification=kind, content=content, **given)
 

@@ -122,10 +122,10 @@ def test_production_refuses_velts_own_token_as_a_caller_token() -> None:
     assert "equals VELT_AUTH_TOKEN" in done.stderr
 
 
-@pytest.mark.parametrize("settings", ["serving", "serving_with_worker"])
+@pytest.mark.parametrize("settings", ["gunicorn_settings", "gunicorn_with_worker"])
 def test_gunicorns_master_imports_nothing_that_its_workers_could_not_make_cooperative(settings: str) -> None:
     """What a master has imported stays as it is in every worker that it forks."""
-    script = f"import sys, resolver.{settings}; print(*sys.modules)"
+    script = f"import sys, resolver.ops.{settings}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )

@@ -29,14 +29,10 @@ def serve(bind: str | None, workers: int | None) -> None:
 
 
 def gunicorn_command(bind: str, workers: int, *, with_worker: bool = False) -> list[str]:
+    settings = "gunicorn_with_worker" if with_worker else "gunicorn_settings"
     return [
         sys.executable,
-        *(
-            "-m",
-            "gunicorn",
-            "-c",
-            f"python:resolver.ops.{'gunicorn_with_worker' if with_worker else 'gunicorn_settings'}",
-        ),
+        *("-m", "gunicorn", "-c", f"python:resolver.ops.{settings}"),
         *("--bind", bind, "--workers", str(workers)),
         "resolver.app:create_app()",
     ]

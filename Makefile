@@ -6,6 +6,15 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.installed-run
 INSTALLED := $(VENV)/.installed-test
 
+# What `make unit` leaves out of `make test`: processes, browsers, waiting, and whole matrices.
+UNIT_MARKS := not heavy and not system and not fuzz
+NO_UNIT := system deploy cli privacy audit outbound test_bench.py test_time_slices.py sandbox/test_main.py \
+    $(addprefix notifications/test_,$(addsuffix .py,attempts idempotency open_answers worker)) \
+    outbox/test_doorbell.py \
+    vault/test_cluster.py vault/test_multiplexed.py \
+    $(addprefix web/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
+        hot_path metrics openapi privacy reply_budget revocation unknown_keys who_reads))
+
 .DEFAULT_GOAL := help
 .PHONY: help run test unit topologies nightly lint format docs bench lock clean
 
@@ -17,6 +26,9 @@ run: $(RUNS) ## Run everything here: a Redis, a Velt sandbox, the resolver (Ctrl
 
 test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a server
 	@$(BIN)/pytest -n 3
+
+unit: $(INSTALLED) ## Run what needs no browser and no process but a Redis: under a minute on two cores
+	@$(BIN)/pytest -q -n 2 -m "$(UNIT_MARKS)" --hypothesis-profile=unit tests $(addprefix --ignore=tests/,$(NO_UNIT))
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \

@@ -95,6 +95,15 @@ def test_the_map_of_rooms_names_every_room() -> None:
     assert [name for name in names if name not in rooms] == []
 
 
+def test_what_make_unit_leaves_out_is_there() -> None:
+    shown = subprocess.run(
+        ["make", "-n", "unit"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    left_out = re.findall(r"--ignore=(\S+)", shown)
+    assert len(left_out) > 20
+    assert [path for path in left_out if not (ROOT / path).exists()] == []
+
+
 def pins(lock: str) -> set[str]:
     """Names and versions that a lock has, without what limits them to some systems."""
     return set(re.findall(r"^([\w.-]+==[^ ;]+)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))

@@ -16,7 +16,7 @@ NO_UNIT := system deploy cli privacy audit outbound test_bench.py test_time_slic
         hot_path metrics openapi privacy reply_budget revocation unknown_keys who_reads))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit topologies nightly lint format docs bench lock clean
+.PHONY: help run test unit topologies nightly lint format docs picture bench lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -50,8 +50,10 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-docs: $(INSTALLED) ## Write docs/cli.md from the commands, and the demo page's picture in docs/images
+docs: $(INSTALLED) ## Write docs/cli.md from the commands
 	@$(BIN)/python docs/cli_reference.py docs/cli.md
+
+picture: $(INSTALLED) ## Take the README's picture of the demo page anew (needs chromium)
 	@WRITE_PICTURES=1 $(BIN)/pytest -q -k picture tests/system/test_demo.py
 
 bench: $(INSTALLED) ## Measure it beside an empty view, velt-py on PostgreSQL, and Redis alone (docs/performance.md)

@@ -365,7 +365,7 @@ def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) ->
 
 
 def test_readme_shows_a_picture_of_this_page(page: Page, tmp_path: Path) -> None:
-    """`make docs` has it take the picture anew."""
+    """`make picture` has it take the picture anew."""
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     send(page)
     pane(page, "Your Redis holds").get_by_role("button", name="Open it").click()

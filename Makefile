@@ -8,12 +8,12 @@ INSTALLED := $(VENV)/.installed-test
 
 # What `make unit` leaves out of `make test`: processes, browsers, waiting, and whole matrices.
 UNIT_MARKS := not heavy and not system and not fuzz
-NO_UNIT := system deploy cli privacy audit outbound test_bench.py test_time_slices.py sandbox/test_main.py \
-    $(addprefix notifications/test_,$(addsuffix .py,attempts idempotency open_answers worker)) \
-    outbox/test_doorbell.py \
-    vault/test_cluster.py vault/test_multiplexed.py \
-    $(addprefix web/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
-        hot_path metrics openapi privacy reply_budget revocation unknown_keys who_reads))
+NO_UNIT := system deploy cli privacy audit outbound test_bench.py sandbox/test_main.py \
+    $(patsubst tests/%,%,$(wildcard tests/*/test_worker.py)) \
+    $(addprefix notifications/test_,$(addsuffix .py,attempts idempotency open_answers)) \
+    outbox/test_wake.py store/test_cluster.py store/test_multiplexed.py store/test_time_slices.py \
+    $(addprefix api/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
+        hot_path openapi privacy prometheus reply_budget revocation unknown_keys who_reads))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit topologies nightly lint format docs picture bench lock clean

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
-from resolver.environment import Environment
+from resolver.config import load
+from resolver.config.environment import Environment
+from resolver.config.reading import _read
 from resolver.errors import SettingsError
-from resolver.settings import load
-from resolver.settings.reading import _read
 from tests.servers import authority
 from tests.support import environment
 
-PAGE = (Path(__file__).parents[1] / "docs/configuration.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
 SOURCES = ("_FILE", "_COMMAND")
 # Their defaults are not a value but words.
 IN_WORDS = {"required", "not set", "the number of processors"}

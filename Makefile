@@ -2,19 +2,33 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+# One environment, filled in two steps: what running needs, and on top of it all that the other targets need.
+RUNS := $(VENV)/.installed-run
+INSTALLED := $(VENV)/.installed-test
+
+# What `make unit` leaves out of `make test`: processes, browsers, waiting, and whole matrices.
+UNIT_MARKS := not heavy and not system and not fuzz
+NO_UNIT := system deploy cli privacy audit outbound test_bench.py sandbox/test_main.py \
+    $(patsubst tests/%,%,$(wildcard tests/*/test_worker.py)) \
+    $(addprefix notifications/test_,$(addsuffix .py,attempts idempotency open_answers)) \
+    outbox/test_wake.py store/test_cluster.py store/test_multiplexed.py store/test_time_slices.py \
+    $(addprefix api/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
+        hot_path openapi privacy prometheus reply_budget revocation unknown_keys who_reads))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test topologies nightly lint format bench lock clean
+.PHONY: help run test unit topologies nightly lint format docs picture bench lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
-run: $(INSTALLED) ## Run everything here: a Redis, a Velt sandbox, the resolver (Ctrl-C ends it all)
+run: $(RUNS) ## Run everything here: a Redis, a Velt sandbox, the resolver (Ctrl-C ends it all)
 	@exec $(BIN)/resolver dev
 
 test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a server
 	@$(BIN)/pytest -n 3
+
+unit: $(INSTALLED) ## Run what needs no browser and no process but a Redis: under a minute on two cores
+	@$(BIN)/pytest -q -n 2 -m "$(UNIT_MARKS)" --hypothesis-profile=unit tests $(addprefix --ignore=tests/,$(NO_UNIT))
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \
@@ -36,6 +50,12 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
+docs: $(INSTALLED) ## Write docs/cli.md from the commands
+	@$(BIN)/python docs/cli_reference.py docs/cli.md
+
+picture: $(INSTALLED) ## Take the README's picture of the demo page anew (needs chromium)
+	@WRITE_PICTURES=1 $(BIN)/pytest -q -k picture tests/system/test_demo.py
+
 bench: $(INSTALLED) ## Measure it beside an empty view, velt-py on PostgreSQL, and Redis alone (docs/performance.md)
 	@$(BIN)/python -m bench $(BENCH)
 
@@ -43,6 +63,8 @@ lock: ## Renew the hashed lists of dependencies (needs uv)
 	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --upgrade $(LOCK_FLAGS) --all-extras --constraint requirements.lock \
 	    --output-file requirements-dev.lock pyproject.toml
+	uv pip compile --quiet $(LOCK_FLAGS) --extra quickstart --group editable --constraint requirements-dev.lock \
+	    --output-file requirements-run.lock pyproject.toml
 	uv pip compile --quiet $(LOCK_FLAGS) --group build --constraint requirements-dev.lock \
 	    --output-file requirements-build.lock
 
@@ -51,11 +73,19 @@ clean: ## Remove the environment and all caches; development keys and data in .r
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
-$(INSTALLED): requirements-dev.lock pyproject.toml
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+$(RUNS): requirements-run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing into $(VENV) (once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) --require-hashes -r requirements-run.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A new environment has no packages of tests: where $(RUNS) is made again, this is too.
+$(INSTALLED): requirements-dev.lock $(RUNS)
+	@echo "Installing what the tests need into $(VENV) (once)"
+	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@

@@ -24,8 +24,9 @@ from resolver.wiring import Services, build_eraser, build_stores, build_trail
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
 from tests.topologies import TOPOLOGIES, RedisServer, close
 
-# Examples of each generated test that doesn't say itself how many: enough to notice, or all night's.
-for name, examples in {"sample": 150, "nightly": 30_000}.items():
+# Examples of each generated test that doesn't say itself how many: a few at once, enough to notice, or all
+# night's.
+for name, examples in {"unit": 20, "sample": 150, "nightly": 30_000}.items():
     hypothesis.settings.register_profile(
         name, max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
     )

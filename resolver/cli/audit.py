@@ -19,15 +19,15 @@ _COLOURS = {"ok": "green", "denied": "yellow", "refused": "yellow", "failed": "r
 
 @click.group()
 def audit() -> None:
-    """The audit trail: who did what to which notification."""
+    """Show and verify the audit trail: who did what to which notification."""
 
 
 @audit.command()
 @click.argument("files", nargs=-1, type=FILES)
-@click.option("-f", "follow", is_flag=True, help="Wait for more, as tail does.")
-@click.option("--json", "as_json", is_flag=True, help="The lines as they are.")
+@click.option("-f", "follow", is_flag=True, help="Go on with lines as they are written.")
+@click.option("--json", "as_json", is_flag=True, help="Print the lines as they are in the file.")
 def tail(files: tuple[Path, ...], follow: bool, as_json: bool) -> None:
-    """Show the trail, one event a line. Without FILES, the one that RESOLVER_AUDIT_LOG names."""
+    """Show the trail, one event a line. Without FILES, the file of RESOLVER_AUDIT_LOG."""
     for line in _lines(files or (configured(),), follow):
         if not line.startswith(b'{"audit":1,'):
             continue

@@ -38,13 +38,15 @@ class Ends(NamedTuple):
 @click.command("verify")
 @click.argument("files", nargs=-1, type=FILES)
 @public_key_option
-@click.option("--offline", is_flag=True, help="Don't ask Redis: what is missing at the end isn't looked for.")
+@click.option(
+    "--offline", is_flag=True, help="Don't ask Redis: lines missing at the end of a chain aren't noticed."
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def verify(files: tuple[Path, ...], keys: tuple[str, ...], offline: bool, as_json: bool) -> None:
-    """Check that nothing was changed, removed, put in or moved. Give all FILES that a process wrote, rotated
-    ones and those of operators' commands too, in any order; without any, it is the one that
-    RESOLVER_AUDIT_LOG names. With the resolver's settings, its own key alone counts, and Redis says whether
-    the ends are there; with --public-key neither is needed."""
+    """Check that no line of the audit trail was changed, removed, inserted or moved. Give all FILES, rotated
+    ones and those of operators' commands too, in any order; without FILES, the file of RESOLVER_AUDIT_LOG is
+    read. With the resolver's settings only its own key's signatures are accepted, and Redis says how long
+    each chain was. With --public-key neither settings nor Redis are needed."""
     believed = counting(keys)
     ends = Ends(unasked="--offline was given") if offline else _ends()
     verifier = Verifier(believed, ends.anchors)

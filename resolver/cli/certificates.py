@@ -33,13 +33,16 @@ _PATHS = click.Path(exists=True, path_type=Path)
 @click.command("verify")
 @click.argument("certificates", nargs=-1, required=True, type=_PATHS)
 @public_key_option
-@click.option("--about", "names", multiple=True, help="A user id, address or organization: is it about them?")
+@click.option(
+    "--about", "names", multiple=True, help="Say whether it is about this user id, address or organization."
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def verify(
     certificates: tuple[Path, ...], keys: tuple[str, ...], names: tuple[str, ...], as_json: bool
 ) -> None:
-    """Check certificates of erasures, offline: files, or directories of them. With the resolver's settings
-    its own key counts; with --public-key they aren't needed, but for --about, which takes the index key."""
+    """Check erasure certificates, offline. CERTIFICATES are files, or directories of them. With the
+    resolver's settings its own key's signatures are accepted. With --public-key the settings aren't needed,
+    except with --about, which uses RESOLVER_INDEX_KEY."""
     index_key = load().index_key if names else None
     believed = counting(keys)
     if not (files := _files(certificates)):
@@ -86,7 +89,7 @@ def _tell(told: JSON) -> None:
 @click.option("--again", is_flag=True, help="Also those that this Redis knows already.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
-    """Do erasures again after a backup was restored: CERTIFICATES are files, or directories of them. Until
+    """Do erasures again after a backup was restored. CERTIFICATES are files, or directories of them. Until
     those in RESOLVER_CERTIFICATE_DIR are replayed, nothing is served. Stopped half-way, run it again."""
     settings = load()
     stores = build_stores(settings, replaying=True)

@@ -33,10 +33,10 @@ _VELT_SECONDS = 10.0
 
 
 @click.command()
-@click.option("--live", is_flag=True, help="Then go round through Velt with a probe.")
-@click.option("--organization", help="Organization of the probe, with --live.")
-@click.option("--document", help="Document of the probe, with --live.")
-@click.option("--user", help="The only recipient of the probe, with --live.")
+@click.option("--live", is_flag=True, help="Also add a probe at Velt, look at it, and remove it.")
+@click.option("--organization", help="With --live: the organization of the probe.")
+@click.option("--document", help="With --live: the document of the probe.")
+@click.option("--user", help="With --live: the only recipient of the probe.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),

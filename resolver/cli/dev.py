@@ -60,12 +60,13 @@ _EXAMPLE = {
     show_default=True,
     help="Where development keys and data are kept between runs.",
 )
-@click.option("--port", default=8080, show_default=True, help="The resolver's; a taken one is stepped over.")
+@click.option("--port", default=8080, show_default=True, help="The resolver's port, or the next free one.")
 @click.option(
-    "--sandbox-port", default=9000, show_default=True, help="The Velt sandbox's; a taken one is stepped over."
+    "--sandbox-port", default=9000, show_default=True, help="The Velt sandbox's port, or the next free one."
 )
 def dev(state: Path, port: int, sandbox_port: int) -> None:
-    """Run everything locally: a Redis, a Velt sandbox, the resolver. Ctrl-C ends it all."""
+    """Run everything locally: a Redis, a Velt sandbox, the resolver, and a page at /demo that shows them.
+    Ctrl-C ends it all."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     with ExitStack() as stack:

@@ -29,20 +29,26 @@ _PATIENT_SECONDS = 20.0
 @click.command("erase")
 @click.option("--user", "users", multiple=True, help="Their user id. Repeat for several.")
 @click.option("--email", "emails", multiple=True, help="Their address. Repeat for several.")
-@click.option("--org", "organizations", multiple=True, help="In these alone; else in all.")
 @click.option(
-    "--organization", "wholes", multiple=True, help="All that this organization has: it is leaving."
+    "--org",
+    "organizations",
+    multiple=True,
+    help="Only in this organization. Repeat for several. Without it, in all.",
 )
-@click.option("--mentioning", "names", multiple=True, help="Also what names them in its text. Listed first.")
+@click.option("--organization", "wholes", multiple=True, help="Erase everything of this organization.")
+@click.option(
+    "--mentioning", "names", multiple=True, help="Also erase what has this name in its text; listed first."
+)
 @click.option("--velt-user-data", is_flag=True, help="Have Velt delete all that it has of these users.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option(
     "--json", "as_json", is_flag=True, help="For scripts: the outcome as `privacy status` prints it."
 )
 def erase(**asked: Any) -> None:
-    """Take somebody out of everything that is held. What they did, or what was sent to them alone, goes; out
-    of the rest they are cut. Velt is told by the worker, and then there is a certificate. Stopped half-way, a
-    worker finishes it. Free text is searched with --mentioning alone."""
+    """Erase a person, or an organization. Notifications that the person caused, or that were sent to them
+    alone, are removed; the person is cut out of all others. The worker tells Velt, and then there is an
+    erasure certificate. If this command is stopped half-way, a worker finishes the erasure. Free text is
+    searched only with --mentioning."""
     order = _order(**{name: value for name, value in asked.items() if name not in ("yes", "as_json")})
     ensure_meant(order, "Whom? --user, --email, --mentioning or --organization is required.")
     settings = load()

@@ -20,8 +20,8 @@ JSON = dict[str, Any]
 @click.argument("erasure", type=IDENTIFIER, required=False)
 @click.option("--json", "as_json", is_flag=True, help="For scripts; with the certificates of what is done.")
 def status(erasure: str | None, as_json: bool) -> None:
-    """How far ERASURE is, with its certificate when it is done; or a line for each of them, whoever asked for
-    it, the oldest first."""
+    """Show how far ERASURE is, with its certificate when it is done. Without ERASURE, show a line for each
+    erasure, the oldest first."""
     settings = load()
     erasures = build_erasures(settings, build_stores(settings))
     if erasure is None:

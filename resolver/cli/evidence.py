@@ -66,17 +66,18 @@ class _Against(NamedTuple):
 @click.command()
 @click.option("--since", default="90d", show_default=True, type=_Since(), help="How far back: 90d, 12w, 1y.")
 @click.option("--audit", "trails", multiple=True, type=FILES, help="Files of the audit trail to verify.")
-@click.option("-o", "output", type=_FILE, help="FILE.zip")
-@click.option("--verify", "given", type=FILES, help="Check a FILE.zip instead, offline.")
+@click.option("-o", "output", type=_FILE, help="Write this zip file.")
+@click.option("--verify", "given", type=FILES, help="Check such a zip file instead, offline.")
 @public_key_option
 def evidence(
     since: timedelta, trails: tuple[Path, ...], output: Path | None, given: Path | None, keys: tuple[str, ...]
 ) -> None:
-    """Write what an auditor asks for: settings (secrets as digests), keys and their ages, erasures with their
-    certificates, the oldest record, what `check` finds, whether the audit trail is whole, what this is made
-    of. `manifest.json` lists every part's digest, and is signed. Exit status 1 when the trail isn't whole, or
-    a certificate isn't what was signed, 3 when nothing but unsigned lines is against the trail: the file is
-    written all the same, and says so."""
+    """Write a zip file with what an auditor asks for, or check one. In it are: settings (secrets as digests),
+    keys and their ages, erasures with their certificates, the age of the oldest record, what `check` finds,
+    whether the audit trail is whole, and the versions of what runs. Its `manifest.json` lists the digest of
+    every part and is signed. Exit status 1 when the trail isn't whole or a certificate isn't what was signed;
+    3 when the trail has unsigned lines and is whole otherwise. The file is written in these cases too, and
+    says so."""
     if (output is None) is (given is None):
         raise click.UsageError("Say either -o FILE.zip, to write one, or --verify FILE.zip.")
     if given:

@@ -62,8 +62,8 @@ def status(as_json: bool) -> None:
 @click.option("--rate", default=5000, show_default=True, type=click.IntRange(1), help="Records a second.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def rotate(rate: int, as_json: bool) -> None:
-    """Put everything under the first of RESOLVER_MASTER_KEYS. Callers notice nothing; stopped half-way, it
-    goes on where it was when run again. Exit status 1 when something doesn't open with these keys."""
+    """Seal everything with the first of RESOLVER_MASTER_KEYS. Callers notice nothing. Stopped half-way, it
+    goes on where it was when it is run again. Exit status 1 when something doesn't open with these keys."""
     settings = load()
     stores = build_stores(settings)
     on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])

@@ -29,7 +29,9 @@ _TITLES = {
 
 @click.command()
 @click.argument("file", type=click.File(encoding="utf-8-sig"))
-@click.option("--people", type=click.Choice(["full", "reference"]), default="full", help="RESOLVER_PEOPLE.")
+@click.option(
+    "--people", type=click.Choice(["full", "reference"]), default="full", help="As RESOLVER_PEOPLE."
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def split(file: TextIO, people: People, as_json: bool) -> None:
     """Show what of a payload goes to Velt and what stays. FILE is the JSON of an add or an update ("-" reads
@@ -70,13 +72,13 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
     "documents",
     type=IDENTIFIER,
     multiple=True,
-    help="That their token names. Repeat for several.",
+    help="A document that the user's token names. Repeat for several.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def explain(
     organization: str, notification: str, user: str, documents: tuple[str, ...], as_json: bool
 ) -> None:
-    """Say why somebody of an organization does or doesn't get a notification. For operators: callers are
+    """Say why an end user of an organization does or doesn't get a notification. For operators: callers are
     never told. Under the document policy the Permission Provider is asked, as it would be for a read."""
     settings = load()
     stores = build_stores(settings)
@@ -98,14 +100,23 @@ def explain(
 @click.command()
 @click.option("--user", type=IDENTIFIER, required=True, help="The end user's id, as Velt knows it.")
 @click.option(
-    "--org", "organizations", type=IDENTIFIER, multiple=True, required=True, help="Repeat for several."
+    "--org",
+    "organizations",
+    type=IDENTIFIER,
+    multiple=True,
+    required=True,
+    help="An organization that the token opens. Repeat for several.",
 )
 @click.option(
-    "--ttl", default=USUAL_SECONDS, show_default=True, type=click.IntRange(SHORTEST_SECONDS, LONGEST_SECONDS)
+    "--ttl",
+    default=USUAL_SECONDS,
+    show_default=True,
+    type=click.IntRange(SHORTEST_SECONDS, LONGEST_SECONDS),
+    help="Seconds until the token expires.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def token(user: str, organizations: tuple[str, ...], ttl: int, as_json: bool) -> None:
-    """Mint a callback token, to try a callback by hand."""
+    """Mint an end user's token, to try a callback by hand."""
     settings = load()
     minted = Tokens(settings.token).mint(user, list(organizations), ttl)
     on_record(settings, build_stores(settings), "token", "", [user, *organizations])

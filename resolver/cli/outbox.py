@@ -24,13 +24,14 @@ from resolver.wiring import Stores, build_stores
 
 @click.group()
 def outbox() -> None:
-    """Look at the commands that wait for Velt, and at those that were given up."""
+    """Look after the commands that wait for Velt, and the dead letters: commands that were given up."""
 
 
 @outbox.command("status")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def status(as_json: bool) -> None:
-    """How many wait, how long the longest has been due, how many were given up, and is anybody at it."""
+    """Show how many commands wait, how long the longest has been due, how many are dead letters, and whether
+    a worker is alive."""
     stores = build_stores(load())
     found = {**asdict(stores.outbox.depth()), "worker": stores.outbox.has_live_worker()}
     if as_json:
@@ -42,7 +43,7 @@ def status(as_json: bool) -> None:
 @outbox.command("dead")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def dead(as_json: bool) -> None:
-    """List what was given up, and why. Ids only: no content waits here."""
+    """List dead letters: commands that were given up, and why. Shows ids; commands hold no content."""
     found = [_described(entry) for entry in build_stores(load()).outbox.dead()]
     if as_json:
         say_json(found)
@@ -54,7 +55,7 @@ def dead(as_json: bool) -> None:
 @outbox.command("waiting")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def waiting(as_json: bool) -> None:
-    """List the commands that wait for Velt. Ids only: no content waits here."""
+    """List the commands that wait for Velt. Shows ids; commands hold no content."""
     for entry in build_stores(load()).outbox.waiting.all():
         described = {"name": entry.name, **_about(entry.command)}
         if as_json:
@@ -65,9 +66,9 @@ def waiting(as_json: bool) -> None:
 
 @outbox.command("retry")
 @click.argument("names", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All that was given up.")
+@click.option("--all", "every", is_flag=True, help="All dead letters.")
 def retry(names: tuple[str, ...], every: bool) -> None:
-    """Put commands that were given up in line again. NAMES as `outbox dead` lists them."""
+    """Queue dead letters again. NAMES as `outbox dead` lists them."""
     settings = load()
     stores = build_stores(settings)
     done, chosen = 0, list(_chosen(stores, names, every))
@@ -88,11 +89,10 @@ def retry(names: tuple[str, ...], every: bool) -> None:
 
 @outbox.command("drop")
 @click.argument("names", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All that was given up.")
+@click.option("--all", "every", is_flag=True, help="All dead letters.")
 def drop(names: tuple[str, ...], every: bool) -> None:
-    """Forget commands that were given up, or that wait. NAMES as `outbox dead` and `outbox waiting` list
-    them. Content stays where it is; an add that is repeated under its Idempotency-Key is refused from then
-    on."""
+    """Remove dead letters, or commands that wait. NAMES as `outbox dead` and `outbox waiting` list them.
+    Content stays where it is; an add that is repeated under its Idempotency-Key is refused from then on."""
     settings = load()
     stores = build_stores(settings)
     chosen = _dropped(stores, names, every)

@@ -25,20 +25,23 @@ JSON = dict[str, Any]
 
 @click.group()
 def privacy() -> None:
-    """What is held about somebody."""
+    """Export and erase what is held about a person."""
 
 
 @privacy.command("export")
 @click.option("--user", "users", multiple=True, help="Their user id. Repeat for several.")
 @click.option("--email", "emails", multiple=True, help="Their address. Repeat for several.")
-@click.option("--org", "organizations", multiple=True, help="In these alone; else in all.")
 @click.option(
-    "--audit", "trails", multiple=True, type=FILES, help="A file of the audit trail, to look in too."
+    "--org",
+    "organizations",
+    multiple=True,
+    help="Only in this organization. Repeat for several. Without it, in all.",
 )
+@click.option("--audit", "trails", multiple=True, type=FILES, help="A file of the audit trail to search too.")
 def export(
     users: tuple[str, ...], emails: tuple[str, ...], organizations: tuple[str, ...], trails: tuple[Path, ...]
 ) -> None:
-    """Print everything that is held about somebody, one JSON object a line (redirect it to a file). Other
+    """Print everything that is held about a person, one JSON object a line (redirect it to a file). Other
     people's ids, names and addresses are cut out; free text is shown as it is. The last line says whether it
     is all; exit status 1 when records don't open, or lines of the trail don't read."""
     order = ErasureRequest(new_id(), operator(), clock.now(), users, emails, organizations=organizations)

@@ -37,9 +37,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
-    """Put every record under the name that another index key gives it. NEW_KEY is a file that holds it, as
-    RESOLVER_INDEX_KEY would; the settings hold the old one still. Nobody is served until it is done and every
-    process was started again with the new key. Stopped half-way, run it again."""
+    """Change RESOLVER_INDEX_KEY, the key that names records: every record is renamed. NEW_KEY is a file with
+    the new key; the settings still hold the old one. Every request is answered 503 until this is done and
+    every process was started again with the new key. Stopped half-way, run it again."""
     settings = load()
     fresh = _new_key(new_key)
     stores = build_stores(settings)

@@ -13,10 +13,11 @@ from resolver.config import load
 
 
 @click.command()
-@click.option("--bind", help="host:port or unix:/path; wins over RESOLVER_BIND.")
-@click.option("--workers", type=click.IntRange(1), help="Web processes; wins over WEB_CONCURRENCY.")
+@click.option("--bind", help="host:port or unix:/path, instead of RESOLVER_BIND.")
+@click.option("--workers", type=click.IntRange(1), help="Web processes, instead of WEB_CONCURRENCY.")
 def serve(bind: str | None, workers: int | None) -> None:
-    """Serve in production. Settings come from the environment; `resolver check` judges them."""
+    """Serve in production: gunicorn, whose master runs a worker beside the web processes. Settings come from
+    the environment; `resolver check` looks at them."""
     settings = load()
     address, count = bind or settings.bind, workers or settings.web_concurrency
     embedded = settings.worker == "embedded"

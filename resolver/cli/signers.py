@@ -29,7 +29,7 @@ class _PublicKey(click.ParamType[str]):
 
 
 def public_key_option(command: _Command) -> _Command:
-    help_ = "Whose signatures count; see `keys status`."
+    help_ = "Accept signatures by this key (`keys status` shows it). Repeat for several."
     return click.option("--public-key", "keys", multiple=True, type=_PublicKey(), help=help_)(command)
 
 

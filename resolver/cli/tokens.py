@@ -19,7 +19,7 @@ def tokens() -> None:
 
 @tokens.command("revoke")
 @click.option("--user", type=IDENTIFIER, required=True, help="The end user's id, as Velt knows it.")
-@click.option("--organization", type=IDENTIFIER, help="In this one alone; else in all.")
+@click.option("--organization", type=IDENTIFIER, help="Only in this organization. Without it, in all.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def revoke(user: str, organization: str | None, as_json: bool) -> None:
     """Revoke every token of a person that was issued until now, by you or by your identity provider: with the

@@ -25,10 +25,10 @@ _LOOK_SECONDS = 0.5
 
 
 @click.command()
-@click.option("--bind", metavar="HOST:PORT", help="Answer /metrics, /livez and /readyz there.")
+@click.option("--bind", metavar="HOST:PORT", help="Serve /metrics, /livez and /readyz at this address.")
 @click.option("--parent", type=int, hidden=True, help="Stop when this process is no longer the parent.")
 def worker(bind: str | None, parent: int | None) -> None:
-    """Drain the outbox and carry out erasures until SIGTERM. `resolver serve` runs one beside the web unless
+    """Empty the outbox and carry out erasures until SIGTERM. `resolver serve` runs one beside the web unless
     RESOLVER_WORKER is `separate`; any number may run side by side."""
     settings = load()
     logs.configure(settings.log_level, settings.log_format)

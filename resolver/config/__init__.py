@@ -1,7 +1,7 @@
 """The settings: read once from the environment, frozen, secrets masked.
 
-To add one: a field in `model`, a line where it is read (`reading`, or `callbacks` for what end users meet),
-a row in the README's table (a test holds the two together).
+To add one: a field in `settings`, a line where it is read (`reading`, or `callbacks` for what end users
+meet), a section of docs/configuration.md (a test holds the two together).
 """
 
 from resolver.config.reading import load

@@ -185,7 +185,7 @@ class Client(Redis):
         return self._multiplexed.ask("EVALSHA", sha, numkeys, *keys_and_args)
 
     def script_load(self, script: Any) -> Any:
-        """Load a script. All threads that found it missing do so at once, more of them than the pool serves."""
+        """Load a script. Many threads may find it missing at once, more than the pool serves."""
         return self._multiplexed.ask("SCRIPT", "LOAD", script)
 
     def let_go_of_connections(self) -> None:

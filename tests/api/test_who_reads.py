@@ -1,7 +1,8 @@
 """The whole matrix, generated: organization, person, action, what is asked for, under every policy.
 
-What should come of it is worked out here once more, from the words of the README, so that a mistake in the
-policies shows as a difference. A denial must look like an absence, byte for byte.
+What should come of it is worked out here once more, from the words of docs/frontend.md and
+docs/configuration.md, so that a mistake in the policies shows as a difference. A denial must look like an
+absence, byte for byte.
 """
 
 from __future__ import annotations

@@ -159,9 +159,11 @@ def test_check_has_nothing_to_say_against_it(production: Production) -> None:
     }
 
 
-def test_the_table_has_all_that_the_readme_calls_required() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert sorted(re.findall(r"^\| `([A-Z_]+)` \| required \|", readme, re.MULTILINE)) == sorted(REQUIRED)
+def test_the_table_has_all_that_the_configuration_page_calls_required() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    assert sorted(re.findall(r"^### `([A-Z_]+)`\n\n- Default: required$", page, re.MULTILINE)) == sorted(
+        REQUIRED
+    )
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from tests.system import npm
 from tests.system.test_dev import Dev, running
 
 pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+PICTURE = "docs/images/demo.png"
 TEXT = "Can we still sign on Friday?"
 SAID = (TEXT, "asked you about the merger", "Ana Lima", "Ben Okoro", "@example.com")
 LONG_MS = 30_000
@@ -359,6 +362,23 @@ def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) ->
         assert page.evaluate("document.activeElement.tagName") in ("BUTTON", "SUMMARY")
     page.get_by_role("button", name="End the outage").click()
     expect(velt.locator("#velt-records details")).to_have_count(2, timeout=LONG_MS)
+
+
+def test_readme_shows_a_picture_of_this_page(page: Page, tmp_path: Path) -> None:
+    """`make picture` has it take the picture anew."""
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    send(page)
+    pane(page, "Your Redis holds").get_by_role("button", name="Open it").click()
+    expect(page.locator("#opened")).to_contain_text(TEXT)
+    inbox_shows(page, "ben", TEXT)
+    taken = tmp_path / "demo.png"
+    page.evaluate("document.activeElement.blur()")
+    page.screenshot(path=taken)
+    if os.environ.get("WRITE_PICTURES"):
+        shutil.copyfile(taken, ROOT / PICTURE)
+    shown = (ROOT / PICTURE).read_bytes()
+    assert shown[:24] == taken.read_bytes()[:24], "not a PNG of the same width and height"
+    assert f"]({PICTURE})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

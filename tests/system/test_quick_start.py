@@ -48,7 +48,7 @@ def installed(tmp_path: Path) -> Path:
     command = folder / "bin" / "resolver"
     command.write_text(f"#!{folder}/bin/python\nfrom resolver.__main__ import main\nmain()\n")
     command.chmod(0o755)
-    marker = folder / ".installed"
+    marker = folder / ".installed-run"
     marker.touch()
     # Newer than what will be cloned, or make installs once more.
     os.utime(marker, (time.time() + 3600,) * 2)

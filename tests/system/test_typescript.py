@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.guides import blocks
 from tests.support import BACKEND, JSON, notification, signed
 from tests.system import npm
 from tests.system.conftest import Served, serving
 
 pytestmark = pytest.mark.system
 PACKAGES = ("@veltdev/types@6.0.6", "typescript@5.9.3")
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CONTENTS = "ResolverResponse<Record<string, PartialNotification>>"
 NOTHING = "ResolverResponse<undefined>"
 HEAD = """import type {
@@ -42,8 +42,6 @@ export { all, unauthenticated, withheld, asked };
 """
 OFFICIAL_CLIENT = """
 declare const client: Velt;
-declare const myBackend: { resolverToken(): Promise<string> };
-export {};
 """
 EVERY_KIND: dict[str, JSON] = {
     "plain": {},
@@ -211,11 +209,16 @@ def test_one_field_of_another_type_and_they_are_not(
         assert f'"{path[-1]}":' in files[f"wrong_{number}"].splitlines()[int(place[1]) - 1], error
 
 
-def test_the_readmes_provider_is_one_for_the_official_client(compiled: Compile) -> None:
-    (shown,) = [
-        block for block in re.findall(r"```js\n(.*?)```", README, re.DOTALL) if "setDataProviders" in block
+def test_the_guides_provider_is_one_for_the_official_client(compiled: Compile) -> None:
+    (provider,) = [block.text for block in blocks("frontend.md") if block.file == "provider.js"]
+    typed = provider.replace("const notification =", "const notification: NotificationDataProvider =")
+    assert typed != provider
+    (plain,) = [
+        block.text for block in blocks("frontend.md") if 'from "./provider.js";\n\nclient.' in block.text
     ]
-    right = HEAD + OFFICIAL_CLIENT + shown
+    _, _, used = plain.partition("\n")
+    assert "client.setDataProviders({ notification });" in used
+    right = HEAD + OFFICIAL_CLIENT + typed + used
     wrong = right.replace("url:", "uri:")
     assert wrong != right
     errors = compiled(right=right, wrong=wrong)

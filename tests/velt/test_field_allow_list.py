@@ -102,7 +102,7 @@ def holds_canary(value: Any) -> bool:
     return CANARY in orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=settings().max_examples * 4 // 3)
 @given(payloads())
 def test_of_any_add_no_content_and_nobodys_details_are_forwarded(payload: JSON) -> None:
     try:
@@ -118,7 +118,7 @@ def test_of_any_add_no_content_and_nobodys_details_are_forwarded(payload: JSON) 
     assert forward["notificationSource"] == "custom"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=settings().max_examples * 4 // 3)
 @given(payloads())
 def test_of_any_update_no_content_and_nobodys_details_are_forwarded(payload: JSON) -> None:
     try:
@@ -132,7 +132,7 @@ def test_of_any_update_no_content_and_nobodys_details_are_forwarded(payload: JSO
     assert not holds_canary(forward)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=settings().max_examples * 2 // 3)
 @given(payloads())
 def test_nothing_given_is_lost_but_what_is_named_as_dropped(payload: JSON) -> None:
     try:

@@ -39,8 +39,8 @@ def _once(stage: Stage, n: int) -> JSON:
         given = sides.variables(room, server) | {"VELT_API_URL": velt}
         _line_up(given)
         with working(given, room / "worker.log") as pid:
-            dead_letter = time.monotonic() + _LONGEST_SECONDS
-            while (told := seen(velt))["calls"] < _COMMANDS and time.monotonic() < dead_letter:
+            gives_up_at = time.monotonic() + _LONGEST_SECONDS
+            while (told := seen(velt))["calls"] < _COMMANDS and time.monotonic() < gives_up_at:
                 time.sleep(0.2)
             cpu = cpu_seconds((pid, server.pid))
     if told["calls"] < _COMMANDS:

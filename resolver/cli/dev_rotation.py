@@ -58,9 +58,9 @@ class Rotation:
             raise TimeoutError("the web process did not answer")
         self.web.process.send_signal(signal.SIGHUP)
         self.worker.restart()
-        dead_letter = time.monotonic() + _RELOAD_SECONDS
+        gives_up_at = time.monotonic() + _RELOAD_SECONDS
         while _is_there(before) or self._serving() is None:
-            if time.monotonic() > dead_letter:
+            if time.monotonic() > gives_up_at:
                 raise TimeoutError("the web process did not restart")
             time.sleep(0.1)
 

@@ -74,9 +74,9 @@ class LocalRedis:
             self._sockets.cleanup()
 
     def _wait_until_ready(self) -> None:
-        dead_letter = time.monotonic() + _START_SECONDS
+        gives_up_at = time.monotonic() + _START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > dead_letter:
+            if self._process.poll() is not None or time.monotonic() > gives_up_at:
                 self.stop()
                 raise subprocess.SubprocessError(
                     f"The Redis server did not start: {self._last_words()}\n"

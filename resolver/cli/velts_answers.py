@@ -45,8 +45,8 @@ def stored(probe: Probe, stopped: Callable[[], bool]) -> Generator[Finding, None
 
 
 def _seen(probe: Probe, stopped: Callable[[], bool]) -> list[JSON]:
-    dead_letter = time.monotonic() + _LONGEST_LAG
-    while not (items := _by_id(probe)) and time.monotonic() < dead_letter and not stopped():
+    gives_up_at = time.monotonic() + _LONGEST_LAG
+    while not (items := _by_id(probe)) and time.monotonic() < gives_up_at and not stopped():
         time.sleep(_LOOK_SECONDS)
     return items
 

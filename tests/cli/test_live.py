@@ -414,9 +414,9 @@ def ended(process: subprocess.Popen[bytes]) -> Found:
 
 
 def wait_for(look: Callable[[], Any]) -> Any:
-    dead_letter = time.monotonic() + 20
+    gives_up_at = time.monotonic() + 20
     while not (found := look()):
-        assert time.monotonic() < dead_letter, "never happened"
+        assert time.monotonic() < gives_up_at, "never happened"
         time.sleep(0.02)
     return found
 

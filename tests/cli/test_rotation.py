@@ -75,7 +75,7 @@ def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_o
     line = old.services.outbox.due()[0]
     claimed = old.services.outbox.claim(line)
     assert claimed is not None
-    old.services.outbox.dead_letter(claimed, "for the test")
+    old.services.outbox.gives_up_at(claimed, "for the test")
     rotate(resolver_environment)
     assert usage(resolver_environment)["k1"] == (0, 0)
     assert usage(resolver_environment)["k2"][1] >= 4, "three commands and a dead one, sealed twice"
@@ -87,15 +87,15 @@ def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_o
 
 
 def wait_until_due(api: Api) -> None:
-    dead_letter = time.monotonic() + 20
-    while not api.services.outbox.due() and time.monotonic() < dead_letter:
+    gives_up_at = time.monotonic() + 20
+    while not api.services.outbox.due() and time.monotonic() < gives_up_at:
         time.sleep(0.1)
 
 
 def drained(env: Environment) -> None:
     with subprocess.Popen([*RESOLVER, "worker"], env=plain_environment(env)) as worker:
-        dead_letter = time.monotonic() + 30
-        while time.monotonic() < dead_letter:
+        gives_up_at = time.monotonic() + 30
+        while time.monotonic() < gives_up_at:
             waiting = json.loads(run(env, "outbox", "status", "--json").output)["waiting"]
             if not waiting:
                 break

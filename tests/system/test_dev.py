@@ -115,8 +115,8 @@ def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.
         assert all(map(is_listening, ports))
         dev.process.send_signal(number)
         assert dev.process.wait(20) == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
-        dead_letter = time.monotonic() + 15
-        while any(map(is_running, children)) and time.monotonic() < dead_letter:
+        gives_up_at = time.monotonic() + 15
+        while any(map(is_running, children)) and time.monotonic() < gives_up_at:
             time.sleep(0.1)
         assert not [pid for pid in children if is_running(pid)]
         assert not any(map(is_listening, ports))

@@ -229,8 +229,8 @@ def test_who_drips_or_says_nothing_holds_no_worker(
     with answering_worker(resolver_environment, log) as bind, ExitStack() as stack:
         host, _, port = bind.partition(":")
         slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
-        dead_letter = time.monotonic() + LONGEST_SECONDS + 1
-        while time.monotonic() < dead_letter:
+        gives_up_at = time.monotonic() + LONGEST_SECONDS + 1
+        while time.monotonic() < gives_up_at:
             for connection in slow:
                 with suppress(OSError):
                     connection.send(b"G")

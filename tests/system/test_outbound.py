@@ -235,9 +235,9 @@ def working(variables: dict[str, str], log: Path) -> Iterator[None]:
 
 
 def wait_for_adds(velt: Velt, number: int, log: Path) -> None:
-    dead_letter = time.monotonic() + 30
+    gives_up_at = time.monotonic() + 30
     while len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) < number:
-        assert time.monotonic() < dead_letter, log.read_text(encoding="utf-8")
+        assert time.monotonic() < gives_up_at, log.read_text(encoding="utf-8")
         time.sleep(0.02)
 
 

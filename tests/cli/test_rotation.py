@@ -75,7 +75,7 @@ def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_o
     line = old.services.outbox.due()[0]
     claimed = old.services.outbox.claim(line)
     assert claimed is not None
-    old.services.outbox.gives_up_at(claimed, "for the test")
+    old.services.outbox.dead_letter(claimed, "for the test")
     rotate(resolver_environment)
     assert usage(resolver_environment)["k1"] == (0, 0)
     assert usage(resolver_environment)["k2"][1] >= 4, "three commands and a dead one, sealed twice"

@@ -75,6 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-hot-path", action="store_true", help="Answer every request through Flask's own router."
     )
+    parser.addoption("--write-corpus", action="store_true", help="Store one of everything in tests/corpus.")
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from resolver.store.replicated import compare_and_set
 # Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
 # run side by side during a rolling upgrade. Versions 1 and 2 were never released.
 _READABLE = range(3, 4)
-_WRITTEN = 3
+WRITTEN_SCHEMA = 3
 _TRUSTED_SECONDS = 1.0
 _LOOK_AT = 1000
 
@@ -36,7 +36,7 @@ class Identity(NamedTuple):
     """Of the lookup key, with the partition count."""
     environment: str
     """Of the Velt API key: one key is one isolated environment at Velt."""
-    schema: int = _WRITTEN
+    schema: int = WRITTEN_SCHEMA
 
     @classmethod
     def of(cls, keyspace: Keyspace, velt_api_key: Secret) -> Identity:

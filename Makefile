@@ -38,6 +38,7 @@ topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Se
 
 nightly: $(INSTALLED) ## Run the long profiles, and the generated tests with tens of thousands of examples
 	@$(BIN)/pytest -m heavy
+	@$(BIN)/python -m bench.soak --minutes 10
 	@$(BIN)/pytest -n 3 --no-hot-path tests/api
 	@$(BIN)/pytest -m fuzz --hypothesis-profile=nightly --hypothesis-show-statistics --timeout=7200
 

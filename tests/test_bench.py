@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bench import bar, plot, report, same, wrk
+from bench import bar, lines, plot, report, same, soak, wrk
 from bench.people import notification_id, reader, reads
 from bench.processes import cpu_seconds, memory_bytes, tree
 
@@ -143,3 +145,25 @@ def test_tables_and_plot_say_what_was_left_out_and_what_was_measured() -> None:
     assert "velt-py postgres is not installed" in text
     assert "get 20 resolver empty view 1.50 (1.50 to 1.50) 1.00" in text
     assert ">600</text>" in plot.svg(found)
+
+
+def soak_samples(memory: Callable[[int], float]) -> list[soak.Sample]:
+    noise = random.Random(1)
+    return [
+        soak.Sample(n, "", memory(n) + noise.uniform(-2, 2), 100, 10, 0, 5.0, 9.0, 4.0, 900.0)
+        for n in range(60)
+    ]
+
+
+def test_soak_finds_growth_and_no_growth_in_noise() -> None:
+    growing = soak.slope_of("memory_mb", soak_samples(lambda n: 100 + n))
+    flat = soak.slope_of("memory_mb", soak_samples(lambda _: 100))
+    assert growing.is_growing
+    assert 0.4 < growing.growth < 0.5, "59 MB of a median of 129.5"
+    assert not flat.is_growing
+
+
+def test_soak_draws_a_panel_for_each_figure() -> None:
+    drawn = lines.svg({"memory": [(0, 1.0), (1, 2.0)], "files": [(0, 5.0), (1, 5.0)]}, "minutes")
+    assert drawn.count("<polyline") == 2
+    assert "0 to 1 minutes" in drawn

@@ -27,8 +27,9 @@ from rich.table import Table
 from resolver.sandbox import create_app, start
 from tests.support import API_KEY, VELT_TOKEN, environment
 from tests.system.conftest import serving
-from tests.system.load import Adding, add, read, until
+from tests.system.load import Adding, add, read
 from tests.topologies import LocalCluster
+from tests.waiting import until
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 CLIENTS = 8
@@ -83,7 +84,9 @@ def once(wait: str, cut_off: bool) -> Outcome:
                             stack.enter_context(without_replicas(servers, servers.ports[0]))
                         time.sleep(CUT_OFF_SECONDS)
                         servers.kill(servers.ports[0])
-                    away = until(lambda: all(add(served.url, f"x-{n}")[0] == 200 for n in range(60)), 30)
+                    away = until(
+                        lambda: all(add(served.url, f"x-{n}")[0] == 200 for n in range(60)), seconds=30
+                    )
                 held = read(served.url, adding.acknowledged)
         finally:
             servers.stop()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from redis import Redis, RedisError
+from redis import Redis
 from redis.cluster import RedisCluster
 
 from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis, find_server
 from resolver.store.cluster import Cluster
 from tests.system.conftest import free_ports
+from tests.waiting import until
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 _NODE_TIMEOUT_MS = 1500
@@ -63,19 +63,6 @@ class _Servers:
     def stop(self) -> None:
         for process in self.processes.values():
             stop_child(process)
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> float:
-    """How long it took."""
-    began = time.monotonic()
-    while True:
-        try:
-            if condition():
-                return time.monotonic() - began
-        except RedisError:
-            pass
-        assert time.monotonic() - began < seconds, f"it never came to this: {what}"
-        time.sleep(0.05)
 
 
 class LocalCluster(_Servers):

@@ -21,7 +21,7 @@ from tests.audit.test_trail import events_in
 from tests.audit.test_verify import run
 from tests.boundaries import boundaries
 from tests.support import BACKEND, Api, figures_in, notification, signed
-from tests.topologies import until
+from tests.waiting import until
 
 JSON = dict[str, Any]
 MakeApi = Callable[..., Api]

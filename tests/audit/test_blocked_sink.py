@@ -20,7 +20,7 @@ from resolver.audit.event import LONGEST_LINE, Outcome
 from resolver.audit.trail import PATIENCE_SECONDS, Trail
 from resolver.errors import AuditUnavailable
 from tests.audit.test_trail import SIGNER, event, events_in, verified
-from tests.topologies import until
+from tests.waiting import until
 
 JSON = dict[str, Any]
 REPOSITORY = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def test_lines_that_were_stuck_are_signed_without_another_event(pipe: Pipe) -> N
     with pytest.raises(AuditUnavailable):
         trail.record(event(request="stuck"))
     until(lambda: pipe.drain()[-1] == ("stuck", "failed"), "the line that was stuck")
-    until(is_signed, "a signature", 10)
+    until(is_signed, "a signature", seconds=10)
     trail.close()
 
 

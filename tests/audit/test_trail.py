@@ -26,7 +26,7 @@ from resolver.audit.trail import Trail
 from resolver.audit.verify import Verifier
 from resolver.config.secret import Secret
 from resolver.errors import AuditUnavailable, StoreUnavailable
-from tests.topologies import until
+from tests.waiting import until
 
 JSON = dict[str, Any]
 SIGNER = Signer(Secret(b"i" * 31 + b"x"))
@@ -344,7 +344,7 @@ def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
 
     own = Trail(str(path), SIGNER, keep)
     own.record(event())
-    until(lambda: len(told) > 1, "Redis to be told", 10)
+    until(lambda: len(told) > 1, "Redis to be told", seconds=10)
     own.record(event(request="later"))
     until(lambda: lines_of(path)[-1]["action"] == "anchor", "an anchor by the thread")
     own.close()

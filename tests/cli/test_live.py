@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import urllib3
@@ -28,6 +27,7 @@ from resolver.notifications.probe import PREFIX, STALE_SECONDS, WORDS, Probe
 from resolver.wiring import build_worker
 from tests.support import API_KEY, JSON, VELT_TOKEN, Api, Velt, keys_of
 from tests.system.conftest import plain_environment
+from tests.waiting import wait_for
 
 WHERE = ("--organization", "acme", "--document", "doc-1", "--user", "ben")
 ADD, GET = "/v2/notifications/add", "/v2/notifications/get"
@@ -145,7 +145,7 @@ def test_content_at_velt_fails_loudly(resolver_environment: dict[str, str], velt
     """As if something around the resolver had sent it there, before a get that lags shows the probe."""
     velt.control("POST", "answers", {"lagMs": 2000})
     with started(resolver_environment) as process:
-        probe = wait_for(lambda: next(iter(velt.control("GET", "notifications")["notifications"]), None))
+        (probe, *_) = wait_for(lambda: velt.control("GET", "notifications")["notifications"])
         entry = {"id": probe["id"], "displayBodyMessage": "The Zephyrine body"}
         data = {"organizationId": "acme", "notifications": [entry]}
         urllib3.request("POST", velt.url + UPDATE, json={"data": data}, headers=CREDENTIALS)
@@ -411,14 +411,6 @@ def ended(process: subprocess.Popen[bytes]) -> Found:
     assert process.stdout
     output = process.stdout.read().decode()
     return Found(process.wait(60), output)
-
-
-def wait_for(look: Callable[[], Any]) -> Any:
-    gives_up_at = time.monotonic() + 20
-    while not (found := look()):
-        assert time.monotonic() < gives_up_at, "never happened"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.deploy.process import ROOT
 from tests.support import API_KEY, VELT_TOKEN
 from tests.system.balancers import changed
 from tests.system.conftest import free_ports, wait_until_ready
-from tests.system.load import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.single_server, pytest.mark.timeout(300)]
 SECTION = (ROOT / "docs/operations.md").read_text().split("\n## Production start\n")[1].split("\n## ")[0]
@@ -150,7 +150,7 @@ def test_it_is_ready(production: Production) -> None:
 
 
 def test_check_has_nothing_to_say_against_it(production: Production) -> None:
-    until(lambda: "a worker is alive" in production.resolver("check").stdout, 60)
+    until(lambda: "a worker is alive" in production.resolver("check").stdout, seconds=60)
     checked = production.resolver("check")
     assert checked.returncode == 0
     assert {line.split()[0] for line in checked.stdout.splitlines()} == {"ok"}, checked.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,13 +44,6 @@ def deferred(make_api: Callable[..., Api]) -> Api:
 @pytest.fixture
 def outbox(resolver_environment: dict[str, str]) -> Outbox:
     return build_stores(load(resolver_environment)).outbox
-
-
-def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    gives_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < gives_up_at, "did not come true in time"
-        time.sleep(0.01)
 
 
 def empty(outbox: Outbox) -> bool:

@@ -9,8 +9,9 @@ import pytest
 from redis import Redis
 
 from resolver.outbox.queue import Outbox
-from tests.notifications.conftest import Working, change, empty, until
+from tests.notifications.conftest import Working, change, empty
 from tests.support import JSON, Api, Velt
+from tests.waiting import until
 
 ADD, UPDATE = (f"/v2/notifications/{name}" for name in ("add", "update"))
 

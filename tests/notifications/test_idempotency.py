@@ -30,7 +30,7 @@ from tests.support import (
     notification,
     stored,
 )
-from tests.topologies import until
+from tests.waiting import until
 
 ADD = "/v2/notifications/add"
 MakeApi = Callable[..., Api]

@@ -32,8 +32,9 @@ from resolver.store.keyspace import partitions, queue_of
 from resolver.velt.client import Endpoint
 from tests.boundaries import Boundaries, boundaries
 from tests.erasing import done, order
-from tests.notifications.conftest import Working, empty, until
+from tests.notifications.conftest import Working, empty
 from tests.support import JSON, Api, Velt
+from tests.waiting import until
 
 pytestmark = pytest.mark.single_server
 
@@ -258,7 +259,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.world.pass_time()
         outbox = self.world.api.services.outbox
         with self.world.working():
-            until(lambda: empty(outbox), LEASE_MS / 1000 + 15)
+            until(lambda: empty(outbox), seconds=LEASE_MS / 1000 + 15)
         assert list(outbox.dead()) == []
         self._compare()
 

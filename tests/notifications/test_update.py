@@ -12,7 +12,7 @@ from redis import Redis
 from resolver.wiring import Services
 from tests.notifications.conftest import Working
 from tests.support import JSON, Api, Velt, error_of, keys_of, notification
-from tests.topologies import until
+from tests.waiting import until
 
 UPDATE = "/v2/notifications/update"
 DONE = {"success": True, "message": "Notification updated."}

@@ -18,8 +18,9 @@ from resolver.outbox.queue import Outbox
 from resolver.outbox.worker import ISOLATE_AFTER, POISON_AFTER
 from resolver.store.keyspace import Line
 from resolver.wiring import build
-from tests.notifications.conftest import Working, change, empty, until
+from tests.notifications.conftest import Working, change, empty
 from tests.support import JSON, Api, Velt, keys_of
+from tests.waiting import until
 
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
 
@@ -167,7 +168,7 @@ def test_a_worker_that_gets_no_thread_for_a_while_goes_on_and_can_be_stopped(
     until_then = time.monotonic() + 1.5
     let_threads_start(monkeypatch, lambda: time.monotonic() >= until_then)
     with working():
-        until(lambda: empty(outbox), 20)
+        until(lambda: empty(outbox), seconds=20)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_worker_sends_everything_once_and_can_be_stopped_when_threads_cannot_be_
     chance = itertools.cycle(chances)
     let_threads_start(monkeypatch, lambda: next(chance))
     with working():
-        until(lambda: empty(outbox), 20)
+        until(lambda: empty(outbox), seconds=20)
     assert len(velt.ledger(ADD)) == 100
 
 
@@ -206,7 +207,7 @@ def test_a_call_that_takes_long_keeps_no_other_waiting(
         change(deferred, readByUserIds=["ben"])
         time.sleep(1.5)
         deferred.add(notificationId="n-2")
-        until(lambda: velt.inbox("ben") and len(velt.ledger(ADD)) == 2, 1.5)
+        until(lambda: velt.inbox("ben") and len(velt.ledger(ADD)) == 2, seconds=1.5)
         assert not empty(outbox)
 
 

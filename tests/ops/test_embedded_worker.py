@@ -15,7 +15,7 @@ import pytest
 from resolver.ops import embedded_worker
 from resolver.ops.embedded_worker import LONGEST_PAUSE_SECONDS, EmbeddedWorker, RestartPauses
 from tests.system.processes import children_of, command_of
-from tests.topologies import until
+from tests.waiting import until
 
 # Instead of `resolver worker`, which takes a second to start.
 SLEEPS = "import time; time.sleep(60)"

@@ -15,7 +15,8 @@ from resolver.config.secret import Secret
 from resolver.outbox.wake import WakeUp
 from resolver.store.connect import connect
 from resolver.store.keyspace import WAKE_CHANNEL
-from tests.topologies import LocalCluster, RedisServer, close, until
+from tests.topologies import LocalCluster, RedisServer, close
+from tests.waiting import until
 
 SLEEP_SECONDS = 1.0
 
@@ -45,7 +46,7 @@ def test_worker_is_woken_again_after_no_node_served_the_slot_of_the_channel(tmp_
             with without_a_slot(cluster, command(publisher, "CLUSTER", "KEYSLOT", WAKE_CHANNEL)):
                 wake_up = stack.enter_context(listening(cluster))
                 assert not is_woken(wake_up, publisher)
-            until(lambda: is_woken(wake_up, publisher), "a worker that is woken", 15)
+            until(lambda: is_woken(wake_up, publisher), "a worker that is woken", seconds=15)
     finally:
         cluster.stop()
 

@@ -22,7 +22,8 @@ from resolver.store.connect import connect
 from resolver.store.multiplexed import get_all
 from tests.store.calls import at_once, errors, results
 from tests.system.processes import suspended
-from tests.topologies import LocalCluster, until
+from tests.topologies import LocalCluster
+from tests.waiting import until
 
 pytestmark = pytest.mark.single_server
 

@@ -35,7 +35,7 @@ from tests.store.conftest import INDEX, guard_of, keyring, record
 from tests.support import keys_of
 from tests.system.conftest import free_ports
 from tests.system.processes import suspended
-from tests.topologies import until
+from tests.waiting import until
 
 THREADS = 12
 IDS = [f"n-{number}" for number in range(THREADS)]

@@ -17,9 +17,9 @@ from resolver.store.connect import connect
 from resolver.store.keyspace import Keyspace
 from resolver.store.record import Record, opened
 from resolver.store.records import Changed, RecordStore, Retention
-from tests.notifications.conftest import until
 from tests.store.conftest import INDEX, MakeStore, guard_of, keyring, record
 from tests.support import keys_of, stored
+from tests.waiting import until
 
 DAY = 86_400
 

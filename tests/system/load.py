@@ -94,15 +94,6 @@ class Adding(Load):
                 time.sleep(0.02)
 
 
-def until(condition: Callable[[], Any], seconds: float) -> float:
-    """How long it took to come true."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "did not come true in time"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
 def assert_nothing_is_lost(url: str, velt: Velt, acknowledged: list[str]) -> None:
     """Every acknowledged id is readable, known to Velt, and once in the recipient's inbox."""
     assert acknowledged

@@ -13,8 +13,9 @@ import urllib3
 
 from tests.support import BACKEND, Velt, notification
 from tests.system.balancers import GET, Balanced, Balancer, Traffic, balanced, haproxy, nginx
-from tests.system.load import assert_nothing_is_lost, until
+from tests.system.load import assert_nothing_is_lost
 from tests.system.processes import web_processes_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -42,13 +43,13 @@ def reload_in_turn(found: Balanced, times: int) -> None:
     for number in range(times):
         before = web_processes(found, number % 2)
         found.instances[number % 2].process.send_signal(signal.SIGHUP)
-        until(lambda n=number, old=before: set(web_processes(found, n % 2)).isdisjoint(old), 15)  # type: ignore[misc]
+        until(lambda n=number, old=before: set(web_processes(found, n % 2)).isdisjoint(old), seconds=15)  # type: ignore[misc]
 
 
 def kill_one(found: Balanced) -> None:
     (victim,) = web_processes(found, 0)
     os.kill(victim, signal.SIGKILL)
-    until(lambda: web_processes(found, 0) not in ([], [victim]), 10)
+    until(lambda: web_processes(found, 0) not in ([], [victim]), seconds=10)
 
 
 @BALANCERS
@@ -63,7 +64,7 @@ def test_restarts_and_reloads_are_noticed_by_nobody(
             time.sleep(1)
         assert traffic.failures() == {}
         assert sum(traffic.outcomes.values()) > 100
-        until(lambda: set(traffic.added) <= {item["id"] for item in velt.inbox("ben")}, 20)
+        until(lambda: set(traffic.added) <= {item["id"] for item in velt.inbox("ben")}, seconds=20)
         assert_nothing_is_lost(found.instances[0].url, velt, traffic.added)
 
 
@@ -77,7 +78,7 @@ def test_a_killed_process_costs_at_most_what_it_had_in_its_hands(
             kill_one(found)
             time.sleep(2)
         assert sum(traffic.failures().values()) <= traffic.clients, traffic.failures()
-        until(lambda: set(traffic.added) <= {item["id"] for item in velt.inbox("ben")}, 20)
+        until(lambda: set(traffic.added) <= {item["id"] for item in velt.inbox("ben")}, seconds=20)
         assert_nothing_is_lost(found.instances[1].url, velt, traffic.added)
 
 

@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from tests.system.conftest import serving
-from tests.system.load import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +27,7 @@ def test_after_term_it_is_not_ready_serves_on_and_lets_go_of_connections(
         assert (before.status, before.headers.get("connection")) == (200, "keep-alive")
         asked = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
-        until(lambda: pool.request("GET", f"{served.url}/readyz").status == 503, 1)
+        until(lambda: pool.request("GET", f"{served.url}/readyz").status == 503, seconds=1)
         draining = pool.request("GET", f"{served.url}/readyz")
         assert draining.json()["status"] == "draining"
         for wished in ({}, {"connection": "keep-alive"}):
@@ -40,7 +40,7 @@ def test_after_term_it_is_not_ready_serves_on_and_lets_go_of_connections(
 def test_a_second_term_ends_it_now(resolver_environment: Environment, tmp_path: Path) -> None:
     with serving({**resolver_environment, "RESOLVER_DRAIN_SECONDS": "60"}, tmp_path / "log") as served:
         served.process.send_signal(signal.SIGTERM)
-        until(lambda: urllib3.request("GET", f"{served.url}/readyz", retries=False).status == 503, 2)
+        until(lambda: urllib3.request("GET", f"{served.url}/readyz", retries=False).status == 503, seconds=2)
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(10) == 0
 

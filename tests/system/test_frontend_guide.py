@@ -23,7 +23,7 @@ from tests.support import BACKEND, notification
 from tests.system import npm
 from tests.system.balancers import changed
 from tests.system.conftest import Served, caller_of, free_port, plain_environment, serving
-from tests.system.load import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 # What Velt's documents say that the SDK does with a provider.
@@ -123,7 +123,7 @@ def backend(folder: Path, origin: str, served: Served) -> Iterator[None]:
     env = plain_environment({**caller_of(served), "PORT": origin.rpartition(":")[2]})
     process = start_child(["node", "backend.mjs"], env=env, cwd=folder)
     try:
-        until(lambda: listens(int(env["PORT"])), 10)
+        until(lambda: listens(int(env["PORT"])), seconds=10)
         yield
     finally:
         stop_child(process)
@@ -143,7 +143,7 @@ def test_every_provider_of_the_guide_reads_and_deletes(chromium: Any, site: Site
     page.route(f"{site.origin}/**", site.answer)
     page.goto(site.origin)
     page.add_script_tag(type="module", content=SDK + site.script + USE_EACH)
-    until(lambda: page.evaluate("window.found") or len(said) > 1, 20)
+    until(lambda: page.evaluate("window.found") or len(said) > 1, seconds=20)
     found = page.evaluate("window.found")
     page.close()
     assert said == ["Ana Lima"]

@@ -19,8 +19,8 @@ from tests.network import address_of
 from tests.store.conftest import record
 from tests.support import METRICS_TOKEN, figures_in, signed
 from tests.system.conftest import Served, serving
-from tests.system.load import until
 from tests.system.processes import web_processes_of
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.system,
@@ -99,7 +99,7 @@ def test_readers_who_take_nothing_leave_memory_and_small_reads_to_others(served:
         assert read(served, "ben", IDS[:5]).status == 200
     assert most_memory(process) < MOST_BYTES
 
-    until(lambda: read(served, "ben", IDS).status == 200, 10)
+    until(lambda: read(served, "ben", IDS).status == 200, seconds=10)
 
 
 def test_largest_question_is_answered_again_and_again_in_bounded_memory(served: Served) -> None:

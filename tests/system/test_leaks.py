@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from redis import Redis
 from resolver.cli.local_redis import LocalRedis
 from tests.support import BACKEND, Velt, everything_in, keys_of, notification
 from tests.system.conftest import Served, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -160,7 +160,7 @@ def read(caller: Caller, canary: Canaries) -> bytes:
     return found
 
 
-def fail(caller: Caller, canary: Canaries, velt: Velt, redis: Redis, until: Callable[..., None]) -> None:
+def fail(caller: Caller, canary: Canaries, velt: Velt, redis: Redis) -> None:
     """Refused by Velt at once; refused later, which makes it dead; unable to be told; Redis out of joint."""
     velt.break_with(path="/v2/notifications/add", status=400, errorStatus="INVALID_ARGUMENT", count=1)
     assert caller.post("/v2/notifications/add", {"data": full(canary, notificationId="no")}).status == 400
@@ -180,7 +180,7 @@ def fail(caller: Caller, canary: Canaries, velt: Velt, redis: Redis, until: Call
     assert caller.post("/v2/notifications/add", {"data": full(canary, notificationId="waits")}).status == 200
 
 
-def privacy(caller: Caller, velt: Velt, until: Callable[..., None]) -> bytes:
+def privacy(caller: Caller, velt: Velt) -> bytes:
     """What the export gave; then ben is erased, with Velt away and back again."""
     exported = caller.post("/privacy/export", {"userIds": [ANA]}, PRIVACY).data
     erasure = caller.post("/privacy/erase", {"userIds": [BEN]}, PRIVACY).json()["erasureId"]
@@ -194,13 +194,6 @@ def privacy(caller: Caller, velt: Velt, until: Callable[..., None]) -> bytes:
     until(lambda: status() == "done", "there is a certificate")
     caller.call("GET", "/metrics", headers=METRICS)
     return exported
-
-
-def wait(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, f"it never came to this: {what}"
-        time.sleep(0.2)
 
 
 def test_canaries_come_back_to_whom_they_belong_and_show_nowhere_else(
@@ -225,9 +218,9 @@ def test_canaries_come_back_to_whom_they_belong_and_show_nowhere_else(
                 caller = Caller(served)
                 write(caller, canary)
                 given = read(caller, canary)
-                fail(caller, canary, velt, redis, wait)
+                fail(caller, canary, velt, redis)
                 full_dump = everything_in(redis)
-                exported = privacy(caller, velt, wait)
+                exported = privacy(caller, velt)
             log = served.log
             dump = full_dump + everything_in(redis)
     finally:

@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from resolver.cli.children import start_child, stop_child
 from resolver.cli.listening import LONGEST_SECONDS
 from resolver.ops.metrics_folder import VARIABLE
 from tests.support import BACKEND, METRICS_TOKEN, Velt, figures_in, notification
-from tests.system import load
 from tests.system.conftest import (
     RESOLVER,
     Served,
@@ -29,6 +27,7 @@ from tests.system.conftest import (
     wait_until_ready,
 )
 from tests.system.processes import children_of, workers_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 PROCESSES = 4
@@ -68,9 +67,6 @@ def add(url: str, notification_id: str) -> None:
         retries=3,
     )
     assert reply.status == 200, reply.data
-
-
-until = partial(load.until, seconds=20)
 
 
 def replaced(before: set[int], master: int) -> bool:

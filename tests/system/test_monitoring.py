@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +25,6 @@ from resolver.config import load
 from resolver.privacy.erasure_request import ErasureRequest, new_id
 from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN
 from resolver.wiring import build_stores
-from tests import topologies
 from tests.support import BACKEND, METRICS_TOKEN, Velt, environment, keys_of, notification, stored
 from tests.system.conftest import (
     RESOLVER,
@@ -37,6 +35,7 @@ from tests.system.conftest import (
     wait_until_ready,
 )
 from tests.system.processes import suspended
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -112,9 +111,6 @@ class World:
             yield
         finally:
             stop_child(process)
-
-
-until = partial(topologies.until, seconds=40)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,9 @@ from resolver.wiring import build_stores
 from tests.store.conftest import record
 from tests.support import Velt, keys_of, notification
 from tests.system.conftest import RESOLVER, Served, plain_environment, serving
-from tests.system.load import Adding, add, assert_nothing_is_lost, post, read, until
+from tests.system.load import Adding, add, assert_nothing_is_lost, post, read
 from tests.system.processes import cpu_seconds, suspended, web_processes_of, workers_of
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 KILLS = 20
@@ -57,14 +58,14 @@ def test_killed_workers_of_either_kind_lose_nothing(two_webs: Served, velt: Velt
             time.sleep(0.3)
             # Killed sooner than it starts, a process would never serve.
             seen = len(adding.acknowledged)
-            until(lambda seen=seen: len(adding.acknowledged) > seen, 20)  # type: ignore[misc]
+            until(lambda seen=seen: len(adding.acknowledged) > seen, seconds=20)  # type: ignore[misc]
             os.kill(web_processes_of(two_webs.process.pid)[0], signal.SIGKILL)
             # Restarted with pauses that double; in between it isn't there to be killed.
             for pid in workers_of(two_webs.process.pid):
                 os.kill(pid, signal.SIGKILL)
                 worker_kills += 1
     assert worker_kills >= 3
-    until(lambda: drained(outbox), 40)
+    until(lambda: drained(outbox), seconds=40)
     assert_nothing_is_lost(two_webs.url, velt, adding.acknowledged)
     assert len(adding.acknowledged) > 100
 
@@ -101,7 +102,7 @@ def test_an_outage_of_velt_under_load_only_delays(
         # early, the worker when its first command comes due.
         times = [entry["at"] for entry in velt.ledger(ADD)[began : began + asked]]
         assert len([at for at in times if times[0] + 1000 < at < times[0] + 2900]) <= 1
-    until(lambda: drained(outbox), 30)
+    until(lambda: drained(outbox), seconds=30)
     assert_nothing_is_lost(two_webs.url, velt, adding.acknowledged)
 
 
@@ -152,7 +153,7 @@ def test_a_redis_killed_again_and_again_loses_nothing(
         time.sleep(0.5)
     assert set(adding.statuses) <= {200, 503}
     outbox = build_stores(load(own_environment)).outbox
-    until(lambda: drained(outbox), 40)
+    until(lambda: drained(outbox), seconds=40)
     assert_nothing_is_lost(on_own_redis.url, velt, adding.acknowledged)
     assert len(adding.acknowledged) > 50
 
@@ -169,7 +170,7 @@ def test_a_frozen_redis_is_answered_for_in_time_and_recovered_from(
     assert set(adding.statuses) == {503}
     assert adding.slowest < 2
     assert alive == (200, 200)
-    assert until(lambda: add(on_own_redis.url, "after")[0] == 200, 5) < 5
+    assert until(lambda: add(on_own_redis.url, "after")[0] == 200, seconds=5) < 5
     assert read(on_own_redis.url, ["before", "after"]) == {"before", "after"}
 
 
@@ -195,7 +196,7 @@ def test_a_full_redis_refuses_adds_and_goes_on_with_reads_and_deletes(
 
 def test_reload_replaces_the_worker_and_one_killed_afterwards_is_started_again(two_webs: Served) -> None:
     master = two_webs.process.pid
-    until(lambda: workers_of(master), 10)
+    until(lambda: workers_of(master), seconds=10)
     before = workers_of(master)
     two_webs.process.send_signal(signal.SIGHUP)
     most = 0
@@ -206,11 +207,11 @@ def test_reload_replaces_the_worker_and_one_killed_afterwards_is_started_again(t
         most = max(most, len(now))
         return len(now) == 1 and now != before
 
-    until(is_replaced, 20)
+    until(is_replaced, seconds=20)
     assert most == 1
     second = workers_of(master)
     os.kill(second[0], signal.SIGKILL)
-    until(lambda: workers_of(master) not in ([], second), 10)
+    until(lambda: workers_of(master) not in ([], second), seconds=10)
     assert "worker_ended" in two_webs.log
 
 
@@ -230,7 +231,7 @@ def test_two_workers_drain_thousands_and_send_nothing_twice(
     register_later(resolver_environment, "n", commands)
     workers = [worker(resolver_environment, tmp_path / "log") for _ in range(2)]
     try:
-        until(lambda: drained(outbox), 120)
+        until(lambda: drained(outbox), seconds=120)
     finally:
         for running in workers:
             stop_child(running)
@@ -252,7 +253,7 @@ def test_what_is_done_to_a_pending_add_arrives_after_it_in_order(
         assert post(web.url, DELETE, {"data": gone})[0] == 200
         drain = worker(resolver_environment, tmp_path / "log")
         try:
-            until(lambda: drained(outbox), 20)
+            until(lambda: drained(outbox), seconds=20)
         finally:
             stop_child(drain)
         assert read(web.url, ["kept", "deleted"]) == {"kept"}
@@ -280,7 +281,7 @@ def test_a_refusal_restores_and_a_reset_token_parks_nothing(
     time.sleep(4)
     assert outbox.depth().dead == 0
     velt.mend()
-    until(lambda: drained(outbox), 40)
+    until(lambda: drained(outbox), seconds=40)
     assert outbox.depth().dead == 0
     assert_nothing_is_lost(two_webs.url, velt, [*waiting, "n-1"])
 
@@ -302,7 +303,7 @@ def test_a_worker_whose_clock_is_off_does_the_same(
         try:
             ids = [f"n-{n}" for n in range(100)]
             assert {add(web.url, id_)[0] for id_ in ids} == {200}
-            until(lambda: drained(outbox), 20)
+            until(lambda: drained(outbox), seconds=20)
         finally:
             stop_child(off)
             stop_child(right)
@@ -315,7 +316,7 @@ def test_an_idle_worker_costs_next_to_nothing(
 ) -> None:
     idle = worker(resolver_environment, tmp_path / "log")
     try:
-        until(outbox.has_live_worker, 15)
+        until(outbox.has_live_worker, seconds=15)
         time.sleep(1)
         before = cpu_seconds(idle.pid)
         time.sleep(6)
@@ -341,9 +342,9 @@ def change_later(env: dict[str, str], commands: int) -> None:
 
 def seconds_to_register(outbox: Outbox, commands: int, left: int) -> float:
     """From the first to the last of so many that Velt accepts, with so many left that it doesn't."""
-    until(lambda: outbox.depth().waiting < commands + left, 30)
+    until(lambda: outbox.depth().waiting < commands + left, seconds=30)
     began = time.monotonic()
-    until(lambda: outbox.depth().waiting <= left, 60)
+    until(lambda: outbox.depth().waiting <= left, seconds=60)
     return time.monotonic() - began
 
 
@@ -362,8 +363,8 @@ def test_commands_that_velt_fails_at_for_ever_end_as_dead_letters_beside_good_on
             register_later(resolver_environment, f"more-{next(more)}", 1)
             return outbox.depth().dead == 3
 
-        until(are_dead, 60)
-        until(lambda: drained(outbox), 30)
+        until(are_dead, seconds=60)
+        until(lambda: drained(outbox), seconds=30)
     finally:
         stop_child(running)
     assert {dead.reason for dead in outbox.dead()} == {"Velt failed at it 2 times: velt: INTERNAL (HTTP 500)"}
@@ -402,7 +403,7 @@ def test_a_command_that_kills_its_worker_is_given_up_after_five_and_delays_nobod
         for tries in range(1, 6):
             planned = worker(resolver_environment, tmp_path / "log")
             wanted = str(tries).encode()
-            until(partial(_holds, redis, commands, wanted), 15)
+            until(partial(_holds, redis, commands, wanted), seconds=15)
             os.kill(planned.pid, signal.SIGKILL)
             planned.wait()
             (member,) = redis.zrange(queue, 0, -1)
@@ -411,7 +412,7 @@ def test_a_command_that_kills_its_worker_is_given_up_after_five_and_delays_nobod
         assert {add(web.url, id_)[0] for id_ in ids} == {200}
         last = worker(resolver_environment, tmp_path / "log")
         try:
-            until(lambda: drained(outbox), 20)
+            until(lambda: drained(outbox), seconds=20)
         finally:
             stop_child(last)
         assert_nothing_is_lost(web.url, velt, ids)

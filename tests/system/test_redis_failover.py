@@ -14,8 +14,9 @@ from resolver.wiring import build_stores
 from tests.store.conftest import record
 from tests.support import Velt, environment
 from tests.system.conftest import Served, serving
-from tests.system.load import Adding, add, read, until
+from tests.system.load import Adding, add, read
 from tests.topologies import LocalCluster, LocalSentinel
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.single_server]
 
@@ -46,9 +47,9 @@ def test_sentinel_fails_over_and_writes_resume(velt: Velt, tmp_path: Path) -> No
     try:
         with serving(settings(servers.url, velt), tmp_path / "log") as served:
             with Adding(served.url, clients=2) as adding:
-                until(lambda: len(adding.acknowledged) > 50, 20)
+                until(lambda: len(adding.acknowledged) > 50, seconds=20)
                 servers.kill(servers.master)
-                until(lambda: adds_work_everywhere(served), RECOVERED_SECONDS)
+                until(lambda: adds_work_everywhere(served), seconds=RECOVERED_SECONDS)
             assert set(adding.statuses) <= {200, 503}, "an outage is never another answer"
             assert adding.slowest < 3
             # Replication doesn't wait: what it cost here is measured in `bench/`, and may be anything small.
@@ -63,10 +64,10 @@ def test_a_cluster_loses_a_master_and_writes_resume(velt: Velt, tmp_path: Path) 
     try:
         with serving(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"), tmp_path / "log") as served:
             with Adding(served.url, clients=2) as adding:
-                until(lambda: len(adding.acknowledged) > 50, 20)
+                until(lambda: len(adding.acknowledged) > 50, seconds=20)
                 servers.kill(servers.ports[0])
-                until(lambda: adding.statuses.count(503) > 0, 5)
-                until(lambda: adds_work_everywhere(served), RECOVERED_SECONDS)
+                until(lambda: adding.statuses.count(503) > 0, seconds=5)
+                until(lambda: adds_work_everywhere(served), seconds=RECOVERED_SECONDS)
             assert set(adding.statuses) <= {200, 503}
             assert lost(served, adding.acknowledged) == 0
     finally:

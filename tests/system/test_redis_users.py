@@ -19,7 +19,8 @@ from resolver.wiring import build_stores
 from tests.store.conftest import record
 from tests.support import environment, key
 from tests.system.conftest import free_ports
-from tests.topologies import DEPLOY, Restricted, until
+from tests.topologies import DEPLOY, Restricted
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.single_server]
 

@@ -21,7 +21,7 @@ from resolver.config import load
 from resolver.wiring import build_stores
 from tests.support import Velt, environment
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment, serving, wait_until_ready
-from tests.system.load import add, until
+from tests.system.load import add
 from tests.system.processes import (
     children_of,
     command_of,
@@ -31,6 +31,7 @@ from tests.system.processes import (
     web_processes_of,
     workers_of,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_worker_ends_when_its_master_was_killed(
         pids = [*web_processes_of(served.process.pid), *workers_of(served.process.pid)]
         served.process.kill()
         served.process.wait()
-        until(lambda: not any(map(is_running, pids)), 15)
+        until(lambda: not any(map(is_running, pids)), seconds=15)
     else:
         done = subprocess.run(
             [*RESOLVER, "worker", "--parent", str(served.process.pid)],
@@ -83,9 +84,9 @@ def test_stop_lets_the_worker_finish_what_is_under_way(
     with serving({**resolver_environment, **changes}, tmp_path / "log") as served:
         velt.break_with(latencyMs=2000)
         assert add(served.url, "n-1")[0] == 200
-        until(lambda: build_stores(load(resolver_environment)).outbox.depth().waiting == 1, 5)
+        until(lambda: build_stores(load(resolver_environment)).outbox.depth().waiting == 1, seconds=5)
         (worker,) = workers_of(served.process.pid)
-        until(lambda: "n-1" in str(velt.ledger()), 10)
+        until(lambda: "n-1" in str(velt.ledger()), seconds=10)
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(15) == 0
         assert not is_running(worker)
@@ -238,7 +239,7 @@ def test_every_web_process_is_ready_without_having_been_asked_before_redis_freez
     try:
         wait_until_ready(f"http://{bind}/livez", process, log)
         with Redis(unix_socket_path=str(server.socket)) as redis:
-            until(lambda: connections_that_looked(redis) == 2, 10)
+            until(lambda: connections_that_looked(redis) == 2, seconds=10)
         with suspended(server.pid):
             for one, other in itertools.permutations(children_of(process.pid)):
                 with suspended(one):
@@ -254,7 +255,7 @@ def test_worker_that_crashes_is_restarted_with_growing_pauses_and_a_log_line_for
     killed = kill_workers(served, seconds=6)
     # 0.5, 1 and 2 seconds; the next pause is 4.
     assert 2 <= len(killed) <= 4
-    until(lambda: len(worker_ends(served)) == len(killed), 5)
+    until(lambda: len(worker_ends(served)) == len(killed), seconds=5)
     pauses = ("0.5", "1.0", "2.0", "4.0")[: len(killed)]
     assert worker_ends(served) == [("-9", pause) for pause in pauses]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.system.conftest import Served, serving
-from tests.topologies import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 SECRET = "CANARY"

@@ -15,7 +15,7 @@ import urllib3
 from tests.guides import ROOT, Terminal, shows, steps
 from tests.support import BACKEND, Velt, notification
 from tests.system.conftest import Served, caller_of, plain_environment, serving
-from tests.system.load import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 ADD = "/v2/notifications/add"
@@ -39,7 +39,7 @@ def troubled(resolver_environment: dict[str, str], velt: Velt, tmp_path: Path) -
         velt.break_with(path=ADD, status=503, count=1)
         velt.break_with(path=ADD, status=400, errorStatus="FAILED_PRECONDITION", count=1)
         add(served, "refused-1")
-        until(lambda: json.loads(terminal.type("resolver outbox status --json"))["dead"] == 1, 20)
+        until(lambda: json.loads(terminal.type("resolver outbox status --json"))["dead"] == 1, seconds=20)
         velt.break_with(path=ADD, status=503)
         add(served, "late-1")
         yield terminal

@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 from tests.system.conftest import Served, serving
-from tests.system.load import add, until
+from tests.system.load import add
 from tests.system.web_process.clients import (
     AT_ONCE,
     FAIRLY_SOON,
@@ -35,6 +35,7 @@ from tests.system.web_process.clients import (
     seconds_for_livez,
     slowest_of_ten,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -67,14 +68,14 @@ def test_connections_that_are_reset_leave_nothing_behind(web_process: Served) ->
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: read(web_process), range(100)))
     process, before = child(web_process), 0
-    until(lambda: files(process) == seen_twice(process), 10)
+    until(lambda: files(process) == seen_twice(process), seconds=10)
     before = files(process)
     for said in (b"", HALF, LIVEZ, LIVEZ * 50, LAST_LIVEZ, HALF_A_BODY):
         with ExitStack() as stack:
             for number in range(20):
                 connection = connect(web_process, said)
                 stack.callback(reset if number % 2 else socket.socket.close, connection)
-    until(lambda: files(process) <= before, 10)
+    until(lambda: files(process) <= before, seconds=10)
     assert slowest_of_ten(web_process) < AT_ONCE
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import Velt
 from tests.system.conftest import Served, serving
-from tests.system.load import add, until
+from tests.system.load import add
 from tests.system.processes import children_of, cpu_seconds
 from tests.system.web_process.clients import (
     AT_ONCE,
@@ -29,6 +29,7 @@ from tests.system.web_process.clients import (
     seconds_for_livez,
     slowest_of_ten,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -39,8 +40,8 @@ def test_it_starts_anew_after_so_many_requests_and_nobody_notices(alone: Environ
         first = child(served)
         statuses = list(pool.map(lambda _: read(served), range(150)))
         assert set(statuses) == {200}
-        until(lambda: first not in children_of(served.process.pid), 5)
-        until(lambda: seconds_for_livez(served) < AT_ONCE, 5)
+        until(lambda: first not in children_of(served.process.pid), seconds=5)
+        until(lambda: seconds_for_livez(served) < AT_ONCE, seconds=5)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -78,8 +79,8 @@ def test_a_process_that_is_aborted_is_replaced_and_leaves_no_file_open(
     def replaced(sent: signal.Signals) -> None:
         before = child(web_process)
         os.kill(before, sent)
-        until(lambda: not Path(f"/proc/{before}").exists(), 5)
-        until(lambda: seconds_for_livez(web_process) < AT_ONCE, 5)
+        until(lambda: not Path(f"/proc/{before}").exists(), seconds=5)
+        until(lambda: seconds_for_livez(web_process) < AT_ONCE, seconds=5)
 
     replaced(signal.SIGKILL)
     before = files(web_process.process.pid)

@@ -15,9 +15,10 @@ import urllib3
 from resolver.cli.local_redis import LocalRedis
 from tests.network import names_for
 from tests.system.conftest import Served, serving
-from tests.system.load import add, until
+from tests.system.load import add
 from tests.system.processes import suspended
 from tests.system.web_process.clients import Environment, read
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.heavy]
 LONGEST_MS = 100
@@ -61,10 +62,10 @@ def test_livez_answers_while_redis_is_frozen(
 ) -> None:
     assert read(web_process) == 200
     with suspended(redis_of_ours.pid), busy(lambda _: read(web_process)):
-        until(lambda: read(web_process) == 503, 10)
+        until(lambda: read(web_process) == 503, seconds=10)
         record_property("livez_ms", found := milliseconds(web_process, "/livez"))
         assert found < LONGEST_MS
-    until(lambda: read(web_process) == 200, 10)
+    until(lambda: read(web_process) == 200, seconds=10)
 
 
 def test_livez_answers_while_nobody_reads_the_audit_trail(
@@ -79,7 +80,7 @@ def test_livez_answers_while_nobody_reads_the_audit_trail(
         serving(alone | {"RESOLVER_AUDIT_LOG": str(trail)}, tmp_path / "log") as served,
         busy(lambda _: read(served)),
     ):
-        until(lambda: read(served) == 503, 10)
+        until(lambda: read(served) == 503, seconds=10)
         record_property("livez_ms", found := milliseconds(served, "/livez"))
         assert found < LONGEST_MS
     os.close(unread)

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 
 from tests.system.conftest import serving
-from tests.system.load import HEADERS, add, until
+from tests.system.load import HEADERS, add
 from tests.system.processes import cpu_seconds
 from tests.system.web_process.clients import (
     HALF,
@@ -24,6 +24,7 @@ from tests.system.web_process.clients import (
     files,
     slow_reader,
 )
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.heavy]
 READS = 2_000
@@ -75,13 +76,15 @@ def test_reads_are_as_fast_as_before_beside_thousands_of_slow_and_idle_clients(
             stack.enter_context(clients(served, 5_000))
             for _ in range(500):
                 slow_reader(served, stack)
-            until(lambda: has_nothing_to_do(child(served)), 30)  # their replies fill the kernel's buffers
+            until(
+                lambda: has_nothing_to_do(child(served)), seconds=30
+            )  # their replies fill the kernel's buffers
             begun = time.monotonic()
             for said in (HALF, HALF_A_BODY):
                 stack.enter_context(clients(served, 250, said))
             disturbed, alive = p99_ms(read), p99_ms(livez)
             assert time.monotonic() - begun < 20, "the slow clients were cut off before the reads were over"
-            until(lambda: files(child(served)) < before + 5_100, 30)
+            until(lambda: files(child(served)) < before + 5_100, seconds=30)
             cut_off = time.monotonic() - begun
         figures = {"undisturbed": undisturbed, "disturbed": disturbed, "livez": alive, "cut_off_s": cut_off}
         for name, figure in figures.items():

@@ -13,7 +13,7 @@ import pytest
 from resolver.cli.local_redis import LocalRedis
 from tests.support import Velt
 from tests.system.conftest import Served
-from tests.system.load import add, until
+from tests.system.load import add
 from tests.system.processes import suspended
 from tests.system.web_process.clients import (
     AT_ONCE,
@@ -31,6 +31,7 @@ from tests.system.web_process.clients import (
     slow_reader,
     slowest_of_ten,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -46,7 +47,7 @@ def test_a_redis_that_hangs_keeps_nobody_else_waiting_and_is_gotten_over(
             assert one.result() == 503
             # More of them than threads.
             assert {asked.result() for asked in [pool.submit(read, web_process) for _ in range(24)]} == {503}
-        until(lambda: read(web_process) == 200, 5)
+        until(lambda: read(web_process) == 200, seconds=5)
         assert slowest_of_ten(web_process) < AT_ONCE
 
 
@@ -98,7 +99,7 @@ def test_a_client_that_takes_no_reply_for_twenty_seconds_is_cut_off(web_process:
         connection = slow_reader(web_process, stack)
         before = files(child(web_process))
         started = time.monotonic()
-        until(lambda: files(child(web_process)) < before, 20 + FAIRLY_SOON)
+        until(lambda: files(child(web_process)) < before, seconds=20 + FAIRLY_SOON)
         assert time.monotonic() - started > 19
         with pytest.raises(ConnectionResetError):
             everything(connection)

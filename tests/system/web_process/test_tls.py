@@ -13,7 +13,6 @@ import urllib3
 from resolver.cli.children import start_child, stop_child
 from tests.servers import authority
 from tests.system.conftest import RESOLVER, Served, free_port, plain_environment
-from tests.system.load import until
 from tests.system.web_process.clients import (
     LAST_LIVEZ,
     LIVEZ,
@@ -23,6 +22,7 @@ from tests.system.web_process.clients import (
     everything,
     files,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 
@@ -69,4 +69,4 @@ def test_with_tls_too(alone: Environment, tmp_path: Path) -> None:
             with connect_by_tls() as connection, connect(served, b"\x16\x03"):
                 connection.sendall(LIVEZ)
                 assert b"200 OK" in connection.recv(65536)
-        until(lambda: files(process) <= before, 5)
+        until(lambda: files(process) <= before, seconds=5)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from resolver.audit.event import shortened
 from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
-from resolver.errors import Unavailable
+from resolver.errors import StoreUnavailable, Unavailable
 from resolver.notifications.policy import without
 from resolver.outbox.queue import Claimed, claimed_by
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, removal
@@ -163,10 +163,18 @@ class DeleteNotifications:
         named = [id_ for id_, outcome in outcomes.items() if _is_success(outcome)]
         effects: list[_Effect] = []
         for start in range(0, len(named), _BATCH):
-            effects += self._follow(deletion, named[start : start + _BATCH], audit)
+            effects += self._follow_surely(deletion, named[start : start + _BATCH], audit)
         failed = {effect.record.notification: _FAILED for effect in effects if effect.spared}
         result = {**answer["result"], "data": {**outcomes, **failed}} if failed else answer["result"]
         return _answer(result, deletion, effects)
+
+    def _follow_surely(self, deletion: _Deletion, ids: Sequence[str], audit: AuditContext) -> list[_Effect]:
+        """Try twice: Velt doesn't name them again, so that a repeated request would find nothing to remove.
+        What the first attempt has removed, the second one doesn't find."""
+        try:
+            return self._follow(deletion, ids, audit)
+        except StoreUnavailable:
+            return self._follow(deletion, ids, audit)
 
     def _follow(self, deletion: _Deletion, ids: Sequence[str], audit: AuditContext) -> list[_Effect]:
         """Two round trips for all, unless somebody writes one of them meanwhile."""

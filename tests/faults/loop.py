@@ -1,0 +1,157 @@
+"""The loop: an operation with its n-th exchange lost, for each n, and what must be true afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tests.faults.operations import RIVALS, Operation
+from tests.faults.proxies import Fault
+from tests.faults.world import Reply, World
+
+JSON = dict[str, Any]
+MOST_EXCHANGES = 500
+MOST_REPEATS = 3
+
+
+@dataclass
+class Point:
+    """One operation with one exchange lost, and everything that was seen afterwards."""
+
+    world: World
+    operation: Operation
+    fault: Fault | None
+    n: int
+    before: list[str]
+    """When the operation never happens."""
+    reply: Reply
+    struck: str
+    seen: dict[str, list[str]]
+    after: list[str] = field(default_factory=list)
+    """How it is to end; empty while that is being found out."""
+    at_once: list[str] = field(default_factory=list)
+    """What is seen as soon as the operation has ended."""
+    settled: list[str] = field(default_factory=list)
+    repeated: Reply | None = None
+    final: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
+    """After workers have run once more."""
+    opened_settled: bytes = b""
+    """All that opens once workers have finished what waited."""
+    opened: bytes = b""
+    """All that opens in the end."""
+    is_erasing: bool = False
+    """An erasure is still under way after settling."""
+    waits: bool = False
+    """A command waits after settling."""
+    sent: bytes = b""
+    """To Velt."""
+    kept: bytes = b""
+    """In Redis, as it is there."""
+    lines: list[JSON] = field(default_factory=list)
+    """Of the audit trail."""
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.operation.is_acknowledged(self.reply)
+
+    def __str__(self) -> str:
+        fault = self.fault.name if self.fault else "no fault"
+        return f"{self.operation.name}, {fault}, n={self.n} ({self.struck})"
+
+
+class Loop:
+    def __init__(self, world: World, operation: Operation, rival: str = "") -> None:
+        """`rival`: what another caller does meanwhile."""
+        self.world, self.operation = world, operation
+        self._rival = partial(RIVALS[rival], world) if rival else None
+        self.before = self._untouched()
+        self.after: list[list[str]] = []
+        """How it may end: as without a fault, or, with a rival, as one after the other."""
+        self.reference = self._without_a_fault()
+
+    def _without_a_fault(self) -> Point:
+        """Twice: the first one loads scripts, and begins what a process begins once."""
+        self.point(None, 0)
+        orders = (True, False) if self._rival else (False,)
+        found = [self.point(None, 0, rival_first=rival_first) for rival_first in orders]
+        self.after = [point.settled for point in found]
+        if not self._rival:
+            assert found[0].is_acknowledged, found[0].reply
+        return found[-1]
+
+    def _untouched(self) -> list[str]:
+        """What is there when the operation never happens."""
+        self.world.clear()
+        self.operation.prepare(self.world)
+        self.world.settle()
+        return self._snapshot()
+
+    def exchanges(self, fault: Fault) -> int:
+        """How many there are without a fault."""
+        return len(self.reference.seen.get(fault.service, []))
+
+    def points(self, fault: Fault, ns: Iterable[int]) -> Iterable[Point]:
+        """One for each n, until the fault doesn't strike any more."""
+        for n in ns:
+            assert n <= MOST_EXCHANGES, "the operation doesn't end"
+            point = self.point(fault, n)
+            if not point.struck:
+                return
+            yield point
+
+    def point(self, fault: Fault | None, n: int, *, rival_first: bool = False) -> Point:
+        world, operation = self.world, self.operation
+        world.clear()
+        operation.prepare(world)
+        if self._rival and rival_first:
+            self._rival()
+        world.switch.rival = self._rival or (lambda: None)
+        world.velt_proxy.sent.clear()
+        world.resolver.begin()
+        with world.switch.armed(fault, n):
+            reply = operation.act(world)
+            struck, seen = world.switch.struck, world.switch.seen
+        if self._rival and not (fault or rival_first):
+            self._rival()
+        point = Point(world, operation, fault, n, self.before, reply, struck, seen)
+        self._look(point)
+        ends = [*(end for end in self.after if end == point.final), *self.after]
+        point.after = ends[0] if ends else []
+        return point
+
+    def _snapshot(self) -> list[str]:
+        lines = self.world.snapshot()
+        leaves = self.operation.may_leave_dead_letters
+        return [line for line in lines if not (leaves and line.startswith("dead: "))]
+
+    def _look(self, point: Point) -> None:
+        world = self.world
+        world.resolver.begin()
+        point.at_once = self._snapshot()
+        world.settle()
+        point.settled = self._snapshot()
+        point.opened_settled = world.everything_opened()
+        if not point.is_acknowledged:
+            point.repeated = self._repeated()
+            world.settle()
+        point.final = self._snapshot()
+        world.settle()
+        point.later = self._snapshot()
+        point.opened = world.everything_opened()
+        point.is_erasing, point.waits = world.is_erasing(), world.is_waiting()
+        point.sent, point.kept = b"\n".join(world.velt_proxy.sent), world.values_in_redis()
+        point.lines = world.audit_lines()
+
+    def _repeated(self) -> Reply:
+        """As a backend or an operator would, to whom it was not acknowledged. On a machine that is too busy
+        for Redis's time-outs, a repeat may be answered 503 in its turn."""
+        for _ in range(MOST_REPEATS):
+            with self.world.repeating():
+                reply = self.operation.act(self.world)
+            if reply.status < 500:
+                return reply
+            self.world.settle()
+        return reply

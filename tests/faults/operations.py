@@ -1,0 +1,373 @@
+"""The operations that the fault loops run: what is there before, the operation, and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
+
+from resolver.outbox.queue import new_claim
+from resolver.store.command import Command, Entry, Kind
+from resolver.velt import requests
+from resolver.velt.field_allow_list import split_add
+from tests.api.described import PRIVACY
+from tests.backups import saved
+from tests.faults.world import CALLBACKS, Environment, Reply, World
+from tests.support import BACKEND, Api, key, notification, signed
+
+JSON = dict[str, Any]
+Prepare = Callable[[World], None]
+Act = Callable[[World], Reply]
+Rival = Callable[[World], None]
+OLD, BOTH, NEW = f"k1:{key(1)}", f"k2:{key(2)},k1:{key(1)}", f"k2:{key(2)}"
+PRIVACY_OPERATOR = {"authorization": f"Bearer {PRIVACY}"}
+BEN = {"userId": "ben", "name": "CANARY Ben"}
+CLEO = {"userId": "cleo", "name": "CANARY Cleo"}
+
+
+def _is_success(reply: Reply) -> bool:
+    return 200 <= reply.status < 300
+
+
+def _is_success_for_the_notification(reply: Reply) -> bool:
+    """An update and a delete answer for each notification."""
+    return reply.status == 200 and bool(reply.body["result"]["data"]["n-1"]["success"])
+
+
+@dataclass(frozen=True)
+class Operation:
+    name: str
+    act: Act
+    audited: str
+    """Its action in the audit trail."""
+    prepare: Prepare = lambda _world: None
+    is_acknowledged: Callable[[Reply], bool] = _is_success
+    is_repeatable: bool = True
+    """What was not acknowledged is wholly there or not at all, and a repeat finishes it."""
+    is_immediate: bool = True
+    """People read what it did as soon as it is acknowledged; else when the worker has done it."""
+    meets_faults_of_velt: bool = True
+    is_rivalled: bool = False
+    """It is run with rivals: it is about the notification that they change."""
+    may_leave_dead_letters: bool = False
+    """Velt refuses it, and where the caller couldn't be told, an operator is."""
+    erases: str = ""
+    """A pattern of what opens nowhere any more."""
+    withdraws: str = ""
+    """The id of a master key that is no longer needed afterwards."""
+    settings: Environment = field(default_factory=dict)
+
+
+def _velt(world: World, path: str, data: JSON, **headers: str) -> Reply:
+    return world.resolver.call(f"/v2/notifications/{path}", {"data": data}, {**BACKEND, **headers})
+
+
+def _add(world: World) -> Reply:
+    return _velt(world, "add", notification(notifyUsers=[BEN, CLEO]))
+
+
+def _add_deferred(world: World) -> Reply:
+    reply = _add(world)
+    world.resolver.work()
+    return reply
+
+
+def _add_with_key(world: World) -> Reply:
+    data = notification(notifyUsers=[BEN, CLEO])
+    del data["notificationId"]
+    return _velt(world, "add", data, **{"idempotency-key": "order-1"})
+
+
+def _add_over(world: World) -> Reply:
+    return _velt(world, "add", notification(notifyUsers=[CLEO], displayBodyMessage="CANARY again"))
+
+
+def _velt_refuses(world: World) -> None:
+    _one(world)
+    fault = {"status": 400, "errorStatus": "INVALID_ARGUMENT", "path": "/v2/notifications/add"}
+    world.velt.break_with(**fault)
+
+
+def _update(world: World) -> Reply:
+    entry = {
+        "id": "n-1",
+        "displayBodyMessage": "CANARY changed",
+        "notifyUsers": [BEN],
+        "readByUserIds": ["ben"],
+    }
+    return _velt(world, "update", {"organizationId": "acme", "notifications": [entry]})
+
+
+def _update_deferred(world: World) -> Reply:
+    reply = _update(world)
+    world.resolver.work()
+    return reply
+
+
+def _delete(world: World) -> Reply:
+    return _velt(world, "delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+
+
+def _delete_deferred(world: World) -> Reply:
+    reply = _delete(world)
+    world.resolver.work()
+    return reply
+
+
+def _delete_for_one(world: World) -> Reply:
+    return _velt(world, "delete", {"organizationId": "acme", "userId": "ben", "notificationIds": ["n-1"]})
+
+
+def _delete_what_velt_names(world: World) -> Reply:
+    return _velt(world, "delete", {"organizationId": "acme", "documentId": "doc-1"})
+
+
+def _dismiss(world: World) -> Reply:
+    bearer = {"authorization": f"Bearer {signed('ben', 'acme')}"}
+    body = {"organizationId": "acme", "notificationId": "n-1"}
+    return world.resolver.call(f"{CALLBACKS}/delete", body, bearer)
+
+
+def _erase_person(world: World) -> Reply:
+    reply = world.resolver.call("/privacy/erase", {"userIds": ["ben"]}, PRIVACY_OPERATOR)
+    world.resolver.work()
+    return reply
+
+
+def _erase_user_data(world: World) -> Reply:
+    body = {"userIds": ["ben"], "veltUserData": True}
+    reply = world.resolver.call("/privacy/erase", body, PRIVACY_OPERATOR)
+    world.resolver.work()
+    return reply
+
+
+def _erase_by_command(world: World) -> Reply:
+    reply = world.resolver.run("privacy", "erase", "--user", "ben", "--yes", "--json")
+    world.resolver.work()
+    return reply
+
+
+def _erase_organization(world: World) -> Reply:
+    body = {"organizationIds": ["zeta"], "wholeOrganizations": True}
+    reply = world.resolver.call("/privacy/erase", body, PRIVACY_OPERATOR)
+    world.resolver.work()
+    return reply
+
+
+def _rotate(world: World) -> Reply:
+    return world.resolver.run("keys", "rotate", "--json")
+
+
+def _replay(world: World) -> Reply:
+    return world.resolver.run("privacy", "replay", str(world.certificates), "--json")
+
+
+def _one(world: World) -> None:
+    assert world.api().add(notifyUsers=[BEN, CLEO]).status_code == 200
+
+
+def _several(world: World, **changes: str) -> None:
+    """Notifications of several people in two organizations; a command that waits, and a dead letter."""
+    api = world.api(**changes)
+    for more in (
+        {"notifyUsers": [BEN, CLEO]},
+        {"notificationId": "n-2", "notifyUsers": [BEN]},
+        {"notificationId": "n-3", "actionUser": BEN, "notifyUsers": [CLEO]},
+        {"notificationId": "n-4", "notifyUsers": [CLEO]},
+        {"notificationId": "n-5", "organizationId": "zeta", "notifyUsers": [BEN, CLEO]},
+    ):
+        assert api.add(**more).status_code == 200, more
+    for organization, id_ in (("acme", "n-1"), ("zeta", "n-5")):
+        read = {"id": id_, "readByUserIds": ["ben", "cleo"]}
+        _enqueue(api, organization, id_, read)
+        (line,) = api.services.outbox.due()
+        claimed = api.services.outbox.claim(line)
+        assert claimed is not None
+        api.services.outbox.dead_letter(claimed, "for the test")
+    for organization, id_ in (("acme", "n-1"), ("zeta", "n-5")):
+        # Whether Velt is sent it before or after an erasure, it ends the same.
+        named = [{"userId": "ben"}, {"userId": "cleo"}]
+        _enqueue(api, organization, id_, {"id": id_, "notifyUsers": named})
+
+    _overwrite_and_die(api, "n-6")
+
+
+def _overwrite_and_die(api: Api, id_: str) -> None:
+    """What a killed process leaves while Velt may still refuse its add: the record
+    that stood there before is kept."""
+    assert api.add(notificationId=id_, notifyUsers=[BEN, CLEO]).status_code == 200
+    add = requests.parse(requests.ADD, notification(notificationId=id_, notifyUsers=[CLEO]))
+    command = Command(Kind.REGISTER, id_, split_add(add, "full").forward)
+    (before,) = api.services.store.read("acme", [id_]).values()
+    after = replace(before, audience=("cleo",), private={}, content=b'{"displayBodyMessage":"CANARY again"}')
+    api.services.store.put(after, Entry(command, claim=new_claim(), lease_ms=1))
+
+
+def _enqueue(api: Api, organization: str, id_: str, entry: JSON) -> None:
+    data = {"organizationId": organization, "notifications": [entry]}
+    api.services.store.enqueue(organization, id_, Entry(Command(Kind.CHANGE, id_, data)))
+
+
+def _several_under_the_old_key(world: World) -> None:
+    _several(world, RESOLVER_MASTER_KEYS=OLD)
+    data = notification(organizationId="zeta", notifyUsers=[CLEO])
+    del data["notificationId"]
+    reply = world.api(RESOLVER_MASTER_KEYS=OLD).post(
+        "/v2/notifications/add", {"data": data}, {**BACKEND, "idempotency-key": "order-1"}
+    )
+    assert reply.status_code == 200, reply.data
+
+
+def _restored(world: World) -> None:
+    """A backup from before the erasure of a person is back."""
+    _several(world)
+    backup = {name: value for name, value in saved(world.redis).items() if not name.startswith(b"vnr:")}
+    reply = world.api().post("/privacy/erase", {"userIds": ["ben"]}, PRIVACY_OPERATOR)
+    assert reply.status_code == 202, reply.data
+    world.settle()
+    world.clear_redis()
+    for name, (dump, left) in backup.items():
+        world.redis.restore(name, left, dump)
+    world.renew()
+    assert world.is_gated()
+
+
+def _change_headline(world: World) -> None:
+    entry = {"id": "n-1", "displayHeadlineMessageTemplate": "CANARY by another caller"}
+    _of_another_caller(world, "update", {"organizationId": "acme", "notifications": [entry]})
+
+
+def _delete_too(world: World) -> None:
+    _of_another_caller(world, "delete", {"organizationId": "acme", "notificationIds": ["n-1"]})
+
+
+def _add_too(world: World) -> None:
+    _of_another_caller(world, "add", notification(notifyUsers=[BEN], displayBodyMessage="CANARY, another"))
+
+
+def _dismiss_too(world: World) -> None:
+    bearer = {"authorization": f"Bearer {signed('ben', 'acme')}"}
+    body = {"organizationId": "acme", "notificationId": "n-1"}
+    reply = world.api().post(f"{CALLBACKS}/delete", body, bearer)
+    assert reply.status_code == 200, reply.data
+
+
+def _of_another_caller(world: World, path: str, data: JSON) -> None:
+    reply = world.api().velt(f"notifications/{path}", data)
+    assert reply.status_code == 200, reply.data
+
+
+RIVALS: dict[str, Rival] = {
+    "update": _change_headline,
+    "delete": _delete_too,
+    "add": _add_too,
+    "dismiss": _dismiss_too,
+}
+"""What another caller does meanwhile, directly."""
+_PRIVACY = {"RESOLVER_PRIVACY_TOKENS": f"dpo:{PRIVACY}"}
+_DEFERRED = {"RESOLVER_REGISTRATION": "deferred"}
+_BEN = r"\bben\b"
+_FOR_EACH = _is_success_for_the_notification
+
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        Operation("add-inline", _add, "add", is_rivalled=True),
+        Operation("add-deferred", _add_deferred, "add", is_rivalled=True, settings=_DEFERRED),
+        Operation("add-with-key", _add_with_key, "add"),
+        Operation("add-over", _add_over, "add", _one, is_rivalled=True),
+        Operation(
+            "add-refused",
+            _add_over,
+            "add",
+            _velt_refuses,
+            lambda reply: reply.status == 400,
+            # Acknowledged while Velt is away and refused later, an add stays, with a dead letter.
+            meets_faults_of_velt=False,
+            may_leave_dead_letters=True,
+        ),
+        Operation("update", _update, "update", _one, _FOR_EACH, is_rivalled=True),
+        Operation(
+            "update-deferred",
+            _update_deferred,
+            "update",
+            _one,
+            _FOR_EACH,
+            is_rivalled=True,
+            settings=_DEFERRED,
+        ),
+        Operation("delete", _delete, "delete", _one, _FOR_EACH, is_rivalled=True),
+        Operation(
+            "delete-deferred",
+            _delete_deferred,
+            "delete",
+            _one,
+            _FOR_EACH,
+            is_rivalled=True,
+            settings=_DEFERRED,
+        ),
+        Operation("delete-for-one", _delete_for_one, "delete", _one, _FOR_EACH, is_rivalled=True),
+        # Velt alone knows what goes, and once it is gone there Velt doesn't name it again.
+        Operation("delete-scope", _delete_what_velt_names, "delete", _one, is_repeatable=False),
+        Operation("dismiss", _dismiss, "delete", _one, meets_faults_of_velt=False, is_rivalled=True),
+        Operation(
+            "erase-person",
+            _erase_person,
+            "erase",
+            _several,
+            is_immediate=False,
+            is_rivalled=True,
+            erases=_BEN,
+            settings=_PRIVACY,
+        ),
+        Operation(
+            "erase-user-data",
+            _erase_user_data,
+            "erase",
+            _several,
+            is_immediate=False,
+            erases=_BEN,
+            settings=_PRIVACY,
+        ),
+        Operation(
+            "erase-by-command",
+            _erase_by_command,
+            "privacy erase",
+            _several,
+            is_immediate=False,
+            erases=_BEN,
+            settings=_PRIVACY,
+        ),
+        Operation(
+            "erase-organization",
+            _erase_organization,
+            "erase",
+            _several,
+            is_immediate=False,
+            erases=r"\bzeta\b",
+            settings=_PRIVACY,
+        ),
+        Operation(
+            "rotate",
+            _rotate,
+            "keys rotate",
+            _several_under_the_old_key,
+            is_rivalled=True,
+            meets_faults_of_velt=False,
+            withdraws="k1",
+            settings={"RESOLVER_MASTER_KEYS": BOTH},
+        ),
+        Operation(
+            "replay",
+            _replay,
+            "privacy replay",
+            _restored,
+            meets_faults_of_velt=False,
+            is_immediate=False,
+            erases=_BEN,
+            settings=_PRIVACY,
+        ),
+    )
+}

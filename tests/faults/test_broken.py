@@ -1,0 +1,79 @@
+"""The loops can fail: variants of the resolver that break a promise on purpose are each found out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from resolver.errors import StoreUnavailable, Unavailable
+from resolver.outbox import sender
+from resolver.outbox.queue import Claimed
+from resolver.outbox.rewriting import Rewritten
+from resolver.privacy.erase import Erase
+from resolver.store import records as store
+from resolver.store.command import Entry
+from resolver.store.guard import read_script
+from resolver.store.record import Record
+from resolver.store.records import RecordStore, Written
+from tests.faults.conftest import MakeWorld
+from tests.faults.invariants import violations
+from tests.faults.loop import Loop
+from tests.faults.operations import OPERATIONS
+from tests.faults.proxies import FAULTS, Loss
+
+pytestmark = [pytest.mark.system, pytest.mark.single_server]
+
+
+def found_by(make_world: MakeWorld, operation: str, fault: str, *ns: int) -> str:
+    """What the loop reports."""
+    rival = "update" if FAULTS[fault].loss is Loss.NOTHING else ""
+    loop = Loop(make_world(OPERATIONS[operation]), OPERATIONS[operation], rival)
+    return "\n".join(wrong for point in loop.points(FAULTS[fault], ns) for wrong in violations(point))
+
+
+def test_loop_finds_an_add_that_is_acknowledged_without_its_commit(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = RecordStore.put
+
+    def hasty(vault: RecordStore, record: Record, entry: Entry | None = None) -> Written:
+        try:
+            return put(vault, record, entry)
+        except StoreUnavailable:
+            return Written("")
+
+    monkeypatch.setattr(RecordStore, "put", hasty)
+    assert "what was acknowledged is done" in found_by(make_world, "add-inline", "request-lost", 1)
+
+
+def test_loop_finds_a_change_that_does_not_compare_the_version_it_read(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(package: str, name: str) -> str:
+        return read_script(package, name).replace("~= ARGV[4]", "== 'never'")
+
+    monkeypatch.setattr(store, "read_script", blind)
+    assert "what was acknowledged is done" in found_by(make_world, "update", "overtaken", 3)
+
+
+def test_loop_finds_a_command_that_is_finished_before_velt_has_it(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_back = sender.VeltSender.release
+
+    def careless(self: sender.VeltSender, claimed: Claimed, *args: Any, **more: Any) -> None:
+        try:
+            self.outbox.finish(claimed)
+        except Unavailable:
+            give_back(self, claimed, *args, **more)
+
+    monkeypatch.setattr(sender.VeltSender, "release", careless)
+    assert "what was acknowledged is done" in found_by(make_world, "add-inline", "velt-request-lost", 1)
+
+
+def test_loop_finds_an_erasure_that_forgets_commands_that_wait(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Erase, "commands", lambda *_: Rewritten(0, 0))
+    assert "what was erased opens nowhere" in found_by(make_world, "erase-person", "request-lost", 2)

@@ -1,0 +1,183 @@
+"""Each exchange of each operation is lost in each way: nothing acknowledged is lost, nothing leaks, and what
+was erased stays erased (docs/testing.md)."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from tests.faults.conftest import POINTS, MakeWorld
+from tests.faults.invariants import audit_trail_problem, violations
+from tests.faults.loop import Loop, Point
+from tests.faults.operations import OPERATIONS, RIVALS, Operation
+from tests.faults.proxies import FAULTS, Fault, Loss
+from tests.faults.world import JSON, World
+
+pytestmark = [pytest.mark.system, pytest.mark.single_server]
+ANSWERS: dict[str, JSON] = {
+    "unknown-refused": {"addAgain": "refuse", "unknownUpdate": "refuse", "unknownDelete": "refuse"},
+    "unknown-taken": {"unknownUpdate": "success", "unknownDelete": "success", "deleteForUser": "row"},
+}
+"""Where Velt's documents leave it open: of an id that it has or hasn't, and of one person's deletion."""
+SAMPLED_KINDS = 3
+"""For each operation, so that the sample takes less than a minute."""
+CASES = [
+    (operation, fault)
+    for operation in OPERATIONS.values()
+    for fault in FAULTS.values()
+    if (operation.meets_faults_of_velt or fault.service != "velt")
+    and (operation.is_rivalled or fault.loss is not Loss.NOTHING)
+]
+LOST = [case for case in CASES if case[1].name in ("request-lost", "reply-lost", "velt-reply-lost")]
+# Whom an update has made the last recipient, removes by dismissing: the SDK, which isn't here, tells Velt so.
+OVERTAKEN = [
+    (operation, rival, fault)
+    for operation, fault in CASES
+    for rival in RIVALS
+    if fault.loss is Loss.NOTHING
+    and not (operation.erases or operation.withdraws or rival == "update")
+    and not (rival == "dismiss" and operation.audited == "update")
+]
+RecordProperty = Callable[[str, object], None]
+
+
+def checked(loop: Loop, fault: Fault, ns: Iterable[int]) -> int:
+    """The number of points; fails with all of those where an invariant doesn't hold."""
+    wrong = ""
+    number = 0
+    for point in loop.points(fault, ns):
+        number += 1
+        if found := violations(point):
+            wrong += "\n  ".join([described(point), *found, ""])
+    assert not wrong, wrong
+    return number
+
+
+def described(point: Point) -> str:
+    fault = point.fault.name if point.fault else ""
+    alone = f"pytest tests/faults --operation {point.operation.name} --fault {fault} --n {point.n}"
+    return f"{point}: answered {point.reply.status}. Only this one: {alone}"
+
+
+def ensure_nothing_is_told(world: World, capfd: pytest.CaptureFixture[str], *, killed: bool) -> None:
+    """Of a loop whose processes have ended: the trail they wrote verifies, and their logs hold no content."""
+    world.close()
+    problem = audit_trail_problem(world, may_end_unsigned=killed)
+    assert not problem, problem
+    assert "CANARY" not in "".join([*capfd.readouterr(), world.logs()])
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("operation", "fault"), CASES, ids=[f"{operation.name}-{fault.name}" for operation, fault in CASES]
+)
+def test_operation_keeps_its_promises_whichever_exchange_is_lost(  # noqa: PLR0917 - fixtures
+    operation: Operation,
+    fault: Fault,
+    make_world: MakeWorld,
+    record_property: RecordProperty,
+    capfd: pytest.CaptureFixture[str],
+    ns: Iterable[int],
+) -> None:
+    world = make_world(operation, processes=fault.kills)
+    loop = Loop(world, operation, rival_of(fault))
+    number = checked(loop, fault, ns)
+    ensure_nothing_is_told(world, capfd, killed=fault.kills)
+    record_property(POINTS, (operation.name, fault.name, number))
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("answers", ANSWERS.values(), ids=list(ANSWERS))
+@pytest.mark.parametrize(
+    ("operation", "fault"), LOST, ids=[f"{operation.name}-{fault.name}" for operation, fault in LOST]
+)
+def test_operation_keeps_its_promises_whichever_way_velt_answers(  # noqa: PLR0917 - fixtures
+    operation: Operation,
+    answers: JSON,
+    fault: Fault,
+    make_world: MakeWorld,
+    record_property: RecordProperty,
+    ns: Iterable[int],
+) -> None:
+    world = make_world(operation)
+    world.answers = answers
+    number = checked(Loop(world, operation), fault, ns)
+    record_property(POINTS, (operation.name, fault.name, number))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+def test_operation_keeps_its_promises_at_sampled_exchanges(
+    operation: Operation,
+    make_world: MakeWorld,
+    record_property: RecordProperty,
+    capfd: pytest.CaptureFixture[str],
+    seed: random.Random,
+) -> None:
+    world = make_world(operation)
+    kinds = [fault for about, fault in CASES if about is operation and not fault.kills]
+    for rival, faults in itertools.groupby(sorted(seed.sample(kinds, SAMPLED_KINDS), key=rival_of), rival_of):
+        loop = Loop(world, operation, rival)
+        for fault in faults:
+            number = checked(loop, fault, sampled(seed, fault, loop))
+            record_property(POINTS, (operation.name, fault.name, number))
+    ensure_nothing_is_told(world, capfd, killed=False)
+
+
+def test_operation_keeps_its_promises_when_its_process_is_killed_at_a_sampled_exchange(
+    make_world: MakeWorld,
+    record_property: RecordProperty,
+    capfd: pytest.CaptureFixture[str],
+    seed: random.Random,
+) -> None:
+    # Erasures, rotations and replays take minutes this way.
+    operation = seed.choice([operation for operation in OPERATIONS.values() if not operation.settings])
+    loop = Loop(world := make_world(operation, processes=True), operation)
+    for fault in (FAULTS["killed-before"], FAULTS["killed-after"]):
+        number = checked(loop, fault, sampled(seed, fault, loop))
+        record_property(POINTS, (operation.name, fault.name, number))
+    ensure_nothing_is_told(world, capfd, killed=True)
+
+
+@pytest.mark.parametrize("fault", ["request-lost", "reply-lost"])
+def test_delete_without_ids_removes_what_velt_named_when_one_connection_is_lost(
+    make_world: MakeWorld, fault: str
+) -> None:
+    """Velt doesn't name them a second time, so that a repeat would remove nothing."""
+    operation = OPERATIONS["delete-scope"]
+    loop = Loop(make_world(operation), operation)
+    points = list(loop.points(FAULTS[fault], itertools.count(1)))
+    assert points
+    assert [str(point) for point in points if not point.is_acknowledged or violations(point)] == []
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("operation", "rival", "fault"),
+    OVERTAKEN,
+    ids=[f"{operation.name}-{rival}-{fault.name}" for operation, rival, fault in OVERTAKEN],
+)
+def test_operation_and_a_rival_end_as_one_after_the_other(  # noqa: PLR0917 - fixtures
+    operation: Operation,
+    rival: str,
+    fault: Fault,
+    make_world: MakeWorld,
+    record_property: RecordProperty,
+    ns: Iterable[int],
+) -> None:
+    number = checked(Loop(make_world(operation), operation, rival), fault, ns)
+    record_property(POINTS, (operation.name, fault.name, number))
+
+
+def rival_of(fault: Fault) -> str:
+    return "update" if fault.loss is Loss.NOTHING else ""
+
+
+def sampled(seed: random.Random, fault: Fault, loop: Loop) -> list[int]:
+    every = range(1, loop.exchanges(fault) + 1)
+    return [seed.choice(every)] if every else []

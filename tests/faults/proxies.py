@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple
 import resolver
 from tests.network import Address, listening, read_request, relay
 from tests.system.processes import is_running
-from tests.topologies import until
+from tests.waiting import until
 
 _BACKGROUND = {
     *("HELLO", "CLIENT", "AUTH", "SELECT", "PING", "TIME", "INFO", "DBSIZE", "SCRIPT", "COMMAND"),

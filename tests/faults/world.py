@@ -44,7 +44,7 @@ from tests.network import address_of
 from tests.support import BACKEND, Api, Velt, keys_of, signed
 from tests.system.conftest import RESOLVER, Served, plain_environment, serving, wait_until_ready
 from tests.system.processes import web_processes_of
-from tests.topologies import until
+from tests.waiting import until
 
 JSON = dict[str, Any]
 Environment = dict[str, str]

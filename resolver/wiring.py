@@ -31,7 +31,7 @@ from resolver.ops.reply_budget import ReplyBudget
 from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.outbox.registration import Registrations
 from resolver.outbox.rewriting import Rewriting
-from resolver.outbox.sender import GRACE_MS, SAY_SO_SECONDS, Throttle, VeltSender
+from resolver.outbox.sender import GRACE_MS, WARN_EVERY_SECONDS, Throttle, VeltSender
 from resolver.outbox.wake import WakeUp
 from resolver.outbox.worker import Worker
 from resolver.privacy.erase import Erase
@@ -117,7 +117,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         velt,
         CircuitBreaker("velt"),
         settings.deadline_ms + GRACE_MS,
-        Throttle(SAY_SO_SECONDS),
+        Throttle(WARN_EVERY_SECONDS),
         slots,
     )
     tokens = Tokens(settings.token, settings.outbound)
@@ -173,7 +173,7 @@ def build_worker(settings: Settings) -> Worker:
         raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    breaker, said = CircuitBreaker("velt"), Throttle(SAY_SO_SECONDS)
+    breaker, said = CircuitBreaker("velt"), Throttle(WARN_EVERY_SECONDS)
     sender = VeltSender(stores.store, stores.outbox, velt, breaker, LEASE_MS, said, None)
     return Worker(stores.outbox, sender, WakeUp(stores.redis), WORKER_THREADS, settings.outbox_max_attempts)
 

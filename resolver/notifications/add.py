@@ -16,7 +16,7 @@ from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import AlreadyExists, InvalidArgument, NotRegistered, Overtaken, TooLarge, VeltRefused
 from resolver.notifications.idempotency import IdempotencyKeys
-from resolver.outbox.queue import Outbox, claimed_by
+from resolver.outbox.queue import Outbox, claim_of
 from resolver.outbox.registration import Registrations
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, VeltUnreachable
 from resolver.store.command import Command, Entry, Kind
@@ -102,7 +102,7 @@ class AddNotification:
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:
         """Velt's answer; None when it can't be had now, and the command waits."""
-        claimed = claimed_by(written, command)
+        claimed = claim_of(written, command)
         try:
             answer = self.sender.send(command, deadline.reserve(RESERVE_SECONDS))
         except VeltUnreachable:
@@ -111,7 +111,7 @@ class AddNotification:
         except VeltRefused:
             self.outbox.roll_back(claimed)
             raise
-        self.sender.done(claimed)
+        self.sender.complete(claimed)
         return answer
 
 

@@ -15,7 +15,7 @@ from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import StoreUnavailable, Unavailable
 from resolver.notifications.policy import without
-from resolver.outbox.queue import Claimed, claimed_by
+from resolver.outbox.queue import Claim, claim_of
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, removal
 from resolver.store.command import Command, Entry, Place
 from resolver.store.record import Record
@@ -127,13 +127,13 @@ class DeleteNotifications:
         held = self.store.read(deletion.organization, ids)
         return {id_ for id_, record in held.items() if deletion.effect(record).spared}
 
-    def _remove(self, deletion: _Deletion, id_: str, mine: bool) -> tuple[_Effect | None, Claimed | None]:
+    def _remove(self, deletion: _Deletion, id_: str, mine: bool) -> tuple[_Effect | None, Claim | None]:
         """The content, and in the same step the removal in line; its claim when Velt may be told now."""
         command = removal(id_, deletion.filters)
         entry = self._entry_of(command, mine)
         if not deletion.bounded:
             effect, written = None, self.store.remove(deletion.organization, id_, entry(Place.REPLACE_UNSENT))
-            return effect, claimed_by(written, command) if written.claim else None
+            return effect, claim_of(written, command) if written.claim else None
 
         def changed_by(effect: _Effect) -> Changed:
             # What waits for others who keep it must not be replaced.
@@ -143,12 +143,12 @@ class DeleteNotifications:
         if changed is None or (effect and effect.spared):
             # Nothing changes here; what Velt has of it is Velt's to find by the same filters.
             changed = self.store.enqueue(deletion.organization, id_, entry(Place.APPEND))
-        return effect, claimed_by(changed, command) if changed.claim else None
+        return effect, claim_of(changed, command) if changed.claim else None
 
     def _entry_of(self, command: Command, mine: bool) -> Callable[[Place], Entry]:
         return lambda place: self.sender.entry(command, mine, place)
 
-    def _tell(self, filters: JSON, claims: list[Claimed], deadline: Deadline) -> JSON:
+    def _tell(self, filters: JSON, claims: list[Claim], deadline: Deadline) -> JSON:
         """Velt's outcome for each; none when Velt can't be had: then the removals wait."""
         ids = [claimed.command.notification for claimed in claims if claimed.command]
         data = {**filters, "notificationIds": ids}

@@ -20,9 +20,9 @@ from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
-from resolver.outbox.queue import Claimed
+from resolver.outbox.queue import Claim
 from resolver.outbox.sender import VeltUnreachable
-from resolver.store.keyspace import Keyspace, line_of
+from resolver.store.keyspace import Keyspace, queue_of
 from resolver.store.record import Record
 from resolver.velt import requests
 from resolver.velt.client import CREDENTIALS, Endpoint
@@ -194,8 +194,8 @@ class Probe:
         refused = False
         with suppress(Unavailable):
             held = bool(self.add.store.read(self.organization, [self.id]))
-            line = line_of(self.keyspace.record(self.organization, self.id))
-            waiting = bool(self.add.outbox.fields(line.commands))
+            queue = queue_of(self.keyspace.record(self.organization, self.id))
+            waiting = bool(self.add.outbox.fields(queue.commands))
         try:
             at_velt = self._is_at_velt()
         except VeltRefused:
@@ -215,13 +215,13 @@ class Probe:
     def _tell_what_waits(self) -> None:
         """Of this probe alone; what a worker has in hand is left to it."""
         outbox = self.add.outbox
-        line = line_of(self.keyspace.record(self.organization, self.id))
+        queue = queue_of(self.keyspace.record(self.organization, self.id))
         with suppress(Unavailable):
-            while claimed := outbox.claim(line):
+            while claimed := outbox.claim(queue):
                 if not self._told(claimed):
                     return
 
-    def _told(self, claimed: Claimed) -> bool:
+    def _told(self, claimed: Claim) -> bool:
         sender = self.delete.sender
         if claimed.command is None:
             return False
@@ -234,7 +234,7 @@ class Probe:
             if refusal.status in CREDENTIALS:
                 sender.release(claimed)
                 return False
-        sender.done(claimed)
+        sender.complete(claimed)
         return True
 
 

@@ -14,7 +14,7 @@ from resolver.deadline import Deadline
 from resolver.errors import InvalidArgument
 from resolver.notifications.add import audience_of, ensure_fits
 from resolver.notifications.policy import ReadPolicy
-from resolver.outbox.queue import claimed_by
+from resolver.outbox.queue import claim_of
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, VeltUnreachable
 from resolver.store.command import Command, Kind
 from resolver.store.record import Record
@@ -171,7 +171,7 @@ class UpdateNotifications:
         if not forwarded:
             return _PENDING
         data = {**filters, "notifications": forwarded}
-        claims = [claimed_by(written, joint.command(filters)) for joint, written in tried]
+        claims = [claim_of(written, joint.command(filters)) for joint, written in tried]
         answer = self.sender.send_batch(Endpoint.UPDATE, data, claims, deadline.reserve(RESERVE_SECONDS))
         if answer is None and others:
             raise VeltUnreachable("velt: not reached")

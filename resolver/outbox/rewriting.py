@@ -1,5 +1,4 @@
-"""Changing what commands say after they were put in line: a person is taken out of those that wait and those
-that were given up, and of the records that would come back should Velt refuse what was put in their place."""
+"""Rewriting commands for an erasure: those queued, the dead letters, and records kept for a rollback."""
 
 from __future__ import annotations
 
@@ -10,26 +9,26 @@ from redis import Redis
 
 from resolver.crypto.envelope import Envelope
 from resolver.errors import Unreadable
-from resolver.outbox.dead_letters import Dead, line_of_dead
+from resolver.outbox.dead_letters import DeadLetter, queue_of_dead_letter
 from resolver.outbox.queue import Outbox
 from resolver.outbox.waiting import Fields
 from resolver.store.command import Command
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import COMMANDS_PATTERN, line_of
+from resolver.store.keyspace import COMMANDS_PATTERN, queue_of
 from resolver.store.record import Record
 from resolver.store.scan import in_time_slices, scan
 
 Change = Callable[[Command], Command]
-"""Gives back the very command that it got, or another one for the same notification."""
+"""Returns its argument itself for "no change", or another command for the same notification."""
 ChangePrevious = Callable[[Record], Record | None]
-"""Gives back the very record that it got, or what may come back in its place: None for nothing."""
+"""Returns its argument itself for "no change", or another record to roll back to; None for none."""
 _PREVIOUS = b"p"
 
 
 class Rewritten(NamedTuple):
     changed: int
     overtaken: int
-    """Those that were written between reading and changing: they must be looked at again."""
+    """Commands written between reading and changing: scan again."""
 
 
 class Rewriting:
@@ -38,14 +37,15 @@ class Rewriting:
         self._swap = redis.register_script(read_script("resolver.outbox", "swap"))
 
     def __call__(self, change: Change, change_previous: ChangePrevious) -> Rewritten:
-        """First those that wait, then the dead: commands move from here to there by themselves."""
+        """Rewrite queued commands, then dead letters: without an operator, commands move only in this
+        direction."""
         changed = wanted = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name, fields in in_time_slices(self._outbox.lines(names)):
+            for name, fields in in_time_slices(self._outbox.hashes(names)):
                 swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
                 changed += self._swapped(name, swaps)
                 wanted += len(swaps) // 3
-        for dead in in_time_slices(self._outbox.dead()):
+        for dead in in_time_slices(self._outbox.dead_letters.all()):
             if dead.command and (instead := change(dead.command)) is not dead.command:
                 changed += self._dead(dead, instead)
                 wanted += 1
@@ -59,10 +59,10 @@ class Rewriting:
         return swaps
 
     def _previous(self, name: str, fields: Fields, change: ChangePrevious) -> list[bytes]:
-        """What stood there before a put that nobody was answered for yet. Empty: nothing did."""
+        """Fields that replace the record to roll back to. The stored value is empty when there was none."""
         if not (sealed := fields.get(_PREVIOUS)):
             return []
-        record_name = line_of(name).record
+        record_name = queue_of(name).record
         try:
             record = Record.from_bytes(self._envelope.open(record_name, sealed))
         except Unreadable:
@@ -74,7 +74,7 @@ class Rewriting:
         return [_PREVIOUS, sealed, self._envelope.seal(record_name, changed.to_bytes()) if changed else b""]
 
     def _swapped(self, name: str, swaps: list[bytes]) -> int:
-        """Each where it stands, unless it is out of the line by now."""
+        """Replace each field that still is what was read. Returns how many were replaced."""
         if not swaps:
             return 0
         with self._guard:
@@ -86,11 +86,11 @@ class Rewriting:
         changed = change(command)
         return None if changed is command else self._envelope.seal(name, changed.to_bytes())
 
-    def _dead(self, dead: Dead, changed: Command) -> int:
-        """A retry sends what it says now. What became something else was never done, and is not wanted any
-        more."""
+    def _dead(self, dead: DeadLetter, changed: Command) -> int:
+        """Rewrite a dead letter, or discard it when its command became one of another kind: an operator must
+        not retry that."""
         if dead.command and changed.kind is not dead.command.kind:
             return self._outbox.dead_letters.discard(dead)
-        line, name = line_of_dead(dead)
-        instead = self._outbox.dead_letters.sealed_instead(dead, changed)
-        return self._swapped(line.dead, [name.encode(), dead.sealed, instead])
+        queue, name = queue_of_dead_letter(dead)
+        instead = self._outbox.dead_letters.reseal_with(dead, changed)
+        return self._swapped(queue.dead_letters, [name.encode(), dead.sealed, instead])

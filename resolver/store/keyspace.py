@@ -155,45 +155,46 @@ def partition_of(key_name: str) -> str:
     return key_name[PARTITION]
 
 
-class Line(NamedTuple):
-    """Where the commands of one notification wait, and where its queue and its dead are."""
+class Queue(NamedTuple):
+    """Key names of one notification's queue of commands."""
 
     record: str
     commands: str
-    queue: str
-    dead: str
+    schedule: str
+    """When each queue of the partition is due."""
+    dead_letters: str
     member: str
-    """What stands for the notification in the queue."""
+    """Names the notification in the schedule."""
     moves: str
 
 
-def line_of(key_name: str) -> Line:
-    """By the name of the record, or of its commands."""
-    return line_in(key_name[PARTITION], key_name[PARTITION.stop + 2 :])
+def queue_of(key_name: str) -> Queue:
+    """The queue with this record name, or commands name."""
+    return queue_in(key_name[PARTITION], key_name[PARTITION.stop + 2 :])
 
 
-def line_in(partition: str, member: str) -> Line:
-    return Line(
+def queue_in(partition: str, member: str) -> Queue:
+    return Queue(
         record=f"{partition}n:{member}",
         commands=f"{partition}c:{member}",
-        queue=f"{partition}q",
-        dead=f"{partition}d",
+        schedule=f"{partition}q",
+        dead_letters=f"{partition}d",
         member=member,
         moves=f"{partition}m",
     )
 
 
-def line_named(name: str) -> Line:
-    """By the name of a command: `<partition>:<member>.<position>`, or `:<claim>` of a dead letter."""
+def queue_named(name: str) -> Queue:
+    """The queue of a command `<partition>:<member>.<position>`, or a dead letter `…:<member>:<claim>`."""
     partition, member, *_ = re.split("[:.]", name)
-    return line_in(partition, member)
+    return queue_in(partition, member)
 
 
-def queue_of(partition: str) -> str:
+def schedule_of(partition: str) -> str:
     return f"{partition}q"
 
 
-def dead_of(partition: str) -> str:
+def dead_letters_of(partition: str) -> str:
     return f"{partition}d"
 
 

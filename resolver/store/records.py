@@ -24,7 +24,7 @@ from resolver.ops import metrics
 from resolver.store.cluster import by_server
 from resolver.store.command import Entry
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, WAKE_CHANNEL, Keyspace, line_of
+from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, WAKE_CHANNEL, Keyspace, queue_of
 from resolver.store.multiplexed import Admit, Values, read_into
 from resolver.store.record import Form, Record
 from resolver.store.replicated import run_replicated
@@ -301,8 +301,8 @@ class RecordStore:
         return _Write("replace", replacement, read=nonce_of(sealed))
 
     def _arguments(self, key_name: str, write: _Write, entry: Entry | None) -> tuple[Keys, Arguments]:
-        line = line_of(key_name)
-        command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
+        queue = queue_of(key_name)
+        command = self._envelope.seal(queue.commands, entry.command.to_bytes()) if entry else b""
         _, place, claim, lease_ms = entry or ("", "", "", 0)
-        keys = [key_name, line.commands, line.queue]
-        return keys, [*write, command, place, claim, lease_ms, line.member, WAKE_CHANNEL]
+        keys = [key_name, queue.commands, queue.schedule]
+        return keys, [*write, command, place, claim, lease_ms, queue.member, WAKE_CHANNEL]

@@ -29,9 +29,9 @@ from resolver.store.keyspace import (
     RECORD_PATTERN,
     REVOCATION_PATTERN,
     Keyspace,
-    dead_of,
+    dead_letters_of,
     partitions,
-    queue_of,
+    schedule_of,
 )
 from resolver.store.record import Record
 from resolver.store.revocations import Mark
@@ -63,8 +63,8 @@ def in_flight(redis: Redis) -> str:
     """Describe the commands and erasures that are not done yet; empty when there are none."""
     pipeline = redis.pipeline(transaction=False)
     for partition in partitions():
-        pipeline.zcard(queue_of(partition))
-        pipeline.hlen(dead_of(partition))
+        pipeline.zcard(schedule_of(partition))
+        pipeline.hlen(dead_letters_of(partition))
     pipeline.hlen(ORDERS)
     *lines, erasure_store = pipeline.execute()
     waiting, dead = sum(lines[::2]), sum(lines[1::2])

@@ -15,7 +15,7 @@ from redis import Redis
 from resolver.crypto.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
 from resolver.errors import Unreadable
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import RECORD_PATTERN, REVOCATION_PATTERN, line_of
+from resolver.store.keyspace import RECORD_PATTERN, REVOCATION_PATTERN, queue_of
 from resolver.store.multiplexed import get_all
 from resolver.store.scan import scan
 
@@ -73,7 +73,7 @@ class Rotation:
             fresh = self._envelope.reseal(name, sealed)
         except Unreadable:
             return Resealed.UNREADABLE
-        done = self._reseal(keys=[name, line_of(name).commands], args=[nonce_of(sealed), fresh])
+        done = self._reseal(keys=[name, queue_of(name).commands], args=[nonce_of(sealed), fresh])
         return Resealed.DONE if done else Resealed.OVERTAKEN
 
     def _names(self) -> Iterator[list[str]]:

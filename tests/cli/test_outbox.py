@@ -12,7 +12,7 @@ from redis import Redis
 from resolver.cli import main
 from resolver.config import load
 from resolver.outbox.queue import Outbox
-from resolver.outbox.waiting import Dropped, Waiting, WaitingCommands
+from resolver.outbox.waiting import Dropped, WaitingCommand, WaitingCommands
 from resolver.wiring import build_stores
 from tests.support import BACKEND, Api, keys_of, notification
 
@@ -126,7 +126,7 @@ def test_drop_takes_waiting_commands_out_of_their_line_and_leaves_the_others_in_
     assert waiting.read("n-0").keys() == {"n-0"}
 
 
-def command(entry: Waiting) -> object:
+def command(entry: WaitingCommand) -> object:
     assert entry.command
     return entry.command.data
 
@@ -161,11 +161,11 @@ def test_drop_marks_no_record_whose_command_was_sent_meanwhile(
 
     drop = WaitingCommands.drop
 
-    def late(self: WaitingCommands, waiting: Waiting) -> Dropped:
+    def late(self: WaitingCommands, waiting: WaitingCommand) -> Dropped:
         (line,) = outbox.due()
         claimed = outbox.claim(line)
         assert claimed
-        assert outbox.finish(claimed)
+        assert outbox.complete(claimed)
         return drop(self, waiting)
 
     monkeypatch.setattr(WaitingCommands, "drop", late)

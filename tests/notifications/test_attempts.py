@@ -50,7 +50,7 @@ def test_a_command_that_velt_fails_at_while_it_accepts_others_becomes_a_dead_let
 
         until(is_dead, seconds=20)
         until(lambda: empty(outbox))
-    (dead,) = outbox.dead()
+    (dead,) = outbox.dead_letters.all()
     assert dead.reason.startswith("Velt failed at it 2 times: ")
     assert len(velt.ledger(UPDATE)) == 3  # the first one doesn't count: nothing was accepted before it
 

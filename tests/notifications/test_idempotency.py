@@ -121,7 +121,7 @@ def refused(make_api: MakeApi, velt: Velt, working: Working, outbox: Outbox) -> 
     id_of(add(api, "k-1", notificationId=None))
     velt.break_with(path=ADD, status=400, errorStatus="INVALID_ARGUMENT", count=1)
     with working():
-        until(lambda: any(outbox.dead()), "the registration is no dead letter")
+        until(lambda: any(outbox.dead_letters.all()), "the registration is no dead letter")
     return api
 
 
@@ -145,7 +145,7 @@ def test_a_repeat_is_answered_after_an_operator_retried_the_registration(
 def test_a_dead_letter_of_a_deleted_notification_refuses_no_repeat_of_a_later_add(
     refused: Api, redis: Redis, working: Working, outbox: Outbox
 ) -> None:
-    dead = next(outbox.dead()).command
+    dead = next(outbox.dead_letters.all()).command
     assert dead
     refused.velt("notifications/delete", {"organizationId": "acme", "notificationIds": [dead.notification]})
     with working():

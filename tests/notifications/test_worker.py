@@ -16,7 +16,7 @@ from resolver.config import load
 from resolver.deadline import Deadline
 from resolver.outbox.queue import Outbox
 from resolver.outbox.worker import ISOLATE_AFTER, POISON_AFTER
-from resolver.store.keyspace import Line
+from resolver.store.keyspace import Queue
 from resolver.wiring import build
 from tests.notifications.conftest import Working, change, empty
 from tests.support import JSON, Api, Velt, keys_of
@@ -131,7 +131,7 @@ def test_whoever_is_sent_ahead_has_to_ask_velt(
     (unreadable, *_) = keys_of(redis, "{p*c:*")
     redis.hset(unreadable, "0", b"no command")
 
-    def last(lines: list[Line]) -> None:
+    def last(lines: list[Queue]) -> None:
         lines.sort(key=lambda line: line.commands.encode() == unreadable)
 
     monkeypatch.setattr("resolver.outbox.worker.random.shuffle", last)
@@ -244,7 +244,7 @@ def test_what_velt_refuses_for_good_is_given_up_and_delays_nobody(
         for n in range(20):
             deferred.add(notificationId=f"n-{n}")
         until(lambda: empty(outbox))
-    (dead,) = outbox.dead()
+    (dead,) = outbox.dead_letters.all()
     assert (dead.command and dead.command.notification, dead.reason) == ("bad", "INVALID_ARGUMENT")
 
 
@@ -267,7 +267,7 @@ def test_a_command_that_takes_its_workers_with_it_is_given_up_after_five(
         deferred.add(notificationId=f"n-{n}")
     with working():
         until(lambda: empty(outbox))
-    assert [dead.reason for dead in outbox.dead()] == ["came to no outcome 5 times"]
+    assert [dead.reason for dead in outbox.dead_letters.all()] == ["came to no outcome 5 times"]
     assert len(velt.inbox("ben")) == 100
 
 
@@ -289,7 +289,7 @@ def test_told_too_late_to_count_a_removed_notification_is_removed_again(
         until(lambda: empty(outbox))
         services.add.sender.send(stalled.command, Deadline.after(2))
         assert len(velt.inbox("ben")) == 1
-        services.add.sender.done(stalled)
+        services.add.sender.complete(stalled)
         until(lambda: velt.inbox("ben") == [])
 
 

@@ -89,7 +89,7 @@ def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
     for line in outbox.due():
         claimed = outbox.claim(line)
         assert claimed
-        outbox.finish(claimed)
+        outbox.complete(claimed)
     filed(eraser, order("ben"))
     eraser.round()
     names = [entry.name for entry in outbox.waiting.all()]
@@ -181,7 +181,7 @@ def test_what_velt_is_told_this_very_moment_is_removed_there_afterwards(
     erasures = filed(eraser, what := order("ben"))
     eraser.round()
     api.services.velt.post(Endpoint.ADD, claimed.command.data, Deadline.after(2))
-    outbox.finish(claimed)
+    outbox.complete(claimed)
     assert [item["id"] for item in velt.inbox("cleo")] == ["n-1"]
     eraser.round()
     found = erasures.find(what.id)

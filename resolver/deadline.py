@@ -116,9 +116,9 @@ class TimeLimit:
 
 class _Watchdog:
     def __init__(self) -> None:
-        self.start_afresh()
+        self.reset_after_fork()
 
-    def start_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Forget all calls: a child has none of its parent's threads, and any lock may be held there."""
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -155,4 +155,4 @@ class _Watchdog:
 
 _watchdog = _Watchdog()
 call_at = _watchdog.call_at
-os.register_at_fork(after_in_child=_watchdog.start_afresh)
+os.register_at_fork(after_in_child=_watchdog.reset_after_fork)

@@ -15,7 +15,7 @@ ResolverError
 │   │   ├── VaultForeign     … Redis: the database was made with other keys
 │   │   │   └── VaultOutdated    … by another version, in a schema that this one doesn't read
 │   │   ├── VaultRestored    … Redis: it came back from a backup, and people with it who were erased
-│   │   └── VaultTampered    … Redis: it holds what this service never wrote
+│   │   └── StoreTampered    … Redis: it holds what this service never wrote
 │   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
 │   ├── Unanswered           … another service gave no usable answer
 │   ├── VeltUnavailable      … Velt: down or slow
@@ -133,7 +133,7 @@ class ErasuresNotReplayed(StoreUnavailable):
     state = "restored"
 
 
-class VaultTampered(StoreUnavailable):
+class StoreTampered(StoreUnavailable):
     pass
 
 

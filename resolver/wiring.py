@@ -39,11 +39,11 @@ from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export
-from resolver.store.checkpoints import Anchor, Anchors
+from resolver.store.checkpoints import Checkpoint, Checkpoints
 from resolver.store.connect import connect
 from resolver.store.database_identity import DatabaseIdentity, Identity
 from resolver.store.guard import Guard
-from resolver.store.key_history import History
+from resolver.store.key_history import KeyHistory
 from resolver.store.keyspace import Keyspace
 from resolver.store.records import RecordStore, Retention
 from resolver.store.restored_backup import Certificates
@@ -69,7 +69,7 @@ class Stores:
     envelope: Envelope
     erasure_store: ErasureStore
     certificates: Certificates | None
-    history: History
+    history: KeyHistory
     idempotency: IdempotencyKeys
     registrations: Registrations
     revocations: Revocations
@@ -158,10 +158,10 @@ def build_delivery(settings: Settings, stores: Stores) -> ReadNotifications:
 def build_trail(
     settings: Settings, stores: Stores, *, standard: int = 1, unanchored: Unanchored = log_it
 ) -> Trail:
-    anchors = Anchors(stores.redis, stores.store.guard)
+    anchors = Checkpoints(stores.redis, stores.store.guard)
 
     def keep(head: Link, at: str) -> None:
-        anchors.keep(Anchor(*head, at))
+        anchors.keep(Checkpoint(*head, at))
 
     signer = Signer(settings.index_key)
     return Trail(settings.audit_log, signer, keep, standard=standard, unanchored=unanchored)
@@ -220,7 +220,7 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
         envelope=envelope,
         erasure_store=ErasureStore(redis, guard, envelope, keyspace),
         certificates=certificates,
-        history=History(redis, guard),
+        history=KeyHistory(redis, guard),
         idempotency=IdempotencyKeys(redis, guard, envelope),
         registrations=Registrations(redis, guard, keyspace, envelope, outbox.dead_letters),
         revocations=Revocations(redis, guard, keyspace, envelope, retention.replicas),

@@ -18,7 +18,7 @@ from resolver.cli.trail_files import FILES, configured, in_order
 from resolver.cli.words import counted
 from resolver.config import load
 from resolver.errors import SettingsError, Unavailable
-from resolver.store.checkpoints import Anchors
+from resolver.store.checkpoints import Checkpoints
 from resolver.wiring import Stores, build_stores
 
 JSON = dict[str, Any]
@@ -80,7 +80,7 @@ def _ends() -> Ends:
 
 
 def anchors_in(stores: Stores) -> dict[str, Anchored]:
-    kept = Anchors(stores.redis, stores.store.guard).all()
+    kept = Checkpoints(stores.redis, stores.store.guard).all()
     return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
 
 

@@ -1,4 +1,4 @@
-"""Resealing under the newest master key: queued commands, records kept for a rollback, and dead letters."""
+"""Resealing under the first master key: queued commands, records kept for a rollback, and dead letters."""
 
 from __future__ import annotations
 

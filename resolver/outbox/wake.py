@@ -11,7 +11,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisClusterException
 
-from resolver.store.cluster import let_go_of_connections
+from resolver.store.cluster import reset_connections
 from resolver.store.keyspace import WAKE_CHANNEL
 
 _LISTEN_SECONDS = 0.4
@@ -70,5 +70,5 @@ class WakeUp:
                     yield
         except RedisClusterException:
             # No node serves the channel's slot, as far as this client knows: it must read the slots anew.
-            let_go_of_connections(self._redis)
+            reset_connections(self._redis)
             raise

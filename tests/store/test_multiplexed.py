@@ -155,7 +155,7 @@ def test_error_reply_is_raised_by_the_thread_that_asked(store: RecordStore) -> N
 @pytest.mark.single_server
 def test_push_messages_are_no_replies(redis_server: LocalRedis, redis: Redis) -> None:
     client = client_of(redis_server.url)
-    client._multiplexed.ask("CLIENT", "TRACKING", "ON", "BCAST")
+    client._multiplexed.call("CLIENT", "TRACKING", "ON", "BCAST")
     for number in range(10):
         redis.set("k", number)
         assert list(client.get_in_pieces(["k"])) == [[b"%d" % number]]
@@ -282,7 +282,7 @@ def test_replaced_connection_still_delivers_what_is_in_flight(gate: Gate, redis:
     gate.shut()
     exchange = client._multiplexed.send([("GET", "k")])
     until(lambda: b"GET" in gate.sent, "the command is in flight")
-    client.let_go_of_connections()
+    client.reset_connections()
     gate.passing.set()
     assert exchange.wait() == [b"v"]
     assert list(client.get_in_pieces(["k"])) == [[b"v"]]
@@ -483,7 +483,7 @@ from resolver.store.record import Record
 from resolver.config.secret import Secret
 from resolver.store.connect import connect
 client = connect(Secret.of(sys.argv[1]), 2)
-def own(): return client._multiplexed.ask("CLIENT", "ID")
+def own(): return client._multiplexed.call("CLIENT", "ID")
 before = own() if sys.argv[2] == "before" else None
 reading, writing = os.pipe()
 if not (child := os.fork()):

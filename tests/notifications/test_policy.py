@@ -8,7 +8,7 @@ import pytest
 
 from resolver.auth.claims import EndUser
 from resolver.errors import Unavailable
-from resolver.notifications.policy import Deletion, Verdict, deletion, judge, without
+from resolver.notifications.policy import Deletion, Verdict, deletion, dismiss, judge
 from resolver.store.record import Record
 
 
@@ -85,7 +85,7 @@ def test_nobody_deletes_across_organizations() -> None:
 
 @pytest.mark.parametrize("policy", ["recipient", "organization"])
 def test_who_left_reads_no_more_under_any_policy(policy: Any) -> None:
-    after = without("ben", record())
+    after = dismiss("ben", record())
     assert after.audience == ("cleo",)
     assert not may_read("ben", after, policy)
     assert may_read("cleo", after, policy)
@@ -110,13 +110,13 @@ def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
 def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
     full = record(everyone=True, dismissed_by=tuple(f"user-{n}" for n in range(1000)))
     with pytest.raises(Unavailable):
-        without("zoe", full)
-    assert without("user-7", full) == full
+        dismiss("zoe", full)
+    assert dismiss("user-7", full) == full
 
 
 def test_list_of_people_who_dismissed_is_bounded_in_bytes() -> None:
     """Under every kind of audience: an audience may change many times."""
     full = record(dismissed_by=tuple(f"{n:03}" + "\u00fc" * 250 for n in range(131)))
     with pytest.raises(Unavailable):
-        without("zoe", full)
-    assert without("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"
+        dismiss("zoe", full)
+    assert dismiss("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"

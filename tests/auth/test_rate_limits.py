@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from resolver.auth.rate_limits import MOST_ADDRESSES, Failures
+from resolver.auth.rate_limits import MAX_ADDRESSES, Failures
 from resolver.config import RateLimit
 from resolver.errors import TooManyCalls
 from tests.support import BACKEND, Api, keys_of, signed
@@ -251,6 +251,6 @@ def test_a_network_of_ipv6_is_one_address() -> None:
 
 def test_addresses_are_forgotten_before_they_fill_the_memory() -> None:
     failures = Failures(RateLimit(1, 60))
-    for n in range(MOST_ADDRESSES + 500):
+    for n in range(MAX_ADDRESSES + 500):
         failures.count(f"address-{n}")
-    assert len(failures) == MOST_ADDRESSES
+    assert len(failures) == MAX_ADDRESSES

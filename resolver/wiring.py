@@ -10,7 +10,7 @@ from redis import Redis
 
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, trusted
-from resolver.audit.trail import Trail, Unanchored, log_it
+from resolver.audit.trail import OnCheckpointFailure, Trail, log_checkpoint_failure
 from resolver.auth.callers import Callers, PrivacyOperators
 from resolver.auth.permission_provider import PermissionProvider
 from resolver.auth.rate_limits import Calls, Failures
@@ -156,15 +156,21 @@ def build_delivery(settings: Settings, stores: Stores) -> ReadNotifications:
 
 
 def build_trail(
-    settings: Settings, stores: Stores, *, standard: int = 1, unanchored: Unanchored = log_it
+    settings: Settings,
+    stores: Stores,
+    *,
+    standard: int = 1,
+    on_checkpoint_failure: OnCheckpointFailure = log_checkpoint_failure,
 ) -> Trail:
-    anchors = Checkpoints(stores.redis, stores.store.guard)
+    checkpoints = Checkpoints(stores.redis, stores.store.guard)
 
     def keep(head: Link, at: str) -> None:
-        anchors.keep(Checkpoint(*head, at))
+        checkpoints.keep(Checkpoint(*head, at))
 
     signer = Signer(settings.index_key)
-    return Trail(settings.audit_log, signer, keep, standard=standard, unanchored=unanchored)
+    return Trail(
+        settings.audit_log, signer, keep, standard=standard, on_checkpoint_failure=on_checkpoint_failure
+    )
 
 
 def build_worker(settings: Settings) -> Worker:

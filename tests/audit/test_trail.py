@@ -19,10 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.audit.chain import Link
-from resolver.audit.event import LONGEST_LINE, Actor, Event
-from resolver.audit.refusals import MOST_A_SECOND, Refusals
+from resolver.audit.event import MAX_LINE_BYTES, Actor, Event
 from resolver.audit.signing import Signer
-from resolver.audit.trail import Trail
+from resolver.audit.trail import MAX_PER_SECOND, Refusals, Trail
 from resolver.audit.verify import Verifier
 from resolver.config.secret import Secret
 from resolver.errors import AuditUnavailable, StoreUnavailable
@@ -100,7 +99,7 @@ def test_closed_while_its_anchor_is_being_made_it_waits_for_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that ended just then left an end that nothing covered."""
-    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 0.01)
+    monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 0.01)
     signing, kept = threading.Event(), []
 
     class Slow(Signer):
@@ -242,7 +241,7 @@ def test_no_text_ends_a_line_or_passes_for_another(
     raw = path.read_bytes()
     assert raw.isascii()
     assert not set(raw) & (set(range(32)) - {10} | {127})
-    assert all(len(line) < LONGEST_LINE for line in raw.split(b"\n"))
+    assert all(len(line) < MAX_LINE_BYTES for line in raw.split(b"\n"))
     assert len(raw.decode().splitlines()) == raw.count(b"\n")
     assert verified(path).problems == []
     named = [id_ for line in events_in(path)[:-1] for id_ in line.get("ids", [])]
@@ -360,7 +359,7 @@ def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(pat
         told.append(head.seq)
 
     reasons: list[str] = []
-    trail = Trail(str(path), SIGNER, keep, unanchored=reasons.append)
+    trail = Trail(str(path), SIGNER, keep, on_checkpoint_failure=reasons.append)
     trail.record(event())
     until(lambda: bool(told), "Redis to be told")
     assert reasons == ["away", "away"]
@@ -372,7 +371,7 @@ def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the dates that they bear: a clock that is set is a late thread, too."""
-    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 60.0)
+    monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 60.0)
     trail = Trail(str(path), SIGNER)
     clock = itertools.count(1_700_000_000_000, 300)
     monkeypatch.setattr("resolver.clock.milliseconds", lambda: next(clock))
@@ -391,13 +390,13 @@ def test_refusals_beyond_ten_a_second_are_counted_and_their_number_is_on_record(
 ) -> None:
     refusal = event(actor=Actor("unknown", "192.0.2.1"))
     for _ in range(1000):
-        trail.refused(refusal)
+        trail.record_refusal(refusal)
     assert len(events_in(path)) <= 20
     until(lambda: without_a_line(path) + lines_about_strangers(path) == 1000, "the number on record")
     summary = events_in(path)[-1]
     assert (summary["who"], summary["action"]) == ({"kind": "system"}, "refusals")
     for _ in range(50):
-        trail.refused(refusal)
+        trail.record_refusal(refusal)
     trail.close()
     assert without_a_line(path) + lines_about_strangers(path) == 1050
     assert verified(path).unsigned == []
@@ -416,11 +415,11 @@ def test_refusals_that_are_counted_need_no_disk_and_their_number_waits_for_one(t
     path = tmp_path / "missing" / "audit.log"
     trail = Trail(str(path), SIGNER)
     refusal = event(actor=Actor("unknown", "192.0.2.1"))
-    for _ in range(MOST_A_SECOND):
+    for _ in range(MAX_PER_SECOND):
         with pytest.raises(AuditUnavailable):
-            trail.refused(refusal)
+            trail.record_refusal(refusal)
     for _ in range(100):
-        trail.refused(refusal)
+        trail.record_refusal(refusal)
     path.parent.mkdir()
     trail.close()
     assert without_a_line(path) == 100
@@ -434,5 +433,5 @@ def test_refusals_have_ten_lines_in_any_second() -> None:
         now[0] = step / 100
         if refusals.admit() is not None:
             written.append(now[0])
-    assert all(later - first >= 1 for first, later in zip(written, written[MOST_A_SECOND:], strict=False))
+    assert all(later - first >= 1 for first, later in zip(written, written[MAX_PER_SECOND:], strict=False))
     assert len(written) == 50

@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.audit.chain import Link, before_first, digest_of, linked, split_line
+from resolver.audit.chain import Link, chain_start, digest_of, linked, split_line
 from resolver.audit.event import as_json
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
-from resolver.audit.verify import Anchored, Verifier
+from resolver.audit.verify import KnownCheckpoint, Verifier
 from resolver.cli import main
 from resolver.config.secret import Secret
 from tests.audit.test_trail import SIGNER, event
@@ -29,7 +29,7 @@ from tests.support import Api
 Lines = list[bytes]
 
 
-def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Lines, Anchored]:
+def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Lines, KnownCheckpoint]:
     """A whole trail's lines, and what Redis would remember of it."""
     kept: list[tuple[Link, str]] = []
     trail = Trail(str(path), signer, lambda head, at: kept.append((head, at)))
@@ -37,15 +37,15 @@ def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Line
         trail.record(event(request=f"r-{n}"))
     trail.close()
     head, at = kept[-1]
-    return path.read_bytes().splitlines(keepends=True), Anchored(head.seq, head.hash, at)
+    return path.read_bytes().splitlines(keepends=True), KnownCheckpoint(head.seq, head.hash, at)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lines, Anchored]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lines, KnownCheckpoint]:
     return written(tmp_path_factory.mktemp("trail") / "audit.log")
 
 
-def found(lines: Lines, anchored: Anchored | None = None, chain: str = "") -> set[str]:
+def found(lines: Lines, anchored: KnownCheckpoint | None = None, chain: str = "") -> set[str]:
     """What the verifier calls it."""
     verifier = Verifier([SIGNER.public_key], {chain: anchored} if anchored else None)
     verifier.read("audit.log", lines)
@@ -57,13 +57,13 @@ def chain_of(line: bytes) -> str:
     return str(json.loads(line)["chain"])
 
 
-def test_a_whole_trail_has_no_problem(whole: tuple[Lines, Anchored]) -> None:
+def test_a_whole_trail_has_no_problem(whole: tuple[Lines, KnownCheckpoint]) -> None:
     lines, anchored = whole
     assert found(lines, anchored, chain_of(lines[0])) == set()
 
 
 @given(at=st.integers(0, 13), byte=st.integers(0, 10_000))
-def test_an_edited_line_is_detected(whole: tuple[Lines, Anchored], at: int, byte: int) -> None:
+def test_an_edited_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int, byte: int) -> None:
     lines, anchored = list(whole[0]), whole[1]
     position = byte % (len(lines[at]) - 1)
     flipped = bytes([lines[at][position] ^ 1])
@@ -75,7 +75,7 @@ def test_an_edited_line_is_detected(whole: tuple[Lines, Anchored], at: int, byte
 
 @pytest.mark.parametrize("at", range(1, 13))
 def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
-    whole: tuple[Lines, Anchored], at: int
+    whole: tuple[Lines, KnownCheckpoint], at: int
 ) -> None:
     lines = list(whole[0])
     said, _ = split_line(lines[at].replace(b'"ben"', b'"eve"'))
@@ -85,7 +85,7 @@ def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
 
 
 def test_a_chain_that_was_made_to_fit_throughout_is_not_what_was_signed(
-    whole: tuple[Lines, Anchored],
+    whole: tuple[Lines, KnownCheckpoint],
 ) -> None:
     lines, anchored = list(whole[0]), whole[1]
     previous = split_line(lines[0])[1]
@@ -98,7 +98,7 @@ def test_a_chain_that_was_made_to_fit_throughout_is_not_what_was_signed(
 
 
 @pytest.mark.parametrize("at", range(14))
-def test_a_deleted_line_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
+def test_a_deleted_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines, anchored = list(whole[0]), whole[1]
     chain = chain_of(lines[0])
     del lines[at]
@@ -108,7 +108,9 @@ def test_a_deleted_line_is_detected(whole: tuple[Lines, Anchored], at: int) -> N
 
 
 @given(data=st.data())
-def test_lines_that_were_moved_are_detected(whole: tuple[Lines, Anchored], data: st.DataObject) -> None:
+def test_lines_that_were_moved_are_detected(
+    whole: tuple[Lines, KnownCheckpoint], data: st.DataObject
+) -> None:
     lines = list(whole[0])
     one, other = data.draw(st.lists(st.integers(1, 13), min_size=2, max_size=2, unique=True))
     lines[one], lines[other] = lines[other], lines[one]
@@ -117,14 +119,14 @@ def test_lines_that_were_moved_are_detected(whole: tuple[Lines, Anchored], data:
 
 @pytest.mark.parametrize("at", range(1, 14))
 @pytest.mark.parametrize("line", [b"hello\n", b'{"audit":1,"chain":7}\n', b'{"audit":1}\n'])
-def test_an_inserted_line_is_detected(whole: tuple[Lines, Anchored], at: int, line: bytes) -> None:
+def test_an_inserted_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int, line: bytes) -> None:
     lines = list(whole[0])
     lines.insert(at, line)
     assert found(lines) == {"inserted"}
 
 
 @pytest.mark.parametrize("size", [1, 5, 11, 12, 60])
-def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, Anchored], size: int) -> None:
+def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, KnownCheckpoint], size: int) -> None:
     lines = list(whole[0])
     lines.insert(7, lines[7][:size] + b"\n")
     verifier = Verifier([SIGNER.public_key])
@@ -133,7 +135,7 @@ def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, Anchored
 
 
 @pytest.mark.parametrize("at", range(1, 14))
-def test_a_line_said_twice_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
+def test_a_line_said_twice_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines = list(whole[0])
     lines.insert(at, lines[at])
     assert found(lines) == {"inserted"}
@@ -141,7 +143,7 @@ def test_a_line_said_twice_is_detected(whole: tuple[Lines, Anchored], at: int) -
 
 @pytest.mark.parametrize("cut", range(1, 14))
 def test_a_trail_that_ends_before_its_last_anchor_is_detected(
-    whole: tuple[Lines, Anchored], cut: int
+    whole: tuple[Lines, KnownCheckpoint], cut: int
 ) -> None:
     lines, anchored = whole
     assert found(lines[:cut], anchored, chain_of(lines[0])) == {"truncated"}
@@ -158,7 +160,7 @@ def test_a_trail_that_was_emptied_is_not_whole() -> None:
     assert found([]) == {"empty"}
 
 
-def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, Anchored], tmp_path: Path) -> None:
+def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, KnownCheckpoint], tmp_path: Path) -> None:
     other, _ = written(tmp_path / "other")
     lines = [*whole[0][:5], other[7], *whole[0][5:]]
     assert found(lines) == {"chain"}, "it begins in the middle"
@@ -168,7 +170,7 @@ def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, Anchored], tmp_
 
 
 def test_a_whole_chain_by_somebody_elses_key_is_detected(
-    whole: tuple[Lines, Anchored], tmp_path: Path
+    whole: tuple[Lines, KnownCheckpoint], tmp_path: Path
 ) -> None:
     forged, _ = written(tmp_path / "forged", signer=Signer(Secret(b"z" * 31 + b"y")))
     assert found([*whole[0], *forged]) == {"strange"}
@@ -181,9 +183,9 @@ def test_lines_of_several_chains_and_files_in_any_mixture_are_whole(tmp_path: Pa
     assert found(mixed) == set()
 
 
-def verdict(lines: Lines, now: int | None = None, **anchors: Anchored) -> tuple[list[str], ...]:
+def verdict(lines: Lines, now: int | None = None, **checkpoints: KnownCheckpoint) -> tuple[list[str], ...]:
     """Problems, unsigned ends and notes, in words."""
-    verifier = Verifier([SIGNER.public_key], anchors, now)
+    verifier = Verifier([SIGNER.public_key], checkpoints, now)
     verifier.read("audit.log", lines)
     verifier.finish()
     return tuple(
@@ -193,7 +195,7 @@ def verdict(lines: Lines, now: int | None = None, **anchors: Anchored) -> tuple[
 
 def forged(*moments: str, chain: str = "f" * 16, after: Link | None = None) -> Lines:
     """Lines as someone makes them who has the public key, and no other."""
-    head, lines = after or before_first(chain), []
+    head, lines = after or chain_start(chain), []
     begin = as_json({"action": "begin", "version": "0.1.0", "pid": 1, "key": SIGNER.public_key})
     bodies = [] if after else [begin]
     bodies += [event(request=f"forged-{n}").bodies()[0] for n in range(len(moments) - len(bodies))]
@@ -207,7 +209,7 @@ AT = "2026-11-21T09:30:0{}.000Z".format
 LATER = 2_000_000_000_000
 
 
-def test_a_forged_chain_with_the_real_public_key_is_not_whole(whole: tuple[Lines, Anchored]) -> None:
+def test_a_forged_chain_with_the_real_public_key_is_not_whole(whole: tuple[Lines, KnownCheckpoint]) -> None:
     problems, unsigned, _ = verdict([*whole[0], *forged(AT(0), AT(0), AT(1))], LATER)
     assert (problems, len(unsigned)) == ([], 1)
     assert "no signature covers its last 3 lines" in str(unsigned[0])
@@ -221,7 +223,9 @@ def head_of(lines: Lines) -> Link:
     return Link(last["chain"], last["seq"], last["hash"])
 
 
-def test_lines_that_were_added_after_the_last_anchor_are_not_whole(whole: tuple[Lines, Anchored]) -> None:
+def test_lines_that_were_added_after_the_last_anchor_are_not_whole(
+    whole: tuple[Lines, KnownCheckpoint],
+) -> None:
     """Whenever they claim to be from: a second after the others, or as if the process were writing now."""
     lines, head = whole[0], head_of(whole[0])
     for moments in ((AT(0),), (AT(0), AT(1)), ("2099-01-01T00:00:00.000Z",)):
@@ -232,7 +236,9 @@ def test_lines_that_were_added_after_the_last_anchor_are_not_whole(whole: tuple[
         assert (len(problems), unsigned, notes) == (1, [], [])
 
 
-def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(whole: tuple[Lines, Anchored]) -> None:
+def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(
+    whole: tuple[Lines, KnownCheckpoint],
+) -> None:
     head = head_of(whole[0])
     now = int(datetime.fromisoformat(AT(2)).timestamp() * 1000)
     problems, unsigned, notes = verdict([*whole[0], *forged(AT(1), after=head)], now)

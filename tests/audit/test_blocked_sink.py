@@ -112,7 +112,7 @@ def test_request_that_is_refused_before_its_line_is_begun_leaves_no_line(pipe: P
     assert_whole(pipe.drained)
 
 
-def test_lines_that_were_stuck_are_signed_without_another_event(pipe: Pipe) -> None:
+def test_blocked_lines_are_signed_without_another_event(pipe: Pipe) -> None:
     def is_signed() -> bool:
         pipe.drain()
         verifier = verified(pipe.drained)
@@ -144,7 +144,7 @@ def test_trail_that_is_closed_while_its_sink_blocks_ends_in_time(pipe: Pipe) -> 
     assert_whole(pipe.drained)
 
 
-def test_lines_of_requests_that_come_at_the_same_moment_go_out_in_few_writes() -> None:
+def test_lines_of_concurrent_requests_take_few_writes() -> None:
     """Of a socket that keeps each write apart, the first of which is waited for."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     trail = Trail("-", SIGNER, standard=ours.fileno())
@@ -240,7 +240,7 @@ def room_for(room: int, ends: list[int]) -> int:
     return sum(sum(ends[: n + 1]) - 1 <= room for n in range(len(ends)))
 
 
-def test_lines_of_processes_that_share_a_pipe_are_whole(tmp_path: Path) -> None:
+def test_lines_of_processes_on_one_pipe_are_not_mixed(tmp_path: Path) -> None:
     script = """
 import sys, threading
 from resolver.audit.trail import Trail

@@ -62,7 +62,7 @@ def trail(path: Path) -> Iterator[Trail]:
     trail.close()
 
 
-def test_an_event_says_who_did_what_to_what(trail: Trail, path: Path) -> None:
+def test_event_names_actor_action_and_ids(trail: Trail, path: Path) -> None:
     trail.record(event(denied=["n-2"], more={"absent": 3}))
     (line,) = events_in(path)
     assert line["who"] == {"kind": "user", "id": "ben"}
@@ -85,7 +85,7 @@ def test_nothing_is_opened_before_the_first_event(path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_end_is_anchored_within_a_second_or_so_and_when_it_is_closed(trail: Trail, path: Path) -> None:
+def test_checkpoint_is_made_within_a_second_and_at_close(trail: Trail, path: Path) -> None:
     trail.record(event())
     time.sleep(1.3)
     assert json.loads(path.read_bytes().splitlines()[-1])["action"] == "anchor"
@@ -95,9 +95,7 @@ def test_the_end_is_anchored_within_a_second_or_so_and_when_it_is_closed(trail: 
     assert (verifier.problems, verifier.notes) == ([], [])
 
 
-def test_closed_while_its_anchor_is_being_made_it_waits_for_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_close_waits_for_a_checkpoint_in_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ended just then left an end that nothing covered."""
     monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 0.01)
     signing, kept = threading.Event(), []
@@ -144,7 +142,7 @@ for thread in threads: thread.join()
     assert sum(chain.events for chain in verifier.chains.values()) == 1000
 
 
-def test_a_pipe_that_nobody_reads_keeps_nobody_longer_than_the_limit(tmp_path: Path) -> None:
+def test_unread_pipe_delays_requests_no_longer_than_the_limit(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -194,16 +192,14 @@ def drained(reader: int) -> bytes:
         kept += read
 
 
-def test_a_full_disk_is_said_and_the_chain_goes_on_when_there_is_room(path: Path) -> None:
+def test_full_disk_is_reported_and_the_chain_continues_when_there_is_space(path: Path) -> None:
     full = Trail("/dev/full", SIGNER)
     with pytest.raises(AuditUnavailable):
         full.record(event())
     full.close()
 
 
-def test_a_file_that_was_rotated_away_is_left_and_the_chain_goes_on_in_the_new_one(
-    trail: Trail, path: Path
-) -> None:
+def test_chain_continues_in_the_new_file_after_log_rotation(trail: Trail, path: Path) -> None:
     trail.record(event(request="before"))
     old = path.with_suffix(".1")
     path.rename(old)
@@ -215,7 +211,7 @@ def test_a_file_that_was_rotated_away_is_left_and_the_chain_goes_on_in_the_new_o
     assert verified(old, path).problems == []
 
 
-def test_a_line_that_a_crash_cut_off_spoils_no_other(path: Path) -> None:
+def test_line_cut_off_by_a_crash_damages_no_other(path: Path) -> None:
     first = Trail(str(path), SIGNER)
     first.record(event())
     first.close()
@@ -230,7 +226,7 @@ def test_a_line_that_a_crash_cut_off_spoils_no_other(path: Path) -> None:
 
 
 @given(st.lists(st.text(max_size=700), max_size=40), st.text(max_size=600), st.text(max_size=600))
-def test_no_text_ends_a_line_or_passes_for_another(
+def test_text_cannot_end_a_line_or_forge_another(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str], organization: str, user: str
 ) -> None:
     path = tmp_path_factory.mktemp("forged") / "audit.log"
@@ -257,9 +253,7 @@ def test_a_forged_line_in_an_id_stays_in_the_id(trail: Trail, path: Path) -> Non
 
 @pytest.mark.parametrize("ids", [0, 1, 30])
 @pytest.mark.parametrize("wide", range(20, 41))
-def test_whoever_it_was_however_long_their_name_all_ids_are_on_record(
-    trail: Trail, path: Path, ids: int, wide: int
-) -> None:
+def test_all_ids_are_recorded_when_names_are_long(trail: Trail, path: Path, ids: int, wide: int) -> None:
     """Up to where nothing but their names would fit into a line."""
     names = [f"n-{n}" for n in range(ids)]
     wanted = {"scope": dict.fromkeys("abcdefgh", "😀" * wide)}
@@ -268,7 +262,7 @@ def test_whoever_it_was_however_long_their_name_all_ids_are_on_record(
     assert events_in(path)
 
 
-def test_what_does_not_fit_into_a_line_goes_on_in_parts_that_count_once(trail: Trail, path: Path) -> None:
+def test_long_event_is_split_into_parts_that_count_once(trail: Trail, path: Path) -> None:
     ids = [f"notification-{n:040d}" for n in range(1000)]
     trail.record(event(ids=ids, denied=["last"]))
     trail.close()
@@ -330,7 +324,7 @@ def test_trail_signs_at_once_and_fails_no_event_when_no_thread_can_be_started_fo
     assert verified(path).unsigned == []
 
 
-def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
+def test_checkpoints_continue_after_an_unexpected_failure(path: Path) -> None:
     """Also when the next one was asked for just then."""
     told: list[int] = []
 
@@ -349,7 +343,7 @@ def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
     own.close()
 
 
-def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(path: Path) -> None:
+def test_checkpoint_is_kept_in_redis_later_without_another_event(path: Path) -> None:
     told: list[int] = []
     failures = [StoreUnavailable("away"), StoreUnavailable("away")]
 
@@ -385,7 +379,7 @@ def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
     assert sum(line["action"] == "anchor" for line in lines_of(path)) > 3
 
 
-def test_refusals_beyond_ten_a_second_are_counted_and_their_number_is_on_record(
+def test_refusals_beyond_ten_a_second_are_counted_and_their_number_is_recorded(
     trail: Trail, path: Path
 ) -> None:
     refusal = event(actor=Actor("unknown", "192.0.2.1"))

@@ -57,7 +57,7 @@ def chain_of(line: bytes) -> str:
     return str(json.loads(line)["chain"])
 
 
-def test_a_whole_trail_has_no_problem(whole: tuple[Lines, KnownCheckpoint]) -> None:
+def test_intact_trail_has_no_problem(whole: tuple[Lines, KnownCheckpoint]) -> None:
     lines, anchored = whole
     assert found(lines, anchored, chain_of(lines[0])) == set()
 
@@ -74,9 +74,7 @@ def test_an_edited_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: in
 
 
 @pytest.mark.parametrize("at", range(1, 13))
-def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
-    whole: tuple[Lines, KnownCheckpoint], at: int
-) -> None:
+def test_edit_is_detected_when_its_hash_was_recomputed(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines = list(whole[0])
     said, _ = split_line(lines[at].replace(b'"ben"', b'"eve"'))
     fitting = digest_of(split_line(lines[at - 1])[1], said)
@@ -84,7 +82,7 @@ def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
     assert found(lines) & {"edited", "rewritten"}
 
 
-def test_a_chain_that_was_made_to_fit_throughout_is_not_what_was_signed(
+def test_edit_is_detected_when_all_hashes_were_recomputed(
     whole: tuple[Lines, KnownCheckpoint],
 ) -> None:
     lines, anchored = list(whole[0]), whole[1]
@@ -135,28 +133,28 @@ def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, KnownChe
 
 
 @pytest.mark.parametrize("at", range(1, 14))
-def test_a_line_said_twice_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
+def test_repeated_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines = list(whole[0])
     lines.insert(at, lines[at])
     assert found(lines) == {"inserted"}
 
 
 @pytest.mark.parametrize("cut", range(1, 14))
-def test_a_trail_that_ends_before_its_last_anchor_is_detected(
+def test_trail_that_ends_before_its_last_checkpoint_is_detected(
     whole: tuple[Lines, KnownCheckpoint], cut: int
 ) -> None:
     lines, anchored = whole
     assert found(lines[:cut], anchored, chain_of(lines[0])) == {"truncated"}
 
 
-def test_a_chain_that_is_missing_whole_is_detected(tmp_path: Path) -> None:
+def test_missing_chain_is_detected(tmp_path: Path) -> None:
     before, _ = written(tmp_path / "1")
     lost, anchored = written(tmp_path / "2")
     after, _ = written(tmp_path / "3")
     assert found([*before, *after], anchored, chain_of(lost[0])) == {"deleted"}
 
 
-def test_a_trail_that_was_emptied_is_not_whole() -> None:
+def test_emptied_trail_is_detected() -> None:
     assert found([]) == {"empty"}
 
 
@@ -169,14 +167,14 @@ def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, KnownCheckpoint
     assert "edited" in found([*whole[0][:7], grafted, *whole[0][8:]])
 
 
-def test_a_whole_chain_by_somebody_elses_key_is_detected(
+def test_chain_signed_by_another_key_is_detected(
     whole: tuple[Lines, KnownCheckpoint], tmp_path: Path
 ) -> None:
     forged, _ = written(tmp_path / "forged", signer=Signer(Secret(b"z" * 31 + b"y")))
     assert found([*whole[0], *forged]) == {"strange"}
 
 
-def test_lines_of_several_chains_and_files_in_any_mixture_are_whole(tmp_path: Path) -> None:
+def test_lines_of_several_chains_and_files_may_be_mixed(tmp_path: Path) -> None:
     one, _ = written(tmp_path / "1")
     other, _ = written(tmp_path / "2")
     mixed = [line for pair in zip(one, other, strict=True) for line in pair]
@@ -223,7 +221,7 @@ def head_of(lines: Lines) -> Link:
     return Link(last["chain"], last["seq"], last["hash"])
 
 
-def test_lines_that_were_added_after_the_last_anchor_are_not_whole(
+def test_lines_added_after_the_last_checkpoint_are_detected(
     whole: tuple[Lines, KnownCheckpoint],
 ) -> None:
     """Whenever they claim to be from: a second after the others, or as if the process were writing now."""
@@ -236,7 +234,7 @@ def test_lines_that_were_added_after_the_last_anchor_are_not_whole(
         assert (len(problems), unsigned, notes) == (1, [], [])
 
 
-def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(
+def test_unsigned_end_of_a_writing_process_is_a_note(
     whole: tuple[Lines, KnownCheckpoint],
 ) -> None:
     head = head_of(whole[0])
@@ -250,7 +248,7 @@ def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(
     assert (problems, len(unsigned), notes) == ([], 1, []), "what is dated later than now isn't being written"
 
 
-def test_a_killed_process_leaves_an_unsigned_end_and_no_contradiction(tmp_path: Path) -> None:
+def test_killed_process_leaves_an_unsigned_end_and_no_problem(tmp_path: Path) -> None:
     """However long it had nothing to write before."""
     path = tmp_path / "audit.log"
     script = """
@@ -291,7 +289,7 @@ def used(
     return path, {**resolver_environment, "RESOLVER_AUDIT_LOG": str(path)}
 
 
-def test_verify_says_that_a_trail_is_whole_and_what_is_wrong_with_one_that_is_not(
+def test_verify_reports_an_intact_trail_and_names_problems(
     used: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     path, env = used
@@ -343,12 +341,12 @@ def test_verify_needs_no_settings_with_a_public_key_and_says_what_it_could_not_c
     assert "--public-key" in run("verify", str(path), env=nothing(env)).output
 
 
-def test_a_key_that_is_none_is_said_to_be_none(used: tuple[Path, dict[str, str]]) -> None:
+def test_verify_refuses_an_invalid_key(used: tuple[Path, dict[str, str]]) -> None:
     told = run("verify", str(used[0]), "--public-key", "junk", env=used[1])
     assert (told.exit_code, "'junk' is no public key" in told.output) == (2, True)
 
 
-def test_while_redis_is_away_nothing_is_called_whole_unless_offline_is_what_was_meant(
+def test_verify_calls_nothing_whole_when_redis_is_down_unless_offline(
     used: tuple[Path, dict[str, str]],
 ) -> None:
     path, env = used
@@ -371,7 +369,7 @@ def test_verify_looks_at_the_configured_trail_when_no_file_is_named(
     assert run("verify", env=env).exit_code == 1
 
 
-def test_lines_that_a_command_wrote_elsewhere_are_missed_and_the_way_out_is_named(
+def test_verify_misses_lines_in_other_files_and_says_what_to_do(
     used: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     path, env = used
@@ -387,9 +385,7 @@ def test_lines_that_a_command_wrote_elsewhere_are_missed_and_the_way_out_is_name
     assert run("verify", str(later), str(elsewhere), *keys, env=env).exit_code == 0
 
 
-def test_a_file_that_is_no_trail_is_said_to_be_none_in_one_sentence(
-    used: tuple[Path, dict[str, str]], tmp_path: Path
-) -> None:
+def test_file_that_is_no_trail_is_one_problem(used: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     path, env = used
     (page := tmp_path / "page.md").write_text("# Page\n\nwith\nlines\n")
     told = run("verify", str(page), env=env)
@@ -399,7 +395,7 @@ def test_a_file_that_is_no_trail_is_said_to_be_none_in_one_sentence(
     assert (both.exit_code, both.output.count("FAIL")) == (1, 1)
 
 
-def test_tail_shows_events_to_people_and_lines_to_scripts(used: tuple[Path, dict[str, str]]) -> None:
+def test_tail_shows_text_or_json_lines(used: tuple[Path, dict[str, str]]) -> None:
     path, env = used
     spoken = run("tail", env=env).output
     assert "backend backend" in spoken

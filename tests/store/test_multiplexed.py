@@ -162,7 +162,7 @@ def test_push_messages_are_no_replies(redis_server: LocalRedis, redis: Redis) ->
 
 
 @pytest.mark.single_server
-def test_commands_asked_for_while_connecting_go_out_in_one_piece(
+def test_commands_submitted_while_connecting_are_sent_in_one_piece(
     redis_server: LocalRedis, redis: Redis
 ) -> None:
     def sends(commands: int) -> int:
@@ -211,7 +211,7 @@ def test_server_that_goes_silent_in_a_large_reply_ends_it_within_a_second(
 
 
 @pytest.mark.single_server
-def test_process_that_was_held_up_reads_first_what_has_come(redis_server: LocalRedis) -> None:
+def test_suspended_process_reads_replies_before_it_times_out(redis_server: LocalRedis) -> None:
     """The process stops after its command was sent, for longer than a reply may take."""
     script = """
 import os, signal, subprocess, sys
@@ -231,7 +231,7 @@ client.close()
 
 
 @pytest.mark.single_server
-def test_reads_on_a_lost_connection_are_asked_once_more(gate: Gate) -> None:
+def test_reads_are_repeated_once_after_a_lost_connection(gate: Gate) -> None:
     store = vault_of(gate.url)
     for id_ in IDS:
         store.put(record(id_))
@@ -323,7 +323,7 @@ def test_close_fails_commands_in_flight_and_leaves_no_thread(gate: Gate) -> None
 # Connecting
 
 
-def test_server_that_accepts_and_says_nothing_fails_every_command_in_time() -> None:
+def test_commands_fail_in_time_when_the_server_accepts_but_does_not_answer() -> None:
     with create_server(("127.0.0.1", 0)) as silent:
         client = client_of(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         started = time.monotonic()
@@ -423,7 +423,7 @@ def test_pieces_that_are_not_admitted_are_dropped(store: RecordStore) -> None:
 
 
 @pytest.mark.single_server
-def test_one_question_of_several_pieces_is_in_flight_at_a_time(store: RecordStore) -> None:
+def test_one_read_of_several_pieces_is_in_flight_at_a_time(store: RecordStore) -> None:
     store.put(record(MANY[0]))
     client = cast(Client, store._redis)
     with closing(client.get_in_pieces(MANY)) as pieces:

@@ -137,7 +137,7 @@ class VeltSender:
         now: one bad command must not hold up the others, and in an outage the second failure opens the
         circuit breaker.
         """
-        if not self.has_accepted_within(self.breaker.failed_call()) or retry_after:
+        if not self.has_accepted_within(self.breaker.note_failed_call()) or retry_after:
             self.breaker.failure(retry_after)
 
     def entry(self, command: Command, inline: bool, place: Place = Place.APPEND) -> Entry:

@@ -147,7 +147,9 @@ class Worker:
 
     def _must_probe(self) -> bool:
         """Whether no call is in flight, and none has succeeded just now."""
-        return not self._sender.breaker.is_proven() and all(batch.done() for batch in self._in_flight)
+        return not self._sender.breaker.has_just_succeeded() and all(
+            batch.done() for batch in self._in_flight
+        )
 
     def _work_one(self, queue: Queue, stop: threading.Event) -> None:
         """Process one queue's first command in this thread."""

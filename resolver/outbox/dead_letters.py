@@ -72,25 +72,25 @@ class DeadLetters:
             for partition, fields in zip(some, found, strict=True):
                 yield from (self._opened(partition, name, fields[name.encode()]) for name in decoded(fields))
 
-    def retry(self, dead: DeadLetter, command: Command) -> Retried:
+    def retry(self, letter: DeadLetter, command: Command) -> Retried:
         """Queue the command of a dead letter again; a registration only while its record is held."""
-        queue, name = queue_of_dead_letter(dead)
+        queue, name = queue_of_dead_letter(letter)
         sealed = self._envelope.seal(queue.commands, command.to_bytes())
         keys = [queue.commands, queue.schedule, queue.dead_letters, queue.record, queue.moves]
         only_held = int(command.kind is Kind.REGISTER)
-        args: list[str | bytes | int] = [name, dead.sealed, sealed, only_held, queue.member, WAKE_CHANNEL]
+        args: list[str | bytes | int] = [name, letter.sealed, sealed, only_held, queue.member, WAKE_CHANNEL]
         with self._guard:
             return Retried(self._retry(keys=keys, args=args))
 
-    def reseal_with(self, dead: DeadLetter, command: Command) -> bytes:
+    def reseal_with(self, letter: DeadLetter, command: Command) -> bytes:
         """Seal a dead letter with another command in it."""
-        queue, _ = queue_of_dead_letter(dead)
+        queue, _ = queue_of_dead_letter(letter)
         sealed = self._envelope.seal(queue.commands, command.to_bytes())
-        return self.seal(queue, dead.reason, dead.at, sealed)
+        return self.seal(queue, letter.reason, letter.at, sealed)
 
-    def discard(self, dead: DeadLetter) -> int:
+    def discard(self, letter: DeadLetter) -> int:
         """Delete a dead letter. Returns 1, or 0 when there was none."""
-        queue, name = queue_of_dead_letter(dead)
+        queue, name = queue_of_dead_letter(letter)
         with self._guard:
             return int(self._redis.hdel(queue.dead_letters, name))
 
@@ -114,7 +114,7 @@ class DeadLetters:
         return DeadLetter(full, command, entry["reason"], entry["at"], sealed)
 
 
-def queue_of_dead_letter(dead: DeadLetter) -> tuple[Queue, str]:
+def queue_of_dead_letter(letter: DeadLetter) -> tuple[Queue, str]:
     """The queue of a dead letter, and the dead letter's name within its partition."""
-    partition, name = dead.name.split(":", 1)
+    partition, name = letter.name.split(":", 1)
     return queue_in(partition, name.partition(":")[0]), name

@@ -75,6 +75,8 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Depth:
+    """Numbers of queues and of dead letters; `outbox status --json` has these names."""
+
     waiting: int
     due: int
     oldest_ms: int

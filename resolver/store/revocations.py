@@ -57,7 +57,7 @@ class Extent(Enum):
     """Where a token is revoked."""
 
     NOWHERE = "nowhere"
-    ORGANIZATION = "in the organization that was asked about"
+    ORGANIZATION = "in the organization of the call"
     EVERYWHERE = "everywhere"
 
 

@@ -273,7 +273,7 @@ class SharedConnection:
     def _deliver(self, reply: Any) -> None:
         with self._lock:
             if not self._in_flight:
-                raise InvalidResponse("a reply that no command asked for")
+                raise InvalidResponse("a reply without a command")
             exchange = self._in_flight[0]
             if not exchange.is_dropped:
                 exchange.replies.append(reply)

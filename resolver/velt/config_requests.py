@@ -90,7 +90,7 @@ class _Triggers(Strict):
             "additionalProperties": {"type": "boolean"},
         },
     }
-    expected = "must be an object of objects of true or false, under names of 1 to 128 characters"
+    expected = "must be an object of objects with values true or false; each name has 1 to 128 characters"
 
     def holds(self, value: Any) -> bool:
         return (

@@ -160,7 +160,7 @@ _RESERVED_ACCESS, _RESERVED_PREFIX = "organizationPrivate", "__velt_private_self
 
 class NotificationId(Strict):
     described = _NOTIFICATION_ID
-    expected = f"may hold letters, digits, _ and - only, 1 to {LONGEST_ID} of them"
+    expected = f"must be 1 to {LONGEST_ID} letters, digits, _ or -"
 
     def holds(self, value: Any) -> bool:
         return is_notification_id(value)
@@ -188,9 +188,9 @@ class Context(Strict):
         },
     }
     expected = (
-        "must be an object whose access is an object of at most 200 numbers or strings, of 1 to "
-        f"{LONGEST_ID} characters, under names of as many, none of them reserved (as {_RESERVED_ACCESS} and "
-        f"{_RESERVED_PREFIX} are, for Velt)"
+        f"must be an object whose access has at most 200 names of 1 to {LONGEST_ID} characters, each with a "
+        f"number or a string of 1 to {LONGEST_ID} characters; {_RESERVED_ACCESS}, names that begin with "
+        f"{_RESERVED_PREFIX} and JavaScript's special keys are reserved"
     )
 
     def holds(self, value: Any) -> bool:

@@ -131,8 +131,8 @@ def test_worker_probes_with_a_command_that_calls_velt(
     (unreadable, *_) = keys_of(redis, "{p*c:*")
     redis.hset(unreadable, "0", b"no command")
 
-    def last(lines: list[Queue]) -> None:
-        lines.sort(key=lambda line: line.commands.encode() == unreadable)
+    def last(queues: list[Queue]) -> None:
+        queues.sort(key=lambda queue: queue.commands.encode() == unreadable)
 
     monkeypatch.setattr("resolver.outbox.worker.random.shuffle", last)
     assert told_after_one_refusal(velt, outbox, working) == 19
@@ -278,8 +278,8 @@ def test_removed_notification_is_removed_again_when_its_registration_was_sent_la
     registers the notification, and it is deleted. What the stalled one told must not stay."""
     deferred.add()
     services = build(load(resolver_environment))
-    (line,) = outbox.due()
-    stalled = outbox.claim(line)
+    (queue,) = outbox.due()
+    stalled = outbox.claim(queue)
     assert stalled
     assert stalled.command
     outbox.release(stalled)  # as if its lease had run out

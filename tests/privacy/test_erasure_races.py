@@ -200,8 +200,8 @@ def test_an_erasure_misses_nothing_when_a_retried_command_is_dead_lettered_again
 
 
 def give_up_what_waits(stores: Stores) -> None:
-    for line in stores.outbox.due():
-        if claimed := stores.outbox.claim(line):
+    for queue in stores.outbox.due():
+        if claimed := stores.outbox.claim(queue):
             stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
 
 

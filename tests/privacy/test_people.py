@@ -189,8 +189,8 @@ def test_a_change_keeps_its_id_and_loses_its_people(
     entry: JSON = {"id": "ben", "readByUserIds": ["cleo", "ben"], "notifyUsers": [{"userId": "zoe"}]}
     entry |= {"actionUser": {"userId": "ben"}}
     api.velt("notifications/update", {"organizationId": "acme", "userId": "ben", "notifications": [entry]})
-    line = api.services.outbox.due()[0]
-    assert api.services.outbox.claim(line)  # it may have been told: it is changed, not replaced
+    queue = api.services.outbox.due()[0]
+    assert api.services.outbox.claim(queue)  # it may have been told: it is changed, not replaced
     filed(eraser, order("ben"))
     eraser.round()
     changed = {"id": "ben", "readByUserIds": ["cleo"], "notifyUsers": [{"userId": "zoe"}]}

@@ -5,7 +5,7 @@ open        no call is allowed until the interval is over, nor before a Retry-Af
 half-open   the interval is over: one call is allowed, the probe. Its failure doubles the interval (with
             jitter, so that processes don't probe in step); a success closes the breaker
 
-Libraries were looked at: none has the Retry-After floor, or counts calls that were in flight together once
+No library has a lower limit by Retry-After, or counts concurrent failures once
 (docs/decisions/0023-one-circuit-breaker.md).
 """
 
@@ -20,7 +20,7 @@ from resolver.ops import metrics
 
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 15.0
-PROVEN_SECONDS: Final = 1.0
+RECENT_SECONDS: Final = 1.0
 _LONGEST_RETRY_AFTER: Final = 300.0
 
 
@@ -33,7 +33,7 @@ class CircuitBreaker:
         self._longest = longest_seconds
         self._lock = threading.Lock()
         self.failures = 0
-        """In a row, since the last success."""
+        """Failures in a row, since the last success."""
         self._next_probe = 0.0
         self._not_before = 0.0
         self._probing = False
@@ -42,25 +42,26 @@ class CircuitBreaker:
 
     @classmethod
     def for_waiting_callers(cls, service: str) -> Self:
-        """A breaker for a service that requests wait for: it opens after three failures in a row, since one
-        may be chance, and probes twice a second."""
+        """Make a breaker for a service that requests wait for: it opens after three failures in a row, and
+        probes twice a second."""
         return cls(service, opens_after=3, longest_seconds=FIRST_SECONDS)
 
     def wait_seconds(self) -> float:
-        """Seconds until a call is allowed; 0 when one is. Looking takes no probe: `allow` does."""
+        """Seconds until a call is allowed; 0 when one is. This doesn't take the probe: `allow` does."""
         earliest = max(self._not_before, self._next_probe if self._is_open() else 0.0)
         return max(0.0, earliest - time.monotonic())
 
     def succeeded_within(self, seconds: float) -> bool:
-        """Whether a call succeeded so recently, whatever came after it."""
+        """Whether a call succeeded so recently, even if others failed after it."""
         return time.monotonic() - self._succeeded <= seconds
 
-    def is_proven(self) -> bool:
-        """Whether it is closed, and a call succeeded just now."""
-        return not self.failures and self.succeeded_within(PROVEN_SECONDS)
+    def has_just_succeeded(self) -> bool:
+        """Whether a call succeeded within the last second, and none failed after it."""
+        return not self.failures and self.succeeded_within(RECENT_SECONDS)
 
     def allow(self) -> bool:
-        """Whether the caller may call in the next moment. Half-open, a yes is the interval's only one."""
+        """Whether the caller may call now. When half-open, it is True only once in an interval: for the
+        probe."""
         if not (self.failures or self._not_before):
             return True
         with self._lock:
@@ -81,23 +82,23 @@ class CircuitBreaker:
             self.failures = 0
             self._probing = False
 
-    def failed_call(self) -> float:
-        """Note a failure that may be the call's own, without counting it. Returns the seconds since the last
-        such call when none has succeeded in between, else how long a success proves something."""
+    def note_failed_call(self) -> float:
+        """Note a failure that may be due to the call itself, without counting it. Returns the seconds since
+        the last such failure if no call has succeeded in between, else RECENT_SECONDS."""
         now = time.monotonic()
         follows_another = self._failed_call > self._succeeded
         since, self._failed_call = now - self._failed_call, now
-        return since if follows_another else PROVEN_SECONDS
+        return since if follows_another else RECENT_SECONDS
 
     def failure(self, retry_after: float = 0.0, cause: BaseException | None = None) -> None:
-        """Count a failed call. Calls that failed of one cause, the same object, count once."""
+        """Count a failed call. Failures with the same `cause` object count once."""
         with self._lock:
             if cause is not None and cause is self._cause:
                 return
             self._cause = cause
             now = time.monotonic()
             self._not_before = max(self._not_before, now + min(retry_after, _LONGEST_RETRY_AFTER))
-            # Of calls that were in flight together when it opened, one counts; after that the probe alone.
+            # Concurrent failures count once: while it is open, only the probe's failure counts.
             if self._is_open() and not self._probing:
                 return
             self.failures += 1

@@ -1,4 +1,4 @@
-"""Moments as text: ISO 8601, in UTC."""
+"""Times as text: ISO 8601, in UTC."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ def millisecond_now() -> str:
 
 
 def milliseconds() -> int:
-    """Now, since the epoch."""
+    """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 def milliseconds_of(moment: str) -> int:
-    """Since the epoch, of a date as these functions write it. ValueError for what is none."""
+    """Parse a text of these functions into milliseconds since the epoch. Raises ValueError."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def millisecond(since_epoch: int) -> str:
-    """For what is said with every request: only the first of a second has a date to work out."""
     seconds, milliseconds = divmod(since_epoch, 1000)
     return f"{second(seconds)[:-1]}.{milliseconds:03d}Z"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # every request logs times: compute each second's text once
 def second(since_epoch: int) -> str:
     return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""How much time a request has left. Made once at the surface, then handed down as a value."""
+"""The deadline of a request. The surface makes it once, and passes it down as a value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resolver.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Monotonic, so that a host's clock being set never shortens or stretches a request."""
+    """`at` is monotonic, so that setting the host's clock changes no request's time."""
 
     at: float
 
@@ -31,37 +31,37 @@ class Deadline:
         return self.at - time.monotonic()
 
     def reserve(self, seconds: float) -> Deadline:
-        """An earlier one, so that some time is left for what comes after."""
+        """An earlier deadline, which leaves so many seconds for later steps."""
         return Deadline(self.at - seconds)
 
     def at_most(self, seconds: float) -> Deadline:
-        """This one, or so long from now when that is sooner."""
+        """This deadline, or one so many seconds from now if that is sooner."""
         return Deadline(min(self.at, time.monotonic() + seconds))
 
     def enforced(self) -> TimeLimit:
-        """Bound a block that waits on a socket of its own by ending that socket: see TimeLimit.
+        """Limit a block that waits for a socket, by ending that socket at the deadline: see TimeLimit.
 
             with deadline.enforced() as limit:
                 limit.ends(connection.shutdown)
 
-        The time-outs of a socket begin anew with each system call, and don't add up to a total.
+        A socket's own time-out starts again with each system call, so it doesn't limit the total.
         """
         return TimeLimit(self.at)
 
     def require(self, seconds: float) -> None:
-        """Better no answer now than one that comes too late."""
+        """Raise Unavailable if less time is left: fail now rather than answer too late."""
         if self.at - time.monotonic() < seconds:
             raise Unavailable()
 
 
 CURRENT: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
-"""Of the request that this thread is serving; None in commands, which take the time they need. For the vault
-and the trail, whose every step would otherwise carry it: what calls Velt is handed its deadline."""
+"""Deadline of the request in this thread; None in commands, which have no time limit. Only the store and the
+audit trail use it; calls to other services get their deadline as an argument."""
 
 
 @contextmanager
 def without_deadline() -> Iterator[None]:
-    """For what must be written down however late it is: that Velt was told, or said no."""
+    """Suspend the current deadline, for writes that must be tried even when it is over: Velt's answers."""
     token = CURRENT.set(None)
     try:
         yield
@@ -70,11 +70,11 @@ def without_deadline() -> Iterator[None]:
 
 
 class TimeLimit:
-    """A block of code that is ended at a time (monotonic) by ending what it waits for.
+    """Limit a block of code to a time (monotonic), by ending the resource that it waits for.
 
-    `ends` names that: a function which another thread calls, so it must neither block nor raise. It is never
-    called after the block. A block that reached its time raises TimeoutError at its edge,
-    whatever happened inside; the thread itself is never interrupted.
+    `ends` sets the function that ends it. Another thread calls that function, so it must neither block nor
+    raise; it is never called after the block. A block that reaches its time raises TimeoutError at its end,
+    even if the code inside has caught the failure. The thread itself is never interrupted.
     """
 
     def __init__(self, at: float) -> None:
@@ -85,14 +85,14 @@ class TimeLimit:
         self._is_over = False
 
     def ends(self, end: Callable[[], None]) -> None:
-        """From now on, this instead of what was named before."""
+        """Set the function that ends the wait, in place of an earlier one."""
         with self._lock:
             self._end = end
             if self._has_passed:
                 end()
 
     def expire(self) -> None:
-        """Called by the watchdog when the time has come."""
+        """End the wait; the watchdog calls this when the time is over."""
         with self._lock:
             if self._is_over:
                 return
@@ -116,19 +116,20 @@ class TimeLimit:
 
 class _Watchdog:
     def __init__(self) -> None:
-        self.start_afresh()
+        self.reset_after_fork()
 
-    def start_afresh(self) -> None:
-        """Forget all calls: a child has none of its parent's threads, and any lock may be held there."""
+    def reset_after_fork(self) -> None:
+        """Forget all calls in a child process: the parent's threads don't run there, and locks may be
+        held."""
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def call_at(self, at: float, function: Callable[[], None]) -> None:
-        """Have the watchdog call a function at a time (monotonic). It must neither block nor raise.
+        """Call a function at a time (monotonic), in the watchdog's thread. It must neither block nor raise.
 
-        Raises RuntimeError when the watchdog's thread can't be started; the next caller tries again.
+        Raises RuntimeError when that thread can't be started; the next caller tries again.
         """
         entry = at, next(self._numbers), function
         with self._changed:
@@ -155,4 +156,4 @@ class _Watchdog:
 
 _watchdog = _Watchdog()
 call_at = _watchdog.call_at
-os.register_at_fork(after_in_child=_watchdog.start_afresh)
+os.register_at_fork(after_in_child=_watchdog.reset_after_fork)

@@ -1,32 +1,32 @@
-"""Everything that can go wrong, as one tree. No HTTP here: `web/errors.py` renders it per surface.
+"""The tree of all errors. It knows no HTTP: `api/errors.py` renders errors for each surface.
 
 ResolverError
-├── InvalidArgument          the caller's mistake
-│   ├── NotJson              … the body isn't JSON, or isn't declared as JSON
-│   └── TooLarge             … more bytes than are accepted
-├── Unauthenticated          no credential, or (on callbacks) one that doesn't hold
-├── PermissionDenied         a credential that holds no right to this
-├── NotFound                 no such path, or a surface that is closed here
-├── AlreadyExists            another request was made under the same Idempotency-Key
-├── NotRegistered            the request was made before, and Velt refused it since
-├── Unavailable              try again: something that mends itself is in the way
-│   ├── Overloaded           … this process is reading or sending too many large replies
-│   ├── VaultUnavailable     … Redis: down, slow or full
-│   │   ├── VaultForeign     … Redis: the database was made with other keys
-│   │   │   └── VaultOutdated    … by another version, in a schema that this one doesn't read
-│   │   ├── VaultRestored    … Redis: it came back from a backup, and people with it who were erased
-│   │   └── VaultTampered    … Redis: it holds what this service never wrote
-│   ├── AuditUnavailable     … the audit trail can't be written: what isn't on record isn't done
-│   ├── Unanswered           … another service gave no usable answer
-│   ├── VeltUnavailable      … Velt: down or slow
-│   │   └── VeltFailed       … Velt answered with a failure of its own, or without making sense
-│   └── Overtaken            … other writers changed the same record three times in a row
-├── TooManyCalls             more than RESOLVER_RATE_LIMIT allows
-├── VeltRefused              Velt's own answer to the caller, passed on unchanged
-├── Unreadable               sealed bytes that do not open
-└── SettingsError            the environment is incomplete, weak or contradictory
+├── InvalidArgument              the request is not valid
+│   ├── NotJson                  … the body isn't JSON, or isn't declared as JSON
+│   └── TooLarge                 … more bytes than are accepted
+├── Unauthenticated              no credential, or (data provider endpoints) an invalid one
+├── PermissionDenied             the credential doesn't permit this
+├── NotFound                     no such path, or a surface that is closed here
+├── AlreadyExists                the Idempotency-Key was used for another request
+├── NotRegistered                the request was made before, and Velt has refused it since
+├── Unavailable                  temporary: the caller may retry
+│   ├── Overloaded               … this process is reading or sending too many large replies
+│   ├── StoreUnavailable         … Redis is down, slow or full
+│   │   ├── WrongDatabase        … the Redis database was made with other keys
+│   │   │   └── OutdatedSchema   … by a version whose schema this one doesn't read
+│   │   ├── ErasuresNotReplayed  … Redis was restored from a backup, with people who were erased
+│   │   └── StoreTampered        … Redis holds data that this service never wrote
+│   ├── AuditUnavailable         … the audit trail can't be written, so nothing is done
+│   ├── ServiceUnreachable       … another service gave no usable answer
+│   ├── VeltUnavailable          … Velt is down or slow
+│   │   └── VeltFailed           … Velt answered with a failure, or its answer can't be read
+│   └── Overtaken                … other writers changed the same record three times in a row
+├── TooManyCalls                 more calls than RESOLVER_RATE_LIMIT permits
+├── VeltRefused                  Velt's refusal, passed on unchanged
+├── Unreadable                   sealed bytes that can't be opened
+└── SettingsError                the settings are incomplete, weak or contradictory
 
-Messages may reach callers: they never name content, people, secrets or internals.
+Clients may get the messages: they never name content, people, secrets or internals.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class NotRegistered(ResolverError):
     code = "FAILED_PRECONDITION"
     message = (
         "The notification is held here, and Velt refused to register it. Ask an operator to look at "
-        "resolver outbox dead, or send the mended request under another Idempotency-Key."
+        "resolver outbox dead, or send the corrected request under another Idempotency-Key."
     )
 
 
@@ -100,7 +100,7 @@ class TooManyCalls(ResolverError):
 
 
 class Overloaded(Unavailable):
-    """`reason` is for the operator's log. `what` is `large`, or `small` for a reply up to 256 KiB."""
+    """`reason` is for the log. `what` is `large`, or `small` for a reply up to 256 KiB."""
 
     message = "Too many large replies are being sent. Please try again, or ask for fewer notifications."
     retry_after = "2"
@@ -112,7 +112,7 @@ class Overloaded(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """`reason` is for the operator's log; the caller sees the general message."""
+    """`reason` is for the log; clients get the general message."""
 
     state: ClassVar[str] = "down"
 
@@ -133,12 +133,12 @@ class ErasuresNotReplayed(StoreUnavailable):
     state = "restored"
 
 
-class VaultTampered(StoreUnavailable):
+class StoreTampered(StoreUnavailable):
     pass
 
 
 class AuditUnavailable(Unavailable):
-    """`reason` is for the operator's log."""
+    """`reason` is for the log."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class AuditUnavailable(Unavailable):
 
 
 class ServiceUnreachable(Unavailable):
-    """`reason` is the kind of failure, for logs: it names no address and quotes no answer."""
+    """`reason` is for the log: it names no address, and quotes no answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class VeltUnavailable(Unavailable):
 
 
 class VeltFailed(VeltUnavailable):
-    """Velt answered this call, and with no result: it may be the call, or Velt."""
+    """Velt answered this call with a failure. The cause may be the call or Velt."""
 
 
 class Overtaken(Unavailable):
@@ -169,7 +169,7 @@ class Overtaken(Unavailable):
 
 
 class VeltRefused(ResolverError):
-    """Velt understood and said no. `payload` is its whole answer, `http_status` how it was sent."""
+    """Velt refused the call. `payload` is its whole answer, `http_status` the status to pass on."""
 
     def __init__(
         self, status: str, http_status: int, payload: dict[str, Any], retry_after: str | None = None
@@ -182,14 +182,14 @@ class VeltRefused(ResolverError):
 
 
 class Unreadable(ResolverError):
-    """One error for every reason (flipped bit, truncation, swapped value, withdrawn key): a reader of
-    the difference would learn something about what was tried."""
+    """One error for every reason (changed bit, truncation, moved value, withdrawn key), so that it doesn't
+    reveal which."""
 
     message = "A sealed record does not open."
 
 
 class SettingsError(ResolverError):
-    """Every problem at once, so that a deployment is mended in one go."""
+    """All problems at once, so that they can be corrected together."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("The settings are not usable:\n" + "\n".join(f"  - {p}" for p in problems))

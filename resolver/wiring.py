@@ -10,7 +10,7 @@ from redis import Redis
 
 from resolver.audit.chain import Link
 from resolver.audit.signing import Signer, trusted
-from resolver.audit.trail import Trail, Unanchored, log_it
+from resolver.audit.trail import OnCheckpointFailure, Trail, log_checkpoint_failure
 from resolver.auth.callers import Callers, PrivacyOperators
 from resolver.auth.permission_provider import PermissionProvider
 from resolver.auth.rate_limits import Calls, Failures
@@ -31,7 +31,7 @@ from resolver.ops.reply_budget import ReplyBudget
 from resolver.outbox.queue import LEASE_MS, Outbox
 from resolver.outbox.registration import Registrations
 from resolver.outbox.rewriting import Rewriting
-from resolver.outbox.sender import GRACE_MS, SAY_SO_SECONDS, Throttle, VeltSender
+from resolver.outbox.sender import GRACE_MS, WARN_EVERY_SECONDS, Throttle, VeltSender
 from resolver.outbox.wake import WakeUp
 from resolver.outbox.worker import Worker
 from resolver.privacy.erase import Erase
@@ -39,11 +39,11 @@ from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import Erasures
 from resolver.privacy.export import Export
-from resolver.store.checkpoints import Anchor, Anchors
+from resolver.store.checkpoints import Checkpoint, Checkpoints
 from resolver.store.connect import connect
 from resolver.store.database_identity import DatabaseIdentity, Identity
 from resolver.store.guard import Guard
-from resolver.store.key_history import History
+from resolver.store.key_history import KeyHistory
 from resolver.store.keyspace import Keyspace
 from resolver.store.records import RecordStore, Retention
 from resolver.store.restored_backup import Certificates
@@ -69,7 +69,7 @@ class Stores:
     envelope: Envelope
     erasure_store: ErasureStore
     certificates: Certificates | None
-    history: History
+    history: KeyHistory
     idempotency: IdempotencyKeys
     registrations: Registrations
     revocations: Revocations
@@ -117,7 +117,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         velt,
         CircuitBreaker("velt"),
         settings.deadline_ms + GRACE_MS,
-        Throttle(SAY_SO_SECONDS),
+        Throttle(WARN_EVERY_SECONDS),
         slots,
     )
     tokens = Tokens(settings.token, settings.outbound)
@@ -156,15 +156,21 @@ def build_delivery(settings: Settings, stores: Stores) -> ReadNotifications:
 
 
 def build_trail(
-    settings: Settings, stores: Stores, *, standard: int = 1, unanchored: Unanchored = log_it
+    settings: Settings,
+    stores: Stores,
+    *,
+    standard: int = 1,
+    on_checkpoint_failure: OnCheckpointFailure = log_checkpoint_failure,
 ) -> Trail:
-    anchors = Anchors(stores.redis, stores.store.guard)
+    checkpoints = Checkpoints(stores.redis, stores.store.guard)
 
     def keep(head: Link, at: str) -> None:
-        anchors.keep(Anchor(*head, at))
+        checkpoints.keep(Checkpoint(*head, at))
 
     signer = Signer(settings.index_key)
-    return Trail(settings.audit_log, signer, keep, standard=standard, unanchored=unanchored)
+    return Trail(
+        settings.audit_log, signer, keep, standard=standard, on_checkpoint_failure=on_checkpoint_failure
+    )
 
 
 def build_worker(settings: Settings) -> Worker:
@@ -173,7 +179,7 @@ def build_worker(settings: Settings) -> Worker:
         raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    breaker, said = CircuitBreaker("velt"), Throttle(SAY_SO_SECONDS)
+    breaker, said = CircuitBreaker("velt"), Throttle(WARN_EVERY_SECONDS)
     sender = VeltSender(stores.store, stores.outbox, velt, breaker, LEASE_MS, said, None)
     return Worker(stores.outbox, sender, WakeUp(stores.redis), WORKER_THREADS, settings.outbox_max_attempts)
 
@@ -220,7 +226,7 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
         envelope=envelope,
         erasure_store=ErasureStore(redis, guard, envelope, keyspace),
         certificates=certificates,
-        history=History(redis, guard),
+        history=KeyHistory(redis, guard),
         idempotency=IdempotencyKeys(redis, guard, envelope),
         registrations=Registrations(redis, guard, keyspace, envelope, outbox.dead_letters),
         revocations=Revocations(redis, guard, keyspace, envelope, retention.replicas),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from resolver.circuit_breaker import FIRST_SECONDS, PROVEN_SECONDS, CircuitBreaker
+from resolver.circuit_breaker import FIRST_SECONDS, RECENT_SECONDS, CircuitBreaker
 
 
 def test_closed_circuit_breaker_permits_every_call() -> None:
@@ -29,7 +29,7 @@ def test_a_success_closes_the_circuit_breaker() -> None:
     assert not breaker.wait_seconds()
 
 
-def test_looking_at_the_circuit_breaker_takes_no_probe() -> None:
+def test_circuit_breaker_wait_seconds_takes_no_probe() -> None:
     breaker = CircuitBreaker("velt")
     breaker.failure()
     time.sleep(FIRST_SECONDS)
@@ -96,21 +96,21 @@ def test_circuit_breaker_interval_has_a_longest() -> None:
     assert breaker.wait_seconds() <= FIRST_SECONDS
 
 
-def test_circuit_breaker_is_proven_by_a_success_until_a_failure() -> None:
+def test_circuit_breaker_has_just_succeeded_until_a_failure() -> None:
     breaker = CircuitBreaker("velt")
-    assert not breaker.is_proven()
+    assert not breaker.has_just_succeeded()
     breaker.success()
-    assert breaker.is_proven()
+    assert breaker.has_just_succeeded()
     breaker.failure()
-    assert not breaker.is_proven()
+    assert not breaker.has_just_succeeded()
     assert breaker.succeeded_within(1)
 
 
-def test_circuit_breaker_tells_a_lone_failed_call_from_one_that_follows_another() -> None:
+def test_circuit_breaker_distinguishes_a_single_failed_call_from_consecutive_ones() -> None:
     breaker = CircuitBreaker("velt")
     breaker.success()
-    assert breaker.failed_call() == PROVEN_SECONDS
-    assert breaker.failed_call() < PROVEN_SECONDS
+    assert breaker.note_failed_call() == RECENT_SECONDS
+    assert breaker.note_failed_call() < RECENT_SECONDS
     breaker.success()
-    assert breaker.failed_call() == PROVEN_SECONDS
+    assert breaker.note_failed_call() == RECENT_SECONDS
     assert breaker.allow()

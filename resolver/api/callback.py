@@ -18,7 +18,7 @@ from resolver.api.request import Call
 from resolver.auth.claims import EndUser
 from resolver.config import Settings
 from resolver.errors import InvalidArgument
-from resolver.notifications.read import Asked, Found, Reader
+from resolver.notifications.read import Found, Reader, ReadRequest
 from resolver.ops.reply_budget import SMALL_REPLY
 from resolver.validation.fields import as_notification_id
 from resolver.wiring import Services
@@ -39,7 +39,7 @@ def routes(services: Services) -> Iterator[Route]:
             services.read_notifications.require_honoured(call.caller)
             call.audit.record(absent=0)
             return json_reply(_found({}, []))
-        asked = Asked(_organization(inner, call.caller), notifications)
+        asked = ReadRequest(_organization(inner, call.caller), notifications)
         actor = call.audit.actor
         admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
         found = services.read_notifications.read(call.caller, asked, call.deadline, call.audit, admit)

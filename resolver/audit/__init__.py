@@ -1,1 +1,1 @@
-"""The audit trail: who did what to which notification, one line each, in a chain that shows tampering."""
+"""The audit trail: who did what to which notification, one line for each event, in a tamper-evident chain."""

@@ -1,4 +1,4 @@
-"""A thread that does one thing some time after it was asked to, and again while it fails."""
+"""A thread that runs a task some time after it was requested, and retries while it fails."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Background:
-    """Started by its first request, since a thread doesn't survive a fork."""
+    """The thread starts with the first request, since threads don't survive a fork."""
 
     def __init__(self, task: Callable[[], bool], pause: float, longest_pause: float) -> None:
-        """`task` says whether it succeeded. It runs `pause` seconds after it was asked for; between attempts
-        the pause doubles up to the longest."""
+        """`task` returns whether it succeeded. It runs `pause` seconds after a request; after failures the
+        pause doubles up to `longest_pause`."""
         self._task, self._pause, self._longest_pause = task, pause, longest_pause
         self._lock = threading.Lock()
         self.wanted, self._stopped = threading.Event(), threading.Event()
@@ -24,7 +24,7 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def request(self) -> bool:
-        """Have the task run once the pause is over. False when no thread can be started now."""
+        """Run the task after the pause. False when no thread can be started now."""
         if self.wanted.is_set():
             return True
         with self._lock:
@@ -40,7 +40,7 @@ class Background:
         return True
 
     def stop(self) -> None:
-        """What the thread is doing is finished first; the next request starts another one."""
+        """End the thread after its current attempt; the next request starts another thread."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._stopped.set()
@@ -54,7 +54,7 @@ class Background:
             self.wanted.wait()
             if stopped.wait(self._pause):
                 return
-            # Before the task: what is requested while it runs is done after it.
+            # Before the task, so that a request while it runs has it run again.
             self.wanted.clear()
             pause = self._pause
             while not self._succeeds():
@@ -65,6 +65,6 @@ class Background:
     def _succeeds(self) -> bool:
         try:
             return self._task()
-        except Exception as error:  # noqa: BLE001 - without this thread nothing would be done any more
+        except Exception as error:  # noqa: BLE001 - a failed task must not end the thread
             _log.error("audit_background_failed", type=type(error).__name__)
             return False

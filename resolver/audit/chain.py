@@ -1,10 +1,10 @@
-"""The chain: a line's hash covers the line and the hash before it, so nothing can be changed, removed, put in
-or moved without what follows not fitting any more.
+"""The chain: each line's hash covers the line and the previous hash, so a line that is changed, removed,
+inserted or moved contradicts the lines after it.
 
-    {"audit":1,"chain":…,"seq":…,"at":…, what happened …,"hash":…}
+    {"audit":1,"chain":…,"seq":…,"at":…, the event …,"hash":…}
 
-Whoever can write the file could make all that follows fit again; so once a second the head of the chain is
-signed into it, and remembered in Redis, where a line that goes missing at the end is missed.
+A person who can write the file could compute all later hashes again. Therefore a checkpoint once a second
+signs the head of the chain, and is kept in Redis too, which shows when lines are missing at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HASH = b',"hash":"'
 
 
 class Link(NamedTuple):
-    """A line's place: in which chain, how many before it, and the hash that it ends in."""
+    """A line's position in a chain, counted from 0, and its hash."""
 
     chain: str
     seq: int
@@ -25,7 +25,7 @@ class Link(NamedTuple):
 
 
 def linked(previous: Link, at: str, body: bytes) -> tuple[Link, bytes]:
-    """The line that follows, and its place. `body`: what happened, as a JSON object of ASCII."""
+    """Make the line after `previous`, and its link. `body`: the event as a JSON object in ASCII."""
     seq = previous.seq + 1
     head = f'{{"audit":1,"chain":"{previous.chain}","seq":{seq},"at":"{at}",'.encode()
     said = head + body[1:-1]
@@ -33,12 +33,12 @@ def linked(previous: Link, at: str, body: bytes) -> tuple[Link, bytes]:
     return Link(previous.chain, seq, digest), said + _HASH + digest.encode() + b'"}\n'
 
 
-def before_first(chain: str) -> Link:
+def chain_start(chain: str) -> Link:
     return Link(chain, -1, GENESIS)
 
 
 def split_line(line: bytes) -> tuple[bytes, str]:
-    """What its hash covers, and the hash that it names."""
+    """Split a line into the bytes that its hash covers, and that hash."""
     said, _, rest = line.rstrip(b"\n").rpartition(_HASH)
     return said, rest[:-2].decode("ascii", "replace")
 
@@ -48,5 +48,5 @@ def digest_of(previous: str, said: bytes) -> str:
 
 
 def signed_text(link: Link) -> bytes:
-    """What an anchor signs: this head, of this chain, at this length."""
+    """The text that a checkpoint signs: chain, length and hash of its head."""
     return f"vnr audit anchor\n{link.chain}\n{link.seq}\n{link.hash}".encode()

@@ -1,4 +1,4 @@
-"""Links events to the chain of this process and writes them: the chain goes on only from whole lines."""
+"""Link events into this process's chain and write them. The chain continues only from lines written whole."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from resolver import __version__, clock
-from resolver.audit.chain import Link, before_first, linked, signed_text
+from resolver.audit.chain import Link, chain_start, linked, signed_text
 from resolver.audit.event import Event, as_json
 from resolver.audit.signing import Signer
 from resolver.audit.sink import Sink
 from resolver.errors import AuditUnavailable
 
-ANCHOR_SECONDS: Final = 1.0
-_UNSIGNED_MS: Final = int(ANCHOR_SECONDS * 1000)
-"""No line is written that is dated this much later than the first line without a signature."""
+CHECKPOINT_SECONDS: Final = 1.0
+_UNSIGNED_MS: Final = int(CHECKPOINT_SECONDS * 1000)
+"""A checkpoint comes before any line dated this much later than the first unsigned line."""
 
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """An event on its way into the trail. Without an event: an anchor, unless all is signed already."""
+    """An event to write. Without an event: a checkpoint, unless all lines are signed."""
 
     event: Event | None
     bodies: Sequence[bytes] = ()
-    """The event's lines, without what the chain adds."""
+    """The event's lines, without the fields that the chain adds."""
     until: float = 0.0
     """When (monotonic) its request gives up."""
     done: threading.Event = field(default_factory=threading.Event)
     link: Link | None = None
-    """The place of its last line, when all of them are written."""
+    """The link of its last line, once all are written."""
     error: str = ""
     """Why its request is refused."""
     is_begun: bool = False
-    """One of its lines is in the trail, or more."""
+    """At least one of its lines is in the trail."""
 
     def retraction(self) -> Entry | None:
-        """What must follow when it says that something was done, and its request was refused."""
+        """The `failed` entry that must follow when its line is in the trail and its request was refused."""
         if self.error and self.is_begun and self.event and self.event.outcome == "ok":
             failed = self.event.failed(AuditUnavailable.code)
             return Entry(failed, failed.bodies())
@@ -47,19 +47,19 @@ class Entry:
 
 
 class _Position(NamedTuple):
-    """How far a chain has come."""
+    """How far a chain is written and signed."""
 
     head: Link
-    anchored: Link | None = None
+    signed_head: Link | None = None
     unsigned_since: int | None = None
 
     @property
     def is_signed(self) -> bool:
-        return self.head == self.anchored
+        return self.head == self.signed_head
 
 
 class _Draft:
-    """Lines to be written together. `positions`: where the chain stands before the first and after each."""
+    """Lines to write together. `positions`: those of the chain before the first line and after each."""
 
     def __init__(self, start: _Position | None) -> None:
         self.at = clock.milliseconds()
@@ -67,23 +67,23 @@ class _Draft:
         self.lines: list[bytes] = []
         self.positions: list[_Position | None] = [start]
 
-    def add(self, body: bytes, after: _Position, *, is_anchor: bool = False) -> _Position:
+    def add(self, body: bytes, after: _Position, *, is_checkpoint: bool = False) -> _Position:
         link, line = linked(after.head, self._date, body)
         since = self.at if after.unsigned_since is None else after.unsigned_since
-        position = _Position(link, link) if is_anchor else _Position(link, after.anchored, since)
+        position = _Position(link, link) if is_checkpoint else _Position(link, after.signed_head, since)
         self.lines.append(line)
         self.positions.append(position)
         return position
 
     def is_late(self, position: _Position) -> bool:
-        """Whether its unsigned lines are older than they may become, or a clock was set. A chain's end that
-        spans more was not written by a process of ours (`verify.py`)."""
+        """Whether a checkpoint is overdue, or a clock was set. `verify.py` takes a longer unsigned end for
+        one that our processes didn't write."""
         since = position.unsigned_since
         return since is not None and abs(self.at - since) >= _UNSIGNED_MS
 
 
 class ChainWriter:
-    """For one thread at a time, but for its properties."""
+    """Only one thread at a time may use it, except for its properties."""
 
     def __init__(self, sink: Sink, signer: Signer) -> None:
         self._sink, self._signer = sink, signer
@@ -98,8 +98,8 @@ class ChainWriter:
         return self._position is None or self._position.is_signed
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Set `link` or `error` of each. An entry after a line that isn't whole has an error too, since its
-        hash covers that line."""
+        """Write entries, and set `link` or `error` of each. Entries after a line that wasn't written whole
+        fail too, since their hashes cover it."""
         draft = _Draft(self._position)
         ends = [self._draft(entry, draft) for entry in entries]
         whole, error = self._sink.write(draft.lines) if draft.lines else (0, None)
@@ -115,7 +115,7 @@ class ChainWriter:
         self._sink.close()
 
     def _draft(self, entry: Entry, draft: _Draft) -> int:
-        """Add its lines, and those that must stand before them. Return how many the draft has by then."""
+        """Add an entry's lines, and the lines that must precede them. Returns the draft's number of lines."""
         position = draft.positions[-1]
         if entry.event is None:
             if position and not position.is_signed:
@@ -136,10 +136,10 @@ class ChainWriter:
             "pid": os.getpid(),
             "key": self._signer.public_key,
         }
-        return draft.add(as_json(first), _Position(before_first(secrets.token_hex(8))))
+        return draft.add(as_json(first), _Position(chain_start(secrets.token_hex(8))))
 
     def _sign(self, position: _Position, draft: _Draft) -> _Position:
-        """An anchor, which covers all that stands before it."""
+        """Add a checkpoint, which signs all lines before it."""
         signature = self._signer.sign(signed_text(position.head))
         body = as_json({"action": "anchor", "signs": position.head.seq, "signature": signature})
-        return draft.add(body, position, is_anchor=True)
+        return draft.add(body, position, is_checkpoint=True)

@@ -1,7 +1,7 @@
-"""One thing that happened, as plain values, and the lines that say it. Ids and people, never content.
+"""An event of the audit trail, and its lines. They contain ids and people, never content.
 
-What a stranger sent may be of any length and any character: it is shortened, and escaped to ASCII, so that
-nothing in it can end a line or pass for another.
+Ids of clients may have any length and any characters. They are shortened, and escaped to ASCII, so that no id
+can end a line or look like another line.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import orjson
 
 JSON = dict[str, Any]
 Outcome = Literal["ok", "denied", "refused", "failed"]
-LONGEST_LINE = 4096
-"""What one write puts into a pipe whole, whoever else writes into it."""
+MAX_LINE_BYTES = 4096
+"""A write of up to this size to a pipe is never mixed with other processes' writes."""
 _ENVELOPE = 512
-"""For what the chain adds: its name, position, time and hash."""
-_LONGEST_TEXT = 100
+"""Bytes that the chain adds: its name, position, time and hash."""
+_MAX_TEXT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Event(NamedTuple):
     request: str = ""
     organization: str = ""
     ids: Sequence[str] = ()
-    """What it was done to. Of a read: what was given out."""
+    """The notifications that were changed, or returned by a read."""
     denied: Sequence[str] = ()
-    """What is held and was not given out."""
+    """Notifications that are held and were not returned or changed."""
     more: Mapping[str, Any] = MappingProxyType({})
     """Counts and codes."""
 
     def bodies(self) -> list[bytes]:
-        """One JSON object for each line; several parts when the ids don't fit into one."""
+        """The event as JSON objects, one for each line: several parts when its ids don't fit into one."""
         if self._is_short():
             head, ids, denied = (
                 self._head(self.actor.id, self.request, self.organization),
@@ -57,25 +57,25 @@ class Event(NamedTuple):
             head = self._head(shortened(self.actor.id), shortened(self.request), shortened(self.organization))
             ids, denied = list(map(shortened, self.ids)), list(map(shortened, self.denied))
         whole = as_json({**head, **_named(ids, denied)})
-        if len(whole) <= LONGEST_LINE - _ENVELOPE:
+        if len(whole) <= MAX_LINE_BYTES - _ENVELOPE:
             return [whole]
-        room = max(1, LONGEST_LINE - _ENVELOPE - len(as_json(head)))
+        room = max(1, MAX_LINE_BYTES - _ENVELOPE - len(as_json(head)))
         parts = list(_parts(ids, denied, room))
         return [
             as_json({**head, **part, "part": f"{n}/{len(parts)}"}) for n, part in enumerate(parts, start=1)
         ]
 
     def failed(self, code: str) -> Event:
-        """The event that what this one tells of didn't come to pass."""
+        """The event that says that this one was not carried out."""
         return self._replace(outcome="failed", ids=(), denied=(), more={"code": code})
 
     def _is_short(self) -> bool:
         """Whether no text in it needs shortening."""
         texts = (self.actor.id, self.request, self.organization, *self.ids, *self.denied)
-        return max(map(len, texts)) <= _LONGEST_TEXT
+        return max(map(len, texts)) <= _MAX_TEXT
 
     def _head(self, actor_id: str, request: str, organization: str) -> JSON:
-        """What each line says, without what is empty."""
+        """The fields of every line of the event, without empty ones."""
         who: JSON = {"kind": self.actor.kind}
         if actor_id:
             who["id"] = actor_id
@@ -91,7 +91,7 @@ class Event(NamedTuple):
 
 
 def as_json(value: Any) -> bytes:
-    """ASCII alone: a line separator of Unicode, or a terminal's escape, is spelt out."""
+    """JSON in ASCII: Unicode's line separators and terminal escapes are escaped."""
     plain = orjson.dumps(value)
     if plain.isascii() and b"\x7f" not in plain:
         return plain
@@ -99,11 +99,11 @@ def as_json(value: Any) -> bytes:
 
 
 def shortened(text: str) -> str:
-    """Still telling one long text from another."""
-    if len(text) <= _LONGEST_TEXT:
+    """Shorten a long text, with a digest that tells it from other texts."""
+    if len(text) <= _MAX_TEXT:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{text[: _LONGEST_TEXT - 20]}...{digest}"
+    return f"{text[: _MAX_TEXT - 20]}...{digest}"
 
 
 def _named(ids: Sequence[str], denied: Sequence[str]) -> JSON:
@@ -116,7 +116,7 @@ def _named(ids: Sequence[str], denied: Sequence[str]) -> JSON:
 
 
 def _parts(ids: Sequence[str], denied: Sequence[str], room: int) -> Iterator[JSON]:
-    """Of like numbers of ids; one that is too long is parted again."""
+    """Split ids into parts of equal numbers; split a part again that is too long."""
     part, number = _named(ids, denied), len(ids) + len(denied)
     size = len(as_json(part))
     if size <= room or number <= 1:

@@ -1,8 +1,8 @@
-"""Entries of requests that come at the same moment are written together, by a thread of their own.
+"""Group commit: a thread of its own writes the entries of concurrent requests together.
 
-A write may block for as long as a disk likes. Requests wait for their entry until it is written or their time
-is over. An entry that was not begun is then taken back. One that is being written can't be: should it come
-into the trail after all, it is followed by one that says `failed`.
+A write may block as long as the disk does. A request waits until its entry is written or its time is over. In
+the latter case, an entry that isn't begun is withdrawn. One that is being written can't be withdrawn: if its
+line gets into the trail after all, a `failed` entry follows.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from resolver.audit.chain_writer import ChainWriter, Entry
 from resolver.deadline import call_at
 from resolver.errors import AuditUnavailable
 
-_MOST_TOGETHER: Final = 64
-_LOOK_SECONDS: Final = 0.025
-"""How late a request may be refused. A timer for each would cost 4 to 5 µs of CPU under gevent."""
+_MAX_BATCH: Final = 64
+_CHECK_SECONDS: Final = 0.025
+"""Requests are refused up to this late. A timer for each would cost 4 to 5 µs of CPU under gevent."""
 _log = structlog.get_logger(__name__)
 
 
@@ -33,13 +33,13 @@ class GroupCommit:
     def __init__(self, chain: ChainWriter) -> None:
         self._chain = chain
         self._lock = threading.Lock()
-        # The thread that writes takes no lock: what it shares with others are single steps on these.
+        # The writing thread takes no lock: it uses only atomic operations on these.
         self._queue: deque[Entry] = deque()
         self._in_flight: Sequence[Entry] = ()
         self._retractions: Sequence[Entry] = ()
         self._is_writing = False
         self._thread: NativeThread | None = None
-        """Started with the first entry, since it wouldn't survive a fork."""
+        """Started with the first entry, since threads don't survive a fork."""
         self._is_watched = False
 
     @property
@@ -47,7 +47,8 @@ class GroupCommit:
         return not (self._is_writing or self._queue or self._retractions)
 
     def append(self, entry: Entry) -> Link:
-        """Wait until it is written and return where. AuditUnavailable when it can't be, or not in time."""
+        """Wait until an entry is written; return its link. Raises AuditUnavailable when it isn't, or too
+        late."""
         try:
             self._queue.append(entry)
             with self._lock:
@@ -63,7 +64,7 @@ class GroupCommit:
         return entry.link
 
     def close(self) -> None:
-        """End the threads. The sink stays open while a write is stuck in it."""
+        """End the threads. The sink stays open while a write in it blocks."""
         with self._lock:
             if self._thread:
                 self._thread.stop()
@@ -74,7 +75,7 @@ class GroupCommit:
                 _log.error("audit_failure_not_recorded", number=len(self._retractions))
 
     def _start(self) -> None:
-        """With the lock held."""
+        """Have the thread write. Call it with the lock held."""
         self._is_writing = True
         try:
             if self._thread is None:
@@ -82,7 +83,7 @@ class GroupCommit:
             self._thread.run()
         except (RuntimeError, MemoryError):
             self._is_writing = False
-            # One by one: other threads go on appending.
+            # One by one, since other threads may append meanwhile.
             with suppress(IndexError):
                 while True:
                     entry = self._queue.popleft()
@@ -90,16 +91,16 @@ class GroupCommit:
                     entry.done.set()
 
     def _write(self) -> None:
-        """In the thread that may block."""
+        """Write queued entries; runs in the thread that may block."""
         entries = list(self._retractions)
-        most = len(entries) + _MOST_TOGETHER
+        most = len(entries) + _MAX_BATCH
         with suppress(IndexError):
             while len(entries) < most:
                 entries.append(self._queue.popleft())
         self._in_flight = entries
         try:
             self._chain.write(entries)
-        except Exception as error:  # noqa: BLE001 - without this thread nothing could be put on record any more
+        except Exception as error:  # noqa: BLE001 - one failure must not end the thread
             for entry in entries:
                 entry.error = entry.error or f"audit: {type(error).__name__}"
 
@@ -116,16 +117,16 @@ class GroupCommit:
                 self._start()
 
     def _watch(self) -> bool:
-        """With the lock held: have overdue entries looked for. False when no thread can be started for it."""
+        """Have overdue entries checked, with the lock held. False when no thread can be started for that."""
         try:
-            call_at(time.monotonic() + _LOOK_SECONDS, self._look)
+            call_at(time.monotonic() + _CHECK_SECONDS, self._check)
         except (RuntimeError, MemoryError):
             return False
         self._is_watched = True
         return True
 
-    def _look(self) -> None:
-        """Refuse entries whose time is over. Called by the watchdog, again and again while requests wait."""
+    def _check(self) -> None:
+        """Refuse entries whose time is over. The watchdog calls this repeatedly while requests wait."""
         now = time.monotonic()
         waiting = [e for e in (*self._in_flight, *self._queue.copy()) if not e.done.is_set()]
         for entry in waiting:
@@ -152,24 +153,24 @@ Function = Callable[[], None]
 
 
 class NativeThread(Protocol):
-    """A thread of the operating system, which runs what it was started with each time it is asked to."""
+    """A thread of the operating system that runs two functions at each request."""
 
     def run(self) -> None:
         """Run both functions once. Call it again only after they have run."""
 
     def stop(self) -> None:
-        """End the thread when its work is done, without waiting for that: what it does may never end."""
+        """End the thread after its work, without waiting: the work may block forever."""
 
 
 def start_native_thread(work: Function, then: Function) -> NativeThread:
-    """Start a thread that runs `work`, and `then` after it, each time it is asked to.
+    """Start a thread that runs `work` and then `then` at each `run()`.
 
-    `work` must neither raise nor touch locks, events or sockets: under gevent they belong to another thread.
-    `then` may, but must not wait for anything: under gevent it runs in the event loop.
+    `work` must neither raise nor use locks, events or sockets: under gevent they belong to another thread.
+    `then` may use them, but must not wait: under gevent it runs in the event loop.
 
-    Under gevent `threading.Thread` is a greenlet, and a system call that blocks one greenlet blocks them all.
-    gevent's `ThreadPool(1)` isn't used: a call through it costs 30 to 43 µs of CPU instead of 19 to 23, and a
-    call that it refused, as its thread could not be started, it runs all the same when a later one could.
+    Under gevent, `threading.Thread` is a greenlet, and a system call that blocks one greenlet blocks them
+    all. gevent's `ThreadPool(1)` isn't used: a call through it costs 30 to 43 µs of CPU instead of 19 to 23,
+    and when its thread can't be started, it raises, but runs that call later all the same.
 
     Raises RuntimeError or MemoryError when no thread can be started.
     """
@@ -202,7 +203,7 @@ class _ThreadUnderGevent:
         start_new_thread(_serve, (self._calls, work, self._done.send))
 
     def run(self) -> None:
-        # Started for each call: a loop in which nothing is started is at its end.
+        # Started for each call, since an event loop with an idle but started watcher would never end.
         self._done.start(self._finish)
         self._calls.put(True)
 

@@ -1,4 +1,4 @@
-"""The key that signs anchors: derived from the index key, so that there is no further secret to keep."""
+"""The key that signs checkpoints. It is derived from the lookup key, so there is no other secret to keep."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def is_signed(text: bytes, signature: str, public_key: str) -> bool:
 
 
 def succession(public_key: str) -> bytes:
-    """What a key signs of the one before it: so that what that one signed goes on to count."""
+    """The text by which a key signs its predecessor, so that the predecessor's signatures stay valid."""
     return f"vnr former signing key\n{public_key}".encode()
 
 
 def trusted(signer: Signer, former: Mapping[str, str]) -> tuple[str, ...]:
-    """This key, and those that it vouches for."""
+    """The signer's public key, and the former keys that it has signed."""
     vouched = (key for key, proof in former.items() if is_signed(succession(key), proof, signer.public_key))
     return (signer.public_key, *vouched)

@@ -1,6 +1,6 @@
-"""Where the lines of the trail go: a file, a pipe, or standard output. Writing may block.
+"""The sink of audit lines: a file, a pipe, or standard output. Writing may block.
 
-Several processes write to one file or pipe: a write is one that the system doesn't mix with theirs.
+Several processes may share it, so lines are written in units that the system doesn't mix with others' writes.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 STANDARD: Final = "-"
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 
 class Sink:
-    """Opened by its first write. Not thread-safe."""
+    """The first write opens it. Not thread-safe."""
 
     def __init__(self, path: str, standard: int = 1) -> None:
-        """`standard` is what `-` means: a command's own output goes to 1, so its trail goes to 2."""
+        """`standard`: the file descriptor that `-` stands for. Commands use 2, since 1 has their output."""
         self._path, self._standard = path, standard
         self._fd: int | None = None
         self._is_file = False
-        self._looked = 0.0
+        self._checked = 0.0
         self._torn = False
 
     def write(self, lines: Sequence[bytes]) -> tuple[int, OSError | None]:
-        """Write lines in order. Return how many are there whole, and the error that kept the others out.
+        """Write lines in order. Returns how many were written whole, and the error that prevented the others.
 
-        A line that was cut off gets its newline before the next one, so that it spoils no other."""
+        After a partial line, a newline comes first, so that the next line stands alone."""
         data, written = memoryview(b"".join(lines)), 0
         try:
             fd = self._opened()
@@ -42,7 +42,7 @@ class Sink:
                     written += os.write(fd, data[written:end])
         except OSError as error:
             self._torn = self._torn or data[:written].tobytes()[-1:] not in (b"", b"\n")
-            # A line that lacks nothing but its newline is whole: it gets that before the next one.
+            # A line that lacks only its newline counts as whole: the next write adds it.
             return data[: written + 1].tobytes().count(b"\n"), error
         return len(lines), None
 
@@ -52,7 +52,8 @@ class Sink:
             self._fd = None
 
     def _ends_of_writes(self, lines: Sequence[bytes]) -> Iterable[int]:
-        """A write to a file is one whatever its length; to a pipe, up to PIPE_BUF."""
+        """Offsets where each write ends: a write to a file is atomic at any length, to a pipe up to
+        PIPE_BUF."""
         return [sum(map(len, lines))] if self._is_file else _ends_of_whole_lines(lines, select.PIPE_BUF)
 
     def _opened(self) -> int:
@@ -65,11 +66,11 @@ class Sink:
         return self._fd
 
     def _moved(self) -> bool:
-        """Whether the file was rotated away. Looked at once a second."""
+        """Whether the file was rotated away; checked once a second."""
         now = time.monotonic()
-        if self._path == STANDARD or now - self._looked < _LOOK_SECONDS or self._fd is None:
+        if self._path == STANDARD or now - self._checked < _CHECK_SECONDS or self._fd is None:
             return False
-        self._looked = now
+        self._checked = now
         try:
             named, ours = os.stat(self._path), os.fstat(self._fd)
         except FileNotFoundError:
@@ -78,7 +79,7 @@ class Sink:
 
 
 def _open(path: str, standard: int) -> int:
-    """Without O_NONBLOCK, but not waiting for a reader of a pipe: without one, lines can't be written."""
+    """Open for blocking writes. Opening itself doesn't block: a pipe without a reader raises an error."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
     if path != STANDARD:
         fd = os.open(path, flags | os.O_CREAT, 0o640)
@@ -91,15 +92,17 @@ def _open(path: str, standard: int) -> int:
 
 
 def _is_reopened(standard: int) -> bool:
-    """Whether standard output is opened anew, so that blocking is our setting alone, and not everybody's who
-    writes to it. A file is shared with them instead: at a place of our own we would write over each other. A
-    socket, as under systemd, can't be opened by name."""
+    """Whether to open standard output again: then our setting for blocking doesn't apply to other writers.
+
+    A file isn't opened again, since separate offsets would overwrite each other. A socket, as under systemd,
+    can't be opened by name.
+    """
     mode = os.fstat(standard).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def _ends_of_whole_lines(lines: Iterable[bytes], most: int) -> Iterator[int]:
-    """Where pieces of up to `most` bytes end that cut no line that fits into one."""
+    """Yield ends of pieces of up to `most` bytes; only a line longer than that is cut."""
     start = end = 0
     for line in lines:
         if end > start and end + len(line) - start > most:
@@ -110,7 +113,7 @@ def _ends_of_whole_lines(lines: Iterable[bytes], most: int) -> Iterator[int]:
 
 
 def _ends_torn(path: str) -> bool:
-    """Whether a process died in the middle of the last line."""
+    """Whether the last line is partial: a process died while writing it."""
     if path == STANDARD:
         return False
     with open(path, "rb") as file:

@@ -1,6 +1,6 @@
-"""Reads trails and names what was done to them. Knows nothing of how they were written but the chain's rules.
+"""Verify trails, and name how they were tampered with. It uses only the rules of the chain, no writer's code.
 
-Lines of several processes may stand in one file, and one process's lines in several files. Memory doesn't
+A file may contain lines of several processes, and a process's lines may be in several files. Memory doesn't
 grow with their length.
 """
 
@@ -18,10 +18,10 @@ from resolver.audit.signing import is_signed
 
 JSON = dict[str, Any]
 _PREFIX = b'{"audit":1,'
-_MOST_GAPS = 10_000
+_MAX_GAPS = 10_000
 _CHAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SIGNED_WITHIN_MS: Final = 2000
-"""A process signs what it wrote within a second, and adds nothing to what is older than that (`trail.py`)."""
+"""A process signs its lines within a second, and adds no line to older unsigned ones (`chain_writer.py`)."""
 
 
 class Problem(NamedTuple):
@@ -29,8 +29,8 @@ class Problem(NamedTuple):
     what: str
 
 
-class Anchored(NamedTuple):
-    """What is remembered of a chain elsewhere: it was at least this long."""
+class KnownCheckpoint(NamedTuple):
+    """A checkpoint kept elsewhere: the chain had at least this length."""
 
     seq: int
     hash: str
@@ -39,7 +39,7 @@ class Anchored(NamedTuple):
 
 @dataclass
 class Span:
-    """From when to when lines are dated, in epoch milliseconds."""
+    """Earliest and latest time of lines, in epoch milliseconds."""
 
     earliest: int
     latest: int
@@ -50,7 +50,7 @@ class Span:
 
 @dataclass
 class Chain:
-    """What was seen of one chain so far."""
+    """State of one chain so far."""
 
     head: Link
     first: int
@@ -59,9 +59,9 @@ class Chain:
     events: int = 0
     lines: int = 0
     key: str = ""
-    anchored: int = -1
+    signed_to: int = -1
     unsigned: Span | None = None
-    """Of the lines since the last anchor."""
+    """Span of the lines since the last checkpoint."""
     is_strange: bool = False
     missing: set[int] = field(default_factory=set)
 
@@ -70,12 +70,12 @@ class Verifier:
     def __init__(
         self,
         public_keys: Iterable[str] = (),
-        anchors: Mapping[str, Anchored] | None = None,
+        checkpoints: Mapping[str, KnownCheckpoint] | None = None,
         now: int | None = None,
     ) -> None:
-        """`now`: in epoch milliseconds; the clock's when it isn't given."""
+        """`now`: epoch milliseconds, else the clock's."""
         self._trusted = frozenset(public_keys)
-        self._anchors = dict(anchors or {})
+        self._checkpoints = dict(checkpoints or {})
         self._now = now
         self.chains: dict[str, Chain] = {}
         self.problems: list[Problem] = []
@@ -84,7 +84,8 @@ class Verifier:
         self.notes: list[Problem] = []
 
     def read(self, name: str, lines: Iterable[bytes]) -> None:
-        """What holds no line of a trail is said to be none, and not once for each of its lines."""
+        """Read the lines of a file. A file without any line of a trail is one problem, not one for each
+        line."""
         problems, seen = len(self.problems), 0
         for number, line in enumerate(lines, start=1):
             seen += self._line(f"{name}:{number}", line)
@@ -92,17 +93,17 @@ class Verifier:
             self.problems[problems:] = [Problem(name, "no audit trail: no line of one is in it")]
 
     def finish(self) -> None:
-        """What only shows at the end: what is missing there, and chains that are missing whole."""
+        """Find problems that only show after the last file: missing lines at the ends, and missing chains."""
         for name, chain in self.chains.items():
             if chain.missing:
                 self._problem(f"chain {name}", f"deleted: {_ranges(chain.missing)}")
-            self._compare_with_anchor(name, chain)
+            self._compare_with_checkpoint(name, chain)
             if chain.unsigned and not chain.is_strange:
                 self._judge_unsigned(f"chain {name}", chain, chain.unsigned)
         self._look_for_missing_chains()
 
     def _line(self, where: str, line: bytes) -> bool:
-        """Whether it is one of a trail."""
+        """Read a line; False when it isn't one of a trail."""
         if not line.strip():
             return False
         parsed = _parsed(line)
@@ -111,8 +112,8 @@ class Verifier:
             return False
         chain = self.chains.get(parsed["chain"])
         if chain is None:
-            chain = self._began(where, parsed)
-        self._follows(where, line, parsed, chain)
+            chain = self._begin(where, parsed)
+        self._append(where, line, parsed, chain)
         return True
 
     def _stranger(self, where: str, line: bytes) -> None:
@@ -122,7 +123,7 @@ class Verifier:
         else:
             self._problem(where, "inserted: not a line of the audit trail")
 
-    def _began(self, where: str, parsed: JSON) -> Chain:
+    def _begin(self, where: str, parsed: JSON) -> Chain:
         seq = parsed["seq"]
         chain = Chain(Link(parsed["chain"], seq - 1, GENESIS), seq, began=parsed["at"])
         self.chains[parsed["chain"]] = chain
@@ -132,17 +133,17 @@ class Verifier:
             )
         return chain
 
-    def _follows(self, where: str, line: bytes, parsed: JSON, chain: Chain) -> None:
+    def _append(self, where: str, line: bytes, parsed: JSON, chain: Chain) -> None:
         seq = parsed["seq"]
         said, named = split_line(line)
         if seq <= chain.head.seq:
             self._out_of_place(where, seq, chain)
             return
         if seq > chain.head.seq + 1:
-            chain.missing.update(range(chain.head.seq + 1, min(seq, chain.head.seq + _MOST_GAPS)))
+            chain.missing.update(range(chain.head.seq + 1, min(seq, chain.head.seq + _MAX_GAPS)))
         elif (chain.lines or not seq) and digest_of(chain.head.hash, said) != named:
             self._problem(where, f"edited: line {seq} of chain {parsed['chain']} is not what was written")
-        self._taken(where, parsed, chain, Link(parsed["chain"], seq, named))
+        self._accept(where, parsed, chain, Link(parsed["chain"], seq, named))
 
     def _out_of_place(self, where: str, seq: int, chain: Chain) -> None:
         if seq in chain.missing:
@@ -151,36 +152,38 @@ class Verifier:
         else:
             self._problem(where, f"inserted: chain {chain.head.chain} has another line {seq} already")
 
-    def _taken(self, where: str, parsed: JSON, chain: Chain, link: Link) -> None:
+    def _accept(self, where: str, parsed: JSON, chain: Chain, link: Link) -> None:
         self._date(chain, parsed["at"])
         if parsed.get("action") == "begin":
             chain.key = str(parsed.get("key"))
         elif parsed.get("action") == "anchor":
-            self._anchor(where, parsed, chain)
+            self._checkpoint(where, parsed, chain)
         elif str(parsed.get("part", "1/")).startswith("1/"):
             chain.events += 1
         chain.head, chain.last, chain.lines = link, parsed["at"], chain.lines + 1
-        kept = self._anchors.get(link.chain)
+        kept = self._checkpoints.get(link.chain)
         if kept and kept.seq == link.seq and kept.hash != link.hash:
-            self._problem(where, f"rewritten: line {link.seq} is not the one that Redis remembers")
+            self._problem(
+                where, f"rewritten: line {link.seq} is not the one in the checkpoint that Redis holds"
+            )
 
-    def _anchor(self, where: str, parsed: JSON, chain: Chain) -> None:
+    def _checkpoint(self, where: str, parsed: JSON, chain: Chain) -> None:
         signed = signed_text(chain.head)
         if self._trusted and chain.key and chain.key not in self._trusted:
             self._problem(
                 where,
-                f"strange: chain {chain.head.chain} is signed by {chain.key}, none of the keys that count "
+                f"strange: chain {chain.head.chain} is signed by {chain.key}, which is not a trusted key "
                 f"(a process with another RESOLVER_INDEX_KEY, or a forger)",
             )
             chain.is_strange = True
             return
         keys = self._trusted or {chain.key}
         if any(is_signed(signed, str(parsed.get("signature")), key) for key in keys):
-            chain.anchored, chain.unsigned = parsed["seq"], None
+            chain.signed_to, chain.unsigned = parsed["seq"], None
         else:
             self._problem(
                 where,
-                f"rewritten: the anchor does not sign what stands before it in chain {chain.head.chain}",
+                f"rewritten: the checkpoint does not sign the lines before it in chain {chain.head.chain}",
             )
 
     def _date(self, chain: Chain, at: str) -> None:
@@ -190,7 +193,7 @@ class Verifier:
         chain.unsigned.extend(moment)
 
     def _judge_unsigned(self, where: str, chain: Chain, span: Span) -> None:
-        rest = chain.head.seq - max(chain.anchored, chain.first - 1)
+        rest = chain.head.seq - max(chain.signed_to, chain.first - 1)
         lines, were, are = (
             ("its last line", "was", "is") if rest == 1 else (f"its last {rest} lines", "were", "are")
         )
@@ -200,7 +203,7 @@ class Verifier:
                 where,
                 f"unsigned: no signature covers {lines}, from {_moment(span.earliest)} to "
                 f"{_moment(span.latest)}. A process signs within a second: they were added, or their "
-                f"signatures were taken away",
+                f"signatures were removed",
             )
         elif 0 <= age < SIGNED_WITHIN_MS:
             self._note(where, f"{lines} {were} written within the last two seconds, and {are} not signed yet")
@@ -213,21 +216,21 @@ class Verifier:
                 )
             )
 
-    def _compare_with_anchor(self, name: str, chain: Chain) -> None:
-        kept = self._anchors.get(name)
+    def _compare_with_checkpoint(self, name: str, chain: Chain) -> None:
+        kept = self._checkpoints.get(name)
         if kept and kept.seq > chain.head.seq:
             lost = kept.seq - chain.head.seq
             self._problem(f"chain {name}", f"truncated: {lost} lines or more are missing at its end")
 
     def _look_for_missing_chains(self) -> None:
-        """Of the time that these files cover: other files may hold the rest."""
+        """Find chains that are missing in the time span of these files; others may be in other files."""
         if not self.chains:
             if not self.problems:
                 self._problem("files", "empty: no line of a trail is in them")
             return
         since = min(chain.began for chain in self.chains.values())
         until = max(chain.last for chain in self.chains.values())
-        for name, kept in self._anchors.items():
+        for name, kept in self._checkpoints.items():
             if name not in self.chains and since <= kept.at <= until:
                 self._problem(
                     f"chain {name}",
@@ -258,7 +261,7 @@ def _parsed(line: bytes) -> JSON | None:
 
 
 def _milliseconds(at: str) -> int:
-    """0 for what is no date: no process wrote it."""
+    """The time of a line; 0 when it is no date, which no process writes."""
     try:
         return max(0, clock.milliseconds_of(at))
     except (ValueError, OverflowError):
@@ -270,7 +273,7 @@ def _moment(milliseconds: int) -> str:
 
 
 def _json(line: bytes) -> Any:
-    """None for what is no JSON: no beginning of a line is."""
+    """Parse JSON, else None. The beginning of a line is never valid JSON."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -285,5 +288,5 @@ def _ranges(numbers: set[int]) -> str:
 
 
 def first_time(lines: Iterator[bytes]) -> str:
-    """Of a file, so that several can be read in their order."""
+    """The time of a file's first line, to read files in order."""
     return next((parsed["at"] for line in lines if (parsed := _parsed(line))), "")

@@ -1,1 +1,1 @@
-"""How often somebody may call: RESOLVER_RATE_LIMIT."""
+"""Authentication of backends and end users, their access to documents, and rate limits."""

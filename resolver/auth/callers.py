@@ -1,4 +1,4 @@
-"""Who is calling: the team's own backends, by the two headers that Velt's API takes."""
+"""Authentication of backends, by the two headers of Velt's API, and of privacy operators."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from resolver.errors import PermissionDenied, Unauthenticated
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A trusted backend, under the name its token has in RESOLVER_CALLER_TOKENS."""
+    """A trusted backend, with the name of its token in RESOLVER_CALLER_TOKENS."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class PrivacyOperator:
-    """Somebody who may export and erase, under the name their token has in RESOLVER_PRIVACY_TOKENS."""
+    """A person or program that may export and erase, with the name of its token in
+    RESOLVER_PRIVACY_TOKENS."""
 
     name: str
 
@@ -29,7 +30,8 @@ class Callers:
         self._tokens = tokens
 
     def authenticate(self, api_key: str | None, token: str | None) -> Backend:
-        """Constant time: the key and every token are compared, whatever the earlier ones said."""
+        """Return the backend with this key and token. Raises Unauthenticated without both, PermissionDenied
+        for wrong ones. In constant time: the key and all tokens are always compared."""
         if not api_key or not token:
             raise Unauthenticated("x-velt-api-key and x-velt-auth-token are required.")
         key_matches = self._api_key.matches(api_key)
@@ -44,7 +46,7 @@ class PrivacyOperators:
         self._tokens = tokens
 
     def authenticate(self, token: str) -> PrivacyOperator:
-        """Constant time, likewise."""
+        """Return the operator with this token, in constant time. Raises PermissionDenied."""
         matching = [name for name, secret in self._tokens.items() if secret.matches(token)]
         if not matching:
             raise PermissionDenied()

@@ -1,7 +1,7 @@
-"""What a verified token says: who somebody is, which organizations they belong to, which documents they see.
+"""Claims of a verified token: the person, their organizations, and documents they may see.
 
-Teams name these claims as their identity provider does. A plural one may hold one string or a list; a dotted
-path reaches into nested claims. A token that says none of it, or says it in another shape, doesn't hold.
+The names of the claims are configured. Organizations and documents are a string or a list of strings; a
+dotted path names a nested claim. A token without user and organizations, or with other types, is refused.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ class EndUser:
     user: str
     organizations: frozenset[str]
     documents: frozenset[str] = frozenset()
-    """That the token itself lets this person see, where a claim for that is configured."""
+    """Documents that the token grants, if a claim for that is configured."""
     issued_at: float = field(default=-math.inf, compare=False)
-    """The token's `iat`, in epoch seconds; before all time when it doesn't say. Whichever token somebody
-    has, they are the same person."""
+    """The token's `iat` in epoch seconds; minus infinity without one. Not compared: a person with another
+    token is the same person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Where in a token to find, and to put, what is said of a person. Without a documents claim, no token
-    says anything about documents."""
+    """Names of the claims. Without a documents claim, tokens grant no documents."""
 
     user: str
     organizations: str
@@ -52,7 +51,8 @@ class Claims:
 
 
 def _issued_at(value: Any) -> float:
-    """What isn't a number tells no time: such a token is as old as any mark that revokes tokens."""
+    """The value as a time; minus infinity for anything but a number, so that any mark revokes such a
+    token."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     is_nan = isinstance(value, float) and math.isnan(value)
     return value if is_number and not is_nan else -math.inf
@@ -68,12 +68,13 @@ def _several(value: Any) -> frozenset[str]:
 
 
 def _is_name(value: Any) -> bool:
-    """Half a character, which a token's JSON can spell, is in no id, and would break whoever encodes it."""
+    """Whether a value can be an id. JSON permits lone surrogates, which later fail to encode."""
     return is_identifier(value) and is_valid_unicode(value)
 
 
 def _value(claims: JSON, path: str) -> Any:
-    """A claim by its name, or by a dotted path. The name first: `https://example.com/orgs` holds dots too."""
+    """A claim by its name, else by a dotted path: names such as `https://example.com/orgs` contain dots
+    too."""
     if path in claims:
         return claims[path]
     value: Any = claims

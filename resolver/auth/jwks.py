@@ -1,9 +1,9 @@
-"""The keys that an identity provider publishes, kept fresh in the background.
+"""The keys that an identity provider publishes (JWKS), refreshed in the background.
 
-A thread fetches the set once a minute, so a withdrawn key is believed for about a minute more. A request
-signed with a known key never waits for it. A key that isn't known yet has the set fetched once more, at most
-twice a minute whatever anybody sends, and waits a moment for that. When the provider can't be reached, the
-keys of the last good answer go on for `Pace.hard_age`, and then nobody is believed until it is back.
+A thread fetches the set once a minute, so a withdrawn key is accepted for about a minute more. A token with a
+known key never waits. An unknown key causes another fetch, at most twice a minute, and its request waits for
+that up to 0.8 s. When the provider is unreachable, the last keys are used for `Pace.hard_age`; after that, no
+token is accepted until it is reachable.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from resolver.deadline import Deadline
 from resolver.errors import ServiceUnreachable, Unavailable
 from resolver.outbound.http_client import HttpClient
 
-LARGEST_SET = 256 * 1024
-_MOST_KEYS = 100
-_MOST_WAITING = 4
-"""Of a process's threads: the rest go on serving those whose keys are known."""
+MAX_SET_BYTES = 256 * 1024
+_MAX_KEYS = 100
+_MAX_WAITING = 4
+"""Requests that may wait for a fetch at once; the other threads go on serving known keys."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """All in seconds."""
+    """Seconds between fetches, and time limits in seconds."""
 
     refresh: float = 60
     retry: float = 10
-    """While there are no keys at all."""
+    """While there are no keys."""
     per: float = 60
-    """Two fetches within so long, no more, while there are keys."""
+    """At most two fetches within this time."""
     fetch: float = 3
     wait: float = 0.8
     hard_age: float = 6 * 3600
 
 
 _Keys = Mapping[str | None, tuple[TokenKey, ...]]
-"""By `kid`; those without one under None."""
+"""By `kid`; None for keys without one."""
 
 
 class _Known(NamedTuple):
@@ -55,7 +55,7 @@ class _Known(NamedTuple):
     fetched: float
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        """Exactly one must fit: which of several a signature was made with is not tried out."""
+        """Return the only key that fits; None when several do, since they are not tried one by one."""
         named = self.keys.get(kid, ()) if kid is not None else sum(self.keys.values(), ())
         fitting = [key for key in named if algorithm in key.algorithms]
         return fitting[0].key if len(fitting) == 1 else None
@@ -69,24 +69,24 @@ class Jwks:
         self._changes = 0
         self._starts: deque[float] = deque(maxlen=2)
         self._finished = 0
-        self._under_way = False
+        self._is_fetching = False
         self._state = threading.Condition()
-        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
-        self._asked = threading.Event()
+        self._waiting = threading.BoundedSemaphore(_MAX_WAITING)
+        self._wake = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Idempotent. Of the process that serves: a thread doesn't live through a fork."""
+        """Start the thread, once. Call it in the serving process: threads don't survive a fork."""
         with self._state:
             if self._thread is None:
-                self._under_way = True
+                self._is_fetching = True
                 self._thread = threading.Thread(target=self._keep_fresh, name="jwks", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
         self._closed = True
-        self._asked.set()
+        self._wake.set()
         if self._thread:
             self._thread.join(self._pace.fetch + 1)
 
@@ -95,12 +95,12 @@ class Jwks:
         return self._changes if self._usable() else -1
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
-        """None when nobody published such a key; Unavailable when nobody can tell."""
+        """Return a key; None when none such is published. Raises Unavailable without a usable key set."""
         known = self._usable()
         found = known.find(kid, algorithm) if known else None
         if found:
             return found
-        self._look_again()
+        self._refetch()
         known = self._usable()
         if known is None:
             raise Unavailable()
@@ -112,50 +112,50 @@ class Jwks:
             return None
         return known
 
-    def _look_again(self) -> None:
-        """Waits for a fetch, when one is under way or may be made; at once otherwise."""
+    def _refetch(self) -> None:
+        """Wait for a fetch in progress or a new one; return at once when none is permitted now."""
         self.start()
         if not self._waiting.acquire(blocking=False):
             return
         try:
             with self._state:
-                if not self._under_way and not self._ask():
+                if not self._is_fetching and not self._request_fetch():
                     return
                 seen = self._finished
                 self._state.wait_for(lambda: self._finished != seen, self._pace.wait)
         finally:
             self._waiting.release()
 
-    def _ask(self) -> bool:
-        """Whether a fetch begins for this; with the state held."""
+    def _request_fetch(self) -> bool:
+        """Have the thread fetch now; False when there were too many fetches. Call it with the lock held."""
         allowed = len(self._starts) < 2 or time.monotonic() - self._starts[0] >= self._pace.per
         if allowed:
-            self._under_way = True
-            self._asked.set()
+            self._is_fetching = True
+            self._wake.set()
         return allowed
 
     def _keep_fresh(self) -> None:
         while not self._closed:
             self._refresh()
-            self._asked.wait(self._pace.refresh if self._usable() else self._pace.retry)
-            self._asked.clear()
+            self._wake.wait(self._pace.refresh if self._usable() else self._pace.retry)
+            self._wake.clear()
 
     def _refresh(self) -> None:
         with self._state:
-            self._under_way = True
+            self._is_fetching = True
             self._starts.append(time.monotonic())
         try:
-            self._take(_fetched(self._http, self._pace.fetch))
-        except Exception as error:  # noqa: BLE001 - whatever an answer does to us, the thread must live on
+            self._store(_fetched(self._http, self._pace.fetch))
+        except Exception as error:  # noqa: BLE001 - no answer may end the thread
             reason = error.reason if isinstance(error, ServiceUnreachable) else type(error).__name__
             _log.warning("jwks_unavailable", reason=reason, usable=bool(self._usable()))
         finally:
             with self._state:
-                self._under_way = False
+                self._is_fetching = False
                 self._finished += 1
                 self._state.notify_all()
 
-    def _take(self, keys: _Keys) -> None:
+    def _store(self, keys: _Keys) -> None:
         changed = self._known is None or keys != self._known.keys
         self._known = _Known(keys, time.monotonic())
         if changed:
@@ -164,7 +164,7 @@ class Jwks:
 
 
 def fetch(url: str, ca_file: str, outbound: OutboundSettings, seconds: float) -> int:
-    """How many usable keys there are, asked once; Unanswered when the set can't be had."""
+    """Fetch once and count the usable keys. Raises ServiceUnreachable."""
     return sum(map(len, _fetched(_client(url, ca_file, outbound), seconds).values()))
 
 
@@ -173,14 +173,14 @@ def _client(url: str, ca_file: str, outbound: OutboundSettings) -> HttpClient:
         url,
         {"accept": "application/json"},
         connections=1,
-        largest_answer=LARGEST_SET,
+        largest_answer=MAX_SET_BYTES,
         outbound=outbound,
         ca_file=ca_file,
     )
 
 
 def _fetched(client: HttpClient, seconds: float) -> _Keys:
-    """A set without usable keys is an answer too: the provider withdrew them all."""
+    """Fetch the key set. It may be empty: the provider has withdrawn all keys. Raises ServiceUnreachable."""
     answer = client.call("GET", Deadline.after(seconds))
     try:
         parsed: Any = orjson.loads(answer.body) if answer.status == 200 else None
@@ -189,7 +189,7 @@ def _fetched(client: HttpClient, seconds: float) -> _Keys:
     if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
         raise ServiceUnreachable(f"no key set (HTTP {answer.status})")
     keys: dict[str | None, tuple[TokenKey, ...]] = {}
-    for jwk in parsed["keys"][:_MOST_KEYS]:
+    for jwk in parsed["keys"][:_MAX_KEYS]:
         if isinstance(jwk, dict) and (key := from_jwk(jwk)):
             kid = jwk.get("kid") if isinstance(jwk.get("kid"), str) else None
             keys[kid] = (*keys.get(kid, ()), key)

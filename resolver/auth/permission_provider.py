@@ -1,4 +1,4 @@
-"""The team's Permission Provider, asked in Velt's own protocol: one request for each resource.
+"""Client of the team's Permission Provider, in Velt's protocol: one request for each resource.
 
     POST {data: {requests: [{userId, resource: {id, type, source, organizationId, …}}]}}
       -> {data: [{userId, resourceId, type, organizationId, hasAccess, expiresAt?}], success: true}
@@ -8,8 +8,9 @@ A resource is a document (`type` is `document`, with its `parentFolderId` when t
 judges each by its type, so a context says nothing inside a request about a document. The answers may also
 stand under `data.results`.
 
-Only an answer that names all four of what was asked, and says `true`, is a yes. Silence, an error, or any
-other shape is a no for now and is not cached. An answer is cached until its `expiresAt` (epoch milliseconds).
+Access is granted only by an answer that names all four values of the question and says `true`. No answer, an
+error, or another shape denies it for now and is not cached. An answer is cached until its `expiresAt` (epoch
+milliseconds).
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from resolver.validation.json_limits import is_too_deep
 
 JSON = dict[str, Any]
 LONGEST_SECONDS = 1.0
-"""Of all a call's questions together; what is left of its deadline may be less."""
+"""Time limit for all questions of a request together; its deadline may be sooner."""
 _RESERVE_SECONDS = 0.2
-_MOST_A_CALL = 100
-_ANSWERS_A_QUESTION = 4
+_MAX_PER_CALL = 100
+_MAX_ANSWERS_PER_QUESTION = 4
 _LARGEST_ANSWER = 256 * 1024
-_FAIR_SECONDS = 0.4
-"""Less than this, and that it didn't answer in time says nothing of it."""
-_MOST_REMEMBERED, _REMEMBERED_SECONDS = 10_000, 300.0
+_MIN_SECONDS = 0.4
+"""A call with less time than this that times out doesn't count as a failure of the provider."""
+_CACHE_SIZE, _CACHE_SECONDS = 10_000, 300.0
 _SOURCE = "getNotifications"
 _SUBJECT = ("userId", "resourceId", "type", "organizationId")
 _LARGEST_EXACT = 2**53
@@ -51,9 +52,9 @@ class Question(NamedTuple):
     organization: str
     type: Literal["document", "context"]
     resource: str
-    """The document's id, or the JSON of the one field of a context."""
+    """The document's id, or the JSON of one field of a context."""
     folder: str = ""
-    """Of a document, when it is known."""
+    """The document's folder, if known."""
 
     @classmethod
     def about_document(cls, user: str, organization: str, document: str, folder: str = "") -> Self:
@@ -82,7 +83,7 @@ class Question(NamedTuple):
 
 
 def _as_in_javascript(value: Any) -> Any:
-    """1.0 is spelt `1` in JavaScript, and so it is in the ids that Velt sends."""
+    """JavaScript, and so the ids that Velt sends, writes 1.0 as `1`."""
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT
     return int(value) if is_whole else value
 
@@ -98,38 +99,38 @@ class PermissionProvider:
             outbound=outbound,
         )
         self._breaker = CircuitBreaker.for_waiting_callers("permission_provider")
-        self._known = TTLCache[Question, bool](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+        self._known = TTLCache[Question, bool](_CACHE_SIZE, _CACHE_SECONDS)
 
     def granted(self, questions: Collection[Question], deadline: Deadline) -> set[Question]:
-        """Those that were answered with a yes, now or not long ago."""
+        """Return the questions whose access is granted, by the cache or the provider."""
         known = {question: self._known.get(question) for question in questions}
         granted = {question for question, yes in known.items() if yes}
         unknown = [question for question, yes in known.items() if yes is None]
         until = deadline.reserve(_RESERVE_SECONDS).at_most(LONGEST_SECONDS)
         try:
             for batch in _batches(unknown):
-                granted |= self._ask(batch, until)
+                granted |= self._request(batch, until)
         except ServiceUnreachable as error:
-            # Whoever didn't answer once isn't asked for the rest: that would take time, and come to the same.
+            # The other batches are not sent: they would probably fail as well, after more time.
             _log.warning("permission_provider_unavailable", reason=error.reason)
         return granted
 
-    def _ask(self, batch: list[Question], until: Deadline) -> set[Question]:
-        # An answer doesn't repeat the folder, so of questions that differ in nothing else one is asked.
+    def _request(self, batch: list[Question], until: Deadline) -> set[Question]:
+        # An answer doesn't repeat the folder, so questions that differ only in it are sent once.
         asked = {question.subject(): question for question in batch}
-        body = self._called([question.as_request() for question in asked.values()], until)
-        answers = _answers(body, most=_ANSWERS_A_QUESTION * len(asked))
+        body = self._call([question.as_request() for question in asked.values()], until)
+        answers = _answers(body, most=_MAX_ANSWERS_PER_QUESTION * len(asked))
         granted = set()
         for subject, question in asked.items():
             found = answers.get(subject, [])
             verdicts = [answer.get("hasAccess") for answer in found]
             if verdicts and all(isinstance(yes, bool) for yes in verdicts):
-                # Said twice and differently, it is a no.
+                # Contradictory answers deny access.
                 self._known.put(question, all(verdicts), min(map(_expires, found)))
                 granted |= {question} if all(verdicts) else set()
         return granted
 
-    def _called(self, requests: list[JSON], until: Deadline) -> bytes:
+    def _call(self, requests: list[JSON], until: Deadline) -> bytes:
         seconds = until.remaining()
         if seconds <= 0 or not self._breaker.allow():
             raise ServiceUnreachable("no time left, or not answering")
@@ -137,7 +138,7 @@ class PermissionProvider:
         try:
             answer = self._http.call("POST", until, body)
         except ServiceUnreachable:
-            if seconds >= _FAIR_SECONDS:
+            if seconds >= _MIN_SECONDS:
                 self._breaker.failure()
             raise
         self._breaker.success()
@@ -147,12 +148,13 @@ class PermissionProvider:
 
 
 def _batches(questions: list[Question]) -> Iterator[list[Question]]:
-    for start in range(0, len(questions), _MOST_A_CALL):
-        yield questions[start : start + _MOST_A_CALL]
+    for start in range(0, len(questions), _MAX_PER_CALL):
+        yield questions[start : start + _MAX_PER_CALL]
 
 
 def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
-    """By what each is about. Many more than were asked for are none: looking at them would take too long."""
+    """Group answers by subject. Raises ServiceUnreachable for another shape, or far more than were
+    requested."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -171,7 +173,7 @@ def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
 
 
 def _expires(answer: JSON) -> float:
-    """In epoch seconds; an answer without a time holds for this call alone."""
+    """Expiry in epoch seconds; 0 without one, so that the answer isn't cached."""
     milliseconds = answer.get("expiresAt")
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return 0.0

@@ -1,8 +1,9 @@
-"""Counts the calls of each person whose token holds: in Redis, so that all processes count together.
+"""Rate limits: calls of each person with a valid token, counted in Redis for all processes together, and
+failed credentials of each address, counted in each process.
 
-A budget belongs to a person and one organization, since user "1" of one isn't user "1" of another. A person
-has one budget in an organization, whichever others their token names, and whichever of their tokens they use:
-the SDK's headers function may get a fresh one for each call.
+Each person has one budget for each organization (RESOLVER_RATE_LIMIT), since user "1" of one organization
+isn't user "1" of another. It is the same for all tokens of the person: the SDK may get a new one for each
+call.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ class Calls:
         self._script = redis.register_script(read_script("resolver.auth", "count"))
 
     def count(self, user: str, organization: str) -> None:
-        """One more; TooManyCalls when that is over the limit. `organization` is one of the token's, or empty
-        for every call that names none of these: naming others brings no further budget."""
+        """Count a call. Raises TooManyCalls over the limit.
+
+        `organization` is one of the token's, or empty for calls that name none of these: naming other
+        organizations gives no further budget.
+        """
         with self._guard:
             calls, left = self._script(
                 keys=[self._keyspace.calls(user, organization)], args=[self._limit.seconds * 1000]
@@ -39,7 +43,7 @@ class Calls:
             raise TooManyCalls(math.ceil(left / 1000))
 
 
-MOST_ADDRESSES: Final = 10_000
+MAX_ADDRESSES: Final = 10_000
 
 
 class Failures:
@@ -52,13 +56,13 @@ class Failures:
         return len(self._windows)
 
     def count(self, address: str) -> None:
-        """One more; TooManyCalls when that is over the limit."""
+        """Count a failed credential. Raises TooManyCalls over the limit."""
         who, now = _network(address), time.monotonic()
         with self._lock:
             ends, failures = self._windows.pop(who, (0.0, 0))
             if now >= ends:
                 ends, failures = now + self._limit.seconds, 0
-            while len(self._windows) >= MOST_ADDRESSES:
+            while len(self._windows) >= MAX_ADDRESSES:
                 del self._windows[next(iter(self._windows))]
             self._windows[who] = (ends, failures + 1)
         if failures >= self._limit.calls:
@@ -66,7 +70,7 @@ class Failures:
 
 
 def _network(address: str) -> str:
-    """One customer's: a single host of IPv6 has 2⁶⁴ addresses to choose from."""
+    """The address, or the /64 network of an IPv6 address: a single host may use all of its 2⁶⁴ addresses."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""End-user tokens: minted for teams without an identity provider, verified for everybody.
+"""End-user tokens: mint them for teams without an identity provider, and verify them.
 
-A token says who somebody is and which organizations they belong to; nothing else in a callback does. A token
-that doesn't hold is Unauthenticated, without a word on why.
+Only the token says who calls a data provider endpoint, and in which organizations. An invalid token is
+Unauthenticated; the error doesn't say why.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from resolver.errors import InvalidArgument, Unauthenticated, Unavailable
 
 SHORTEST_SECONDS, LONGEST_SECONDS, USUAL_SECONDS = 60, 86_400, 900
 _LONGEST_TOKEN = 8 * 1024
-_MOST_REMEMBERED, _REMEMBERED_SECONDS = 4096, 60.0
-_END_OF_TIME = 2**53
+_CACHE_SIZE, _CACHE_SECONDS = 4096, 60.0
+_MAX_EXPIRY = 2**53
 _KEY_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
 
 
@@ -42,10 +42,10 @@ class Tokens:
         self._secret = settings.secret if SYMMETRIC in settings.algorithms else None
         self._claims = Claims(settings.user_claim, settings.organizations_claim, settings.documents_claim)
         self._provider = _provider(settings, outbound)
-        self._known = TTLCache[tuple[bytes, int], EndUser](_MOST_REMEMBERED, _REMEMBERED_SECONDS)
+        self._known = TTLCache[tuple[bytes, int], EndUser](_CACHE_SIZE, _CACHE_SECONDS)
 
     def start(self) -> None:
-        """Has the provider's keys fetched before the first token needs them."""
+        """Start to fetch the provider's keys, before the first token needs them."""
         if isinstance(self._provider, Jwks):
             self._provider.start()
 
@@ -66,16 +66,16 @@ class Tokens:
     def verify(self, token: str) -> EndUser:
         if not 0 < len(token) <= _LONGEST_TOKEN:
             raise Unauthenticated()
-        # Read before the token is verified: should the keys change meanwhile, it isn't remembered as theirs.
+        # Read before verifying: if the keys change meanwhile, the token must not be cached for the new ones.
         version = self._provider.version if self._provider else 0
-        # By its digest: no token itself lies about in memory.
+        # Cached by digest, so that no token stays in memory.
         seen = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), version
         if version >= 0 and (known := self._known.get(seen)):
             return known
         claims = self._verified(token)
         who = self._claims.read(claims)
         if version >= 0:
-            self._known.put(seen, who, min(int(claims["exp"]), _END_OF_TIME))
+            self._known.put(seen, who, min(int(claims["exp"]), _MAX_EXPIRY))
         return who
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Tokens:
 
     def _decoded(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
-        # One that brings its own key, or asks for an extension, is refused before anything is believed.
+        # Refuse tokens that bring or name their own key, or require an extension.
         if not _KEY_HEADERS.isdisjoint(header):
             raise Unauthenticated()
         algorithm = str(header.get("alg"))
@@ -104,8 +104,8 @@ class Tokens:
         )
 
     def _key(self, kid: str | None, algorithm: str) -> tuple[bytes | PublicKey, str]:
-        """What the signature is checked with, and whose it is then: the algorithm chooses between our secret
-        and the provider's keys, never how one of these is used."""
+        """Return the key to verify with, and the issuer that it stands for. The algorithm only selects our
+        secret or the provider's keys; it never decides how a key is used."""
         if algorithm not in self._settings.algorithms:
             raise Unauthenticated()
         if algorithm == SYMMETRIC and self._secret:

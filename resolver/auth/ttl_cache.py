@@ -1,4 +1,4 @@
-"""What was found out a moment ago and may be used again: within bounds of number and time."""
+"""A cache that is bounded in size and time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class _Entry(NamedTuple):
 
 
 class TTLCache(Generic[Key, Value]):
-    """At most so many, the oldest going first; for at most so long, and never past their own expiry."""
+    """At most `most` entries, the oldest evicted first, for at most `seconds` and not past their own
+    expiry."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most, self._seconds = most, seconds
@@ -30,13 +31,13 @@ class TTLCache(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value | None:
         entry = self._entries.get(key)
-        # Two clocks: the wall's may be set, but it is the one that the expiry goes by.
+        # Two clocks: the wall clock may be set, but expiries are in its time.
         if entry is None or time.monotonic() >= entry.until or time.time() >= entry.expires:
             return None
         return entry.value  # type: ignore[return-value]
 
     def put(self, key: Key, value: Value, expires: float) -> None:
-        """`expires` in epoch seconds."""
+        """`expires`: epoch seconds."""
         with self._lock:
             self._entries.pop(key, None)
             while len(self._entries) >= self._most:

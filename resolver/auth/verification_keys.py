@@ -1,7 +1,7 @@
-"""Public keys that verify tokens, each with the algorithms that its kind can have.
+"""Public keys that verify tokens, each with the algorithms of its kind.
 
-A token names its algorithm itself. If that alone chose how its signature is checked, an RSA key could be
-taken for an HMAC secret that everybody knows; so a key is only ever used with algorithms of its own kind.
+A token names its algorithm itself. If that alone decided how its signature is verified, a public RSA key
+could be used as an HMAC secret, which everyone knows; so each key is used only with algorithms of its kind.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from resolver.config.pem import LARGEST_RSA_BITS, SMALLEST_RSA_BITS, PublicKey
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_LONGEST = {"n": LARGEST_RSA_BITS // 6 + 8, "e": 12, "x": 100, "y": 100}
-"""Characters of base64, each six bits."""
+_MAX_LENGTHS = {"n": LARGEST_RSA_BITS // 6 + 8, "e": 12, "x": 100, "y": 100}
+"""Maximum base64 characters, of six bits each."""
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-# No `oct`: a symmetric key that is published is known to everybody.
+# No `oct`: a published symmetric key is no secret.
 _KINDS: Mapping[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}
 
 
 class Keys(Protocol):
-    """Whose tokens are believed: one key, or a set that changes."""
+    """Keys whose tokens are accepted: one key, or a set that changes."""
 
     def find(self, kid: str | None, algorithm: str) -> PublicKey | None: ...
 
     @property
     def version(self) -> int:
-        """Another number once what was believed before may be so no more; negative while nobody is."""
+        """Changes when a token accepted before may have become invalid; negative while no key is usable."""
         ...
 
 
@@ -46,7 +46,7 @@ class TokenKey:
 
 @dataclass(frozen=True, slots=True)
 class OneKey:
-    """A key from the settings: whatever `kid` a token names, there is no other."""
+    """A key from the settings. It verifies tokens with any `kid`."""
 
     key: PublicKey
     version: int = 0
@@ -66,7 +66,7 @@ def algorithms_of(key: PublicKey) -> frozenset[str]:
 
 
 def from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
-    """A key of a published set; None for one that isn't for signatures, or that isn't understood."""
+    """Parse a key of a published set; None for a key that isn't for signatures, or isn't supported."""
     if not _is_for_signatures(jwk) or _costs_too_much(jwk):
         return None
     try:
@@ -81,15 +81,15 @@ def from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
 
 
 def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
-    """Null says as little as nothing does: some providers write it."""
+    """Whether a key may verify signatures. Null counts as absent: some providers write it."""
     use, operations = jwk.get("use"), jwk.get("key_ops")
     may_verify = operations is None or (isinstance(operations, list) and "verify" in operations)
     return use in (None, "sig") and may_verify
 
 
 def _costs_too_much(jwk: Mapping[str, Any]) -> bool:
-    """A private key, published: nobody's signature is worth anything under it, and completing one takes long.
-    Or numbers so large that parsing them does, or each signature after that."""
+    """Whether a key takes too long to parse or use: its numbers are too large, or it is a private key, which
+    proves nothing once it is published."""
     return not {"d", "oth"}.isdisjoint(jwk) or any(
-        isinstance(value := jwk.get(name), str) and len(value) > most for name, most in _LONGEST.items()
+        isinstance(value := jwk.get(name), str) and len(value) > most for name, most in _MAX_LENGTHS.items()
     )

@@ -11,14 +11,14 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from resolver.audit.verify import Anchored, Verifier
+from resolver.audit.verify import KnownCheckpoint, Verifier
 from resolver.cli.signers import counting, public_key_option
 from resolver.cli.terminal import say, say_json
 from resolver.cli.trail_files import FILES, configured, in_order
 from resolver.cli.words import counted
 from resolver.config import load
 from resolver.errors import SettingsError, Unavailable
-from resolver.store.checkpoints import Anchors
+from resolver.store.checkpoints import Checkpoints
 from resolver.wiring import Stores, build_stores
 
 JSON = dict[str, Any]
@@ -30,7 +30,7 @@ _ENDS = "whether lines are missing at the very end of a chain, or chains as a wh
 class Ends(NamedTuple):
     """What Redis remembers of how long the chains are; when it wasn't asked, why."""
 
-    anchors: Mapping[str, Anchored] = {}
+    checkpoints: Mapping[str, KnownCheckpoint] = {}
     unasked: str = ""
     as_meant: bool = True
 
@@ -49,7 +49,7 @@ def verify(files: tuple[Path, ...], keys: tuple[str, ...], offline: bool, as_jso
     each chain was. With --public-key neither settings nor Redis are needed."""
     believed = counting(keys)
     ends = Ends(unasked="--offline was given") if offline else _ends()
-    verifier = Verifier(believed, ends.anchors)
+    verifier = Verifier(believed, ends.checkpoints)
     for path in track(
         in_order(files or (configured(),)),
         "Verifying",
@@ -72,16 +72,16 @@ def _exit_status(verifier: Verifier, ends: Ends) -> int:
 def _ends() -> Ends:
     """Whoever has a key and no settings has no Redis to ask, and knows it."""
     try:
-        return Ends(anchors_in(build_stores(load())))
+        return Ends(checkpoints_in(build_stores(load())))
     except SettingsError:
         return Ends(unasked="there are no settings that name it")
     except Unavailable as error:
         return Ends(unasked=getattr(error, "reason", str(error)), as_meant=False)
 
 
-def anchors_in(stores: Stores) -> dict[str, Anchored]:
-    kept = Anchors(stores.redis, stores.store.guard).all()
-    return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
+def checkpoints_in(stores: Stores) -> dict[str, KnownCheckpoint]:
+    kept = Checkpoints(stores.redis, stores.store.guard).all()
+    return {anchor.chain: KnownCheckpoint(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
 
 
 def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
     for name, chain in verifier.chains.items():
         say(
             f"chain {name}: {counted(chain.events, 'event')} in {counted(chain.lines, 'line')}, "
-            f"{chain.began} to {chain.last}, anchored up to line {chain.anchored}"
+            f"{chain.began} to {chain.last}, anchored up to line {chain.signed_to}"
         )
     for where, what in verifier.notes:
         say(f"note  {where}: {what}", fg="yellow")
@@ -121,7 +121,7 @@ def summary(verifier: Verifier, ends: Ends) -> JSON:
             "lines": chain.lines,
             "from": chain.began,
             "to": chain.last,
-            "anchoredUpTo": chain.anchored,
+            "anchoredUpTo": chain.signed_to,
         }
         for name, chain in verifier.chains.items()
     }

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from resolver.audit.sink import STANDARD
-from resolver.cli.audit_verify import anchors_in
+from resolver.cli.audit_verify import checkpoints_in
 from resolver.cli.finding import Finding
 from resolver.cli.trail_files import chains_in
 from resolver.cli.words import counted
@@ -22,7 +22,9 @@ def trail(settings: Settings) -> Iterator[Finding]:
     if settings.audit_log == STANDARD:
         yield Finding("ok", "audit", "goes to standard output, and of commands to standard error: keep both")
         return
-    recent = {name for name, kept in anchors_in(build_stores(settings)).items() if kept.at >= _yesterday()}
+    recent = {
+        name for name, kept in checkpoints_in(build_stores(settings)).items() if kept.at >= _yesterday()
+    }
     try:
         elsewhere = recent - _kept_in(Path(settings.audit_log))
     except OSError as error:

@@ -20,7 +20,7 @@ from resolver import __version__, clock
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
 from resolver.cli import manifest as manifests
-from resolver.cli.audit_verify import UNSIGNED_STATUS, Ends, anchors_in, summary
+from resolver.cli.audit_verify import UNSIGNED_STATUS, Ends, checkpoints_in, summary
 from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record
@@ -217,8 +217,8 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
     files = trails or ((configured,) if configured.is_file() else ())
     if not files:
         return {"whole": None, "why": "not looked at, as no file of it was given (--audit)"}
-    ends = Ends(anchors_in(stores))
-    verifier = Verifier(public_keys(settings, stores), ends.anchors)
+    ends = Ends(checkpoints_in(stores))
+    verifier = Verifier(public_keys(settings, stores), ends.checkpoints)
     outcomes: Counter[str] = Counter()
     for path in in_order(files):
         with path.open("rb") as lines:

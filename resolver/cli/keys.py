@@ -16,7 +16,7 @@ from resolver.cli.progress import progress_bar
 from resolver.cli.terminal import say, say_json
 from resolver.cli.words import counted
 from resolver.config import Settings, load
-from resolver.outbox.rotation import CommandRotation
+from resolver.outbox.rewriting import CommandRotation
 from resolver.store.rotation import Resealed, Rotation
 from resolver.wiring import Stores, build_stores, public_keys
 

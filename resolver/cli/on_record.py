@@ -43,7 +43,7 @@ def operator_event(action: str, organization: str, ids: Sequence[str]) -> Event:
 @contextmanager
 def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
     """A command's own."""
-    with closing(build_trail(settings, stores, standard=STDERR, unanchored=_say_so)) as trail:
+    with closing(build_trail(settings, stores, standard=STDERR, on_checkpoint_failure=_say_so)) as trail:
         yield trail
 
 

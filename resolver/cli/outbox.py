@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from resolver.cli.on_record import on_record
 from resolver.cli.terminal import printable, say, say_json
 from resolver.config import load
-from resolver.outbox.dead_letters import Dead, Retried
+from resolver.outbox.dead_letters import DeadLetter, Retried
 from resolver.outbox.registration import registers
-from resolver.outbox.waiting import Dropped, Waiting
+from resolver.outbox.waiting import Dropped, WaitingCommand
 from resolver.store.command import Command, Kind
-from resolver.store.keyspace import line_named
+from resolver.store.keyspace import queue_named
 from resolver.store.record import DROPPED, Record
 from resolver.store.records import Changed
 from resolver.wiring import Stores, build_stores
@@ -44,7 +44,7 @@ def status(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def dead(as_json: bool) -> None:
     """List dead letters: commands that were given up, and why. Shows ids; commands hold no content."""
-    found = [_described(entry) for entry in build_stores(load()).outbox.dead()]
+    found = [_described(entry) for entry in build_stores(load()).outbox.dead_letters.all()]
     if as_json:
         say_json(found)
         return
@@ -106,13 +106,13 @@ def drop(names: tuple[str, ...], every: bool) -> None:
     say(f"{sum(not problem for problem in problems.values())} dropped")
 
 
-def _drop(stores: Stores, entry: Dead | Waiting, erased: Set[str]) -> str:
+def _drop(stores: Stores, entry: DeadLetter | WaitingCommand, erased: Set[str]) -> str:
     """What is in the way; empty when it was dropped."""
     command = entry.command
-    if (command is None or command.kind is not Kind.REGISTER) and line_named(entry.name).record in erased:
+    if (command is None or command.kind is not Kind.REGISTER) and queue_named(entry.name).record in erased:
         # Its certificate would say that Velt was told.
         return "tells Velt of an erasure that is under way, and stays: see resolver privacy status"
-    if isinstance(entry, Dead):
+    if isinstance(entry, DeadLetter):
         outcome = Dropped(stores.outbox.dead_letters.discard(entry))
     else:
         outcome = stores.outbox.waiting.drop(entry)
@@ -132,7 +132,7 @@ def _records_being_erased(stores: Stores) -> Set[str]:
     }
 
 
-def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[Dead | Waiting]:
+def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[DeadLetter | WaitingCommand]:
     """Those of one line from its end: the others keep their names then."""
     of_waiting = {name for name in names if "." in name}
     found = [entry for entry in stores.outbox.waiting.all() if entry.name in of_waiting] if of_waiting else []
@@ -152,10 +152,10 @@ def _mark_dropped(stores: Stores, command: Command) -> None:
     stores.store.change(command.data.get("organizationId", ""), command.notification, mark)
 
 
-def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[Dead]:
+def _chosen(stores: Stores, names: tuple[str, ...], every: bool) -> Iterator[DeadLetter]:
     if bool(names) == every:
         raise click.UsageError("Name some, or say --all.")
-    found = {entry.name: entry for entry in stores.outbox.dead()}
+    found = {entry.name: entry for entry in stores.outbox.dead_letters.all()}
     _ensure_found(set(names), found.keys())
     yield from (entry for name, entry in found.items() if every or name in names)
 
@@ -165,7 +165,7 @@ def _ensure_found(names: Set[str], found: Set[str]) -> None:
         raise click.ClickException(f"Not in the outbox: {', '.join(map(printable, strangers))}")
 
 
-def _described(entry: Dead) -> dict[str, str | None]:
+def _described(entry: DeadLetter) -> dict[str, str | None]:
     at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds")
     return {"name": entry.name, "at": at, **_about(entry.command), "reason": entry.reason}
 

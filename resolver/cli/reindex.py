@@ -81,7 +81,7 @@ def _require_replayed(stores: Stores, work: Reindex) -> None:
         if stores.certificates:
             stores.certificates.check(stores.redis)
     except ErasuresNotReplayed:
-        work.dead_letter()  # begun in the backup already, it would keep the replay out
+        work.cancel()  # begun in the backup already, it would keep the replay out
         raise
 
 
@@ -90,12 +90,12 @@ def _begin(stores: Stores, work: Reindex) -> None:
     if not work.begin():
         return  # it was, when the first record was renamed, and nobody was served since
     time.sleep(_NOTICED_SECONDS)
-    if (left := in_flight(stores.redis)) and work.dead_letter():
+    if (left := in_flight(stores.redis)) and work.cancel():
         raise click.ClickException(
             f"{left}. Let the worker finish, and see `resolver outbox dead` and `resolver privacy status`. "
             f"Nothing was changed."
         )
-    work.go()
+    work.start_renaming()
 
 
 def _vouched_for(work: Reindex, old: Signer, new: Signer) -> dict[str, str]:

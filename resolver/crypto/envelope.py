@@ -1,9 +1,10 @@
-"""Sealed bytes: AES-256-GCM, bound to the key name they are stored under.
+"""Sealed bytes: AES-256-GCM, bound to the key name that they are stored under.
 
     version (1) | nonce (12) | length of key id (1) | key id | ciphertext and tag
 
-The nonce comes at a fixed place because it is also the record's version: `scripts/replace.lua` compares it.
-Hazard: anything sealed for one key name opens under that name alone; move a value and it is lost.
+The nonce has a fixed position because it is also the record's version, which `scripts/commit.lua` compares.
+Hazard: sealed bytes open only under the key name that they were sealed for. A value that is moved to another
+name can't be opened.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from resolver.config.secret import Secret
 from resolver.errors import Unreadable
 
 PARTITION = slice(0, 5)
-"""Of a key name: `{p07}`. Each partition has a key of its own."""
+"""The part of a key name with its partition, such as `{p07}`. Each partition has its own encryption key."""
 _VERSION = b"\x01"
 _NONCE = slice(1, 13)
 LONGEST_HEADER = 14 + 32
-"""Up to the end of the longest key id."""
+"""Bytes up to the end of the longest key id."""
 
 
 class Envelope:
@@ -50,7 +51,7 @@ class Envelope:
         return self._keyring.sealing_id
 
     def is_fresh(self, sealed: bytes) -> bool:
-        """Under the key that seals now."""
+        """Whether it is sealed under the first master key."""
         return key_id_of(sealed) == self.sealing_id
 
     def reseal(self, key_name: str, sealed: bytes) -> bytes:
@@ -62,16 +63,18 @@ def nonce_of(sealed: bytes) -> bytes:
 
 
 def key_id_of(sealed: bytes) -> str:
-    """Of a value, or of its first bytes."""
+    """The id of the master key of sealed bytes, or of their first `LONGEST_HEADER` bytes."""
     if len(sealed) < 14:
         return ""
     return sealed[14 : 14 + sealed[13]].decode("ascii", "replace")
 
 
 class Keyring(dict[bytes, AESGCM]):
-    """Seals with the first master key, opens with any: `keyring[partition + label]`, where the label is the
-    master's id as it stands in sealed bytes. Derived keys stay: 64 partitions times a handful of masters is
-    all there can be."""
+    """Derived keys by `partition + label`, where the label is the master key's id as in sealed bytes.
+
+    The first master key seals; any can open. Derived keys are cached without limit: there are only 64 for
+    each master key. Raises Unreadable for an unknown master key.
+    """
 
     def __init__(self, masters: Mapping[str, Secret]) -> None:
         super().__init__()

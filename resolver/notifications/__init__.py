@@ -1,4 +1,4 @@
-"""The use cases: a backend's, through the mirror, and the browser SDK's, through the callbacks.
+"""The use cases: those of backends (Velt-compatible API), and those of browsers (data provider endpoints).
 
 Each is one object with its collaborators as fields, called with plain values and a deadline.
 """

@@ -1,4 +1,4 @@
-"""Add: seal the content, line up its registration in the same step, and try to tell Velt at once."""
+"""Add: store the sealed content, queue its registration in the same step, and try to send it at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import AlreadyExists, InvalidArgument, NotRegistered, Overtaken, TooLarge, VeltRefused
 from resolver.notifications.idempotency import IdempotencyKeys
-from resolver.outbox.queue import Outbox, claimed_by
+from resolver.outbox.queue import Outbox, claim_of
 from resolver.outbox.registration import Registrations
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, VeltUnreachable
 from resolver.store.command import Command, Entry, Kind
@@ -26,11 +26,11 @@ from resolver.velt import requests
 from resolver.velt.field_allow_list import People, Split, split_add
 
 JSON = dict[str, Any]
-LARGEST_CONTENT = 32 * 1024
-# With the header: thousands of people. Every read of the notification opens all of it.
-LARGEST_RECORD = 3 * LARGEST_CONTENT
+MAX_CONTENT_BYTES = 32 * 1024
+# With the header, whose audience may be thousands of people. Every read of the notification opens all of it.
+MAX_RECORD_BYTES = 3 * MAX_CONTENT_BYTES
 _ADDED = "Notification added successfully."
-_MOST_WARNINGS = 20
+_MAX_WARNINGS = 20
 _WORD = re.compile(r"[A-Z]?[a-z]{4,}|[A-Z]{5,}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _KEY = re.compile(r"[\x20-\x2b\x2d-\x7e]{1,255}")  # no comma: servers join two headers of one name with it
@@ -48,25 +48,30 @@ class AddNotification:
     def __call__(
         self, data: Any, deadline: Deadline, audit: AuditContext, idempotency_key: str | None = None
     ) -> JSON:
-        """`idempotency_key` makes the id, once for each caller and organization."""
+        """Add a notification and return the reply.
+
+        The id is derived from `idempotency_key` if there is one. Raises AlreadyExists or NotRegistered for a
+        repeated key, VeltRefused when Velt refuses (the record is then rolled back), and TooLarge.
+        """
         request = requests.parse(requests.ADD, data)
-        made_of = self._identified(request, data, audit.actor.id, idempotency_key)
+        request_digest = self._identify(request, data, audit.actor.id, idempotency_key)
         split = split_add(request, self.people)
-        record = _record(request, split, made_of)
+        record = _record(request, split, request_digest)
         command = Command(Kind.REGISTER, record.notification, split.forward)
         audit.record(organization=record.organization, ids=[record.notification])
-        with self.sender.inline_slot() as mine:
-            # Content and command in one step, and before Velt knows the id: from then on a browser may ask.
-            written = self._put(record, self.sender.entry(command, mine))
+        with self.sender.inline_slot() as inline:
+            # Content and command in one step, and before Velt knows the id: browsers may read from then on.
+            written = self._put(record, self.sender.entry(command, inline))
             if written is None:
-                return self._repeated(record, request, split)
+                return self._reply_again(record, request, split)
             answer = self._register(command, written, deadline) if written.claim else None
         if answer is None:
             self.sender.warn_if_no_worker()
         return _reply(answer, request, split)
 
-    def _identified(self, request: JSON, data: Any, caller: str, key: str | None) -> str:
-        """Give the request its id. Returns the request's digest when a key makes the id, else nothing."""
+    def _identify(self, request: JSON, data: Any, caller: str, key: str | None) -> str:
+        """Give the request its id. Returns the request's digest when the id is derived from a key, else
+        ""."""
         if key is None:
             request.setdefault("notificationId", mint_id())
             return ""
@@ -83,35 +88,35 @@ class AddNotification:
         return identified.request
 
     def _put(self, record: Record, entry: Entry) -> Written | None:
-        """None when the Idempotency-Key was used before."""
+        """Store the record; None when the Idempotency-Key was used before."""
         return self.store.put_new(record, entry) if record.request else self.store.put(record, entry)
 
-    def _repeated(self, record: Record, request: JSON, split: Split) -> JSON:
-        """The reply to a request that was made before. Nothing is written: what came since stays."""
+    def _reply_again(self, record: Record, request: JSON, split: Split) -> JSON:
+        """Reply to a repeated request. The record isn't written: it may have been updated since."""
         found = self.registrations.of(record.organization, record.notification)
         if found is None:
-            raise Overtaken()  # removed in this very moment: the next try adds it
+            raise Overtaken()  # just removed: the next attempt adds it
         if found.was_refused or found.record.request == DROPPED:
             raise NotRegistered()
         if found.record.request != record.request:
             raise AlreadyExists()
         if found.is_undecided:
-            raise Overtaken()  # the first request is still asking Velt, whose refusal would remove it
+            raise Overtaken()  # the first request is in flight to Velt, and would be rolled back on a refusal
         self.store.make_durable(record.organization, record.notification)
         return _reply(None if found.waits else {"result": {}}, request, split)
 
     def _register(self, command: Command, written: Written, deadline: Deadline) -> JSON | None:
-        """Velt's answer; None when it can't be had now, and the command waits."""
-        claimed = claimed_by(written, command)
+        """Send the registration. Returns Velt's answer, or None when the command stays queued."""
+        claim = claim_of(written, command)
         try:
             answer = self.sender.send(command, deadline.reserve(RESERVE_SECONDS))
         except VeltUnreachable:
-            self.sender.release(claimed)
+            self.sender.release(claim)
             return None
         except VeltRefused:
-            self.outbox.roll_back(claimed)
+            self.outbox.roll_back(claim)
             raise
-        self.sender.done(claimed)
+        self.sender.complete(claim)
         return answer
 
 
@@ -121,17 +126,17 @@ def mint_id() -> str:
 
 
 def looks_semantic(notification: str) -> bool:
-    """Whether an id may say what it is about: a word of letters alone, beside other parts, as in
-    `order-1042-shipped`. A UUID, a number, or random characters have no such word."""
+    """Whether an id may reveal its subject: one of several parts is a word, as in `order-1042-shipped`. A
+    UUID, a number, or random characters contain no word."""
     parts = re.split(r"[-_]+", notification)
     return len(parts) > 1 and any(_WORD.fullmatch(part) and not _HEX.fullmatch(part) for part in parts)
 
 
 def ensure_fits(record: Record) -> None:
-    if len(record.content) + len(orjson.dumps(record.private)) > LARGEST_CONTENT:
-        raise TooLarge(f"The content of one notification may be {LARGEST_CONTENT} bytes at most.")
-    # Whoever dismissed it has no say in whether it can be changed: their list has a bound of its own.
-    if len(replace(record, dismissed_by=()).to_bytes()) > LARGEST_RECORD:
+    if len(record.content) + len(orjson.dumps(record.private)) > MAX_CONTENT_BYTES:
+        raise TooLarge(f"The content of one notification may be {MAX_CONTENT_BYTES} bytes at most.")
+    # Without the people who dismissed it: that list has its own limit, and must not prevent an update.
+    if len(replace(record, dismissed_by=()).to_bytes()) > MAX_RECORD_BYTES:
         raise TooLarge("notifyUsers are too many for one notification: use notifyAll.")
 
 
@@ -139,7 +144,7 @@ def audience_of(users: list[JSON]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(itemgetter("userId"), users)))
 
 
-def _record(request: JSON, split: Split, made_of: str) -> Record:
+def _record(request: JSON, split: Split, request_digest: str) -> Record:
     record = Record(
         organization=request["organizationId"],
         notification=request["notificationId"],
@@ -149,7 +154,7 @@ def _record(request: JSON, split: Split, made_of: str) -> Record:
         everyone=request.get("notifyAll", True),
         verified=request.get("verifyUserPermissions", False),
         created=int(time.time() * 1000),
-        request=made_of,
+        request=request_digest,
         private=split.private,
         content=orjson.dumps(split.content),
     )
@@ -174,4 +179,4 @@ def _warnings(request: JSON, split: Split) -> list[str]:
     warnings = [f"{name[:128]} was dropped: the name is reserved" for name in split.dropped]
     if "notifyAll" not in request:
         warnings.append("notifyAll is absent: Velt notifies everyone in the organization")
-    return warnings[-_MOST_WARNINGS:]
+    return warnings[-_MAX_WARNINGS:]

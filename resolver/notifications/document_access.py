@@ -1,6 +1,5 @@
-"""Who may see which document and context. The token may vouch for a document; contexts are always for the
-team's Permission Provider to judge.
-"""
+"""Access to documents and contexts: by the token's claims (documents only), else by the Permission
+Provider."""
 
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ _FOLDER_NAMES = ("parentFolderId", "folderId")
 
 
 class _Needed(NamedTuple):
-    """The grants without which a record isn't given."""
+    """The grants that a record requires."""
 
     documents: list[Question]
-    """None when the token vouches for the document."""
+    """Empty when the token grants the document."""
     contexts: list[Question]
 
 
@@ -31,17 +30,17 @@ class Documents:
     provider: PermissionProvider | None
 
     def judge(self, person: EndUser, records: Collection[Record], deadline: Deadline) -> dict[str, Verdict]:
-        """The verdict on each record (all of one organization of this person's) that names a document, by
-        notification id.
+        """Judge each record that names a document; returns verdicts by notification id. All records must be
+        of one organization of this person's.
 
-        A record is given when its document and every field of its context are granted. Being the actor, or
-        being addressed by name, stands for neither.
+        A person may read a record when its document and every field of its context are granted. Being the
+        actor or addressed by name replaces neither grant.
         """
         folders = _folders(records)
         needed = {
             record.notification: _needed(person, record, folders) for record in records if record.document
         }
-        # Documents first: records without a context don't wait for those with many fields.
+        # Documents first, so that records without a context don't wait for those with many fields.
         questions = dict.fromkeys(question for each in needed.values() for question in each.documents)
         questions |= dict.fromkeys(question for each in needed.values() for question in each.contexts)
         granted = self.provider.granted(questions, deadline) if self.provider and questions else set()
@@ -62,13 +61,13 @@ def _needed(person: EndUser, record: Record, folders: Mapping[str, str]) -> _Nee
 
 
 def _folders(records: Collection[Record]) -> dict[str, str]:
-    """The folder of each document, as the newest record says it: one document is asked about once."""
+    """The folder of each document, from its newest record: the provider is asked once for each document."""
     in_order = sorted(records, key=lambda record: record.created)
     return {record.document: folder for record in in_order if (folder := _folder(record))}
 
 
 def _folder(record: Record) -> str:
-    """What the backend said in `metadata`, which end users never write; empty when it said nothing usable."""
+    """The folder in `metadata`, which only the backend writes; empty without a usable one."""
     metadata = record.private.get("metadata")
     found = [metadata.get(name) for name in _FOLDER_NAMES] if isinstance(metadata, dict) else []
     return next((str(folder) for folder in found if is_identifier(folder)), "")

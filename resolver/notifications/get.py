@@ -1,4 +1,4 @@
-"""Get: Velt's structure with the sealed content merged in, for the trusted backend."""
+"""Get: merge the sealed content into Velt's answer, for the trusted backend."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class GetNotifications:
             return with_warnings(answer["result"], warnings)
         ids = list({item["id"]: None for item in items if _is_ours(item)})
         held = self.store.read(request["organizationId"], ids, admit=admit)
-        meant = {id_: record for id_, record in held.items() if _is_meant(id_, record, request)}
-        denied = [id_ for id_ in held if id_ not in meant]
-        audit.record(organization=request["organizationId"], ids=list(meant), denied=denied)
-        # Each once: an answer that names one id many times would multiply its content.
+        selected = {id_: record for id_, record in held.items() if _is_selected(id_, record, request)}
+        denied = [id_ for id_ in held if id_ not in selected]
+        audit.record(organization=request["organizationId"], ids=list(selected), denied=denied)
+        # Each content once: an answer that repeats an id would multiply it.
         merged = [
-            _merged(item, record) if _is_ours(item) and (record := meant.pop(item["id"], None)) else item
+            _merged(item, record) if _is_ours(item) and (record := selected.pop(item["id"], None)) else item
             for item in items
         ]
         return with_warnings({**answer["result"], "data": merged}, warnings)
 
 
 def _is_ours(item: Any) -> bool:
-    """Only custom notifications are resolved; the ids of others are not looked up. Should Velt not say which
-    they are, all are looked up: what isn't held changes nothing."""
+    """Whether an item may be ours: a custom notification, or one without a source. Reading the records of
+    others is harmless, since none are held."""
     return (
         isinstance(item, dict)
         and item.get("notificationSource", "custom") == "custom"
@@ -53,13 +53,13 @@ def _is_ours(item: Any) -> bool:
     )
 
 
-def _is_meant(id_: str, record: Record, request: JSON) -> bool:
-    """Whether the caller asked for it. That Velt names it doesn't decide who gets our content."""
+def _is_selected(id_: str, record: Record, request: JSON) -> bool:
+    """Whether the request selects the record: that Velt returned it doesn't decide who gets our content."""
     return record.matches(request) and id_ in request.get("notificationIds", (id_,))
 
 
 def _merged(item: JSON, record: Record) -> JSON:
-    """What the caller once sent, as if Velt had kept it. Velt's own part of the metadata wins."""
+    """Merge stored fields into Velt's item. Velt's values win within `metadata`."""
     metadata = {**record.private.get("metadata", {}), **_object(item.get("metadata"))}
     return {
         **item,

@@ -1,4 +1,4 @@
-"""What a person may read and why, and what their deletion does: pure decisions on a record's header."""
+"""Policies: who may read a notification, and what a person's deletion does. Pure decisions on the header."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from resolver.store.record import Header, Record
 
 ReadPolicy = Literal["recipient", "document", "organization"]
 DeletePolicy = Literal["recipient", "actor", "backend"]
-"""`backend` never gets here: an end user's call is refused before anything is looked up."""
-_MOST_DISMISSALS = 1000
-_LARGEST_DISMISSALS = 64 * 1024
-"""Of a record's list of people who took themselves out, in bytes: a read of the record opens all of it."""
+"""`backend` is never judged here: end users' deletions are refused before."""
+_MAX_DISMISSALS = 1000
+_MAX_DISMISSAL_BYTES = 64 * 1024
+"""Limit of `dismissed_by` in bytes: every read of the record opens all of it."""
 
 
 class Verdict(Enum):
-    """Whether somebody reads a notification, and why. Callers are never told which."""
+    """Whether a person may read a notification, and why: for operators, never in a reply."""
 
     ACTOR = True, "it is their own action"
     ADDRESSED = True, "it is addressed to them"
     EVERYONE = True, "it is addressed to everyone in the organization"
     ORGANIZATION = True, "everyone in the organization reads under this policy"
-    SEES_DOCUMENT = True, "they may see the document, and every context that narrows it"
-    DISMISSED = False, "they took themselves out of it, by deleting it"
+    SEES_DOCUMENT = True, "they may see the document, and every field of context.access"
+    DISMISSED = False, "they dismissed it, by deleting it"
     NOT_ADDRESSED = False, "it is not addressed to them"
-    NARROWED = False, "it is not addressed to them by name, and context.access narrows who else is meant"
+    NARROWED = False, "it is not addressed to them by name, and context.access restricts its other readers"
     UNVERIFIED = (
         False,
-        "it is not addressed to them by name, and verifyUserPermissions narrows who else is meant",
+        "it is not addressed to them by name, and verifyUserPermissions restricts its other readers",
     )
-    NO_DOCUMENT_ACCESS = False, "nobody said that they may see the document"
+    NO_DOCUMENT_ACCESS = False, "neither the token nor the Permission Provider grants them the document"
     NO_CONTEXT_ACCESS = (
         False,
         "they may see the document, but the Permission Provider did not grant every field of context.access",
@@ -43,12 +43,14 @@ class Verdict(Enum):
     def __init__(self, reads: bool, why: str) -> None:
         self.reads = reads
         self.why = why
-        """In an operator's words."""
+        """For operators."""
 
 
 class Deletion(Enum):
-    REMOVES = "the record goes"
-    LEAVES = "the person is taken out of its audience"
+    """Effect of a person's deletion; the audit trail has these names in lower case."""
+
+    REMOVES = "the record is removed"
+    LEAVES = "the person dismisses it"
     NOTHING = "nothing changes"
 
 
@@ -58,15 +60,15 @@ def judge(
     policy: ReadPolicy,
     by_document: Verdict = Verdict.NO_DOCUMENT_ACCESS,
 ) -> Verdict:
-    """Decide whether this user reads a record of one of their organizations. `by_document` is what
-    `Documents` found, for the policy of that name."""
+    """Decide whether this user may read a record of one of their organizations. `by_document` is the verdict
+    of `Documents`, for the policy `document`."""
     if user in header.dismissed_by:
         return Verdict.DISMISSED
     if policy == "document":
         return by_document
     if policy == "organization":
         return Verdict.ORGANIZATION
-    # Names decide first. `context.access` and `verifyUserPermissions` narrow who else "everyone" means.
+    # Names decide first. `context.access` and `verifyUserPermissions` only restrict "everyone".
     if user == header.actor:
         return Verdict.ACTOR
     if user in header.audience:
@@ -79,7 +81,7 @@ def judge(
 
 
 def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
-    """Proportional: nobody destroys what others were also sent."""
+    """Decide what a person's deletion does. It never removes a record that is addressed to others as well."""
     if record.organization not in person.organizations:
         return Deletion.NOTHING
     if person.user == record.actor:
@@ -91,13 +93,12 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
     return Deletion.LEAVES
 
 
-def without(user: str, record: Record) -> Record:
-    """The record after this person was taken out of its audience. Unavailable when its list of such people is
-    full: then nobody more can be."""
+def dismiss(user: str, record: Record) -> Record:
+    """Return the record after this person dismissed it. Raises Unavailable when `dismissed_by` is full."""
     dismissed_by = record.dismissed_by if user in record.dismissed_by else (*record.dismissed_by, user)
-    is_long = record.everyone and len(dismissed_by) > _MOST_DISMISSALS
+    is_long = record.everyone and len(dismissed_by) > _MAX_DISMISSALS
     if len(dismissed_by) > len(record.dismissed_by) and (
-        is_long or sum(map(_size, dismissed_by)) > _LARGEST_DISMISSALS
+        is_long or sum(map(_size, dismissed_by)) > _MAX_DISMISSAL_BYTES
     ):
         raise Unavailable()
     audience = tuple(named for named in record.audience if named != user)

@@ -1,6 +1,6 @@
-"""A notification that is added to see what becomes of it, and taken away again whatever happens.
+"""A probe: a notification that `resolver check --live` adds, examines, and removes in any case.
 
-Its id says what it is and when it was made, so that what a killed run left behind is found by the next.
+Its id contains a prefix and its time, so that the next run finds what a killed run left.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from resolver.deadline import Deadline
 from resolver.errors import ResolverError, Unavailable, VeltRefused
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
-from resolver.outbox.queue import Claimed
+from resolver.outbox.queue import Claim
 from resolver.outbox.sender import VeltUnreachable
-from resolver.store.keyspace import Keyspace, line_of
+from resolver.store.keyspace import Keyspace, queue_of
 from resolver.store.record import Record
 from resolver.velt import requests
 from resolver.velt.client import CREDENTIALS, Endpoint
@@ -32,26 +32,26 @@ JSON = dict[str, Any]
 PREFIX = "resolver-probe-"
 ACTOR, STRANGER = "resolver-check", "resolver-check-stranger"
 STALE_SECONDS = 600
-"""Longer than any run takes: an older probe is nobody's any more."""
+"""Longer than any run: an older probe was left by a killed one."""
 _MADE = re.compile(PREFIX + r"([0-9]{1,12})-[0-9a-f]+(?:-[a-z]+)?")
 _CALL_SECONDS = 5.0
-_PATIENT_SECONDS = 12.0
-_LOOK_SECONDS = 0.4
+_CLEAN_UP_SECONDS = 12.0
+_POLL_SECONDS = 0.4
 _NAME, _EMAIL = "Quillon Vexworth", "quillon@vexworth.example"
 _HEADLINE, _BODY = "zephyrine headline by {actionUser}", "zephyrine body"
 WORDS = ("quillon", "vexworth", "zephyrine")
-"""In all of the probe's content, and in nothing else anywhere."""
+"""Words of the probe's content, found nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is still there of a probe. None: that couldn't be asked."""
+    """Parts of a probe that still exist; None for unknown."""
 
     held: bool | None
     waiting: bool | None
     at_velt: bool | None
     refused: bool = False
-    """Velt doesn't let us look, now or later."""
+    """Velt refuses to say."""
 
     @property
     def nothing(self) -> bool:
@@ -59,7 +59,7 @@ class Left:
 
     @property
     def settled(self) -> bool:
-        """Waiting longer would show nothing new."""
+        """Whether there is nothing more to wait for."""
         return self.held is False and self.waiting is False and (self.at_velt is False or self.refused)
 
 
@@ -76,22 +76,22 @@ class Probe:
 
     @property
     def unknown(self) -> str:
-        """An id that Velt was never sent."""
+        """An id that was never sent to Velt."""
         return f"{self.id}-unknown"
 
     @property
     def rows(self) -> list[str]:
-        """Every id that a run may leave at Velt: the probe, and rows that were asked of Velt alone."""
+        """Every id that a run may leave at Velt: the probe, and rows that were added only there."""
         return [self.id, self.unknown, *(f"{self.id}-{name}" for name in ("absent", "empty", "copies"))]
 
     @property
     def unmatched(self) -> JSON:
-        """A context that no reader has: it keeps a row for everyone from being shown to anyone."""
+        """A context that no reader has: it hides a row for everyone from all users."""
         return {"access": {"resolverProbe": self.id}}
 
     @contextmanager
     def row(self, name: str, **fields: Any) -> Iterator[str]:
-        """A row at Velt alone, without content, until the block ends: its id."""
+        """Add a row only at Velt, without content, until the block ends. Yields its id."""
         id_ = f"{self.id}-{name}"
         self.ask(
             Endpoint.ADD,
@@ -104,11 +104,11 @@ class Probe:
         try:
             yield id_
         finally:
-            with suppress(ResolverError):  # `take_away` looks for it again
+            with suppress(ResolverError):  # `take_away` tries again
                 self.ask(Endpoint.DELETE, notificationIds=[id_])
 
     def is_listed(self, id_: str, **by: Any) -> bool:
-        """Whether Velt's get gives it back."""
+        """Whether Velt's get returns it."""
         items = self.ask(Endpoint.GET, notificationIds=[id_], **by).get("data")
         return any(item.get("id") == id_ for item in _objects(items))
 
@@ -127,28 +127,28 @@ class Probe:
         }
 
     def added(self) -> JSON:
-        """By our own use case, as a backend's would be."""
+        """Add the probe as a backend would, and return the reply's data."""
         data: JSON = self.add(self.request(), Deadline.after(_CALL_SECONDS), self.audit())["result"]["data"]
         return data
 
     def added_again(self) -> None:
-        """To Velt alone, the very bytes that it was sent before: as a retry does after an outage."""
+        """Send Velt the registration once more, as a retry does after an outage."""
         forward = split_add(requests.parse(requests.ADD, self.request()), self.add.people).forward
         self.ask(Endpoint.ADD, **forward)
 
     def ask(self, endpoint: Endpoint, **data: Any) -> JSON:
-        """Velt's own answer, around everything that is ours."""
+        """Call Velt directly, and return its result."""
         asked = {"organizationId": self.organization, **data}
         result: JSON = self.delete.velt.post(endpoint, asked, Deadline.after(_CALL_SECONDS))["result"]
         return result
 
     def listed(self, **by: Any) -> list[JSON]:
-        """This probe as often as Velt's get gives it back."""
+        """The items that Velt's get returns for this probe."""
         items = self.ask(Endpoint.GET, **by).get("data")
         return [item for item in _objects(items) if item.get("id") == self.id]
 
     def outcome(self, endpoint: Endpoint, id_: str) -> bool | None:
-        """What Velt says became of it; None when it doesn't say."""
+        """Velt's `success` for an update or deletion of this id; None without one."""
         entries = {"notifications": [{"id": id_, "readByUserIds": [self.user]}]}
         data = self.ask(
             endpoint, **(entries if endpoint is Endpoint.UPDATE else {"notificationIds": [id_]})
@@ -157,7 +157,7 @@ class Probe:
         return said.get("success") if isinstance(said, dict) else None
 
     def leftovers(self, *, until: Callable[[], bool]) -> list[str]:
-        """Probes of runs that were killed, here and at Velt."""
+        """Ids of probes that killed runs left, here and at Velt."""
         held = _until(until, self.add.store.scan())
         here = (record.notification for record in held if record.organization == self.organization)
         there: list[Any] = []
@@ -171,21 +171,21 @@ class Probe:
         self.delete(request, Deadline.after(_CALL_SECONDS), self.audit())
 
     def take_away(self) -> Left:
-        """Content first, then Velt's record; tried for a while. Does nothing to what isn't there."""
-        deadline = Deadline.after(_PATIENT_SECONDS)
+        """Remove the probe here and at Velt, trying for some seconds. Returns what is left."""
+        deadline = Deadline.after(_CLEAN_UP_SECONDS)
         self._remove()
         while not (left := self._left()).settled and deadline.remaining() > 0:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
             if left.held is not False or (left.at_velt and not left.waiting):
                 self._remove()
-            self._tell_what_waits()
+            self._send_queued()
         return left
 
     def _remove(self) -> None:
         with suppress(ResolverError):
             self.remove([self.id])
             return
-        # Whatever stood in the way of ours, Velt's own copy needn't stay for it.
+        # Redis may have failed: remove it at Velt all the same.
         with suppress(ResolverError):
             self.ask(Endpoint.DELETE, notificationIds=[self.id])
 
@@ -194,8 +194,8 @@ class Probe:
         refused = False
         with suppress(Unavailable):
             held = bool(self.add.store.read(self.organization, [self.id]))
-            line = line_of(self.keyspace.record(self.organization, self.id))
-            waiting = bool(self.add.outbox.fields(line.commands))
+            queue = queue_of(self.keyspace.record(self.organization, self.id))
+            waiting = bool(self.add.outbox.fields(queue.commands))
         try:
             at_velt = self._is_at_velt()
         except VeltRefused:
@@ -205,41 +205,41 @@ class Probe:
         return Left(held, waiting, at_velt, refused)
 
     def _is_at_velt(self) -> bool:
-        """The other ids too: a Velt that makes what an update names has it now."""
+        """Whether Velt has the probe, or a row of another of its ids: an update may have created one."""
         items = self.ask(Endpoint.GET, documentId=self.document, notificationIds=self.rows).get("data")
         found = {item.get("id") for item in _objects(items)}
         if others := [id_ for id_ in self.rows[1:] if id_ in found]:
             self.ask(Endpoint.DELETE, notificationIds=others)
         return not found.isdisjoint(self.rows)
 
-    def _tell_what_waits(self) -> None:
-        """Of this probe alone; what a worker has in hand is left to it."""
+    def _send_queued(self) -> None:
+        """Send this probe's queued commands, except those that a worker has claimed."""
         outbox = self.add.outbox
-        line = line_of(self.keyspace.record(self.organization, self.id))
+        queue = queue_of(self.keyspace.record(self.organization, self.id))
         with suppress(Unavailable):
-            while claimed := outbox.claim(line):
-                if not self._told(claimed):
+            while claim := outbox.claim(queue):
+                if not self._send(claim):
                     return
 
-    def _told(self, claimed: Claimed) -> bool:
+    def _send(self, claim: Claim) -> bool:
         sender = self.delete.sender
-        if claimed.command is None:
+        if claim.command is None:
             return False
         try:
-            sender.send(claimed.command, Deadline.after(_CALL_SECONDS))
+            sender.send(claim.command, Deadline.after(_CALL_SECONDS))
         except VeltUnreachable:
-            sender.release(claimed)
+            sender.release(claim)
             return False
         except VeltRefused as refusal:
             if refusal.status in CREDENTIALS:
-                sender.release(claimed)
+                sender.release(claim)
                 return False
-        sender.done(claimed)
+        sender.complete(claim)
         return True
 
 
 def words_in(answer: Any) -> list[str]:
-    """Those of the content that an answer of Velt's holds, wherever in it and however they are written."""
+    """Words of the probe's content that occur in an answer of Velt, in upper or lower case."""
     text = orjson.dumps(answer).decode().lower()
     return [word for word in WORDS if word in text]
 

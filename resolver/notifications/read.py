@@ -1,4 +1,4 @@
-"""Delivery: what the SDK's data-provider callbacks read and delete, for one person or a trusted backend."""
+"""Read and dismiss: the data provider endpoints' use cases, for one person or a trusted backend."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from resolver.notifications.policy import (
     ReadPolicy,
     Verdict,
     deletion,
+    dismiss,
     judge,
-    without,
 )
 from resolver.outbox.sender import removal
 from resolver.store.command import Entry, Place
@@ -34,11 +34,11 @@ Reader = EndUser | Backend
 Found = Mapping[str, bytes]
 """The content of notifications, by id."""
 ByDocument = Mapping[str, Verdict]
-"""What the document and the contexts of records decide, by the record's id."""
+"""Verdicts by document and context, by the record's id."""
 
 
-class Asked(NamedTuple):
-    """What a read asks for."""
+class ReadRequest(NamedTuple):
+    """The arguments of a read."""
 
     organization: str
     notifications: Sequence[str]
@@ -55,14 +55,16 @@ class ReadNotifications:
     def read(
         self,
         reader: Reader,
-        asked: Asked,
+        asked: ReadRequest,
         deadline: Deadline,
         audit: AuditContext,
         admit: Admit,
     ) -> Found:
-        """What this reader may see of these. Whatever isn't in it is not distinguished: unknown, expired,
-        forbidden and in another organization are all simply absent. Raises Unauthenticated when the reader's
-        token is revoked everywhere, and what `admit` raises (`Vault.open`)."""
+        """Return the contents that this reader may see.
+
+        Unknown, expired, forbidden, and in another organization are not distinguished: all are absent. Raises
+        Unauthenticated when the reader's token is revoked everywhere, and what `admit` raises.
+        """
         organization, notifications = asked
         given: dict[str, bytes] = {}
         denied: list[str] = []
@@ -87,14 +89,15 @@ class ReadNotifications:
         return given
 
     def require_honoured(self, reader: Reader) -> None:
-        """For a call that opens nothing: Unauthenticated when the reader's token is revoked everywhere."""
+        """Raise Unauthenticated when the reader's token is revoked everywhere; for calls that read
+        nothing."""
         if isinstance(reader, EndUser):
-            self._opens(reader, "")
+            self._may_access(reader, "")
 
     def explain(
         self, person: EndUser, organization: str, notification: str, deadline: Deadline
     ) -> Verdict | None:
-        """Why this person does or doesn't get it: for operators alone. None when nothing is held."""
+        """Say why a person can or can't read a notification; None when it isn't held. Only for operators."""
         record = self.store.read(organization, [notification]).get(notification)
         if record is None:
             return None
@@ -103,38 +106,41 @@ class ReadNotifications:
         return judge(person.user, record, self.read_policy, found)
 
     def delete(self, reader: Reader, organization: str, notification: str, audit: AuditContext) -> None:
-        """Idempotent, and silent about what it did: an answer that differs would tell what is held. The SDK
-        tells Velt itself; only a registration that still waits is cancelled, or followed by a removal."""
-        unless_told = Entry(removal(notification, {"organizationId": organization}), Place.REPLACE_IF_QUEUED)
+        """Delete or dismiss a notification, as the policy says.
+
+        Idempotent, and the reply is always the same: a difference would reveal which notifications are held.
+        The SDK calls Velt itself; here only a queued registration is replaced or followed by a removal.
+        """
+        removal_entry = Entry(
+            removal(notification, {"organizationId": organization}), Place.REPLACE_IF_QUEUED
+        )
         if isinstance(reader, Backend):
             audit.record(organization=organization, ids=[notification])
-            self.store.remove(organization, notification, unless_told)
+            self.store.remove(organization, notification, removal_entry)
             return
-        is_open = self._opens(reader, organization)
+        is_open = self._may_access(reader, organization)
         if self.delete_policy == "backend":
             raise PermissionDenied("Deleting is left to the backend here.")
         if is_open:
-            change = partial(self._after, reader, unless_told, audit)
+            change = partial(self._apply_deletion, reader, removal_entry, audit)
             if self.store.change(organization, notification, change) is None:
                 audit.record(organization=organization, absent=1)
         else:
             audit.record("denied", organization, absent=1)
 
     def _by_document(self, person: EndUser, records: Iterable[Record], deadline: Deadline) -> ByDocument:
-        """What the document and the contexts of each record decide; records that this person dismissed are
-        not asked about."""
+        """Judge records by document and context, without those that this person dismissed."""
         return self.documents.judge(
             person, [record for record in records if person.user not in record.dismissed_by], deadline
         )
 
     def _held(
-        self, person: EndUser, asked: Asked, deadline: Deadline, admit: Admit
+        self, person: EndUser, asked: ReadRequest, deadline: Deadline, admit: Admit
     ) -> tuple[Iterable[tuple[str, Opened]], ByDocument] | None:
-        """Records that are held, and what their documents decide under the policy `document`. None when this
-        person's token doesn't open the organization. What revokes tokens is looked up in the round trip of
-        the records."""
+        """Read records and, under the policy `document`, judge them; None when the person's token isn't for
+        the organization, or is revoked there. Revocations are read in the same round trip."""
         if asked.organization not in person.organizations:
-            self._opens(person, asked.organization)
+            self._may_access(person, asked.organization)
             return None
         marks = self.revocations.names(person.user, asked.organization)
         if self.read_policy != "document":
@@ -146,28 +152,31 @@ class ReadNotifications:
         records = dict(whole)
         return records.items(), self._by_document(person, records.values(), deadline)
 
-    def _opens(self, person: EndUser, organization: str) -> bool:
-        """Whether their token opens this organization; Unauthenticated when it opens nothing any more."""
+    def _may_access(self, person: EndUser, organization: str) -> bool:
+        """Whether the person's token is valid for the organization. Raises Unauthenticated when it is revoked
+        everywhere."""
         marks = self.revocations.names(person.user, organization)
         is_honoured = self._is_honoured(person, marks, self.revocations.values(marks))
         return is_honoured and organization in person.organizations
 
     def _is_honoured(self, person: EndUser, marks: Sequence[str], values: Values) -> bool:
         if values.count(None) == len(values):
-            return True  # without a mark; an empty one is a mark that doesn't open
+            return True  # no mark; b"" is a mark that doesn't open
         extent = self.revocations.extent(marks, values, person.issued_at)
         if extent is Extent.EVERYWHERE:
             raise Unauthenticated()
         return extent is Extent.NOWHERE
 
-    def _after(self, person: EndUser, unless_told: Entry, audit: AuditContext, record: Record) -> Changed:
+    def _apply_deletion(
+        self, person: EndUser, removal_entry: Entry, audit: AuditContext, record: Record
+    ) -> Changed:
         effect = deletion(person, record, self.delete_policy)
         outcome: Outcome = "denied" if effect is Deletion.NOTHING else "ok"
         audit.record(outcome, record.organization, [record.notification], effect=effect.name.lower())
         match effect:
             case Deletion.REMOVES:
-                return None, unless_told
+                return None, removal_entry
             case Deletion.LEAVES:
-                return without(person.user, record), None
+                return dismiss(person.user, record), None
             case Deletion.NOTHING:
                 return record, None

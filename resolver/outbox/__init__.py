@@ -1,1 +1,1 @@
-"""The outbox: what Velt is still to be told, kept in Redis until it was."""
+"""The outbox: commands for Velt, queued in Redis until Velt has them."""

@@ -1,7 +1,7 @@
-"""The lines of commands: claim the first of one, then finish it, give it back or give it up.
+"""The queues of commands: claim the first command of one, then complete, release or dead-letter it.
 
-A claim holds for a while, by Redis's clock, so the work of a process that died comes back by itself; whatever
-comes after a claim was lost does nothing.
+A claim is a lease by Redis's clock: when it runs out, its command is due again, so a process that dies loses
+no command. A process whose lease ran out changes nothing any more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from resolver.crypto.envelope import Envelope
 from resolver.deadline import without_deadline
 from resolver.errors import Unreadable
 from resolver.ops import metrics
-from resolver.outbox.dead_letters import Dead, DeadLetters
+from resolver.outbox.dead_letters import DeadLetters
 from resolver.outbox.waiting import Fields, WaitingCommands
 from resolver.store.cluster import by_server
 from resolver.store.command import Command
@@ -27,14 +27,14 @@ from resolver.store.keyspace import (
     ACCEPTED_KEY,
     WAKE_CHANNEL,
     WORKER_KEY,
-    Line,
-    dead_of,
+    Queue,
+    dead_letters_of,
     decoded,
-    line_in,
-    line_of,
     moves_of,
     partitions,
+    queue_in,
     queue_of,
+    schedule_of,
 )
 from resolver.store.multiplexed import Values, get_all
 from resolver.store.records import Written
@@ -43,42 +43,44 @@ JSON = dict[str, Any]
 LEASE_MS = 15_000
 _PER_PARTITION = 50
 _HEARTBEAT_SECONDS = 15
-# What `finish.lua` returns; 0 is a claim that was lost.
-_FINISHED, _REWRITTEN = 1, 2
+# What `complete.lua` returns; 0: the claim was lost.
+_COMPLETED, _REWRITTEN = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A command in somebody's hands. `command` is None when its bytes don't open."""
+class Claim:
+    """A command that this process has leased. `command` is None when its bytes don't open."""
 
-    line: Line
-    claim: str
+    queue: Queue
+    token: str
     command: Command | None
     sealed: bytes = b""
     abandoned_attempts: int = 0
-    """Claims before this one that came to no outcome: their holders died, or hung."""
+    """Claims before this one whose process died or hung."""
     is_held: bool = True
     """Whether its record was there when it was claimed."""
     failures: int = 0
-    """Failures that Velt answered it with, and that count."""
+    """Attempts that Velt answered with a failure, as far as they count."""
     failed_ms: int = -1
     """Milliseconds since Velt last answered it with a failure; -1: never."""
 
 
 class Call(NamedTuple):
-    """Of a script, about one line."""
+    """The arguments of a script that works on one queue."""
 
     keys: list[str]
     args: list[str | bytes | int]
-    line: Line
+    queue: Queue
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
+    """Numbers of queues and of dead letters; `outbox status --json` has these names."""
+
     waiting: int
     due: int
     oldest_ms: int
-    """How long the longest has been due."""
+    """Milliseconds since the oldest queue became due."""
     dead: int
 
 
@@ -93,108 +95,106 @@ class Outbox:
         self._guard = guard
         self._claim = redis.register_script(read_script("resolver.outbox", "claim"))
         self._release = redis.register_script(read_script("resolver.outbox", "release"))
-        self._finish = redis.register_script(read_script("resolver.outbox", "finish"))
+        self._complete = redis.register_script(read_script("resolver.outbox", "complete"))
         self.dead_letters = DeadLetters(redis, guard, envelope, self)
         self.waiting = WaitingCommands(redis, guard, self)
         self.unreadable = 0
         """Commands that didn't open since this process started."""
 
-    def due(self) -> list[Line]:
-        """What could be claimed now: one round trip of plain reads, whatever the number of partitions."""
+    def due(self) -> list[Queue]:
+        """List queues whose first command can be claimed now, in one round trip of plain reads."""
         with self._guard:
             now = self._now()
             pipeline = self._redis.pipeline(transaction=False)
             for partition in partitions():
-                pipeline.zrangebyscore(queue_of(partition), "-inf", now, start=0, num=_PER_PARTITION)
+                pipeline.zrangebyscore(schedule_of(partition), "-inf", now, start=0, num=_PER_PARTITION)
             found = pipeline.execute()
         return [
-            line_in(partition, member)
+            queue_in(partition, member)
             for partition, members in zip(partitions(), found, strict=True)
             for member in decoded(members)
         ]
 
-    def claim(self, line: Line) -> Claimed | None:
-        """The first command of this line, or nothing when somebody else was quicker."""
-        claims, _ = self.claim_all([line])
+    def claim(self, queue: Queue) -> Claim | None:
+        """Claim the first command of a queue; None when another process was faster."""
+        claims, _ = self.claim_all([queue])
         return claims[0] if claims else None
 
     def claim_all(
-        self, lines: Sequence[Line], suspicious: int | None = None
-    ) -> tuple[list[Claimed], list[Line]]:
-        """The same of many lines, in one round trip; and those left unclaimed because so many claims of them
-        came to no outcome."""
-        most = "" if suspicious is None else suspicious
+        self, queues: Sequence[Queue], isolate_after: int | None = None
+    ) -> tuple[list[Claim], list[Queue]]:
+        """Claim the first commands of many queues, in one round trip. Returns the claims, and the queues left
+        unclaimed because their first command has `isolate_after` abandoned attempts or more."""
+        most = "" if isolate_after is None else isolate_after
         calls = [
-            Call([line.commands, line.queue, line.record], [line.member, new_claim(), LEASE_MS, most], line)
-            for line in lines
+            Call(
+                [queue.commands, queue.schedule, queue.record],
+                [queue.member, new_claim(), LEASE_MS, most],
+                queue,
+            )
+            for queue in queues
         ]
         with self._guard:
             found = self._call_all(self._claim, calls)
         claims = [self._claimed(call, *answer) for call, answer in found if answer and answer[0]]
-        return claims, [call.line for call, answer in found if answer and not answer[0]]
+        return claims, [call.queue for call, answer in found if answer and not answer[0]]
 
-    def _claimed(self, call: Call, sealed: bytes, *counts: int) -> Claimed:
-        """`counts`: what `claim.lua` returns beside the command."""
+    def _claimed(self, call: Call, sealed: bytes, *counts: int) -> Claim:
+        """Build the claim from a result of `claim.lua`; `counts` is what follows the command in it."""
         abandoned_attempts, is_held, failures, failed_ms = counts
-        command = self.opened(call.line.commands, sealed)
-        return Claimed(
-            call.line,
-            str(call.args[1]),
-            command,
-            sealed,
-            abandoned_attempts,
-            bool(is_held),
-            failures,
-            failed_ms,
+        command = self.opened(call.queue.commands, sealed)
+        token = str(call.args[1])
+        return Claim(
+            call.queue, token, command, sealed, abandoned_attempts, bool(is_held), failures, failed_ms
         )
 
-    def finish(self, claimed: Claimed) -> bool:
-        """Done; False when the claim was lost meanwhile."""
-        return self._out_of_line(claimed) == _FINISHED
+    def complete(self, claim: Claim) -> bool:
+        """Take a command out of its queue; False when the claim was lost meanwhile."""
+        return self._remove(claim) == _COMPLETED
 
-    def finish_all(self, claims: Sequence[Claimed]) -> list[Claimed]:
-        """The same of many, in one round trip. Returns those whose claim was lost."""
-        calls = [_finishing(claimed) for claimed in claims]
+    def complete_all(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Complete many in one round trip. Returns those whose claim was lost."""
+        calls = [_completion(claim) for claim in claims]
         with without_deadline(), self._guard:
-            found = self._call_all(self._finish, calls)
-        lost = {call.line for call, done in found if not done}
-        return [claimed for claimed in claims if claimed.line in lost]
+            found = self._call_all(self._complete, calls)
+        lost = {call.queue for call, done in found if not done}
+        return [claim for claim in claims if claim.queue in lost]
 
-    def dead_letter(self, claimed: Claimed, reason: str) -> bool:
-        """Out of the line and among the dead, with the reason, until an operator looks. When an erasure has
-        changed the command since it was claimed, that one was never tried: it is due again instead."""
+    def dead_letter(self, claim: Claim, reason: str) -> bool:
+        """Move a command to the dead letters; False unless it was moved. A command that an erasure has
+        changed since it was claimed was never tried: it is released instead."""
         with self._guard:
             now = self._now()
-        about = self.dead_letters.sealed(claimed.line, reason, now, claimed.sealed)
-        done = self._out_of_line(claimed, dead=about, refused=True)
+        letter = self.dead_letters.seal(claim.queue, reason, now, claim.sealed)
+        done = self._remove(claim, letter, undo=True)
         if done == _REWRITTEN:
-            self.release(claimed, tried=False)
-        return done == _FINISHED
+            self.release(claim, tried=False)
+        return done == _COMPLETED
 
-    def roll_back(self, claimed: Claimed) -> bool:
-        """Done with, and the record as it was before it was written, unless somebody wrote since."""
-        return self._out_of_line(claimed, refused=True) == _FINISHED
+    def roll_back(self, claim: Claim) -> bool:
+        """Complete, and restore the record that its write replaced, unless the record was written since."""
+        return self._remove(claim, undo=True) == _COMPLETED
 
     def release(
-        self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
+        self, claim: Claim, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
     ) -> bool:
-        """To be claimed again, by anybody. `failures`: Velt has answered it with a failure just now, and so
-        many count."""
-        line = claimed.line
+        """End a claim so that the command is due again. `failures`: the count of failures, when Velt has just
+        answered with one. False when the claim was lost."""
+        queue = claim.queue
         failed = "" if failures is None else failures
-        args: list[str | int] = [line.member, claimed.claim, delay_ms, int(tried), failed]
+        args: list[str | int] = [queue.member, claim.token, delay_ms, int(tried), failed]
         with without_deadline(), self._guard:
-            return bool(self._release(keys=[line.commands, line.queue], args=args))
+            return bool(self._release(keys=[queue.commands, queue.schedule], args=args))
 
-    def _out_of_line(self, claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> int:
-        """What `finish.lua` returns."""
-        call = _finishing(claimed, dead, refused=refused)
+    def _remove(self, claim: Claim, letter: bytes = b"", *, undo: bool = False) -> int:
+        """Run `complete.lua`, and return what it returns."""
+        call = _completion(claim, letter, undo=undo)
         with without_deadline(), self._guard:
-            return int(self._finish(keys=call.keys, args=call.args))
+            return int(self._complete(keys=call.keys, args=call.args))
 
     def _call_all(self, script: Script, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
-        """In one round trip to each server. What failed is left out, as long as anything did not: a line that
-        has moved, say, must not cost the others what has happened to them."""
+        """Run a script for each call, in one round trip to each server. Failed calls are left out unless all
+        fail: a queue whose slot has moved must not lose the results of the others."""
         found: list[tuple[Call, Any]] = []
         for server, some in by_server(self._redis, calls, lambda call: call.keys[0]).items():
             pipeline = server.pipeline(transaction=False)
@@ -215,29 +215,25 @@ class Outbox:
             now = self._now()
             pipeline = self._redis.pipeline(transaction=False)
             for partition in partitions():
-                queue = queue_of(partition)
-                pipeline.zcard(queue)
-                pipeline.zcount(queue, "-inf", now)
-                pipeline.zrange(queue, 0, 0, withscores=True)
-                pipeline.hlen(dead_of(partition))
+                schedule = schedule_of(partition)
+                pipeline.zcard(schedule)
+                pipeline.zcount(schedule, "-inf", now)
+                pipeline.zrange(schedule, 0, 0, withscores=True)
+                pipeline.hlen(dead_letters_of(partition))
             found = pipeline.execute()
         waiting, due, first, dead = (found[n::4] for n in range(4))
         oldest = min((entry[0][1] for entry in first if entry), default=now)
         return Depth(sum(waiting), sum(due), max(0, int(now - oldest)), sum(dead))
 
-    def dead(self) -> Iterator[Dead]:
-        """Those that were given up, waiting for an operator."""
-        return self.dead_letters.all()
-
     def commands(self) -> Iterator[tuple[str, JSON]]:
-        """Kind and data of every command that opens, waiting or dead: for operators alone."""
-        for found in (self.waiting.all(), self.dead()):
+        """Kind and data of every command that opens, queued or dead-lettered. Slow: only for operators."""
+        for found in (self.waiting.all(), self.dead_letters.all()):
             for entry in found:
                 if entry.command:
                     yield entry.command.kind, entry.command.data
 
-    def lines(self, names: Sequence[str]) -> list[tuple[str, Fields]]:
-        """Some hashes, of lines or of the dead, in one round trip."""
+    def hashes(self, names: Sequence[str]) -> list[tuple[str, Fields]]:
+        """Read hashes of queues or of dead letters, in one round trip."""
         with self._guard:
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
@@ -245,18 +241,18 @@ class Outbox:
             return list(zip(names, cast(list[Fields], pipeline.execute()), strict=True))
 
     def fields(self, name: str) -> Fields:
-        """Of a line's hash, or of a partition's dead, as they are."""
+        """Read the hash of a queue, or of a partition's dead letters, as stored."""
         with self._guard:
             return cast(Fields, self._redis.hgetall(name))
 
     def moves(self) -> Values:
-        """Counts, by partition, of bytes that moved back: to a record from what an add would restore, into a
-        line from the dead. Equal before and after looking, nothing moved past the one who looked."""
+        """Count, for each partition, bytes that moved back: a rolled-back record, or a dead letter that was
+        queued again. If a scan finds the same counts before and after, it missed none of them."""
         with self._guard:
             return get_all(self._redis, [moves_of(partition) for partition in partitions()])
 
     def note_accepted(self) -> None:
-        """Velt has accepted a call just now: every process may know."""
+        """Note for all processes that Velt has just accepted a call."""
         with self._guard:
             self._redis.set(ACCEPTED_KEY, str(self._now()))
 
@@ -266,9 +262,9 @@ class Outbox:
             return bool(noted and noted.isdigit()) and self._now() - int(noted or 0) <= seconds * 1000
 
     def heartbeat(self) -> None:
-        """A worker's sign of life, which ends by itself. Prolonged rather than set, where it can be: a Redis
-        that is full still allows that."""
+        """Note that a worker is alive, for 15 seconds."""
         with self._guard:
+            # A full Redis refuses SET, but allows EXPIRE.
             if not self._redis.expire(WORKER_KEY, _HEARTBEAT_SECONDS):
                 self._redis.set(WORKER_KEY, b"1", ex=_HEARTBEAT_SECONDS)
 
@@ -288,17 +284,17 @@ class Outbox:
         metrics.UNREADABLE.labels("command").inc()
 
     def _now(self) -> int:
-        """Redis's clock in milliseconds: the host's own may be wrong, and differs between hosts."""
+        """Milliseconds by Redis's clock: hosts' clocks may be wrong, and differ."""
         seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
 
-def _finishing(claimed: Claimed, dead: bytes = b"", *, refused: bool = False) -> Call:
-    line = claimed.line
-    keys = [line.commands, line.queue, line.dead, line.record, line.moves]
-    return Call(keys, [line.member, claimed.claim, WAKE_CHANNEL, dead, int(refused), claimed.sealed], line)
+def _completion(claim: Claim, letter: bytes = b"", *, undo: bool = False) -> Call:
+    queue = claim.queue
+    keys = [queue.commands, queue.schedule, queue.dead_letters, queue.record, queue.moves]
+    return Call(keys, [queue.member, claim.token, WAKE_CHANNEL, letter, int(undo), claim.sealed], queue)
 
 
-def claimed_by(written: Written, command: Command) -> Claimed:
+def claim_of(written: Written, command: Command) -> Claim:
     """The claim that a write was given on its own command."""
-    return Claimed(line_of(written.key_name), written.claim, command)
+    return Claim(queue_of(written.key_name), written.claim, command)

@@ -1,4 +1,4 @@
-"""What became of the registration of a notification that is held."""
+"""State of a held notification's registration at Velt."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from resolver.errors import Unreadable
 from resolver.outbox.dead_letters import DeadLetters
 from resolver.store.command import Command, Kind
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import Keyspace, line_of
+from resolver.store.keyspace import Keyspace, queue_of
 from resolver.store.record import Record
 
 
 class Registration(NamedTuple):
     record: Record
     waits: bool
-    """Commands about it wait for Velt."""
+    """Commands about it are queued."""
     is_undecided: bool
-    """Velt is being asked, and its refusal would take the record away."""
+    """Its registration is in flight; if Velt refuses it, the record is rolled back."""
     was_refused: bool
     """Its registration is a dead letter."""
 
@@ -34,15 +34,17 @@ class Registrations:
         self._look = redis.register_script(read_script("resolver.outbox", "registration"))
 
     def of(self, organization: str, notification: str) -> Registration | None:
-        """The state of all of it at one moment; None when no record is held, or none that opens."""
-        line = line_of(self._keyspace.record(organization, notification))
+        """Read record, queue and dead letters at one moment; None without a record that opens."""
+        queue = queue_of(self._keyspace.record(organization, notification))
         with self._guard:
-            found = self._look(keys=[line.record, line.commands, line.dead], args=[f"{line.member}:*"])
+            found = self._look(
+                keys=[queue.record, queue.commands, queue.dead_letters], args=[f"{queue.member}:*"]
+            )
         sealed, waits, is_undecided, dead = cast(tuple[bytes, int, int, list[bytes]], found)
-        if (record := self._opened(line.record, sealed)) is None:
+        if (record := self._opened(queue.record, sealed)) is None:
             return None
-        commands = [self._dead_letters.command(line, letter) for letter in dead]
-        # One that doesn't open may be any.
+        commands = [self._dead_letters.command(queue, letter) for letter in dead]
+        # A dead letter that doesn't open may be the registration.
         was_refused = any(command is None or registers(command, record) for command in commands)
         return Registration(record, bool(waits), bool(is_undecided), was_refused)
 
@@ -54,6 +56,5 @@ class Registrations:
 
 
 def registers(command: Command, record: Record) -> bool:
-    """Whether a command about this notification registers this record: an older one registered a record that
-    was deleted since."""
+    """Whether a command about this notification registers this record, not one that was deleted before."""
     return command.kind is Kind.REGISTER and command.created >= record.created

@@ -1,8 +1,8 @@
-"""Telling Velt: what came of one command, in the request that wrote it or later in the worker.
+"""Sending commands to Velt, in the request that wrote them or later in the worker.
 
-told        Velt has it; the command is done
-refused     Velt said no for good
-unreached   Velt couldn't be asked, or made no sense: the command waits
+delivered     Velt has accepted it: the command is complete
+refused       Velt has refused it: `VeltRefused`
+unreachable   Velt can't be reached, failed, or its answer can't be read: `VeltUnreachable`; the command waits
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import structlog
 from resolver.circuit_breaker import CircuitBreaker
 from resolver.deadline import Deadline
 from resolver.errors import Unavailable, VeltFailed, VeltRefused, VeltUnavailable
-from resolver.outbox.queue import Claimed, Outbox, new_claim
+from resolver.outbox.queue import Claim, Outbox, new_claim
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.records import RecordStore
 from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
 
 JSON = dict[str, Any]
-SAY_SO_SECONDS = 30.0
-NOTED_SECONDS = 1.0
+WARN_EVERY_SECONDS = 30.0
+_NOTE_EVERY_SECONDS = 1.0
 """How often a process notes for the others that Velt accepts calls."""
 _log = structlog.get_logger(__name__)
-# How much longer than a request may take its claim holds.
+# A request's lease outlasts the request by this much.
 GRACE_MS = 3_000
-# Of a request's time, for what comes after Velt.
+# Part of a request's time that is kept for what follows the call to Velt.
 RESERVE_SECONDS = 0.3
 _ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.REMOVE: Endpoint.DELETE}
-_DONE_BEFORE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
+_ALREADY_DONE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
 
 
 class Throttle:
-    """Yes, at most once in a while."""
+    """Say something once in a while: `due` is true at most once in so many seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -53,11 +53,11 @@ class Throttle:
 
 
 class VeltUnreachable(VeltUnavailable):
-    """Velt can't be had now; commands wait in line."""
+    """Velt can't be reached now; commands wait in their queues."""
 
 
 class CommandFailed(VeltUnreachable):
-    """Velt answered this very call with a failure. The command waits, like others."""
+    """Velt answered this call with a failure. The command waits, like others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ class VeltSender:
     lease_ms: int
     no_worker_throttle: Throttle
     slots: threading.Semaphore | None
-    """How many requests may wait for Velt at once; None: none may, the worker does it all."""
-    accepted_throttle: Throttle = field(default_factory=lambda: Throttle(NOTED_SECONDS))
+    """How many requests may call Velt at once; None: the worker sends everything."""
+    accepted_throttle: Throttle = field(default_factory=lambda: Throttle(_NOTE_EVERY_SECONDS))
 
     @contextmanager
     def inline_slot(self) -> Iterator[bool]:
-        """Whether this request may ask Velt itself. Never waits: one that may not leaves it in line."""
+        """Give True to a request that may call Velt itself. Never waits: without a slot, the worker sends."""
         if self.slots is None or not self.slots.acquire(blocking=False):
             yield False
             return
@@ -83,14 +83,18 @@ class VeltSender:
         finally:
             self.slots.release()
 
-    def ask(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
-        """Velt's answer, with the breaker asked before and told afterwards. 429 counts as out of reach."""
+    def call(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+        """Call Velt through the circuit breaker, and return its answer.
+
+        Raises VeltRefused for a refusal, CommandFailed for a failure that Velt answered, and VeltUnreachable
+        for anything else, 429 included.
+        """
         if not self.breaker.allow():
-            raise VeltUnreachable("velt: not asked, it was out of reach a moment ago")
+            raise VeltUnreachable("velt: not called, the circuit breaker is open")
         try:
             answer = self.velt.post(endpoint, data, deadline)
         except VeltFailed as error:
-            self.failed_at_one(_seconds(error.retry_after))
+            self.count_failed_call(_seconds(error.retry_after))
             raise CommandFailed(error.reason) from error
         except VeltUnavailable as error:
             self.breaker.failure(_seconds(error.retry_after))
@@ -100,7 +104,7 @@ class VeltSender:
                 self.breaker.failure(_seconds(refusal.retry_after))
                 raise VeltUnreachable("velt: RESOURCE_EXHAUSTED") from refusal
             if refusal.status in CREDENTIALS:
-                # A caller that is handed this takes it for its own credentials.
+                # Logged, since a client would take the refusal for one of its own credentials.
                 _log.error("velt_refuses_our_credentials", status=refusal.status)
             else:
                 self.breaker.success()
@@ -110,7 +114,7 @@ class VeltSender:
         return answer
 
     def has_accepted_within(self, seconds: float) -> bool:
-        """Whether Velt has accepted a call so recently, of this process or of another."""
+        """Whether Velt has accepted a call so recently, from this process or another."""
         if self.breaker.succeeded_within(seconds):
             return True
         try:
@@ -124,83 +128,90 @@ class VeltSender:
         try:
             self.outbox.note_accepted()
         except Unavailable:
-            return  # what Velt accepted is accepted all the same
+            return  # the call was accepted all the same
 
-    def failed_at_one(self, retry_after: float = 0.0) -> None:
-        """Note that Velt answered one call with a failure. It opens the circuit breaker unless Velt has
-        accepted another call just now, and after the last such failure: one bad command must not hold up all
-        others, and an outage is noticed by the second failure in a row. A Retry-After opens it always."""
-        if not self.has_accepted_within(self.breaker.failed_call()) or retry_after:
+    def count_failed_call(self, retry_after: float = 0.0) -> None:
+        """Tell the circuit breaker that Velt answered one call with a failure.
+
+        It counts when Velt gave a Retry-After, or has accepted no call since the last such failure or just
+        now: one bad command must not hold up the others, and in an outage the second failure opens the
+        circuit breaker.
+        """
+        if not self.has_accepted_within(self.breaker.note_failed_call()) or retry_after:
             self.breaker.failure(retry_after)
 
-    def entry(self, command: Command, mine: bool, place: Place = Place.APPEND) -> Entry:
-        """Into the line; with a claim when this request may ask Velt itself."""
-        return Entry(command, place, new_claim() if mine else "", self.lease_ms)
+    def entry(self, command: Command, inline: bool, place: Place = Place.APPEND) -> Entry:
+        """Build an entry of a queue, with a claim when this request may call Velt itself."""
+        return Entry(command, place, new_claim() if inline else "", self.lease_ms)
 
     def send(self, command: Command, deadline: Deadline) -> JSON:
-        """What Velt says to it. That it was done before is no refusal: commands may come twice."""
+        """Send a command, and return Velt's answer. A refusal because Velt has already done it is a success:
+        commands may be sent twice."""
         try:
-            return self.ask(_ENDPOINTS[command.kind], command.data, deadline)
+            return self.call(_ENDPOINTS[command.kind], command.data, deadline)
         except VeltRefused as refusal:
-            if not _was_done_before(command, refusal):
+            if not _is_already_done(command, refusal):
                 raise
             return {"result": {"status": "success"}}
 
     def send_batch(
-        self, endpoint: Endpoint, data: JSON, claims: list[Claimed], deadline: Deadline
+        self, endpoint: Endpoint, data: JSON, claims: list[Claim], deadline: Deadline
     ) -> JSON | None:
-        """One call for several commands. None when Velt can't be had: they wait. What Velt refuses is done
-        with too, since the caller hears of it; but refused credentials are ours to mend, and they wait. So do
-        several of which one was done before, and it isn't said which: the worker tells each alone."""
+        """Send several commands in one call, and complete or release their claims.
+
+        Returns Velt's answer, or None when commands were released: Velt was unreachable, or has already done
+        one of several without saying which (the worker then sends each alone). A refusal is raised and
+        completes the commands, since the client gets it; when it refuses our credentials, they are released.
+        """
         try:
-            answer = self.ask(endpoint, data, deadline)
+            answer = self.call(endpoint, data, deadline)
         except VeltUnreachable:
-            for claimed in claims:
-                self.release(claimed)
+            for claim in claims:
+                self.release(claim)
             return None
         except VeltRefused as refusal:
-            done_before = all(_was_done_before(claimed.command, refusal) for claimed in claims)
-            for claimed in claims:
-                if refusal.status in CREDENTIALS or (done_before and len(claims) > 1):
-                    self.release(claimed)
+            already_done = all(_is_already_done(claim.command, refusal) for claim in claims)
+            for claim in claims:
+                if refusal.status in CREDENTIALS or (already_done and len(claims) > 1):
+                    self.release(claim)
                 else:
-                    self.done(claimed)
-            if not (claims and done_before):
+                    self.complete(claim)
+            if not (claims and already_done):
                 raise
             return None
-        self.done_all(claims)
+        self.complete_all(claims)
         return answer
 
-    def done(self, claimed: Claimed) -> None:
-        """Takes a told command out of its line. What goes wrong here is harmless: Velt is told once more."""
+    def complete(self, claim: Claim) -> None:
+        """Take a delivered command out of its queue. If Redis fails, it is only sent once more."""
         try:
-            held = self.outbox.finish(claimed)
+            held = self.outbox.complete(claim)
         except Unavailable:
             return
         if not held:
-            self._undo_if_removed(claimed)
+            self._undo_if_removed(claim)
 
-    def done_all(self, claims: Sequence[Claimed]) -> None:
+    def complete_all(self, claims: Sequence[Claim]) -> None:
         try:
-            lost = self.outbox.finish_all(claims)
+            lost = self.outbox.complete_all(claims)
         except Unavailable:
             return
-        for claimed in lost:
+        for claim in lost:
             try:
-                self._undo_if_removed(claimed)
+                self._undo_if_removed(claim)
             except Unavailable:
                 _log.warning("removal_not_repeated")
 
     def release(
-        self, claimed: Claimed, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
+        self, claim: Claim, delay_ms: int = 0, *, tried: bool = True, failures: int | None = None
     ) -> None:
         try:
-            self.outbox.release(claimed, delay_ms, tried=tried, failures=failures)
+            self.outbox.release(claim, delay_ms, tried=tried, failures=failures)
         except Unavailable:
             return  # its lease runs out by itself
 
     def warn_if_no_worker(self) -> None:
-        """Something waits for the worker now. That none is alive is said in the log, now and then."""
+        """Log, now and then, that commands are queued and no worker is alive."""
         if not self.no_worker_throttle.due():
             return
         try:
@@ -209,10 +220,13 @@ class VeltSender:
         except Unavailable:
             return  # the request is answered all the same
 
-    def _undo_if_removed(self, claimed: Claimed) -> None:
-        """Somebody else got on with this line while Velt was being told, maybe with a removal that Velt has
-        carried out already. Then what was told just now brought it back: it is removed again."""
-        command = claimed.command
+    def _undo_if_removed(self, claim: Claim) -> None:
+        """Queue a removal after a registration whose claim was lost while it was sent, if its record is gone.
+
+        Another process may have sent the removal before this registration arrived at Velt, which has brought
+        the notification back there.
+        """
+        command = claim.command
         if command is None or command.kind is not Kind.REGISTER:
             return
         organization = command.data["organizationId"]
@@ -221,8 +235,8 @@ class VeltSender:
             self.store.enqueue(organization, command.notification, Entry(again))
 
 
-def _was_done_before(command: Command | None, refusal: VeltRefused) -> bool:
-    return command is not None and refusal.status == _DONE_BEFORE.get(command.kind)
+def _is_already_done(command: Command | None, refusal: VeltRefused) -> bool:
+    return command is not None and refusal.status == _ALREADY_DONE.get(command.kind)
 
 
 def removal(notification: str, filters: JSON) -> Command:
@@ -230,5 +244,5 @@ def removal(notification: str, filters: JSON) -> Command:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Seconds; the header's other form, a date, would need the clocks to agree."""
+    """Seconds of a Retry-After; 0 for a date, since clocks may differ."""
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0

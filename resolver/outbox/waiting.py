@@ -1,4 +1,4 @@
-"""Commands that wait for Velt, as an operator sees them: a list, and taking one out of its line."""
+"""Queued commands as an operator sees them: list them, drop one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from redis import Redis
 
 from resolver.store.command import Command
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import COMMANDS_PATTERN, WAKE_CHANNEL, line_in, line_of, partition_of
+from resolver.store.keyspace import COMMANDS_PATTERN, WAKE_CHANNEL, partition_of, queue_in, queue_of
 from resolver.store.scan import scan
 
 Fields = dict[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingCommand:
     name: str
     command: Command | None
     sealed: bytes
-    """As it was read: another one in its place isn't dropped."""
+    """The bytes that were read: only these are dropped, not a command that has replaced them."""
 
 
 class Dropped(Enum):
-    """What came of a waiting command that was to be dropped; the values are `drop.lua`'s."""
+    """Result of dropping a queued command; the values are `drop.lua`'s."""
 
     OVERTAKEN = 0
     """It was sent, changed or moved up since it was read."""
@@ -34,33 +34,34 @@ class Dropped(Enum):
     BEING_SENT = 2
 
 
-class Lines(Protocol):
-    """Reads the hashes of lines, and opens their commands."""
+class Hashes(Protocol):
+    """Reads the hashes of queues, and opens their commands."""
 
-    def lines(self, names: Sequence[str]) -> list[tuple[str, Fields]]: ...
+    def hashes(self, names: Sequence[str]) -> list[tuple[str, Fields]]: ...
 
     def opened(self, name: str, sealed: bytes) -> Command | None: ...
 
 
 class WaitingCommands:
-    def __init__(self, redis: Redis, guard: Guard, lines: Lines) -> None:
-        self._redis, self._guard, self._lines = redis, guard, lines
+    def __init__(self, redis: Redis, guard: Guard, hashes: Hashes) -> None:
+        self._redis, self._guard, self._hashes = redis, guard, hashes
         self._drop = redis.register_script(read_script("resolver.outbox", "drop"))
 
-    def all(self) -> Iterator[Waiting]:
-        """In no order of lines. Long: for operators alone."""
+    def all(self) -> Iterator[WaitingCommand]:
+        """Yield every queued command, queue by queue in no order. Slow: only for operators."""
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
-            for name, fields in self._lines.lines(names):
-                line = f"{partition_of(name)}:{line_of(name).member}"
+            for name, fields in self._hashes.hashes(names):
+                queue = f"{partition_of(name)}:{queue_of(name).member}"
                 for field in sorted(filter(bytes.isdigit, fields), key=int):
                     sealed = fields[field]
-                    yield Waiting(f"{line}.{int(field)}", self._lines.opened(name, sealed), sealed)
+                    opened = self._hashes.opened(name, sealed)
+                    yield WaitingCommand(f"{queue}.{int(field)}", opened, sealed)
 
-    def drop(self, waiting: Waiting) -> Dropped:
-        """Take a command out of its line."""
+    def drop(self, waiting: WaitingCommand) -> Dropped:
+        """Take a command out of its queue."""
         partition, _, name = waiting.name.partition(":")
         member, _, position = name.partition(".")
-        line = line_in(partition, member)
+        queue = queue_in(partition, member)
         args: list[str | bytes | int] = [int(position), waiting.sealed, member, WAKE_CHANNEL]
         with self._guard:
-            return Dropped(self._drop(keys=[line.commands, line.queue], args=args))
+            return Dropped(self._drop(keys=[queue.commands, queue.schedule], args=args))

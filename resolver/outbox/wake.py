@@ -1,5 +1,5 @@
-"""The doorbell: wakes a sleeping worker when a command is left for it. A bell that isn't heard costs two
-seconds, no more."""
+"""Wakes a sleeping worker when a command is queued. A lost message only costs time: the worker looks every
+two seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisClusterException
 
-from resolver.store.cluster import let_go_of_connections
+from resolver.store.cluster import reset_connections
 from resolver.store.keyspace import WAKE_CHANNEL
 
 _LISTEN_SECONDS = 0.4
@@ -23,21 +23,22 @@ _log = structlog.get_logger(__name__)
 class WakeUp:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._rung = threading.Event()
+        self._woken = threading.Event()
         self._stopped = threading.Event()
 
     def wait(self, seconds: float) -> None:
-        """Until it rings, or for so long."""
-        self._rung.wait(seconds)
-        self._rung.clear()
+        """Wait until woken, at most so many seconds."""
+        self._woken.wait(seconds)
+        self._woken.clear()
 
     def wake(self) -> None:
-        """From within: to be woken for another reason."""
-        self._rung.set()
+        """End a wait from this process."""
+        self._woken.set()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
+        """Listen for messages in a thread."""
+        thread = threading.Thread(target=self._listen, name="wake-up", daemon=True)
         thread.start()
         try:
             yield
@@ -46,7 +47,7 @@ class WakeUp:
             thread.join()
 
     def _listen(self) -> None:
-        """Subscribe and listen until stopped; after any failure again, after a pause."""
+        """Subscribe and listen until stopped; after a failure, pause and subscribe again."""
         pause = _FIRST_PAUSE_SECONDS
         while not self._stopped.is_set():
             try:
@@ -61,13 +62,13 @@ class WakeUp:
     def _messages(self) -> Iterator[None]:
         """Yield after each wait for a message that didn't fail; a message wakes the worker."""
         try:
-            with self._redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
-                ear.subscribe(WAKE_CHANNEL)
+            with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+                subscription.subscribe(WAKE_CHANNEL)
                 while not self._stopped.is_set():
-                    if ear.get_message(timeout=_LISTEN_SECONDS):
-                        self._rung.set()
+                    if subscription.get_message(timeout=_LISTEN_SECONDS):
+                        self._woken.set()
                     yield
         except RedisClusterException:
-            # No node serves the channel's slot, as far as this client knows. Nothing else makes it look.
-            let_go_of_connections(self._redis)
+            # No node serves the channel's slot, as far as this client knows: it must read the slots anew.
+            reset_connections(self._redis)
             raise

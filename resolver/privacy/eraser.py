@@ -36,7 +36,7 @@ from resolver.privacy.erase import Effect, Erase, PlannedErasure
 from resolver.privacy.erasure_request import ErasureRequest, Phase, VeltJob
 from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import counts
-from resolver.store.keyspace import line_of
+from resolver.store.keyspace import queue_of
 from resolver.store.restored_backup import Certificates
 from resolver.velt.client import FINAL, VeltClient
 
@@ -228,8 +228,8 @@ class Eraser:
         return order.now(phase=Phase.DONE)
 
     def _velts_outcome(self, order: ErasureRequest, told: Sequence[str]) -> JSON:
-        given_up = {dead.name.split(":")[1] for dead in self.outbox.dead()}
-        refused = sum(line_of(name).member in given_up for name in told)
+        given_up = {dead.name.split(":")[1] for dead in self.outbox.dead_letters.all()}
+        refused = sum(queue_of(name).member in given_up for name in told)
         asked = [{"people": len(job.users), "job": job.job, "outcome": job.ended} for job in order.jobs]
         return {"told": len(told) - refused, "refused": refused, "userData": asked or "not asked for"}
 

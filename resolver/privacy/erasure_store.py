@@ -22,7 +22,7 @@ from resolver.store.keyspace import (
     ORDERS_KNOWN,
     Keyspace,
     decoded,
-    line_of,
+    queue_of,
     touched_by,
 )
 
@@ -152,7 +152,7 @@ class ErasureStore:
             with self._guard:
                 pipeline = self._redis.pipeline(transaction=False)
                 for name in some:
-                    pipeline.exists(line_of(name).commands)
+                    pipeline.exists(queue_of(name).commands)
                 left += [name for name, is_there in zip(some, pipeline.execute(), strict=True) if is_there]
         return left
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from resolver.errors import VaultTampered
+from resolver.errors import StoreTampered
 from resolver.privacy.certificate import InvalidCertificate, proven
 from resolver.privacy.erase import Effect
 from resolver.privacy.erasure_request import ErasureRequest, Phase
@@ -30,7 +30,7 @@ class Erasures:
 
     def find(self, id_: str) -> JSON | None:
         """How far it is; with the certificate when it is done. None when nobody asked for such a one.
-        VaultTampered when Redis gives out a certificate that was never signed here, or another one's."""
+        StoreTampered when Redis gives out a certificate that was never signed here, or another one's."""
         if (state := self.erasure_store.read(id_)) is not None:
             order = ErasureRequest.from_state(state)
             return {
@@ -61,7 +61,7 @@ class Erasures:
         state = self.erasure_store.read(id_)
         try:
             found = self.find(id_)
-        except VaultTampered:
+        except StoreTampered:
             return {"erasureId": id_, "status": TAMPERED}
         if found is None:
             return None
@@ -76,7 +76,7 @@ class Erasures:
         except InvalidCertificate:
             whole = None
         if whole is None or whole["certificate"]["erasureId"] != id_:
-            raise VaultTampered(f"redis: the certificate of erasure {id_} isn't the one that was signed")
+            raise StoreTampered(f"redis: the certificate of erasure {id_} isn't the one that was signed")
         return whole
 
 

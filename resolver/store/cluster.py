@@ -1,7 +1,7 @@
-"""A Redis Cluster that looks like one client, and what differs about it in the few places where it doesn't.
+"""Redis Cluster behind the interface of one client, and functions for the places where it differs.
 
-All keys of a partition share a slot, so a script or a MULTI never spans nodes. What does: reading many
-records, looking at every key, and what is asked of each server rather than of the data.
+All keys of a partition share a slot, so a script or a MULTI never spans nodes. These operations do: reading
+many records, scanning all keys, and commands to each server.
 """
 
 from __future__ import annotations
@@ -23,31 +23,35 @@ from redis.commands.core import Script
 from redis.exceptions import AskError, ClusterDownError, RedisClusterException, TryAgainError
 
 from resolver.config.redis_url import Host
+from resolver.errors import StoreUnavailable
 from resolver.store.multiplexed import Client, MultiplexedConnection, PieceReader, Values, multiplexed
 from resolver.store.shared_connection import Exchange
 
 _CONNECT_SECONDS = 1.8
-"""For the first look at the cluster. An outage shows within two seconds."""
+"""For reading the cluster's slots the first time: an outage must show within two seconds."""
 Item = TypeVar("Item")
-# Another node has the key (MOVED is an AskError), or is about to: nothing was executed.
-_ELSEWHERE = (AskError, TryAgainError)
-_GONE = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException)
-"""The node is, or serves no slot: a look at the cluster may find another one."""
+# Another node has the key (MOVED is an AskError), or soon will: the command was not executed.
+_KEY_MOVED = (AskError, TryAgainError)
+_NODE_LOST = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException)
+"""The node is down, or serves no slot: reading the slots again may find another node."""
 
 
 class Cluster:
-    """Connects at its first use: the library's own client does when it is made, and a Redis that is away
-    must not stop a start. Strings are read and scripts run over one connection to each node."""
+    """A cluster client that connects at first use. It reads strings and runs scripts over one connection to
+    each node.
+
+    redis-py's own client connects when it is made, so a start would fail without Redis.
+    """
 
     def __init__(self, hosts: Sequence[Host], **settings: Any) -> None:
         self._hosts, self._settings = hosts, settings
-        self._connecting, self._looking = threading.Lock(), threading.Lock()
+        self._connecting, self._refreshing = threading.Lock(), threading.Lock()
         self._client: RedisCluster | None = None
         self._attempt: Future[RedisCluster] | None = None
-        """The last one to connect."""
+        """The latest attempt to connect."""
         self._helper: threading.Thread | None = None
         self._connections: dict[str, MultiplexedConnection] = {}
-        """By the name of the node."""
+        """By node name."""
         self._reader = PieceReader(self._send_read)
 
     def __getattr__(self, name: str) -> Any:
@@ -60,10 +64,10 @@ class Cluster:
         return Script(cast(Redis, self), text.encode())
 
     def get(self, name: str) -> Any:
-        return self._ask(name, "GET", name)
+        return self._call(name, "GET", name)
 
     def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
-        return self._ask(keys_and_args[0], "EVALSHA", sha, numkeys, *keys_and_args)
+        return self._call(keys_and_args[0], "EVALSHA", sha, numkeys, *keys_and_args)
 
     def get_many(self, names: Sequence[str]) -> Values:
         return self._send_read(names).values()
@@ -72,14 +76,14 @@ class Cluster:
         return self._reader.pieces(names)
 
     def get_one_by_one(self, names: Sequence[str]) -> Values:
-        """Wherever the keys are by now."""
+        """Read keys that have moved to other nodes."""
         pipeline = self.connected().pipeline(transaction=False)  # type: ignore[no-untyped-call]
         for name in names:
             pipeline.get(name)
         return cast(Values, pipeline.execute())
 
     def connection_to(self, key_name: str) -> tuple[str, MultiplexedConnection]:
-        """The node that holds a key, and the connection to it."""
+        """Return the name of the node that holds a key, and the connection to it."""
         node = self.connected().get_node_from_key(key_name)  # type: ignore[no-untyped-call]
         connection = self._connections.get(node.name)
         if connection is None:
@@ -87,10 +91,12 @@ class Cluster:
             connection = self._connections.setdefault(node.name, own)
         return node.name, connection
 
-    def let_go_of_connections(self) -> None:
-        """Look again which node serves what, and forget those that are gone. One thread looks at a time, and
-        no other waits for it: with each node that hangs, it takes as long as an answer may."""
-        if not self._looking.acquire(blocking=False):
+    def reset_connections(self) -> None:
+        """Read the cluster's slots again, and close connections to nodes that have left.
+
+        Only one thread reads, and no other waits for it: each node that hangs costs a whole time-out.
+        """
+        if not self._refreshing.acquire(blocking=False):
             return
         try:
             nodes = self.connected().nodes_manager
@@ -98,15 +104,15 @@ class Cluster:
             for name in self._connections.keys() - nodes.nodes_cache.keys():
                 self._connections.pop(name).close()
         except (RedisError, RedisClusterException):
-            pass  # looked for again at the next use
+            pass  # read again at the next use
         finally:
-            self._looking.release()
+            self._refreshing.release()
 
-    def look_again(self) -> None:
-        """Have another thread look which node serves what: the caller has waited long enough."""
-        if self._client and not self._looking.locked():
+    def refresh_in_background(self) -> None:
+        """Read the slots again in another thread: the caller has no time left for it."""
+        if self._client and not self._refreshing.locked():
             with suppress(ConnectionError):  # no thread can be started now
-                self._helper = _begun(self.let_go_of_connections)[0]
+                self._helper = _start_thread(self.reset_connections)[0]
 
     def close(self) -> None:
         if self._helper:
@@ -117,50 +123,50 @@ class Cluster:
             self._client.close()
 
     def _connect(self) -> RedisCluster:
-        """Connect in another thread, which all that need the cluster wait for: with each node that hangs, it
-        takes as long as an answer may, and with a name that doesn't resolve even longer."""
+        """Connect in a thread that all callers wait for, at most two seconds: a node that hangs costs a whole
+        time-out, and a name that doesn't resolve even more."""
         with self._connecting:
             if self._attempt is None or (self._attempt.done() and self._attempt.exception()):
-                self._helper, self._attempt = _begun(self._made)
+                self._helper, self._attempt = _start_thread(self._create_client)
             attempt = self._attempt
         wait([attempt], _CONNECT_SECONDS)
         if not attempt.done():
             raise TimeoutError("no node of the cluster has answered in time")
         if error := attempt.exception():
-            # No relative of what a single server raises when it is away; the same thing to us.
+            # RedisClusterException is no RedisError: callers expect what a single server raises.
             raise ConnectionError(str(error)) from error
         return attempt.result()
 
-    def _made(self) -> RedisCluster:
+    def _create_client(self) -> RedisCluster:
         nodes = [ClusterNode(*host) for host in self._hosts]  # type: ignore[no-untyped-call]
         self._client = RedisCluster(startup_nodes=nodes, **self._settings)
         return self._client
 
-    def _ask(self, key_name: str, *command: Any) -> Any:
+    def _call(self, key_name: str, *command: Any) -> Any:
         try:
-            return self.connection_to(key_name)[1].ask(*command)
-        except _ELSEWHERE:
+            return self.connection_to(key_name)[1].call(*command)
+        except _KEY_MOVED:
             return self.connected().execute_command(*command)  # type: ignore[no-untyped-call]
-        except _GONE:
-            self.look_again()
+        except _NODE_LOST:
+            self.refresh_in_background()
             raise
 
     def _send_read(self, names: Sequence[str]) -> _ClusterRead:
         try:
             return _ClusterRead(self, names)
-        except _GONE:
-            self.look_again()
+        except _NODE_LOST:
+            self.refresh_in_background()
             raise
 
 
-def _begun(function: Callable[[], Item]) -> tuple[threading.Thread, Future[Item]]:
-    """Run a function in a thread of its own. Raises ConnectionError when none can be started."""
+def _start_thread(function: Callable[[], Item]) -> tuple[threading.Thread, Future[Item]]:
+    """Run a function in a new thread. Raises ConnectionError when none can be started."""
     future: Future[Item] = Future()
 
     def run() -> None:
         try:
             future.set_result(function())
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised by the future's result
             future.set_exception(error)
 
     thread = threading.Thread(target=run, name="redis-cluster", daemon=True)
@@ -172,7 +178,7 @@ def _begun(function: Callable[[], Item]) -> tuple[threading.Thread, Future[Item]
 
 
 class _ClusterRead:
-    """One GET for each name, in one exchange with each node: an MGET takes keys of one slot alone."""
+    """One GET for each name, in one exchange with each node: MGET takes only keys of one slot."""
 
     def __init__(self, cluster: Cluster, names: Sequence[str]) -> None:
         self._cluster, self._names = cluster, names
@@ -195,10 +201,10 @@ class _ClusterRead:
                 errors += [reply for reply in replies if isinstance(reply, Exception)]
                 for place, reply in zip(places, replies, strict=True):
                     found[place] = reply
-        except _GONE:
-            self._cluster.look_again()
+        except _NODE_LOST:
+            self._cluster.refresh_in_background()
             raise
-        if any(isinstance(error, _ELSEWHERE) for error in errors):
+        if any(isinstance(error, _KEY_MOVED) for error in errors):
             return self._cluster.get_one_by_one(self._names)
         if errors:
             raise errors[0]
@@ -206,7 +212,7 @@ class _ClusterRead:
 
 
 def primaries(redis: Redis) -> list[Redis]:
-    """Every server that holds some of the data, as a client of its own."""
+    """Return a client for each server that holds data."""
     if not isinstance(redis, Cluster):
         return [redis]
     nodes = redis.connected().get_primaries()  # type: ignore[no-untyped-call]
@@ -214,8 +220,8 @@ def primaries(redis: Redis) -> list[Redis]:
 
 
 def holder(redis: Redis, name: str) -> Redis:
-    """The server that holds this key. Pipelines there may run scripts, which a cluster's own may not; when
-    the key has moved, they fail, and are tried again."""
+    """Return a client for the server that holds a key. Its pipelines may run scripts, which a cluster's
+    pipelines may not; they fail when the key has moved."""
     if not isinstance(redis, Cluster):
         return redis
     node = redis.connected().get_node_from_key(name)  # type: ignore[no-untyped-call]
@@ -223,7 +229,7 @@ def holder(redis: Redis, name: str) -> Redis:
 
 
 def by_server(redis: Redis, items: Iterable[Item], key_of: Callable[[Item], str]) -> dict[Redis, list[Item]]:
-    """What each server is to be asked, when it is asked for all of it at once."""
+    """Group items by the server that holds their keys."""
     if not isinstance(redis, Cluster):
         return {redis: list(items)}
     found: dict[Redis, list[Item]] = {}
@@ -232,6 +238,41 @@ def by_server(redis: Redis, items: Iterable[Item], key_of: Callable[[Item], str]
     return found
 
 
-def let_go_of_connections(redis: Redis) -> None:
-    """They lead to what is no master any more. Those that are in use are closed after it."""
-    cast(Client, redis).let_go_of_connections()
+def reset_connections(redis: Redis) -> None:
+    """Drop connections to a server that is no longer the master; those in use are closed after use."""
+    cast(Client, redis).reset_connections()
+
+
+# Less than a connection's time-out.
+_REPLICATION_MS = 400
+
+
+def run_replicated(
+    redis: Redis, script: Callable[..., Any], keys: Sequence[str], args: Sequence[Any], replicas: int
+) -> Any:
+    """Run a script and wait until so many replicas have its writes (RESOLVER_REDIS_WAIT).
+
+    Raises StoreUnavailable when fewer have them in time, though the primary has executed the script.
+    """
+    if not replicas:
+        return script(keys=keys, args=args)
+    # One pipeline for both, because WAIT counts the writes of its own connection.
+    pipeline = holder(redis, keys[0]).pipeline(transaction=False)
+    script(keys=keys, args=args, client=pipeline)
+    pipeline.wait(replicas, _REPLICATION_MS)
+    written, reached = pipeline.execute()
+    if reached < replicas:
+        raise StoreUnavailable(f"redis: {reached} of {replicas} replicas have it")
+    return written
+
+
+_SCRIPT = (
+    "return (redis.call('GET', KEYS[1]) or '') == ARGV[1] and redis.call('SET', KEYS[1], ARGV[2]) and 1 or 0"
+)
+
+
+def compare_and_set(
+    redis: Redis, name: str, before: str | bytes, after: str | bytes, *, replicas: int = 0
+) -> bool:
+    """Replace a string if its value is still `before` (empty: there is none). False when it isn't."""
+    return bool(run_replicated(redis, redis.register_script(_SCRIPT), [name], [before, after], replicas))

@@ -1,4 +1,4 @@
-"""Something that Velt is to be told about one notification, and how it is put in line."""
+"""A command: a call to Velt about one notification, and how it is queued."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`data` is what Velt gets, to the byte: the forwarded half alone, so that no content waits in line."""
+    """`data` is the body that Velt gets: only the fields that are forwarded, so no content is queued."""
 
     kind: Kind
     notification: str
     data: JSON
     created: int = field(default_factory=lambda: time.time_ns() // 1_000_000, compare=False)
-    """When it was made, in epoch milliseconds: an erasure reaches what was there when it was asked for."""
+    """Epoch milliseconds. An erasure reaches commands created before it was requested."""
 
     def to_bytes(self) -> bytes:
         return orjson.dumps([self.kind, self.notification, self.data, self.created])
@@ -43,20 +43,19 @@ class Command:
 
 
 class Place(StrEnum):
-    """Where in a notification's line a command goes."""
+    """Where a command goes in a notification's queue."""
 
     APPEND = "behind"
-    """After whatever is waiting."""
     REPLACE_UNSENT = "instead"
-    """In the place of what was never attempted; behind what was."""
+    """Replace the commands that were never attempted."""
     REPLACE_IF_QUEUED = "if waiting"
-    """Like INSTEAD, and only when something is waiting at all."""
+    """Like REPLACE_UNSENT, but only if commands are queued."""
     APPEND_IF_QUEUED = "behind if waiting"
-    """Like BEHIND, and only when something is waiting at all."""
+    """Like APPEND, but only if commands are queued."""
 
 
 class Entry(NamedTuple):
-    """A command on its way into the line. With a claim, whoever puts it there tries it first."""
+    """A command to queue. With a claim token, the caller claims it in the same step if it is the first."""
 
     command: Command
     place: Place = Place.APPEND

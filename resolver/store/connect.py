@@ -1,7 +1,7 @@
-"""One way to a Redis client, whatever stands behind the URL: a server, a Sentinel's service, a cluster.
+"""Make a Redis client for a URL: of one server, of the master that Sentinels name, or of a cluster.
 
-Every wait is bounded: redis-py's own defaults let one GET against a silent server take a minute. Nothing is
-retried here, because a retried write may run twice; `store.py` repeats reads, which is safe.
+Every wait has a time-out: with redis-py's defaults, one GET to a server that doesn't answer takes a minute.
+Nothing is retried here, because a retried write may run twice; `records.py` repeats reads, which is safe.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from resolver.store.multiplexed import Client
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 0.5
 _WAIT_FOR_CONNECTION_SECONDS = 0.2
-# The pools of Sentinel and cluster refuse where the other one lets wait: more than a process has threads.
-_INSTEAD_OF_WAITING = 3
+# The pools of Sentinel and cluster raise instead of waiting for a free connection: have more than threads.
+_POOL_FACTOR = 3
 
 
 def connect(url: Secret, connections: int) -> Redis:
-    """A client on bounded pools; nothing is sent yet. Build it after fork: sockets don't survive one."""
+    """Make a client; it connects at first use. Call it after fork: processes must not share sockets."""
     try:
         address = redis_url.parse(url.reveal())
         match address.kind:
@@ -40,7 +40,7 @@ def connect(url: Secret, connections: int) -> Redis:
             case "cluster":
                 return _cluster(address, connections)
     except (ValueError, TypeError, RedisError):
-        # The URL may hold a password: it is not repeated.
+        # The message doesn't quote the URL, which may contain a password.
         raise SettingsError(["REDIS_URL: is not a usable Redis URL"]) from None
 
 
@@ -55,15 +55,15 @@ def _single(address: RedisAddress, connections: int) -> Redis:
         timeout=_WAIT_FOR_CONNECTION_SECONDS,
         **where,
         **tls,
-        **_manners(address),
-        # Not understood over a Unix socket.
+        **_common_options(address),
+        # Unix sockets don't accept it.
         **({} if address.path else {"socket_connect_timeout": CONNECT_SECONDS}),
     )
     return Client(pool)
 
 
 def _sentinel(address: RedisAddress, connections: int) -> Redis:
-    """Asked anew for each connection who is the master now."""
+    """Ask the Sentinels for the master before each connection."""
     tls = {"ssl": True, **_certificates(address)} if address.tls else {}
     asking = {
         "username": address.options.get("sentinel_username"),
@@ -73,33 +73,33 @@ def _sentinel(address: RedisAddress, connections: int) -> Redis:
         "retry": Retry(NoBackoff(), 0),
         **tls,
     }
-    manners = {**_manners(address), **tls, "socket_connect_timeout": CONNECT_SECONDS}
+    options = {**_common_options(address), **tls, "socket_connect_timeout": CONNECT_SECONDS}
     sentinel = Sentinel(list(address.hosts), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(  # type: ignore[no-untyped-call]
         address.service,
         redis_class=Client,
-        max_connections=connections * _INSTEAD_OF_WAITING,
-        **manners,
+        max_connections=connections * _POOL_FACTOR,
+        **options,
     )
     return cast(Redis, client)
 
 
 def _cluster(address: RedisAddress, connections: int) -> Redis:
-    manners = {name: value for name, value in _manners(address).items() if name != "db"}
+    options = {name: value for name, value in _common_options(address).items() if name != "db"}
     cluster = Cluster(
         address.hosts,
-        max_connections=connections * _INSTEAD_OF_WAITING,
+        max_connections=connections * _POOL_FACTOR,
         socket_connect_timeout=CONNECT_SECONDS,
-        # A part that can't be reached must not take the others with it.
+        # Keep serving the slots that can be reached.
         require_full_coverage=False,
-        **manners,
+        **options,
         **({"ssl": True, **_certificates(address)} if address.tls else {}),
     )
-    # It takes what a client takes; `cluster.py` knows where that isn't so.
+    # `Cluster` has the methods of a client that this package uses.
     return cast(Redis, cluster)
 
 
-def _manners(address: RedisAddress) -> dict[str, Any]:
+def _common_options(address: RedisAddress) -> dict[str, Any]:
     return {
         "db": address.db,
         "username": address.username,

@@ -1,9 +1,9 @@
-"""Database identity: whose Redis database is this?
+"""Database identity: which deployment a Redis database belongs to.
 
-The first process to reach an empty database writes digests of the lookup key, the partition count and
-the Velt API key. A process that disagrees (a wrong key, a restored backup, another deployment) would find
-nothing, store what no other process finds, or send one environment's commands to another one. It answers
-"unavailable" until that is mended, or `resolver keys adopt` moves the database on purpose.
+The first process to reach an empty database writes digests of the lookup key, the partition count and the
+Velt API key. A process with another identity (a wrong key, a restored backup, another deployment) would find
+no record, store records that no other process finds, or send one environment's commands to another. It
+answers "unavailable" until that is corrected, or until `resolver keys adopt` moves the database on purpose.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ from redis import Redis
 from resolver.config.secret import Secret
 from resolver.crypto.envelope import Envelope
 from resolver.errors import OutdatedSchema, Unreadable, WrongDatabase
-from resolver.store.cluster import primaries
+from resolver.store.cluster import compare_and_set, primaries
 from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, Keyspace
 from resolver.store.record import Record
-from resolver.store.replicated import compare_and_set
 
-# Versions of the schema this code can read, and the one it writes. Version N reads N-1, so that both can
-# run side by side during a rolling upgrade. Versions 1 and 2 were never released.
+# Schemas that this version reads, and the one it writes. Schema N's code reads N-1, for rolling upgrades.
+# Schemas 1 and 2 were never released.
 _READABLE = range(3, 4)
 WRITTEN_SCHEMA = 3
 _TRUSTED_SECONDS = 1.0
-_LOOK_AT = 1000
+_SCAN_COUNT = 1000
 
 
 class Identity(NamedTuple):
-    """What a database belongs to. The digests tell two keys apart, and nothing about either."""
+    """Digests that tell two keys apart, and reveal neither."""
 
     lookup: str
-    """Of the lookup key, with the partition count."""
+    """Digest of the lookup key, with the partition count."""
     environment: str
-    """Of the Velt API key: one key is one isolated environment at Velt."""
+    """Digest of the Velt API key: each key is an isolated environment at Velt."""
     schema: int = WRITTEN_SCHEMA
 
     @classmethod
@@ -44,7 +43,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Identity | None:
-        """None for anything else, such as the text of a re-index that is under way."""
+        """Parse an identity; None for other texts, such as that of a re-index in progress."""
         schema, *parts = text.split(":")
         if not schema.isdecimal() or not 1 <= len(parts) <= 2:
             return None
@@ -55,13 +54,13 @@ class Identity(NamedTuple):
 
 
 class DatabaseIdentity:
-    """Checked before every use of the vault, looked up at most once a second."""
+    """Checks the identity before every use of Redis; reads it at most once a second."""
 
     def __init__(self, redis: Redis, own: Identity, keyspace: Keyspace, envelope: Envelope) -> None:
         self._redis, self._own = redis, own
         self._keyspace, self._envelope = keyspace, envelope
         self.trusted_until = 0.0
-        """Monotonic. Until then, `check` has nothing to look up."""
+        """Monotonic. Until then, `check` reads nothing."""
 
     def check(self) -> None:
         now = time.monotonic()
@@ -72,7 +71,7 @@ class DatabaseIdentity:
         self.trusted_until = now + _TRUSTED_SECONDS
 
     def _claim(self) -> str:
-        """Claim a database without identity: an empty one, or one whose records prove to be ours."""
+        """Write our identity into a database without one, if it is empty or a record in it is ours."""
         name = self._some_record()
         if name and not self._is_ours(name):
             raise WrongDatabase(
@@ -80,18 +79,18 @@ class DatabaseIdentity:
             )
         mine = self._own.text()
         self._redis.set(IDENTITY_KEY, mine, nx=True)
-        # Read again: two processes may have raced here, and only one of them wrote.
+        # Read again: another process may have written its own first.
         return _found(self._redis) or mine
 
     def _some_record(self) -> str:
         for server in primaries(self._redis):
-            _, names = server.scan(0, match=RECORD_PATTERN, count=_LOOK_AT)
+            _, names = server.scan(0, match=RECORD_PATTERN, count=_SCAN_COUNT)
             if names:
                 return cast(bytes, names[0]).decode()
         return ""
 
     def _is_ours(self, name: str) -> bool:
-        """Whether a record was stored with these keys: it opens, and its name is its own."""
+        """Whether a record was stored with our keys: it opens, and has the name that we give it."""
         sealed = cast(bytes | None, self._redis.get(name))
         try:
             record = Record.from_bytes(self._envelope.open(name, sealed or b""))
@@ -101,7 +100,7 @@ class DatabaseIdentity:
 
 
 def require(text: str, own: Identity) -> None:
-    """Raise VaultForeign unless the database with this identity is ours; VaultOutdated for another schema."""
+    """Raise WrongDatabase unless this identity is ours, and OutdatedSchema for another schema."""
     found = Identity.parse(text)
     if found is None:
         raise WrongDatabase("the Redis database belongs to another index key, or is being re-indexed")
@@ -119,14 +118,15 @@ def require(text: str, own: Identity) -> None:
 
 
 class Adoption:
-    """Moves a database from one Velt API key to another. The lookup key stays what it was."""
+    """Moves a database from one Velt API key to another. The lookup key must stay the same."""
 
     def __init__(self, redis: Redis, own: Identity) -> None:
         self._redis, self._own = redis, own
         self._found = _found(redis) or ""
 
     def is_needed(self) -> bool:
-        """False when the database is ours already. VaultForeign when more than the Velt API key differs."""
+        """False when the database is ours already. Raises WrongDatabase when more than the Velt API key
+        differs."""
         found = Identity.parse(self._found)
         if found is None:
             raise WrongDatabase("the Redis database has no identity yet, or is being re-indexed")
@@ -139,7 +139,7 @@ class Adoption:
 
 
 def swap(redis: Redis, before: str, after: str) -> bool:
-    """Replace the identity in one step, unless another process was quicker."""
+    """Replace the identity if it is still `before`."""
     return compare_and_set(redis, IDENTITY_KEY, before, after)
 
 

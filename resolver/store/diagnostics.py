@@ -1,4 +1,4 @@
-"""What `resolver check` wants to know of a Redis. INFO tells most of it: managed services close CONFIG."""
+"""Facts about a Redis for `resolver check`, mostly from INFO: managed services forbid CONFIG."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class RedisFacts:
     eviction: str
     append_only: bool
     fsync: str
-    """`always`, `everysec` or `no`; `unknown` where CONFIG is closed."""
+    """`always`, `everysec` or `no`; `unknown` where CONFIG is forbidden."""
     encrypted: bool
-    """TLS, a Unix socket, or this very host."""
+    """By TLS, or never on a network: a Unix socket, or this host."""
     user: str
     claimed: bool
-    """A deployment has written its identity there already."""
+    """A deployment has written its identity."""
 
 
 def examine(url: Secret) -> RedisFacts:
@@ -50,7 +50,7 @@ def examine(url: Secret) -> RedisFacts:
 
 
 def _all_of(infos: list[dict[str, Any]], name: str) -> str:
-    """What they say, once; of a cluster whose servers differ, everything."""
+    """The distinct values: several when a cluster's servers differ."""
     return ", ".join(sorted({str(info.get(name, "unknown")) for info in infos}))
 
 

@@ -1,8 +1,8 @@
-"""What every use of Redis passes: is there time, is it our database and no old one, and a failure is
-VaultUnavailable.
+"""The guard around every use of Redis. It requires time before the deadline, a closed circuit breaker, our
+own database, and no unreplayed erasure; it turns failures into StoreUnavailable.
 
-with guard:
-    redis.get(…)
+    with guard:
+        redis.get(…)
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from redis.exceptions import MovedError, RedisClusterException
 from resolver.circuit_breaker import CircuitBreaker
 from resolver.deadline import CURRENT
 from resolver.errors import StoreUnavailable
-from resolver.store.cluster import let_go_of_connections
+from resolver.store.cluster import reset_connections
 from resolver.store.connect import ANSWER_SECONDS
 from resolver.store.database_identity import DatabaseIdentity
 from resolver.store.keyspace import IDENTITY_KEY
 from resolver.store.restored_backup import Certificates
 
-# What a cluster's client raises for a part that nobody serves is no relative of the others.
+# A cluster's client raises RedisClusterException, which is no RedisError, for slots that no node serves.
 _FAILURES = (RedisError, RedisClusterException)
 
 
 class Guard:
     def __init__(self, redis: Redis, identity: DatabaseIdentity, certificates: Certificates | None) -> None:
-        """`certificates`: of erasures that this database must know of."""
+        """`certificates`: erasures that this database must know."""
         self._redis = redis
         self._identity = identity
         self._certificates = certificates
@@ -48,38 +48,38 @@ class Guard:
             if self._certificates:
                 self._certificates.check(self._redis)
         except _FAILURES as error:
-            raise self._judged(error) from error
+            raise self._failure(error) from error
 
     def require_replayed(self) -> None:
-        """For what needs nothing of Redis: it is refused as well while erasures must be replayed. A Redis
-        that doesn't answer is no reason."""
+        """Refuse a request that doesn't use Redis while erasures must be replayed. It passes when Redis
+        doesn't answer."""
         if self._certificates is None or self._certificates.are_trusted() or not self._breaker.allow():
             return
         try:
-            # Asked in any case: a probe that found nothing out would be another caller's, lost.
+            # Call Redis in any case: `allow` may have granted the only probe of an open circuit breaker.
             self._redis.exists(IDENTITY_KEY)
             self._breaker.success()
             self._certificates.check(self._redis)
         except _FAILURES as error:
-            self._judged(error)
+            self._failure(error)
 
     def __exit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if isinstance(error, _FAILURES):
-            raise self._judged(error) from error
+            raise self._failure(error) from error
         if error is None and self._breaker.failures:
             self._breaker.success()
 
-    def _judged(self, error: Exception) -> StoreUnavailable:
+    def _failure(self, error: Exception) -> StoreUnavailable:
         if isinstance(error, RedisTimeoutError | RedisConnectionError):
-            # Commands that were in flight together on one connection fail with one cause.
+            # Commands in flight together on one connection fail with one cause, and count once.
             self._breaker.failure(cause=error.__cause__)
         else:
-            self._breaker.success()  # Redis answered, if not with good news
+            self._breaker.success()  # Redis answered, with an error
         if isinstance(error, ReadOnlyError | MovedError):
-            # Failed over under our feet: these connections lead to what is now a replica, or to another slot.
-            let_go_of_connections(self._redis)
+            # After a failover, these connections lead to a replica, or to a node without the slot.
+            reset_connections(self._redis)
         return StoreUnavailable(f"redis: {type(error).__name__}")
 
 

@@ -1,4 +1,4 @@
-"""What an auditor asks and no record tells: since when a master key is in use, and who signed before."""
+"""History of keys for auditors: since when each master key seals, and public keys of former signers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from resolver.store.guard import Guard
 from resolver.store.keyspace import FORMER_SIGNERS, KEYS_SEEN
 
 
-class History:
+class KeyHistory:
     def __init__(self, redis: Redis, guard: Guard) -> None:
         self._redis, self._guard = redis, guard
 
     def note_key(self, key_id: str) -> None:
-        """That it seals now, the first time that somebody says so."""
+        """Note when a master key began to seal; later calls change nothing."""
         with self._guard:
             if not self._redis.hexists(KEYS_SEEN, key_id):
                 self._redis.hsetnx(KEYS_SEEN, key_id, clock.now())
@@ -26,7 +26,8 @@ class History:
             return _text(cast(dict[bytes, bytes], self._redis.hgetall(KEYS_SEEN)))
 
     def former_signers(self) -> dict[str, str]:
-        """Public keys, each with what its successor signed of it: else anybody may have put it there."""
+        """Public keys, each with its successor's signature of it. Without a valid signature, a key may have
+        been put there by any writer."""
         with self._guard:
             return _text(cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS)))
 

@@ -1,26 +1,26 @@
-"""Every key name in Redis, and nothing readable in any of them.
+"""All key names in Redis. None of them contains readable data.
 
-A name is a keyed digest of (organization, id): fixed length, and without the index key nobody can tell
-whose notification it is or test a guess. The partition is part of the name as a Redis hash tag, so a
-record and its outbox entry share one cluster slot, and one script writes both.
+A record's name is a keyed digest of (organization, id). It has a fixed length, and without the lookup key
+(RESOLVER_INDEX_KEY) it can't be read or guessed. The partition is part of the name as a Redis hash tag, so a
+record and its queue share one cluster slot, and one script writes both.
 
-    {pNN}n:<digest>   a sealed notification                    string
-    {pNN}c:<digest>   its commands that Velt hasn't had yet    hash
-    {pNN}q            which notifications have some, by when   sorted set of digests
-    {pNN}d            commands given up                        hash, by digest and position
-    {pNN}r:<digest>   a sealed mark: which tokens of a person are revoked    string
-    {pNN}m            how often bytes about people moved back to where an erasure looks first    counter
-    {p00}e            erasures that are under way             hash, by erasure id
-    {p00}e:<id>       what such an erasure touched            hash, by keyed digest
-    {p00}h            who is at work on erasures              string
-    {p00}w            every erasure that was asked for        set of ids
-    {p00}k            certificates of those that are done     hash, by erasure id
-    {p00}i            the secret that idempotency keys become ids with    string
-    vnr:audit:<chain>   how long a chain of the audit trail is                              string
-    vnr:accepted      when Velt last accepted a call, by Redis's clock    string
-    vnr:keys          since when each master key seals        hash
-    vnr:signers       public keys of former index keys        hash
-    vnr:calls:<digest>  a person's calls in one organization, within RESOLVER_RATE_LIMIT's window    counter
+    {pNN}n:<digest>     sealed notification                                            string
+    {pNN}c:<digest>     its queued commands                                            hash
+    {pNN}q              schedule: when each queue is due                               sorted set of digests
+    {pNN}d              dead letters                                                   hash
+    {pNN}r:<digest>     sealed mark: which tokens of a person are revoked              string
+    {pNN}m              how often bytes moved back to where an erasure looks first     counter
+    {p00}e              erasures that are not complete                                 hash, by erasure id
+    {p00}e:<id>         records that such an erasure touched                           hash, by keyed digest
+    {p00}h              lease of the process that works on erasures                    string
+    {p00}w              every erasure that was requested                               set of ids
+    {p00}k              erasure certificates                                           hash, by erasure id
+    {p00}i              secret that turns idempotency keys into ids                    string
+    vnr:audit:<chain>   checkpoint: length of a chain of the audit trail               string
+    vnr:accepted        when Velt last accepted a call, by Redis's clock               string
+    vnr:keys            since when each master key seals                               hash
+    vnr:signers         public keys of former lookup keys                              hash
+    vnr:calls:<digest>  a person's calls in one organization in the rate limit window  counter
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARTITIONS = 64
 IDENTITY_KEY = "vnr:fingerprint"
 WORKER_KEY = "vnr:worker"
 ACCEPTED_KEY = "vnr:accepted"
-ANCHORS = "vnr:audit:"
+CHECKPOINTS = "vnr:audit:"
 WAKE_CHANNEL = "vnr:doorbell"
 ORDERS, ORDERS_HELD, ORDERS_KNOWN, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
 IDEMPOTENCY = "{p00}i"
@@ -49,7 +49,7 @@ KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
 REVOCATION_PATTERN = "{p[0-9][0-9]}r:*"
-_DIGEST_BYTES = 18  # 144 bits: no collision in any lifetime, and 24 base64 characters without padding
+_DIGEST_BYTES = 18  # 144 bits: no collisions, and 24 base64 characters without padding
 _MEMBER_LENGTH = 24
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _RECORDS_IN = [f"{{p{partition:02d}}}n:" for partition in range(PARTITIONS)]
@@ -65,9 +65,8 @@ class Keyspace:
         return self.records(organization, [notification])[0]
 
     def records(self, organization: str, notifications: Iterable[str]) -> list[str]:
-        """What all have in common, the key and the organization, is hashed once."""
         first = organization.encode()
-        common = self._records.copy()
+        common = self._records.copy()  # key and organization are hashed once for all
         # The length in front makes the pair injective: ("ab", "c") is never ("a", "bc").
         common.update(len(first).to_bytes(4, "big") + first)
         digests = []
@@ -75,7 +74,7 @@ class Keyspace:
             hashing = common.copy()
             hashing.update(notification.encode())
             digests.append(hashing.digest())
-        # Without padding, the text of all of them is their texts one after the other.
+        # Digests need no padding, so encoding all at once gives each one's text, one after the other.
         members = b2a_base64(b"".join(digests), newline=False).translate(_URL_SAFE).decode()
         names, start = [], 0
         for digest in digests:
@@ -85,18 +84,18 @@ class Keyspace:
         return names
 
     def pseudonym(self, name: str) -> str:
-        """What stands for a person or an organization where neither may be named: whoever has the index key
-        can tell whether it is this one, and nobody can tell who it is."""
+        """Pseudonym of a person or an organization. A holder of the lookup key can check a guess; it can't be
+        reversed."""
         digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=_DIGEST_BYTES, person=b"person")
         return base64.urlsafe_b64encode(digest.digest()).decode()
 
     def revocation(self, user: str, organization: str = "") -> str:
-        """The mark that revokes a person's tokens; without an organization, in all of them."""
+        """Name of the mark that revokes a person's tokens in an organization, or (empty) in all."""
         everywhere, here = self.revocations(user, organization)
         return here if organization else everywhere
 
     def revocations(self, user: str, organization: str) -> list[str]:
-        """The two marks that decide about a call: for the person everywhere, and in this organization."""
+        """Names of the two marks that decide about a call: for all organizations, and for this one."""
         names = []
         for where in ("", organization):
             hashing = self._revocations.copy()
@@ -107,7 +106,7 @@ class Keyspace:
         return names
 
     def calls(self, user: str, organization: str) -> str:
-        """The counter of a person's calls in one organization; without one, of their other calls."""
+        """Counter of a person's calls in one organization, or (empty) of their other calls."""
         digest = hashlib.blake2b(
             orjson.dumps([user, organization]),
             key=self._key,
@@ -117,15 +116,15 @@ class Keyspace:
         return f"vnr:calls:{base64.urlsafe_b64encode(digest).decode()}"
 
     def touched(self, order: str, record: str) -> str:
-        """What stands for a record among those that an erasure touched: another one for each erasure, so that
-        nobody without the index key can tell which records belong together."""
+        """Digest of a record that an erasure touched. It differs for each erasure: without the lookup key,
+        records can't be linked across erasures."""
         digest = hashlib.blake2b(
             orjson.dumps([order, record]), key=self._key, digest_size=_DIGEST_BYTES, person=b"touched"
         ).digest()
         return base64.urlsafe_b64encode(digest).decode()
 
     def fingerprint(self) -> str:
-        """Tells two index keys apart without telling anything about either."""
+        """Digest of the lookup key: tells two keys apart, and reveals neither."""
         digest = hashlib.blake2b(b"fingerprint", key=self._key, digest_size=16).hexdigest()
         return f"{digest}/{PARTITIONS}"
 
@@ -137,8 +136,8 @@ class Keyspace:
 
 
 def decoded(names: Iterable[bytes]) -> list[str]:
-    """Decode names read from Redis, without those that this service never writes: one name put there by
-    another writer must not end a scan, an erasure or the worker's round."""
+    """Decode names read from Redis. Names that this service never writes are left out: one that another
+    writer put there must not end a scan, an erasure or the worker's round."""
     return [name.decode() for name in names if name.isascii()]
 
 
@@ -151,49 +150,50 @@ def partitions() -> list[str]:
 
 
 def partition_of(key_name: str) -> str:
-    """What every key of this partition starts with."""
+    """The partition of a key name: its hash tag."""
     return key_name[PARTITION]
 
 
-class Line(NamedTuple):
-    """Where the commands of one notification wait, and where its queue and its dead are."""
+class Queue(NamedTuple):
+    """Key names of one notification's queue of commands."""
 
     record: str
     commands: str
-    queue: str
-    dead: str
+    schedule: str
+    """When each queue of the partition is due."""
+    dead_letters: str
     member: str
-    """What stands for the notification in the queue."""
+    """Names the notification in the schedule."""
     moves: str
 
 
-def line_of(key_name: str) -> Line:
-    """By the name of the record, or of its commands."""
-    return line_in(key_name[PARTITION], key_name[PARTITION.stop + 2 :])
+def queue_of(key_name: str) -> Queue:
+    """The queue with this record name, or commands name."""
+    return queue_in(key_name[PARTITION], key_name[PARTITION.stop + 2 :])
 
 
-def line_in(partition: str, member: str) -> Line:
-    return Line(
+def queue_in(partition: str, member: str) -> Queue:
+    return Queue(
         record=f"{partition}n:{member}",
         commands=f"{partition}c:{member}",
-        queue=f"{partition}q",
-        dead=f"{partition}d",
+        schedule=f"{partition}q",
+        dead_letters=f"{partition}d",
         member=member,
         moves=f"{partition}m",
     )
 
 
-def line_named(name: str) -> Line:
-    """By the name of a command: `<partition>:<member>.<position>`, or `:<claim>` of a dead letter."""
+def queue_named(name: str) -> Queue:
+    """The queue of a command `<partition>:<member>.<position>`, or a dead letter `…:<member>:<claim>`."""
     partition, member, *_ = re.split("[:.]", name)
-    return line_in(partition, member)
+    return queue_in(partition, member)
 
 
-def queue_of(partition: str) -> str:
+def schedule_of(partition: str) -> str:
     return f"{partition}q"
 
 
-def dead_of(partition: str) -> str:
+def dead_letters_of(partition: str) -> str:
     return f"{partition}d"
 
 

@@ -1,9 +1,9 @@
 """One connection to a Redis server, shared by all threads of a process.
 
-Commands that are asked for in the same moment go out in one piece, and each reply wakes the thread that waits
-for it. A connection that ends fails every command in flight, and the next command connects anew. No command
-is sent twice: a write may have run although its reply was lost. An idle connection that Redis closes is
-noticed at once, since its reader always reads, so that no write is sent into it.
+Commands of several threads are sent together, and each reply wakes the thread that waits for it. When the
+connection ends, every command in flight fails, and the next command connects anew. No command is sent twice:
+a write may have run although its reply was lost. The reader notices at once when Redis closes an idle
+connection, so no write is sent into a closed one.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from resolver.errors import Overloaded
 from resolver.store.shared_connection import Command, Exchange, SharedConnection
 
 PIECE: Final = 100
-"""Keys in one MGET."""
-_TURN_SECONDS = 0.5
+"""Maximum number of keys in one MGET."""
+_MAX_WAIT_SECONDS = 0.5
 Values = list[bytes | None]
 Admit = Callable[[int], None]
-"""Raises when so many bytes more are too many."""
+"""Called with a number of bytes; raises when the reply would become too large."""
 
 
 class MultiplexedConnection:
-    """A connection that is made when it is first used, and again when it was lost."""
+    """A connection that is made at first use, and again after it was lost."""
 
     def __init__(self, make: Callable[[], AbstractConnection]) -> None:
-        """`make` returns a connection of redis-py that hasn't connected: Sentinels, TLS, authentication and
-        the database are redis-py's."""
+        """`make` returns an unconnected redis-py connection, which handles Sentinels, TLS, authentication and
+        the database."""
         self._make = make
         self._lock = threading.Lock()
         self._link: SharedConnection | None = None
         _all.add(self)
 
-    def ask(self, *command: Any) -> Any:
-        """The reply to one command; raises the error that Redis replied."""
+    def call(self, *command: Any) -> Any:
+        """Send one command and return the reply. Raises the error that Redis replied."""
         reply = self.send([command]).wait()[0]
         if isinstance(reply, Exception):
             raise reply
@@ -64,30 +64,31 @@ class MultiplexedConnection:
 
     def replace(self) -> None:
         """Connect anew for the next command. Commands in flight still get their replies."""
-        if link := self._taken():
+        if link := self._detach():
             link.retire()
 
     def close(self) -> None:
         """Disconnect, and fail every command in flight."""
-        if link := self._taken():
+        if link := self._detach():
             link.end(ConnectionError("the connection was closed"))
 
     def _connect(self, exchange: Exchange) -> None:
         with self._lock:
             if self._link and self._link.submit(exchange):
-                return  # another thread was quicker
+                return  # another thread has connected
             link = SharedConnection(self._make)
             link.submit(exchange)
             link.start()
             self._link = link
 
-    def _taken(self) -> SharedConnection | None:
+    def _detach(self) -> SharedConnection | None:
         with self._lock:
             link, self._link = self._link, None
         return link
 
-    def start_afresh(self) -> None:
-        """Called in a child process, where no thread of the parent runs, and any lock may be held."""
+    def reset_after_fork(self) -> None:
+        """Forget the connection in a child process: the parent's threads don't run there, and any lock may be
+        held."""
         self._lock = threading.Lock()
         link, self._link = self._link, None
         if link:
@@ -95,7 +96,7 @@ class MultiplexedConnection:
 
 
 def only(replies: Sequence[Any]) -> Any:
-    """The reply to one command; raises the error that Redis replied."""
+    """Return the reply to one command. Raises the error that Redis replied."""
     (reply,) = replies
     if isinstance(reply, Exception):
         raise reply
@@ -103,33 +104,33 @@ def only(replies: Sequence[Any]) -> Any:
 
 
 class Read(Protocol):
-    """Values of keys that were asked for and are on their way."""
+    """A read in flight."""
 
     @property
     def exchanges(self) -> Sequence[Exchange]: ...
 
     def values(self) -> Values:
-        """Wait for them."""
+        """Wait for the values."""
 
 
 class PieceReader:
-    """Reads values in pieces of at most 100 keys. One question of several pieces is in flight at a time, so
-    that small ones wait for no more than that."""
+    """Reads values in pieces of at most 100 keys. Only one read of several pieces is in flight at a time, so
+    that small reads don't wait for many large ones."""
 
     def __init__(self, send: Callable[[Sequence[str]], Read]) -> None:
         self._send = send
-        self._turn = threading.Lock()
+        self._large_read = threading.Lock()
 
     def pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
-        """Values in the order of the names. All are asked for in one round trip. A caller that stops before
-        the last piece closes this iterator, which waits until the others have come and were thrown away.
+        """Yield values in the order of the names, read in one round trip. A caller that stops early must
+        close the iterator, which then waits for the remaining pieces and discards them.
 
-        Raises Overloaded when other questions take too long.
+        Raises Overloaded when other large reads take too long.
         """
         if len(names) <= PIECE:
             yield self._send(names).values()
             return
-        if not self._turn.acquire(timeout=_TURN_SECONDS):
+        if not self._large_read.acquire(timeout=_MAX_WAIT_SECONDS):
             raise Overloaded("redis: busy with other large reads")
         reads: deque[Read] = deque()
         try:
@@ -141,7 +142,7 @@ class PieceReader:
             try:
                 _drop([exchange for read in reads for exchange in read.exchanges])
             finally:
-                self._turn.release()
+                self._large_read.release()
 
 
 def _drop(exchanges: Sequence[Exchange]) -> None:
@@ -163,8 +164,8 @@ class _ServerRead:
 
 
 class Client(Redis):
-    """A client of one server, or of the master that Sentinels name, which reads strings and runs scripts over
-    one connection for the whole process. Everything else goes over the pool."""
+    """A client of one server, or of the master that Sentinels name. It reads strings and runs scripts over
+    one connection for the whole process, and uses the pool for everything else."""
 
     def __init__(self, connection_pool: ConnectionPool) -> None:
         super().__init__(connection_pool=connection_pool)
@@ -172,24 +173,24 @@ class Client(Redis):
         self._reader = PieceReader(self._send_read)
 
     def get_many(self, names: Sequence[str]) -> Values:
-        """The values of up to 100 keys, in the order of the names."""
-        return cast(Values, self._multiplexed.ask("MGET", *names))
+        """Read up to 100 keys; the values are in the order of the names."""
+        return cast(Values, self._multiplexed.call("MGET", *names))
 
     def get_in_pieces(self, names: Sequence[str]) -> Generator[Values, None, None]:
         return self._reader.pieces(names)
 
     def get(self, name: Any) -> Any:
-        return self._multiplexed.ask("GET", name)
+        return self._multiplexed.call("GET", name)
 
     def evalsha(self, sha: Any, numkeys: int, *keys_and_args: Any) -> Any:
-        return self._multiplexed.ask("EVALSHA", sha, numkeys, *keys_and_args)
+        return self._multiplexed.call("EVALSHA", sha, numkeys, *keys_and_args)
 
     def script_load(self, script: Any) -> Any:
         """Load a script. Many threads may find it missing at once, more than the pool serves."""
-        return self._multiplexed.ask("SCRIPT", "LOAD", script)
+        return self._multiplexed.call("SCRIPT", "LOAD", script)
 
-    def let_go_of_connections(self) -> None:
-        """Connect anew for the next command. What is in use isn't interrupted."""
+    def reset_connections(self) -> None:
+        """Connect anew for the next command; commands in flight are not interrupted."""
         self.connection_pool.disconnect(inuse_connections=False)
         self._multiplexed.replace()
 
@@ -199,18 +200,17 @@ class Client(Redis):
         self._multiplexed.close()
 
     def __del__(self) -> None:
-        """Close nothing: a garbage collection may interrupt a thread that holds the lock to close with."""
+        """Close nothing: garbage collection may interrupt a thread that holds the lock needed to close."""
 
     def _send_read(self, names: Sequence[str]) -> _ServerRead:
         return _ServerRead(self._multiplexed.send([("MGET", *names)]))
 
 
 def read_into(values: Values, redis: Redis, names: Sequence[str], admit: Admit | None = None) -> None:
-    """Append the values of keys, in the order of the names and in one round trip; of a cluster, in one to
-    each node that has some.
+    """Append the values of keys in the order of the names, in one round trip to each server.
 
-    They come in pieces of at most 100. `admit` is called with the number of bytes of each piece before it is
-    appended; when it raises, that piece and those that are still to come are thrown away.
+    Values come in pieces of at most 100. `admit` is called with the number of bytes of each piece before it
+    is appended; when it raises, that piece and the later ones are discarded.
     """
     client = cast(Client, redis)
     if len(names) <= PIECE:
@@ -233,16 +233,16 @@ def get_all(redis: Redis, names: Sequence[str]) -> Values:
 
 
 def multiplexed(pool: ConnectionPool) -> MultiplexedConnection:
-    """A connection of the pool's kind, beside those of the pool."""
+    """Make a connection with the pool's settings, outside the pool."""
     return MultiplexedConnection(lambda: pool.connection_class(**pool.connection_kwargs))
 
 
 _all: weakref.WeakSet[MultiplexedConnection] = weakref.WeakSet()
 
 
-def _start_afresh() -> None:
+def _reset_after_fork() -> None:
     for connection in list(_all):
-        connection.start_afresh()
+        connection.reset_after_fork()
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,8 +1,8 @@
-"""A notification as it is stored: one MessagePack array, typed and decoded by msgspec.
+"""A stored notification: one MessagePack array, typed and decoded by msgspec.
 
-The array starts with the header, the values that decide who may read. The content follows as ready-to-send
-JSON, which a read copies into its reply without parsing it. Fields that only the backend gets come last: a
-read skips them. The order of the fields is the order on disk.
+The array starts with the header, the values that decide who may read. The content follows as JSON, which a
+read copies into its reply unparsed. Fields for the backend only come last: a read skips them. The order of
+the fields is the stored order.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from msgspec.structs import force_setattr
 from resolver.errors import Unreadable
 
 DROPPED = "dropped"
-"""Stands for the digest of a request whose registration an operator dropped."""
+"""Replaces the digest of a request whose registration an operator dropped."""
 
 
 class Header(Struct, frozen=True, array_like=True, gc=False):
-    """What decides who may read a notification."""
+    """The values that decide who may read a notification."""
 
     organization: str
     notification: str
@@ -32,32 +32,32 @@ class Header(Struct, frozen=True, array_like=True, gc=False):
     everyone: bool = True
     """`notifyAll` as Velt reads it: absent means true."""
     verified: bool = False
-    """`verifyUserPermissions`: Velt shows it only to who may see the document, which isn't known here."""
+    """`verifyUserPermissions`: Velt shows it only to users with access to the document, unknown here."""
     dismissed_by: tuple[str, ...] = ()
-    """People who took themselves out; they don't read it under any policy."""
+    """People who dismissed it; they can't read it under any policy."""
     narrowed: bool = False
-    """Whether `context.access` narrows who is meant by everyone."""
+    """Whether `context.access` restricts `everyone`."""
     created: int = 0
     request: str = ""
-    """Digest of the add that an `Idempotency-Key` came with; empty without one."""
+    """Digest of an add with an `Idempotency-Key`; empty without one."""
 
     def addressees(self) -> frozenset[str]:
-        """Whom it is addressed to by name, without those who left."""
+        """People that it names, without those who dismissed it."""
         return frozenset(self.audience).difference(self.dismissed_by)
 
 
 class Opened(Header, frozen=True, array_like=True, gc=False):
-    """What a read decodes of a record: the header and the content."""
+    """The part of a record that a read decodes: header and content."""
 
     content: bytes = b"{}"
     """A JSON object."""
 
 
 class Record(Opened, frozen=True, array_like=True, gc=False):
-    """All that is stored."""
+    """The whole record."""
 
     private: dict[str, Any] = {}
-    """For the backend's eyes only: metadata, location, context."""
+    """Fields for the backend only: metadata, location, context."""
 
     def __post_init__(self) -> None:
         force_setattr(self, "narrowed", bool(self.access()))
@@ -70,19 +70,21 @@ class Record(Opened, frozen=True, array_like=True, gc=False):
         return _encode(self)
 
     def access(self) -> Mapping[str, Any]:
-        """`context.access`: who reads must match it; empty when it narrows nothing."""
+        """`context.access`, which a reader must match; empty when it restricts nothing."""
         found: Mapping[str, Any] = self.private.get("context", {}).get("access") or {}
         return found
 
     def matches(self, filters: Mapping[str, Any]) -> bool:
-        """Whether Velt's filters mean it too, as far as that is known here. What has no place is at none."""
+        """Whether Velt's filters select it, as far as known here. A record without a location matches
+        none."""
         user = filters.get("userId")
         return self.is_at(filters) and (
             user is None or self.everyone or user == self.actor or user in self.audience
         )
 
     def is_at(self, filters: Mapping[str, Any]) -> bool:
-        """The same, whatever person they name. A place is a string in REST and a number in the browser."""
+        """Whether the filters for document and location select it. A location's id is a string in REST, and a
+        number in the browser."""
         place = filters.get("locationId")
         return filters.get("documentId", self.document) == self.document and (
             place is None or str(place) == str(self._place())
@@ -97,7 +99,7 @@ class Record(Opened, frozen=True, array_like=True, gc=False):
         return parsed
 
     def described(self) -> dict[str, Any]:
-        """All of it, content too: for operators."""
+        """The whole record with its content, for operators."""
         return {
             "organizationId": self.organization,
             "notificationId": self.notification,
@@ -116,7 +118,7 @@ class Record(Opened, frozen=True, array_like=True, gc=False):
 Form = TypeVar("Form", Opened, Record)
 _encode = Encoder().encode
 _ARRAY = 0x90 | len(Record.__struct_fields__)
-"""First byte of a MessagePack array of all fields (up to 15): a shorter one would decode to defaults."""
+"""First byte of a MessagePack array of all fields (up to 15). A shorter array would decode to defaults."""
 _OPENING, _CLOSING = b"{}"
 
 
@@ -124,7 +126,7 @@ def _decoder(form: type[Form]) -> Callable[[bytes], Form]:
     decode = Decoder(form).decode
 
     def decoded(plaintext: bytes) -> Form:
-        """Unreadable unless it is a whole record with values of the right types."""
+        """Raise Unreadable unless it is a whole record with values of the right types."""
         try:
             found = decode(plaintext)
             if plaintext[0] == _ARRAY and found.content[0] == _OPENING and found.content[-1] == _CLOSING:

@@ -1,8 +1,8 @@
 """Sealed records in Redis: put, read, change, remove.
 
-Every change of a stored record is read, open, change, seal, and a script that replaces it only if it is
-still the version that was read. A Redis that fails in any way is VaultUnavailable: an outage never looks
-like "not found".
+Changes use optimistic concurrency: read, open, change, seal, and a script that replaces the record only if it
+is still the version that was read. Every failure of Redis is StoreUnavailable: an outage never looks like
+"not found".
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from redis import Redis
 from resolver.crypto.envelope import Envelope, nonce_of
 from resolver.errors import Overtaken, StoreUnavailable, Unavailable, Unreadable
 from resolver.ops import metrics
-from resolver.store.cluster import by_server
+from resolver.store.cluster import by_server, run_replicated
 from resolver.store.command import Entry
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, WAKE_CHANNEL, Keyspace, line_of
+from resolver.store.keyspace import IDENTITY_KEY, RECORD_PATTERN, WAKE_CHANNEL, Keyspace, queue_of
 from resolver.store.multiplexed import Admit, Values, read_into
 from resolver.store.record import Form, Record
-from resolver.store.replicated import run_replicated
 from resolver.store.scan import scan
 
 _DAY_MS = 86_400_000
 _TRIES = 3
-_MOST_AT_ONCE = 1024  # names in one round trip
+_MAX_NAMES = 1024  # names in one round trip
 Keys = list[str]
 Arguments = list[bytes | str | int]
 Tag = TypeVar("Tag")
@@ -40,13 +39,13 @@ Result = TypeVar("Result")
 _log = structlog.get_logger(__name__)
 
 Changed = tuple[Record | None, Entry | None]
-"""What to store instead (None removes the record), and what goes in line with it."""
+"""The record to store instead (None removes it), and the command to queue in the same step."""
 Change = Callable[[Record], Changed]
-"""May run again on a fresher version. Giving back the very record it got changes nothing."""
+"""May run again on a newer version. Returns its argument itself for "no change"."""
 
 
 class _Write(NamedTuple):
-    """What `scripts/commit.lua` is to do with the record."""
+    """Arguments of `scripts/commit.lua` about the record."""
 
     mode: str
     sealed: bytes = b""
@@ -55,7 +54,7 @@ class _Write(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A record as a scan found it."""
+    """A record as it was read, with what it takes to replace it."""
 
     key_name: str
     sealed: bytes
@@ -64,20 +63,19 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write did: where, and who tries its command."""
+    """Result of a write."""
 
     key_name: str
     claim: str = ""
-    """The entry's claim, when it was given; empty when the command waits or there is none."""
+    """The entry's claim token if the command was claimed; else empty."""
 
 
 class Retention(NamedTuple):
-    """How long a record is kept, and how safely before its write counts."""
+    """How long records are kept, and how many replicas must have one before its write succeeds."""
 
     days: int = 0
-    """0: for ever."""
+    """0: forever."""
     replicas: int = 0
-    """That must have it too."""
 
 
 class RecordStore:
@@ -100,32 +98,33 @@ class RecordStore:
         """Records that didn't open since this process started."""
 
     def put(self, record: Record, entry: Entry | None = None) -> Written:
-        """Stores it, over whatever stood under its id, and lines up its command in the same step. The
-        retention starts now."""
+        """Store a record and queue its command in one step. Replaces a record with this id; its retention
+        starts now."""
         key_name, write = self._put("put", record)
-        return self._always(key_name, write, entry, waits=True)
+        return self._write_always(key_name, write, entry, waits=True)
 
     def put_new(self, record: Record, entry: Entry | None = None) -> Written | None:
-        """Store a record under an id that is free, with its command; None when a record stands there."""
+        """Store a record and queue its command, unless its id is taken: then None."""
         key_name, write = self._put("put new", record)
         return self._write(key_name, write, entry, waits=True)
 
     def make_durable(self, organization: str, notification: str) -> None:
-        """Write a record as it is once more, and wait for the replicas: its add may have missed some."""
+        """Write a record again unchanged, and wait for the replicas: some may have missed its add."""
         if self._replicas:
             self.change(organization, notification, lambda record: (replace(record), None), waits=True)
 
     def remove(self, organization: str, notification: str, entry: Entry | None = None) -> Written:
-        return self._always(self._keyspace.record(organization, notification), _Write("remove"), entry)
+        return self._write_always(self._keyspace.record(organization, notification), _Write("remove"), entry)
 
     def enqueue(self, organization: str, notification: str, entry: Entry) -> Written:
-        """A command alone; the record, if there is one, stays as it is."""
-        return self._always(self._keyspace.record(organization, notification), _Write("keep"), entry)
+        """Queue a command without touching the record."""
+        return self._write_always(self._keyspace.record(organization, notification), _Write("keep"), entry)
 
     def change(
         self, organization: str, notification: str, change: Change, *, waits: bool = False
     ) -> Written | None:
-        """Applies the change to the stored record; None when there is none (or none that opens)."""
+        """Change the stored record; None when there is none that opens. Raises Overtaken when other writers
+        change it three times in a row."""
         key_name = self._keyspace.record(organization, notification)
         for _ in range(_TRIES):
             sealed = cast(bytes | None, self._timed("read", self._redis.get, key_name))
@@ -149,40 +148,40 @@ class RecordStore:
         *,
         admit: Admit | None = None,
     ) -> tuple[Iterator[tuple[str, Form]], Values]:
-        """The records held under these ids, and the values of other keys, in one round trip.
+        """Read records, and the values of other keys, in one round trip.
 
-        Absent and unreadable records are left out. Each record is opened when the iterator comes to it: a
-        caller that keeps the contents alone holds one decoded audience at a time.
+        Absent and unreadable records are left out. The iterator opens one record at a time, so a caller that
+        keeps only contents doesn't hold every decoded audience in memory.
 
         `admit`: see `read_into`.
         """
         names: list[str] = self._keyspace.records(organization, notifications)
         wanted, values = [*names, *others], list[bytes | None]()
-        # The guard looks at the deadline before each round trip. What the callbacks ask for takes one.
-        for start in range(0, len(wanted), _MOST_AT_ONCE):
-            values += self._timed("read", self._values, wanted[start : start + _MOST_AT_ONCE], admit)
+        # The guard checks the deadline before each round trip; a data provider's read takes only one.
+        for start in range(0, len(wanted), _MAX_NAMES):
+            values += self._timed("read", self._values, wanted[start : start + _MAX_NAMES], admit)
         own, beside = values[: len(names)], values[len(names) :]
-        each = map(own.pop, repeat(0, len(own)))  # each is let go of when it is opened
+        each = map(own.pop, repeat(0, len(own)))  # frees the sealed bytes of each record as it is opened
         return self._each_opened(decode, notifications, names, each), beside
 
     def read(
         self, organization: str, notifications: Sequence[str], *, admit: Admit | None = None
     ) -> dict[str, Record]:
-        """The records held under these ids, in one round trip."""
+        """Read the records with these ids, in one round trip."""
         return dict(self.open(Record.from_bytes, organization, notifications, admit=admit)[0])
 
     def scan(self) -> Iterator[Record]:
-        """Every record, in no order. Long: for operators' commands, never for a request."""
+        """Yield every record, in no order. Slow: only for operators' commands."""
         for batch in self.batches():
             yield from (held.record for held in batch)
 
     def batches(self) -> Iterator[list[Held]]:
-        """The same, some hundred at a time, with what it takes to replace them."""
+        """Yield every record in batches of some hundred, ready for `replace_all`."""
         for names in scan(self._redis, self.guard, RECORD_PATTERN):
             yield self._batch(names)
 
     def batch(self, organization: str, notifications: Sequence[str]) -> list[Held]:
-        """What is held of these, with what it takes to replace it, in one round trip to each server."""
+        """Read records for `replace_all`, in one round trip to each server."""
         return self._batch(self._keyspace.records(organization, notifications)) if notifications else []
 
     def _batch(self, names: list[str]) -> list[Held]:
@@ -193,8 +192,8 @@ class RecordStore:
         return [Held(name, sealed, record) for (name, sealed), record in opened if sealed]
 
     def replace_all(self, changes: Sequence[tuple[Held, Changed]]) -> list[bool]:
-        """In one round trip to each server, each unless somebody wrote it since; then the caller's to
-        `change`."""
+        """Replace records in one round trip to each server. False for each that was written since it was
+        read: use `change` for those."""
         done: dict[str, bool] = {}
         with self.guard:
             for server, some in by_server(self._redis, changes, lambda change: change[0].key_name).items():
@@ -208,12 +207,12 @@ class RecordStore:
         return [done[held.key_name] for held, _ in changes]
 
     def ping(self) -> None:
-        """Reached, and ours."""
+        """Check that Redis answers, and is our database. Raises StoreUnavailable."""
         with self.guard:
             self._redis.exists(IDENTITY_KEY)
 
     def state(self) -> str:
-        """`ok` when it is reached, and ours; else why not, as VaultUnavailable has it."""
+        """`ok`, or the `state` of the StoreUnavailable that `ping` raises."""
         try:
             self.ping()
         except StoreUnavailable as error:
@@ -221,7 +220,7 @@ class RecordStore:
         return "ok"
 
     def _timed(self, operation: str, function: Callable[..., Result], *args: Any) -> Result:
-        """Call a function that uses Redis, under guard; time it, and count how it ended."""
+        """Call a function that uses Redis, under the guard, and record its time and outcome."""
         started, outcome = time.perf_counter(), "ok"
         try:
             with self.guard:
@@ -237,8 +236,8 @@ class RecordStore:
         try:
             read_into(values, self._redis, names, admit)
         except RedisConnectionError:
-            # The connection was lost; reading twice is harmless. Under guard: the requests that were in
-            # flight on it must not all find out that there is no new one.
+            # The connection was lost: read again, which is harmless. Under the guard, so that not every
+            # request in flight tries in vain to connect.
             with self.guard:
                 read_into(values, self._redis, names[len(values) :], admit)
         return values
@@ -254,7 +253,7 @@ class RecordStore:
         names: Sequence[str],
         values: Iterable[bytes | None],
     ) -> Iterator[tuple[Tag, Form]]:
-        """The records that are there and open, each with its tag."""
+        """Yield the records that are there and open, each with its tag."""
         open_ = self._envelope.open
         for tag, key_name, sealed in zip(tags, names, values, strict=True):
             if sealed is None:
@@ -268,15 +267,17 @@ class RecordStore:
                 continue
             yield tag, record
 
-    def _always(self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False) -> Written:
-        """A write that nobody can overtake."""
+    def _write_always(
+        self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False
+    ) -> Written:
+        """Write without comparing versions: such a write can't be overtaken."""
         return self._write(key_name, write, entry, waits=waits) or Written(key_name)
 
     def _write(
         self, key_name: str, write: _Write, entry: Entry | None, *, waits: bool = False
     ) -> Written | None:
-        """Record and command in one step; None when a replacement was overtaken, and nothing is written.
-        `waits`: it counts only when RESOLVER_REDIS_WAIT replicas have it."""
+        """Write record and command in one step; None when another write was faster, and nothing is written.
+        With `waits`, raises StoreUnavailable unless RESOLVER_REDIS_WAIT replicas have it."""
         keys, args = self._arguments(key_name, write, entry)
         done, claimed = self._timed(write.mode, self._committed, keys, args, waits)
         if not done:
@@ -291,7 +292,7 @@ class RecordStore:
         return cast(tuple[int, int], found)
 
     def _put(self, mode: str, record: Record) -> tuple[str, _Write]:
-        """The name that a record has in Redis, and the write that puts it there."""
+        """Return the record's key name, and the write that stores it."""
         key_name = self._keyspace.record(record.organization, record.notification)
         sealed = self._envelope.seal(key_name, record.to_bytes())
         return key_name, _Write(mode, sealed, px=self._retention_ms or b"")
@@ -301,8 +302,8 @@ class RecordStore:
         return _Write("replace", replacement, read=nonce_of(sealed))
 
     def _arguments(self, key_name: str, write: _Write, entry: Entry | None) -> tuple[Keys, Arguments]:
-        line = line_of(key_name)
-        command = self._envelope.seal(line.commands, entry.command.to_bytes()) if entry else b""
+        queue = queue_of(key_name)
+        command = self._envelope.seal(queue.commands, entry.command.to_bytes()) if entry else b""
         _, place, claim, lease_ms = entry or ("", "", "", 0)
-        keys = [key_name, line.commands, line.queue]
-        return keys, [*write, command, place, claim, lease_ms, line.member, WAKE_CHANNEL]
+        keys = [key_name, queue.commands, queue.schedule]
+        return keys, [*write, command, place, claim, lease_ms, queue.member, WAKE_CHANNEL]

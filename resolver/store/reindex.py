@@ -1,13 +1,12 @@
-"""The index key changed: every record, and every mark that revokes tokens, under the name that the new key
-gives it.
+"""Re-index for a new lookup key: rename every record, and every mark of revoked tokens.
 
-Offline: from the first step to the last no other process is served, since the identity is neither key's.
-Stopped half-way, the same step is done again: what has its new name already is passed over.
+This is offline: meanwhile the database has neither key's identity, so no other process is served. If it
+stops half-way, run it again: keys with new names are skipped. The identity says how far it is:
 
-    before            the old key's own
-    before?after      closed, and nothing renamed yet: the only one that goes back
-    before>after      being renamed, until every record is
-    after             the new key's own
+    before            the old key's identity
+    before?after      closed, nothing renamed yet: only this step can be cancelled
+    before>after      renaming
+    after             the new key's identity
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from resolver.store.keyspace import (
     RECORD_PATTERN,
     REVOCATION_PATTERN,
     Keyspace,
-    dead_of,
+    dead_letters_of,
     partitions,
-    queue_of,
+    schedule_of,
 )
 from resolver.store.record import Record
 from resolver.store.revocations import Mark
 from resolver.store.scan import scan
 
 _GONE = (0, -2)
-"""What PTTL says of a key that expires this moment, or did."""
+"""PTTL of a key that expires now, or has expired."""
 
 
 NameOf = Callable[[bytes], str]
-"""The new key's name for what a plaintext holds; Unreadable when that can't be told."""
+"""Returns the new name for a plaintext; raises Unreadable."""
 
 
 class Renamed(Enum):
@@ -63,13 +62,13 @@ def in_flight(redis: Redis) -> str:
     """Describe the commands and erasures that are not done yet; empty when there are none."""
     pipeline = redis.pipeline(transaction=False)
     for partition in partitions():
-        pipeline.zcard(queue_of(partition))
-        pipeline.hlen(dead_of(partition))
+        pipeline.zcard(schedule_of(partition))
+        pipeline.hlen(dead_letters_of(partition))
     pipeline.hlen(ORDERS)
-    *lines, erasure_store = pipeline.execute()
-    waiting, dead = sum(lines[::2]), sum(lines[1::2])
-    if waiting or dead or erasure_store:
-        return f"{waiting} commands wait, {dead} were given up, {erasure_store} erasures are under way"
+    *lengths, erasures = pipeline.execute()
+    waiting, dead = sum(lengths[::2]), sum(lengths[1::2])
+    if waiting or dead or erasures:
+        return f"{waiting} commands wait, {dead} were given up, {erasures} erasures are under way"
     return ""
 
 
@@ -81,14 +80,14 @@ class Reindex:
         self._before, self._after = before.text(), after.text()
         self._closed, self._renaming = f"{self._before}?{self._after}", f"{self._before}>{self._after}"
         self.unreadable: list[str] = []
-        """The names of records and marks that didn't open."""
+        """Names of records and marks that didn't open."""
 
     def is_done(self) -> bool:
         return self._found() == self._after
 
     def begin(self) -> bool:
-        """From here on nobody else is served. Within a second those who looked a moment ago notice. False
-        when records were renamed before: there is no way back then."""
+        """Close the database: within a second no other process is served. False when an earlier run has begun
+        to rename, which can't be cancelled."""
         if self._moved(self._before, self._closed) or self._found() == self._closed:
             return True
         if self._found() != self._renaming:
@@ -99,17 +98,17 @@ class Reindex:
         found = cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS))
         return {key.decode(): proof.decode() for key, proof in found.items()}
 
-    def dead_letter(self) -> bool:
-        """As it was, unless something was renamed."""
+    def cancel(self) -> bool:
+        """Give the database back to the old key; False when renaming has begun."""
         return self._moved(self._closed, self._before)
 
-    def go(self) -> None:
-        """From here on there is no way but to the end."""
+    def start_renaming(self) -> None:
+        """Begin to rename. From here on it must be run to the end."""
         if not self._moved(self._closed, self._renaming) and self._found() != self._renaming:
             raise WrongDatabase("another re-index was given up or finished meanwhile")
 
     def run(self) -> Iterator[Counter[Renamed]]:
-        """What became of each batch of records, and then of marks."""
+        """Rename everything. Yields the outcomes of each batch."""
         yield from self._all(RECORD_PATTERN, self._record_name)
         yield from self._all(REVOCATION_PATTERN, self._mark_name)
 
@@ -126,8 +125,10 @@ class Reindex:
             yield Counter(kind for kind, _ in looked)
 
     def finish(self, former: dict[str, str]) -> None:
-        """`former`: public keys that signed before, each with what proves that it was ours. Two steps, since
-        they are two slots of a cluster: stopped in between, the next run finds them vouched for already."""
+        """Give the database to the new key, and store the public keys of former signers with their proofs.
+
+        In two steps, since the keys are in two slots of a cluster. Running it again after the first is safe.
+        """
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.delete(FORMER_SIGNERS)
         pipeline.hset(FORMER_SIGNERS, items=[part for pair in former.items() for part in pair])
@@ -160,9 +161,8 @@ class Reindex:
         return Renamed.DONE, _Move(name, new_name, sealed, left if left > 0 else None)
 
     def _rename(self, moves: list[_Move]) -> None:
-        """The new ones first, and of the old ones those alone whose new one is there: a Redis that is full
-        refuses what adds to it, and goes on to remove. Stopped in between there are two, and the old one is
-        found again."""
+        """Write the new names, then delete the old ones whose new one was written: a full Redis refuses
+        writes, but not deletions. If it stops in between, the next run finds the old names again."""
         writes = self._redis.pipeline(transaction=False)
         for move in moves:
             writes.set(move.new, move.sealed, px=move.px)
@@ -177,7 +177,7 @@ class Reindex:
             raise StoreUnavailable(f"redis: {what}; nothing is lost, make room and run it again")
 
     def _moved(self, from_: str, to: str) -> bool:
-        """Unless another re-index was quicker."""
+        """Replace the identity; False when another re-index has changed it."""
         return swap(self._redis, from_, to)
 
     def _found(self) -> str:

@@ -1,7 +1,7 @@
-"""Is this database older than erasures that were certified?
+"""Detect a database that was restored from a backup older than a certified erasure.
 
-Certificates are kept where a backup of Redis doesn't reach. One that Redis knows nothing of means that an
-older Redis came back, and people with it who were erased: nothing is given out until that is mended.
+Erasure certificates are kept outside Redis and its backups. If Redis doesn't know a certificate's erasure, an
+older backup was restored, with people who were erased: no data is returned until the erasures are replayed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TRUSTED_SECONDS = 1.0
 
 
 class Certificates:
-    """Asked before every use of the vault, looked up at most once a second."""
+    """Checks the database before every use of Redis; reads at most once a second."""
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
@@ -47,8 +47,8 @@ class Certificates:
         return [name for name, is_known in zip(names, known, strict=True) if not is_known]
 
     def keep(self, order: str, certificate: bytes) -> bytes:
-        """There whole or not at all, and on the disk before anybody is told that it is done. The one that
-        counts: a process that was killed after it kept one may have been first."""
+        """Write an erasure certificate to disk, atomically and durably, and return the one that counts: a
+        process that was killed later may have written one before."""
         path = self._directory / f"{order}{SUFFIX}"
         if path.exists():
             return path.read_bytes()
@@ -66,7 +66,7 @@ class Certificates:
         return certificate
 
     def text_of(self, order: str) -> bytes | None:
-        """The certificate that is kept of an erasure."""
+        """Read the erasure certificate of an erasure; None when there is none."""
         try:
             return (self._directory / f"{order}{SUFFIX}").read_bytes()
         except FileNotFoundError:
@@ -75,13 +75,13 @@ class Certificates:
             raise StoreUnavailable(f"certificates: {type(error).__name__}") from error
 
     def is_kept(self, path: Path) -> bool:
-        """Whether this file is one that the gate looks at."""
+        """Whether a file is in the directory that `check` reads."""
         return path.parent.resolve() == self._directory.resolve()
 
 
 def certificates_in(directory: Path) -> list[Path]:
-    """By their names: none is opened. A directory that can't be read tells nothing, and might hide what it
-    ought to tell."""
+    """List the erasure certificates by name, without opening them. Raises StoreUnavailable when the directory
+    can't be read: an unread erasure certificate must not pass."""
     try:
         with os.scandir(directory) as found:
             return sorted(Path(entry.path) for entry in found if _may_be_one(entry))
@@ -90,7 +90,8 @@ def certificates_in(directory: Path) -> list[Path]:
 
 
 def _may_be_one(entry: os.DirEntry[str]) -> bool:
-    """What is no file never was one. A link that leads nowhere may have led to one."""
+    """Whether an entry is a file named like an erasure certificate, or a broken link, which may have led to
+    one."""
     if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
         return False
     if entry.is_symlink():

@@ -1,8 +1,8 @@
-"""Revoked tokens, as marks in Redis: every token of a person that was issued at or before a mark is revoked.
+"""Revoked tokens, as marks in Redis: every token of a person issued at or before the mark's time is revoked.
 
-A mark is for one person everywhere, or for one person in one organization. It never expires, it only moves
-forward, and its time is Redis's clock, which all processes share. Its key name is a keyed digest and its
-value is sealed, so that a stolen dump names nobody. A mark that doesn't open revokes all that it is for.
+A mark is for one person in all organizations, or in one. It never expires, its time only moves forward, and
+that time is from Redis's clock, which all processes share. Its name is a keyed digest and its value is
+sealed, so that a stolen dump names no person. A mark that doesn't open revokes every token that it is for.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from redis import Redis
 from resolver.crypto.envelope import Envelope
 from resolver.errors import Overtaken, Unreadable
 from resolver.ops import metrics
-from resolver.store.cluster import holder
+from resolver.store.cluster import compare_and_set, holder
 from resolver.store.guard import Guard
 from resolver.store.keyspace import REVOCATION_PATTERN, Keyspace
 from resolver.store.multiplexed import Values, get_all
-from resolver.store.replicated import compare_and_set
 from resolver.store.scan import scan
 
 _TRIES = 3
@@ -50,7 +49,7 @@ class Mark(NamedTuple):
         return cls(user, organization, at_ms)
 
     def revokes(self, issued_at: float) -> bool:
-        """`issued_at` in epoch seconds; minus infinity for a token that doesn't say."""
+        """`issued_at`: epoch seconds; minus infinity for a token without `iat`."""
         return issued_at <= self.at_ms / 1000
 
 
@@ -58,7 +57,7 @@ class Extent(Enum):
     """Where a token is revoked."""
 
     NOWHERE = "nowhere"
-    ORGANIZATION = "in the organization that was asked about"
+    ORGANIZATION = "in the organization of the call"
     EVERYWHERE = "everywhere"
 
 
@@ -70,13 +69,13 @@ class Revocations:
         self._keyspace, self._envelope = keyspace, envelope
         self._replicas = replicas
         self.names = keyspace.revocations
-        """The key names of the marks that decide about a call. Their values are read with the records."""
+        """Key names of the marks that decide about a call; their values are read with the records."""
         self.unreadable = 0
         """Marks that didn't open since this process started."""
 
     def revoke(self, user: str, organization: str = "") -> Mark:
-        """Revoke what was issued until now; without an organization, in all of them. The mark that holds: a
-        later one stays."""
+        """Revoke a person's tokens issued until now, in an organization or (empty) in all. Returns the mark,
+        or an existing later one. Raises Overtaken when other processes change it three times in a row."""
         name = self._keyspace.revocation(user, organization)
         with self._guard:
             seconds, microseconds = holder(self._redis, name).time()
@@ -84,10 +83,10 @@ class Revocations:
         for _ in range(_TRIES):
             with self._guard:
                 held = cast(bytes | None, self._redis.get(name))
-            # One that doesn't open is replaced: that mends it.
+            # A mark that doesn't open is replaced.
             found = self._opened(name, held) if held else None
             kept = found if found and found.at_ms >= mark.at_ms else mark
-            # A mark that is kept is written again: whoever wrote it may have missed some of the replicas.
+            # An existing mark is written again: its write may have missed some replicas.
             sealed = self._envelope.seal(name, kept.to_bytes())
             with self._guard:
                 if compare_and_set(self._redis, name, held or b"", sealed, replicas=self._replicas):
@@ -95,12 +94,12 @@ class Revocations:
         raise Overtaken("The revocation is being changed by others. Please try again.")
 
     def values(self, names: Sequence[str]) -> Values:
-        """For a call that reads no records."""
+        """Read marks, for a call that reads no records."""
         with self._guard:
             return get_all(self._redis, names)
 
     def extent(self, names: Sequence[str], values: Values, issued_at: float) -> Extent:
-        """Where a token of this age is revoked, by the values of `names`."""
+        """Return where a token issued at this time is revoked, by the values of `names`."""
         everywhere, here = (
             value is not None and self._revokes(name, value, issued_at)
             for name, value in zip(names, values, strict=True)
@@ -108,7 +107,7 @@ class Revocations:
         return Extent.EVERYWHERE if everywhere else Extent.ORGANIZATION if here else Extent.NOWHERE
 
     def scan(self) -> Iterator[Mark]:
-        """Every mark that opens, in no order. Long: for operators' commands, never for a request."""
+        """Yield every mark that opens, in no order. Slow: only for operators' commands."""
         for names in scan(self._redis, self._guard, REVOCATION_PATTERN):
             for name, sealed in zip(names, self.values(names), strict=True):
                 if sealed and (mark := self._opened(name, sealed)):

@@ -1,7 +1,7 @@
-"""Records, and marks of revoked tokens, under an older master key, put under the one that seals now.
+"""Reseal records and marks of revoked tokens under the first master key.
 
-One scan that can be stopped and begun again: what is under the right key already is passed over. A record
-that somebody writes meanwhile is sealed with the right key by them.
+The scan can be stopped and started again: values under the first key are skipped. Records written meanwhile
+are sealed with it anyway.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redis import Redis
 from resolver.crypto.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
 from resolver.errors import Unreadable
 from resolver.store.guard import Guard, read_script
-from resolver.store.keyspace import RECORD_PATTERN, REVOCATION_PATTERN, line_of
+from resolver.store.keyspace import RECORD_PATTERN, REVOCATION_PATTERN, queue_of
 from resolver.store.multiplexed import get_all
 from resolver.store.scan import scan
 
@@ -33,20 +33,19 @@ class Rotation:
         self._reseal = redis.register_script(read_script("resolver.store", "reseal"))
 
     def size(self) -> int:
-        """About how many records there are, for a progress bar: other keys count too."""
+        """Approximate number of records, for a progress bar: other keys count too."""
         with self._guard:
             return int(self._redis.dbsize())
 
     def record_key_ids(self) -> Counter[str]:
-        """How many records are under each key."""
+        """Count records by master key."""
         return self._key_ids(RECORD_PATTERN)
 
     def revocation_key_ids(self) -> Counter[str]:
-        """How many marks of revoked tokens are under each key."""
+        """Count marks of revoked tokens by master key."""
         return self._key_ids(REVOCATION_PATTERN)
 
     def _key_ids(self, pattern: str) -> Counter[str]:
-        """Only the first bytes of each value are read."""
         found: Counter[str] = Counter()
         for names in scan(self._redis, self._guard, pattern):
             with self._guard:
@@ -58,7 +57,7 @@ class Rotation:
         return found
 
     def run(self) -> Iterator[Counter[Resealed]]:
-        """What became of each batch of records."""
+        """Reseal everything. Yields the outcomes of each batch."""
         for names in self._names():
             with self._guard:
                 values = get_all(self._redis, names)
@@ -73,7 +72,7 @@ class Rotation:
             fresh = self._envelope.reseal(name, sealed)
         except Unreadable:
             return Resealed.UNREADABLE
-        done = self._reseal(keys=[name, line_of(name).commands], args=[nonce_of(sealed), fresh])
+        done = self._reseal(keys=[name, queue_of(name).commands], args=[nonce_of(sealed), fresh])
         return Resealed.DONE if done else Resealed.OVERTAKEN
 
     def _names(self) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Every key of a kind, in no order, some hundred at a time: for operators' commands, never for a request."""
+"""Scan all keys of a kind, in no order, some hundred at a time. Slow: only for operators' commands."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ BATCH = 500
 
 
 def scan(redis: Redis, guard: Guard | None, pattern: str) -> Iterator[list[str]]:
-    """What is there from beginning to end is in it at least once; what comes or goes meanwhile may be.
-    Without a guard for whoever works while nobody else may."""
+    """Yield the names that match, in batches.
+
+    A key that exists during the whole scan is yielded at least once; one that is added or deleted meanwhile
+    may be. Only an offline command, while no other process is served, scans without a guard.
+    """
     for server in _servers(redis, guard):
         cursor = 0
         while True:
@@ -36,14 +39,14 @@ def _servers(redis: Redis, guard: Guard | None) -> list[Redis]:
 
 
 _SLICE_SECONDS = 0.005
-# Not zero: after that, gevent may go on with the same greenlet before it has looked at any socket.
+# Not zero: after sleep(0), gevent may resume the same greenlet before it has looked at any socket.
 _PAUSE_SECONDS = 1e-6
 _Item = TypeVar("_Item")
 
 
 def in_time_slices(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items, with the shortest pause every few milliseconds: under gevent, a loop that waits for
-    nothing keeps all other greenlets from running."""
+    """Yield the items with a short pause every few milliseconds: under gevent, a loop that never waits blocks
+    all other greenlets."""
     began = time.monotonic()
     for item in items:
         if time.monotonic() - began > _SLICE_SECONDS:

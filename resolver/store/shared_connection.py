@@ -4,19 +4,25 @@
                               │
     wait() ◀── in flight ◀────┴─────── reader ◀── Redis
 
-Replies come in the order of sending. When the connection ends, every exchange that waits for it fails.
+Replies come in the order of sending. When the connection ends, every exchange in flight fails.
+
+The threads share the socket. The operating system permits that for a plain socket. OpenSSL doesn't: a TLS
+session takes one call at a time, and a reader that waited for the network in such a call would block the
+writer.
 """
 
 from __future__ import annotations
 
 import copy
+import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hiredis import PushNotification, Reader, pack_command
 from redis import (
@@ -28,11 +34,71 @@ from redis.connection import AbstractConnection
 from redis.exceptions import InvalidResponse
 
 from resolver.deadline import call_at
-from resolver.store.shared_socket import SharedSocket, shared_socket
 
-_LOOK_SECONDS = 0.05
-_LARGEST_SEND = 64 * 1024
-"""Bytes. The time to answer starts when a command is sent, so it isn't sent long after it was taken."""
+_Result = TypeVar("_Result")
+
+
+class SharedSocket(Protocol):
+    """The methods used of a socket. They block without a time-out; `shutdown` ends them."""
+
+    def recv_into(self, buffer: bytearray, /) -> int: ...
+
+    def sendall(self, data: bytes, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+
+def shared_socket(connection: AbstractConnection) -> SharedSocket:
+    """The socket of a redis-py connection that has connected."""
+    sock = connection._get_socket()
+    if sock is None:
+        raise OSError("not connected")
+    if isinstance(sock, ssl.SSLSocket):
+        return _SharedTLSSocket(sock)
+    sock.settimeout(None)
+    return sock
+
+
+class _SharedTLSSocket:
+    """Calls OpenSSL under a lock, and waits for the network without it."""
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._lock = threading.Lock()
+
+    def recv_into(self, buffer: bytearray, /) -> int:
+        return self._repeat(lambda: self._sock.recv_into(buffer))
+
+    def sendall(self, data: bytes, /) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._repeat(lambda: self._sock.send(rest)) :]  # noqa: B023 - called at once
+
+    def shutdown(self, how: int, /) -> None:
+        # SSLSocket's own method forgets the TLS session first: a send after it would not be encrypted.
+        socket.socket.shutdown(self._sock, how)
+
+    def _repeat(self, call: Callable[[], _Result]) -> _Result:
+        """Repeat a call until it no longer has to wait for the network."""
+        while True:
+            try:
+                with self._lock:
+                    return call()
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT)
+
+    def _wait(self, event: int) -> None:
+        waiting = select.poll()
+        waiting.register(self._sock, event)
+        waiting.poll()
+
+
+_CHECK_SECONDS = 0.05
+_MAX_SEND_BYTES = 64 * 1024
+"""Small, because the time limit of a reply starts when its command is taken for sending."""
 _RECEIVE_BYTES = 64 * 1024
 _INCOMPLETE = object()
 
@@ -40,7 +106,7 @@ Command = Sequence[Any]
 
 
 class Exchange:
-    """Commands that are sent in one piece, and their replies. An error that Redis replied is one of them."""
+    """Commands sent in one piece, and their replies; an error that Redis replied is a reply."""
 
     __slots__ = ("_is_settled", "error", "is_dropped", "missing", "packed", "replies", "sent_at")
 
@@ -54,16 +120,16 @@ class Exchange:
         self._is_settled = threading.Event()
 
     def wait(self) -> list[Any]:
-        """The replies. Raises ConnectionError or TimeoutError when the connection ended before they came."""
+        """Wait for the replies. Raises ConnectionError or TimeoutError when the connection ends before."""
         self._is_settled.wait()
         if self.error:
-            # Each thread raises an error of its own. What they have in common is the cause, which the circuit
-            # breaker counts once.
+            # A copy, since each thread adds its own traceback. The common cause lets the circuit breaker
+            # count the failure once.
             raise copy.copy(self.error) from self.error
         return self.replies
 
     def drop(self) -> None:
-        """Throw replies away, those that are still to come as well."""
+        """Discard the replies, also those still to come."""
         self.is_dropped = True
         self.replies = []
 
@@ -73,12 +139,10 @@ class Exchange:
 
 
 class SharedConnection:
-    """A connection from connecting to its end, with one thread that reads and one that writes."""
-
     def __init__(self, make: Callable[[], AbstractConnection]) -> None:
         self._connection = make()
         self._answer_seconds = self._connection.socket_timeout or 0.5
-        # For everything: Sentinels, name resolution, each address of a name, TLS, authentication.
+        # For all of it: Sentinels, name resolution, each address of a name, TLS, authentication.
         self._connect_seconds = 2 * self._answer_seconds
         self._lock = threading.Lock()
         self._unsent: deque[Exchange] = deque()
@@ -89,10 +153,10 @@ class SharedConnection:
         self._error: RedisError | None = None
         """Why it ended."""
         self._late: RedisError | None = None
-        """Why no commands are taken, when connecting takes too long."""
+        """Set when connecting takes too long: commands fail with it until the connection is made."""
         self._heard_at = time.monotonic()
         self._is_retired = self._is_watched = False
-        self._overdue_looks = 0
+        self._overdue_checks = 0
 
     def start(self) -> None:
         try:
@@ -109,28 +173,28 @@ class SharedConnection:
                 exchange.settle(self._late)
                 return True
             if not self._is_watched:
-                self._overdue_looks = 0
+                self._overdue_checks = 0
                 self._watch()
             self._unsent.append(exchange)
         self._has_unsent.set()
         return True
 
     def retire(self) -> None:
-        """End when the last reply has come."""
+        """End the connection after the last reply."""
         with self._lock:
             self._is_retired = True
             if not (self._is_watched or self._error):
                 self._watch()
 
     def end(self, error: RedisError) -> None:
-        """Fail every exchange that waits."""
+        """End the connection, and fail every exchange that waits."""
         with self._lock:
             waiting = self._end(error)
         for exchange in waiting:
             exchange.settle(error)
 
     def abandon(self) -> None:
-        """Close a socket that the parent process goes on using."""
+        """Close this process's copy of a socket that the parent process uses."""
         with suppress(OSError):
             self._connection.disconnect()  # type: ignore[no-untyped-call]
 
@@ -141,14 +205,14 @@ class SharedConnection:
                 self._serve(shared)
         except RedisError as error:
             self.end(copy.copy(error))  # without its traceback
-        except Exception as error:  # noqa: BLE001 - whatever it was, commands wait
+        except Exception as error:  # noqa: BLE001 - commands wait, and must fail
             self.end(ConnectionError(f"{type(error).__name__}: {error}"))
         finally:
             self.end(ConnectionError("the thread was ended"))
             self._connection.disconnect()  # type: ignore[no-untyped-call]
 
     def _opened(self) -> SharedSocket | None:
-        """The socket, unless this ended while it connected."""
+        """Start to use the socket; None when the connection was ended meanwhile."""
         with self._lock:
             if self._error:
                 return None
@@ -180,11 +244,11 @@ class SharedConnection:
             self.end(ConnectionError("the writer was ended"))
 
     def _next_packed(self) -> bytes:
-        """What to send next, which is in flight from now on."""
+        """Take the next commands to send; they are in flight from now on."""
         packed: list[bytes] = []
         size, now = 0, time.monotonic()
         with self._lock:
-            while self._unsent and size < _LARGEST_SEND:
+            while self._unsent and size < _MAX_SEND_BYTES:
                 exchange = self._unsent.popleft()
                 packed.append(exchange.packed)
                 size += len(exchange.packed)
@@ -209,7 +273,7 @@ class SharedConnection:
     def _deliver(self, reply: Any) -> None:
         with self._lock:
             if not self._in_flight:
-                raise InvalidResponse("a reply that no command asked for")
+                raise InvalidResponse("a reply without a command")
             exchange = self._in_flight[0]
             if not exchange.is_dropped:
                 exchange.replies.append(reply)
@@ -220,20 +284,20 @@ class SharedConnection:
         exchange.settle()
 
     def _watch(self) -> None:
-        """Raises ConnectionError when the watchdog's thread can't be started."""
+        """Have `_check` called soon. Raises ConnectionError when the watchdog's thread can't be started."""
         try:
-            call_at(time.monotonic() + _LOOK_SECONDS, self._look)
+            call_at(time.monotonic() + _CHECK_SECONDS, self._check)
         except RuntimeError as error:
             raise ConnectionError(str(error)) from error
         self._is_watched = True
 
-    def _look(self) -> None:
-        """Called by the watchdog while exchanges wait. One that is overdue at two looks in a row has waited
-        long enough: a process that was itself held up reads first what has come meanwhile."""
+    def _check(self) -> None:
+        """Time out when a reply is overdue at two checks in a row; the watchdog calls this while exchanges
+        wait. Two, because a process that was itself suspended must first read the replies that have come."""
         error = TimeoutError("no reply in time")
         with self._lock:
-            self._overdue_looks = self._overdue_looks + 1 if self._is_overdue() else 0
-            failed = self._give_up(error) if self._overdue_looks > 1 else []
+            self._overdue_checks = self._overdue_checks + 1 if self._is_overdue() else 0
+            failed = self._time_out(error) if self._overdue_checks > 1 else []
             self._is_watched = False
             if self._in_flight or self._unsent:
                 self._watch()
@@ -250,17 +314,20 @@ class SharedConnection:
             return False
         return now - max(self._in_flight[0].sent_at, self._heard_at) > self._answer_seconds
 
-    def _give_up(self, error: RedisError) -> list[Exchange]:
+    def _time_out(self, error: RedisError) -> list[Exchange]:
         if self._socket:
             return self._end(error)
-        # Until it has connected, no exchange is taken. There is no second attempt meanwhile: each would keep
-        # one more thread, if it is the look-up of the name that hangs.
+        # New exchanges fail until this attempt ends. A second attempt meanwhile would block one more thread
+        # if name resolution hangs.
         self._late = error
-        return self._taken()
+        return self._take_waiting()
 
     def _end(self, error: RedisError) -> list[Exchange]:
-        """With the lock. Only the reader closes the socket, when nothing uses it any more: its number may be
-        that of another file afterwards."""
+        """End the connection and return the exchanges to fail; call it with the lock held.
+
+        The socket is only shut down. The reader closes it when no thread uses it any more, since the number
+        of a closed socket may be given to another file.
+        """
         if self._error:
             return []
         self._error = error
@@ -268,9 +335,9 @@ class SharedConnection:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         self._has_unsent.set()
-        return self._taken()
+        return self._take_waiting()
 
-    def _taken(self) -> list[Exchange]:
+    def _take_waiting(self) -> list[Exchange]:
         waiting = [*self._in_flight, *self._unsent]
         self._in_flight.clear()
         self._unsent.clear()

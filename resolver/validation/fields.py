@@ -1,6 +1,6 @@
-"""Strict marshmallow fields: nothing is coerced, and every message says what would have been right.
+"""Strict marshmallow fields: no value is coerced, and every message says what is valid.
 
-marshmallow's own fields turn "10" into 10 and 1 into True; Velt doesn't, and neither may its mirror.
+marshmallow's own fields turn "10" into 10 and 1 into True, which Velt doesn't.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from marshmallow import ValidationError, fields
 JSON = dict[str, Any]
 LONGEST_ID = 512
 LARGEST_EXACT = 2**53 - 1
-"""The largest integer that every reader of JSON takes for itself."""
+"""The largest integer that every JSON parser reads exactly."""
 
 
 def is_identifier(value: Any) -> bool:
@@ -21,11 +21,11 @@ def is_identifier(value: Any) -> bool:
 
 
 def is_valid_unicode(text: str) -> bool:
-    """Whether it can be encoded: half a character, which JSON and a terminal can spell, can't be."""
+    """Whether a string can be encoded: JSON and terminals can produce lone surrogates, which can't."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-# What `str.isspace` takes for a space; the `\s` of regular expressions differs from language to language.
+# The spaces of `str.isspace`: `\s` differs between languages' regular expressions.
 _SPACES = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _FILLED: JSON = {
     "type": "string",
@@ -39,7 +39,7 @@ _PERSON: JSON = {"type": "object", "required": ["userId"], "properties": {"userI
 
 class Strict(fields.Field[Any]):
     """A field with one rule. `expected` completes the sentence "<path> …"; `described` is the rule as a JSON
-    schema, as far as one can say it."""
+    schema, as far as that can express it."""
 
     expected = "is not valid"
     described: Mapping[str, Any] = {}
@@ -70,7 +70,7 @@ class Text(Strict):
 
 
 class Filled(Strict):
-    """Text that is Velt's to read, of any length."""
+    """Text of any length that isn't blank."""
 
     expected = "must be a string that isn't blank"
     described = _FILLED
@@ -113,7 +113,7 @@ class OneOf(Strict):
 
 
 class Whole(Strict):
-    """A whole number within a range. 10.0 is one in JSON; true and "10" are not."""
+    """An integer within a range. JSON's 10.0 is one; true and "10" are not."""
 
     def __init__(self, low: int, high: int, **kwargs: Any) -> None:
         self.low, self.high = low, high
@@ -174,7 +174,7 @@ def is_person(value: Any) -> bool:
 
 
 def as_notification_id(value: Any) -> str | None:
-    """The SDK's reading: strings as they are, exact integers as their digits; anything else is no id."""
+    """Convert an id as the SDK does: strings stay, exact integers become digits, others are None."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_EXACT:
@@ -183,14 +183,14 @@ def as_notification_id(value: Any) -> str | None:
 
 
 def sentence(error: ValidationError) -> str:
-    """marshmallow's tree of messages as one line: "config.inbox must be one of ALL, MINE, NONE"."""
+    """Join marshmallow's tree of messages into one line: "config.inbox must be one of ALL, MINE, NONE"."""
     return "; ".join(list(_sentences(error.messages, ""))[:5])
 
 
 def _sentences(messages: Any, path: str) -> Any:
     if isinstance(messages, dict):
         for name, inner in messages.items():
-            # Names of a map are the caller's own text, of any length: shortened, as an error is no echo.
+            # Names of a map are the caller's own text, of any length: shortened.
             step = path if name == "_schema" else f"{path}.{str(name)[:64]}"
             yield from _sentences(inner, step)
     else:

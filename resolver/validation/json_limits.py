@@ -1,8 +1,7 @@
-"""Limits on the shape of JSON: how deeply it is nested, and how many objects and lists it makes in memory.
+"""Limits on the shape of JSON: depth of nesting, and number of objects and lists.
 
-JSON that is nested deeper than `DEEPEST` makes another layer fail later, when that layer walks or writes it.
-A list of empty brackets takes 3 bytes on the wire and about 60 in memory: a few megabytes of it keep a
-process busy for seconds.
+JSON nested deeper than `DEEPEST` fails later, in a layer that walks or writes it. Each empty list in a list
+takes 3 bytes of JSON and about 60 in memory: a few megabytes block a process for seconds.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 DEEPEST = 64
-MOST_CONTAINERS = 100_000
-"""Objects and lists in one answer of another service. A page of 1,000 notifications holds about 20,000. They
-are counted before parsing by their opening brackets, those within strings too."""
+MAX_CONTAINERS = 100_000
+"""Objects and lists in one answer of another service; a page of 1,000 notifications has about 20,000. They
+are counted before parsing, by opening brackets, also those within strings."""
 
 
 def is_too_deep(parsed: Any, raw: bytes) -> bool:
-    # Fewer brackets than levels allowed: no need to walk.
+    # With fewer brackets than permitted levels, it can't be too deep.
     if raw.count(b"{") + raw.count(b"[") <= DEEPEST:
         return False
     level: list[Any] = [parsed]

@@ -1,7 +1,7 @@
-"""Which key a name was probably meant to be. Pure.
+"""Find the key that a name is a misspelling of. Pure.
 
-Names are compared by their letters and digits, without regard to case: `notifyall`, `notify_all` and
-` notifyAll ` all mean `notifyAll`.
+Only letters and digits are compared, ignoring case: `notifyall`, `notify_all` and ` notifyAll ` are all taken
+for `notifyAll`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-_LONGEST = 64
-"""A longer name is no misspelling of any key here, and comparing it would take time."""
-_RESEMBLES = 0.9
-_SUGGESTED = 0.6
-_MOST_OTHER_LETTERS = 5
-"""Two words that resemble each other have no more in one of them alone: a tenth of 54, the longest pair."""
+_MAX_LENGTH = 64
+"""A longer name is no misspelling of any key here, and is not compared."""
+_MISSPELT_RATIO = 0.9
+_SUGGESTED_RATIO = 0.6
+_MAX_OTHER_LETTERS = 5
+"""Letters that only one of two similar words has: at most a tenth of 54, the longest pair."""
 
 
 def folded(name: str) -> str:
@@ -24,20 +24,20 @@ def folded(name: str) -> str:
 
 
 def misspelt(name: str, keys: frozenset[str], *, slips_only: bool = False) -> str | None:
-    """Return the key that `name` is a misspelling of: one slip of the keyboard away from it, or (unless
-    `slips_only`) with nearly all of its letters. None when it is one of the keys, or resembles none."""
+    """Return the key that `name` is a misspelling of: one typing slip away, or (unless `slips_only`) with
+    nearly all of its letters. None when it is one of the keys, or similar to none."""
     if name in keys:
         return None
     letters = folded(name)
-    return _misspelt(letters, keys, slips_only) if len(letters) <= _LONGEST else None
+    return _misspelt(letters, keys, slips_only) if len(letters) <= _MAX_LENGTH else None
 
 
 def nearest(name: str, keys: Iterable[str]) -> str | None:
-    """Return the key to suggest in an error message, if any is near enough to help."""
-    if len(name) > _LONGEST:
+    """Return the key to suggest in an error message, if one is similar enough."""
+    if len(name) > _MAX_LENGTH:
         return None
     by_letters = {folded(key): key for key in keys}
-    found = get_close_matches(folded(name), by_letters, n=1, cutoff=_SUGGESTED)
+    found = get_close_matches(folded(name), by_letters, n=1, cutoff=_SUGGESTED_RATIO)
     return by_letters[found[0]] if found else None
 
 
@@ -49,7 +49,7 @@ class _Known(NamedTuple):
 
 @lru_cache
 def _by_length(keys: frozenset[str]) -> dict[int, list[_Known]]:
-    """The keys that a name of so many letters may resemble."""
+    """For each length of a name, the keys that it may be similar to."""
     found: dict[int, list[_Known]] = {}
     for key in sorted(keys):
         letters = folded(key)
@@ -59,7 +59,7 @@ def _by_length(keys: frozenset[str]) -> dict[int, list[_Known]]:
 
 
 def _lengths(own: int) -> range:
-    slack = 2 * (1 - _RESEMBLES) / _RESEMBLES
+    slack = 2 * (1 - _MISSPELT_RATIO) / _MISSPELT_RATIO
     return range(min(own - 1, round(own / (1 + slack))), max(own + 1, round(own * (1 + slack))) + 1)
 
 
@@ -76,23 +76,23 @@ def _misspelt(letters: str, keys: frozenset[str], slips_only: bool) -> str | Non
     candidates = _by_length(keys).get(len(letters))
     if not candidates:
         return None
-    # What is cheap to tell comes first: a backend may send thousands of names.
+    # Cheap comparisons first: a backend may send thousands of names.
     mask = _mask(letters)
     near = [
         known.key
         for known in candidates
-        if (known.mask ^ mask).bit_count() <= _MOST_OTHER_LETTERS
+        if (known.mask ^ mask).bit_count() <= _MAX_OTHER_LETTERS
         and (_is_one_slip(letters, known.letters) or (not slips_only and _resemble(letters, known.letters)))
     ]
     return nearest(letters, near) if near else None
 
 
 def _resemble(letters: str, key: str) -> bool:
-    return SequenceMatcher(None, letters, key).ratio() >= _RESEMBLES
+    return SequenceMatcher(None, letters, key).ratio() >= _MISSPELT_RATIO
 
 
 def _is_one_slip(letters: str, key: str) -> bool:
-    """No letter, or one, missing, added or changed, or two neighbours swapped."""
+    """Whether at most one letter is missing, added or changed, or two neighbours are swapped."""
     start = _common_start(letters, key)
     rest, other = letters[start:], key[start:]
     end = _common_start(rest[::-1], other[::-1])

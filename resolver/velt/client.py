@@ -1,6 +1,6 @@
-"""Velt's side of the wire: its endpoints, its credentials, its answers as values or typed failures.
+"""Client of Velt's API: endpoints, credentials, and answers as values or typed errors.
 
-Credentials are added here and nowhere else.
+Only this module adds our credentials.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resolver.deadline import Deadline
 from resolver.errors import ServiceUnreachable, VeltFailed, VeltRefused, VeltUnavailable
 from resolver.ops import metrics
 from resolver.outbound.http_client import HttpClient
-from resolver.validation.json_limits import DEEPEST, MOST_CONTAINERS, is_too_deep
+from resolver.validation.json_limits import DEEPEST, MAX_CONTAINERS, is_too_deep
 
 JSON = dict[str, Any]
 _LARGEST_ANSWER = 4 * 1024 * 1024
@@ -39,18 +39,16 @@ _REFUSALS = {
 }
 
 
-# Those that trying again doesn't change. Any other may come from something between us and Velt.
+# Refusals that another attempt doesn't change. Any other may come from a proxy between us and Velt.
 FINAL = frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "ALREADY_EXISTS"})
-# Ours to mend, not the command's fault: a token that was reset refuses everything.
+# Refusals of our credentials: after a token was reset, Velt refuses every command.
 CREDENTIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
-
-
-# A job's id stands in a signed certificate.
+# The id of a job is put into a signed erasure certificate, so it must be short and plain.
 _JOB = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _RETRY_AFTER = re.compile(
     r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
-_REFUSES_US, _UNREACHED = "credentials", "unreached"
+_CREDENTIALS_REFUSED, _UNREACHABLE = "credentials", "unreached"
 
 
 class Endpoint(StrEnum):
@@ -76,8 +74,8 @@ class VeltClient:
         connections: int,
         outbound: OutboundSettings,
     ) -> None:
-        """Without an auth token every call is VeltUnavailable, and nothing is sent."""
-        self._is_equipped = auth_token is not None
+        """Without an auth token, nothing is sent: every call raises VeltUnavailable."""
+        self._has_token = auth_token is not None
         headers = {
             "content-type": "application/json",
             "x-velt-api-key": api_key.reveal(),
@@ -87,14 +85,15 @@ class VeltClient:
             url, headers, connections=connections, largest_answer=_LARGEST_ANSWER, outbound=outbound
         )
         for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
-            # Zeros: the first time is the one to hear of.
-            for outcome in (_REFUSES_US, _UNREACHED):
+            # Create the series with 0, so that an alert sees the first increase.
+            for outcome in (_CREDENTIALS_REFUSED, _UNREACHABLE):
                 metrics.VELT.labels(path, outcome)
 
     def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
-        """Velt's whole successful answer, `{"result": …}`.
+        """Call an endpoint, and return Velt's whole successful answer, `{"result": …}`.
 
-        Raises VeltRefused for Velt's own no, VeltUnavailable for anything that isn't an answer.
+        Raises VeltRefused for a refusal, VeltFailed for a failure that Velt answered, and VeltUnavailable
+        when there is no answer.
         """
         return _timed(self._post, endpoint, data, deadline)
 
@@ -110,22 +109,25 @@ class VeltClient:
         return answer
 
     def delete_user_data(self, users: Sequence[str], organizations: Sequence[str], deadline: Deadline) -> str:
-        """Velt's deletion of all it has of people: the job that it gave it. Without organizations, in all."""
+        """Have Velt delete all data of users, in these organizations or (empty) in all. Returns the job's
+        id."""
         bounds = {"organizationIds": list(organizations)} if organizations else {}
-        found = self._ask(_USER_DATA_DELETE, {"userIds": list(users), **bounds}, deadline)
+        found = self._post_user_data(_USER_DATA_DELETE, {"userIds": list(users), **bounds}, deadline)
         job = found.get("jobId")
         if not isinstance(job, str) or not _JOB.fullmatch(job):
             raise VeltUnavailable("velt: an answer without a usable job")
         return job
 
     def is_user_data_deleted(self, job: str, deadline: Deadline) -> bool:
-        return self._ask(_USER_DATA_STATUS, {"jobId": job}, deadline).get("isDeleteCompleted") is True
+        return (
+            self._post_user_data(_USER_DATA_STATUS, {"jobId": job}, deadline).get("isDeleteCompleted") is True
+        )
 
-    def _ask(self, path: str, data: JSON, deadline: Deadline) -> JSON:
-        """Of the endpoints that answer without the wrapping `result`; with it, they are understood too."""
-        return _timed(self._asked, path, data, deadline)
+    def _post_user_data(self, path: str, data: JSON, deadline: Deadline) -> JSON:
+        """Call an endpoint for user data, which answers without the wrapping `result`, or with it."""
+        return _timed(self._user_data_answer, path, data, deadline)
 
-    def _asked(self, path: str, data: JSON, deadline: Deadline) -> JSON:
+    def _user_data_answer(self, path: str, data: JSON, deadline: Deadline) -> JSON:
         status, body, retry_after = self._exchange(path, orjson.dumps({"data": data}), deadline)
         answer = _parsed(body)
         if isinstance(error := answer.get("error"), dict):
@@ -137,8 +139,8 @@ class VeltClient:
         return found
 
     def _exchange(self, path: str, body: bytes, deadline: Deadline) -> tuple[int, bytes, str | None]:
-        """Status, body, and when to ask again."""
-        if not self._is_equipped:
+        """Send a request; returns status, body and Retry-After."""
+        if not self._has_token:
             raise VeltUnavailable("velt: this process has no VELT_AUTH_TOKEN")
         try:
             answer = self._http.call("POST", deadline, body, path)
@@ -148,12 +150,12 @@ class VeltClient:
 
 
 def _retry_after(given: str | None) -> str | None:
-    """What may be passed on: whole seconds, or a date. Velt's own bytes would be a header of our reply."""
+    """Validate a Retry-After, since it becomes a header of our reply: whole seconds or a date, else None."""
     return given if given and _RETRY_AFTER.fullmatch(given) else None
 
 
 def _timed(call: Callable[[str, JSON, Deadline], JSON], path: str, data: JSON, deadline: Deadline) -> JSON:
-    """Make a call, time it, and count how it ended."""
+    """Make a call, and record its time and outcome."""
     started, outcome = time.perf_counter(), "ok"
     try:
         return call(path, data, deadline)
@@ -166,16 +168,16 @@ def _timed(call: Callable[[str, JSON, Deadline], JSON], path: str, data: JSON, d
 
 def _outcome(error: Exception) -> str:
     if not isinstance(error, VeltRefused):
-        return _UNREACHED
+        return _UNREACHABLE
     if error.status in CREDENTIALS:
-        return _REFUSES_US
+        return _CREDENTIALS_REFUSED
     return "throttled" if error.status == THROTTLED else "refused"
 
 
 def _parsed(body: bytes) -> JSON:
-    """Parse an answer in bounded time: no deadline can interrupt a parser, so the size is checked first."""
+    """Parse an answer. Its size is checked first, since no deadline can interrupt the parser."""
     containers = body.count(b"{") + body.count(b"[")
-    if containers > MOST_CONTAINERS:
+    if containers > MAX_CONTAINERS:
         raise VeltFailed("velt: the answer is too large: it holds too many objects. Ask for smaller pages")
     try:
         answer = orjson.loads(body)
@@ -187,9 +189,9 @@ def _parsed(body: bytes) -> JSON:
 
 
 def _failure(http_status: int, error: JSON, answer: JSON, retry_after: str | None) -> Exception:
-    """Branches on Velt's `error.status` first: it is the documented word, the HTTP status isn't."""
+    """Make the exception for an error, by Velt's documented `error.status` rather than the HTTP status."""
     status = THROTTLED if http_status == 429 else str(error.get("status"))
-    # 408 is a server that gave up waiting, whatever it may have done meanwhile: no refusal.
+    # 408 is no refusal: the server timed out, and may have carried out the call.
     refused = 400 <= http_status < 500 and http_status != 408
     sent_as = http_status if refused else _REFUSALS.get(status)
     if sent_as is None:

@@ -1,4 +1,4 @@
-"""What Velt's configuration endpoints take: a user's preferences, and the workspace's service settings."""
+"""Schemas of Velt's configuration endpoints: a user's preferences, and the workspace's service settings."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from resolver.validation.spelling import folded
 from resolver.velt.schema import JSON, Request, UnknownKeys
 
 _VELT_CHANNELS = ("inbox", "email", "slack")
-_LONGEST_NAME = 128
+_MAX_NAME = 128
 _PREFERENCES = ("ALL", "MINE", "NONE")
-_NAME: JSON = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME}
+_NAME: JSON = {"type": "string", "minLength": 1, "maxLength": _MAX_NAME}
 
 
 class _Preferences(Mapped):
-    """A channel of the workspace's own may take values of its own; Velt's three may not."""
+    """Velt's three channels have fixed values; a workspace's own channels may have others."""
 
     described: Mapping[str, Any] = {
         "type": "object",
         "properties": {name: {"type": "string", "enum": list(_PREFERENCES)} for name in _VELT_CHANNELS},
         "propertyNames": _NAME,
-        "additionalProperties": {"type": "string", "maxLength": _LONGEST_NAME},
+        "additionalProperties": {"type": "string", "maxLength": _MAX_NAME},
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> JSON:
@@ -44,21 +44,21 @@ def _channel_problem(channel: str, choice: Any) -> str | None:
         return None if choice in _PREFERENCES else f"must be one of {', '.join(_PREFERENCES)}"
     if (known := folded(channel)) in _VELT_CHANNELS:
         return f"is no channel; did you mean {known}?"
-    if not 0 < len(channel) <= _LONGEST_NAME:
-        return f"is a name of more than {_LONGEST_NAME} characters"
-    return None if isinstance(choice, str) and len(choice) <= _LONGEST_NAME else "must be a short string"
+    if not 0 < len(channel) <= _MAX_NAME:
+        return f"is not a name of 1 to {_MAX_NAME} characters"
+    return None if isinstance(choice, str) and len(choice) <= _MAX_NAME else "must be a short string"
 
 
 class _ConfigSet(Request):
     organizationId = Identifier(required=True)
     userIds = Identifiers(required=True, least=1)
     config = _Preferences(required=True)
-    # Absent means the whole organization; an empty list is more likely a mistake than a wish for that.
+    # Absent means the whole organization; an empty list is refused as a likely mistake.
     documentIds = Identifiers(least=1)
 
 
 class _ConfigGet(Request):
-    """Without documents Velt decides what it answers: its SDKs' samples name the user alone."""
+    """Documents are optional, as in the samples of Velt's SDKs, which name only the user."""
 
     unknown_keys = UnknownKeys.IGNORED
     narrowing = frozenset({"organizationId", "userId", "documentIds"})
@@ -90,14 +90,14 @@ class _Triggers(Strict):
             "additionalProperties": {"type": "boolean"},
         },
     }
-    expected = "must be an object of objects of true or false, under names of 1 to 128 characters"
+    expected = "must be an object of objects with values true or false; each name has 1 to 128 characters"
 
     def holds(self, value: Any) -> bool:
         return (
             isinstance(value, dict)
             and all(isinstance(events, dict) for events in value.values())
             and all(isinstance(on, bool) for events in value.values() for on in events.values())
-            and all(0 < len(name) <= _LONGEST_NAME for name in (*value, *chain(*value.values())))
+            and all(0 < len(name) <= _MAX_NAME for name in (*value, *chain(*value.values())))
         )
 
 

@@ -1,8 +1,8 @@
-"""Which field of a notification goes to Velt, and which stays. Pure: no Redis, no network, no clock.
+"""The field allow-list: which fields of a notification go to Velt, and which stay. Pure: no I/O, no clock.
 
 The two tables below are the whole allow-list: one for adds, one for the entries of updates. To forward one
-more field, add a line here and its type to `velt/requests.py` (a test insists on both). Whatever is in
-neither table is content and never leaves.
+more field, add a line here and its type to `velt/requests.py` (a test requires both). Fields in neither table
+are content, and are never sent to Velt.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from resolver.validation.spelling import folded
 
 JSON = dict[str, Any]
 RESERVED_KEYS = frozenset({"__proto__", "constructor", "prototype"})
-"""What JavaScript would take for something else than a key."""
+"""Keys with a special meaning in JavaScript objects."""
 
 
 class Kept(Enum):
     """Where a field stays on our side."""
 
-    HEADER = "header"  # decides who may read; never shown
-    CONTENT = "content"  # comes back through the callback
-    BACKEND = "backend"  # comes back to the trusted backend alone
-    NOWHERE = "nowhere"  # a directive to Velt, of no use later
+    HEADER = "header"  # decides who may read; never returned
+    CONTENT = "content"  # returned by the data provider endpoints
+    BACKEND = "backend"  # returned to the trusted backend only
+    NOWHERE = "nowhere"  # an instruction to Velt, not stored
 
 
 def as_given(value: Any) -> Any:
@@ -34,7 +34,7 @@ def as_given(value: Any) -> Any:
 
 
 def person(user: JSON) -> JSON:
-    """A pseudonym: whatever else a person object carries stays here."""
+    """Reduce a person object to its id."""
     return {"userId": user["userId"]}
 
 
@@ -59,7 +59,7 @@ class Rule(NamedTuple):
 
 
 ADD: Mapping[str, Rule] = {
-    # field                          what Velt gets   what stays here
+    # field                          sent to Velt     kept here
     "organizationId":             Rule(as_given,      Kept.HEADER),
     "documentId":                 Rule(as_given,      Kept.HEADER),
     "notificationId":             Rule(as_given,      Kept.HEADER),
@@ -79,7 +79,7 @@ ADD: Mapping[str, Rule] = {
 }  # fmt: skip
 
 UPDATE: Mapping[str, Rule] = {
-    # field of one entry             what Velt gets   what stays here
+    # field of one entry             sent to Velt     kept here
     "id":                         Rule(as_given,      Kept.NOWHERE),
     "actionUser":                 Rule(person,        Kept.CONTENT),
     "notifyUsers":                Rule(people,        Kept.HEADER),
@@ -93,15 +93,15 @@ UPDATE: Mapping[str, Rule] = {
 
 RESOLVER_MODE: Mapping[str, Any] = {"isNotificationResolverUsed": True, "notificationSource": "custom"}
 
-# Names of the record that the SDK keeps at its top level. Content is merged into it verbatim, so content
-# under one of these names would forge structure.
+# Top-level names of the SDK's own record. Content is merged into that record, so content with one of these
+# names would overwrite structure.
 _ENVELOPE = re.compile(
     r"id|notificationId|notificationSource|actionType|actionUser|timestamp|metadata|notifyUsers"
     r"|notifyUsersByUserId|forYou|isUnread|isRead|isArchived|is\w*ResolverUsed|targetAnnotationId"
     r"|organizationId|visibility|displayHeadlineMessage"
 )
 STRUCTURE = frozenset(ADD.keys() | UPDATE.keys())
-"""A structural name of the one request is no content of the other."""
+"""Names with structure in either request; neither may use them for content."""
 
 NARROWING = frozenset(
     {
@@ -118,14 +118,14 @@ NARROWING = frozenset(
         "metadata",
     }
 )
-"""Of these, those without which more people would read, or read more."""
+"""Keys that restrict a call: if one were dropped, more people could read, or a call would do more."""
 
 STRIPPED: Mapping[str, str] = {
     "isRead": "use readByUserIds",
     "read": "use readByUserIds",
     "isArchived": "nothing marks a notification as archived",
 }
-"""What callers put into entries of updates and Velt strips, with what to do instead. Never content."""
+"""Keys that Velt's update ignores, with what to do instead. They are never content."""
 _STRIPPED = {folded(name): instead for name, instead in STRIPPED.items()}
 
 People = Literal["full", "reference"]
@@ -137,26 +137,26 @@ _PERSONAL = frozenset(
 @dataclass(frozen=True, slots=True)
 class Split:
     forward: JSON
-    """All that Velt gets."""
+    """All that is sent to Velt."""
     content: JSON
-    """Sealed; comes back through the callback."""
+    """Sealed; returned by the data provider endpoints."""
     private: JSON
-    """Sealed; comes back to the trusted backend alone."""
+    """Sealed; returned to the trusted backend only."""
     dropped: list[str] = field(default_factory=list)
-    """Names that were refused a place, as dotted paths."""
+    """Reserved names that are neither stored nor sent, as dotted paths."""
     stripped: dict[str, str] = field(default_factory=dict)
-    """Names that no update can honour, each with what to do instead."""
+    """Keys that Velt's update ignores, each with what to do instead."""
 
 
 def split_add(data: JSON, keep_people: People) -> Split:
-    """Splits a validated add (`velt/requests.py`)."""
+    """Split a validated add (`velt/requests.py`)."""
     split = _split(data, ADD, keep_people)
     split.forward.update(RESOLVER_MODE)
     return split
 
 
 def split_update(entry: JSON, keep_people: People) -> Split:
-    """Splits one validated entry of an update. An explicit null in `content` or `private` clears that key."""
+    """Split a validated entry of an update. An explicit null in `content` or `private` removes that key."""
     stripped = {name: instead for name in entry if (instead := _STRIPPED.get(folded(name)))}
     split = _split(
         {name: value for name, value in entry.items() if name not in stripped}, UPDATE, keep_people
@@ -166,7 +166,7 @@ def split_update(entry: JSON, keep_people: People) -> Split:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name at the top of a payload is dropped rather than kept as content."""
+    """Whether a top-level name is dropped rather than kept as content."""
     return name in RESERVED_KEYS | STRUCTURE or _ENVELOPE.fullmatch(name) is not None
 
 
@@ -191,12 +191,12 @@ def _kept_privately(split: Split, name: str, value: Any, keep_people: People) ->
     if not isinstance(value, dict):
         return value
     kept = _kept_items(split, name, value, keep_people)
-    # What decides who may read is kept as it was given; its names were checked before (`velt/requests.py`).
+    # `access` decides who may read, so it is kept unchanged; its names were validated (`velt/requests.py`).
     return {**kept, "access": value["access"]} if name == "context" else kept
 
 
 def _kept_value(split: Split, path: str, value: Any, keep_people: People) -> Any:
-    """The value without prototype-like keys, and with people reduced where only references are kept."""
+    """The value without reserved keys, and with people reduced to ids where only references are kept."""
     if isinstance(value, list):
         return [_kept_value(split, f"{path}[{n}]", item, keep_people) for n, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -218,7 +218,7 @@ def _kept_items(split: Split, path: str, value: JSON, keep_people: People) -> JS
 
 
 def _is_person(path: str, value: JSON) -> bool:
-    """A person object: where Velt's fields expect one, and anywhere else that an id stands beside a name."""
+    """Whether an object is a person: in Velt's fields for people, or with an id beside personal data."""
     if not isinstance(value.get("userId"), str):
         return False
     return path == "actionUser" or "TemplateData" in path or not _PERSONAL.isdisjoint(value)

@@ -1,7 +1,7 @@
-"""What Velt's four notification endpoints take: every documented type and limit, checked before sending.
+"""Schemas of Velt's four notification endpoints: every documented type and limit, checked before sending.
 
-`parse` gives back the documented keys alone, so that nothing undocumented can ride along to Velt; only an
-add and the entries of an update keep unknown keys, because there they are content (`split.py`).
+`parse` returns only documented keys, so that no other is sent to Velt. Adds and the entries of updates keep
+unknown keys: there they are content (`field_allow_list.py`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = (
     "DELETE",
     "ENTRY",
     "GET",
-    "MOST_ENTRIES",
+    "MAX_ENTRIES",
     "UPDATE",
     "belongs_in_data",
     "parse",
@@ -50,14 +50,14 @@ __all__ = (
 )
 
 JSON = dict[str, Any]
-MOST_ENTRIES = 1000
+MAX_ENTRIES = 1000
 
 _RESOLVED: JSON = {
     "required": ["isNotificationResolverUsed"],
     "properties": {"isNotificationResolverUsed": {"const": True}},
 }
-_EVERYBODY_OR_UNSAID: JSON = {"properties": {"notifyAll": {"const": True}}}
-_SOMEBODY: JSON = {"required": ["notifyUsers"], "properties": {"notifyUsers": {"minItems": 1}}}
+_EVERYONE_OR_ABSENT: JSON = {"properties": {"notifyAll": {"const": True}}}
+_NAMED_USERS: JSON = {"required": ["notifyUsers"], "properties": {"notifyUsers": {"minItems": 1}}}
 
 
 class _Add(Request):
@@ -92,7 +92,7 @@ class _Add(Request):
     between: ClassVar[JSON] = {
         "allOf": [
             {"anyOf": [{"required": ["displayHeadlineMessageTemplate", "displayBodyMessage"]}, _RESOLVED]},
-            {"anyOf": [_EVERYBODY_OR_UNSAID, _SOMEBODY]},
+            {"anyOf": [_EVERYONE_OR_ABSENT, _NAMED_USERS]},
         ]
     }
 
@@ -105,13 +105,13 @@ class _Add(Request):
                 raise ValidationError("is required unless isNotificationResolverUsed is true", name)
 
     @validates_schema
-    def _needs_somebody(self, data: JSON, **_: Any) -> None:
+    def _needs_recipient(self, data: JSON, **_: Any) -> None:
         if data.get("notifyAll") is False and not data.get("notifyUsers"):
             raise ValidationError("is required when notifyAll is false", "notifyUsers")
 
 
 class _UpdateEntry(Request):
-    """Null clears a content key; a structural key has nothing to clear."""
+    """Null removes a content key; structural keys don't accept it."""
 
     unknown_keys = UnknownKeys.CONTENT
     misplaced = frozenset({"documentId", "locationId", "userId", "verifyUserPermissions"})
@@ -143,7 +143,7 @@ class _UpdateEntry(Request):
     }
 
     @validates_schema
-    def _needs_somebody(self, data: JSON, **_: Any) -> None:
+    def _needs_recipient(self, data: JSON, **_: Any) -> None:
         if data.get("notifyAll") is False and data.get("notifyUsers") == []:
             raise ValidationError("is required when notifyAll is false", "notifyUsers")
 
@@ -166,7 +166,7 @@ class _Get(Request):
     documentId = Identifier()
     userId = Identifier()
     locationId = LocationId()
-    # Never an empty list: that might read as "all of them", here and in a delete.
+    # Not empty, here and in a delete: Velt might take an empty list for "all".
     notificationIds = NotificationIds(least=1, most=30)
     pageSize = Whole(1, LARGEST_EXACT)
     pageToken = Filled()
@@ -188,7 +188,7 @@ class _Delete(Request):
     documentId = Identifier()
     locationId = LocationId()
     userId = Identifier()
-    notificationIds = NotificationIds(least=1, most=MOST_ENTRIES)
+    notificationIds = NotificationIds(least=1, most=MAX_ENTRIES)
 
     between: ClassVar[JSON] = {"anyOf": [{"required": [name]} for name in _BOUNDS]}
 
@@ -216,25 +216,26 @@ _NARROWING = GET.narrowing | {
 
 
 def belongs_in_data(name: str) -> str | None:
-    """Return the key that a name beside `data` was meant to be, when it would narrow the call within."""
+    """Return the key inside `data` that a name beside `data` probably stands for, if it restricts the
+    call."""
     return name if name in _NARROWING else misspelt(name, _NARROWING)
 
 
 def parse_update(data: Any) -> tuple[JSON, list[JSON]]:
-    """The filters, and the entries, whichever of the four documented forms they came in."""
+    """Parse filters and entries; the entries may have any of the four documented forms."""
     filters = parse(UPDATE, data)
     return filters, parse_all(ENTRY, _entries(data.get("notifications")))
 
 
 def _entries(notifications: Any) -> list[JSON]:
-    """`[{id, …}]`, `[{notificationId, …}]`, `{id, …}` or `{<id>: {…}}`."""
+    """List entries given as `[{id, …}]`, `[{notificationId, …}]`, `{id, …}` or `{<id>: {…}}`."""
     if isinstance(notifications, dict) and not _is_one_entry(notifications):
-        notifications = [{**_object(entry), "id": name} for name, entry in notifications.items()]
+        notifications = [{**_require_object(entry), "id": name} for name, entry in notifications.items()]
     elif isinstance(notifications, dict):
         notifications = [notifications]
-    if not isinstance(notifications, list) or not 0 < len(notifications) <= MOST_ENTRIES:
-        raise InvalidArgument(f"notifications must be a list or an object of 1 to {MOST_ENTRIES} entries")
-    return [_with_id(_object(entry)) for entry in notifications]
+    if not isinstance(notifications, list) or not 0 < len(notifications) <= MAX_ENTRIES:
+        raise InvalidArgument(f"notifications must be a list or an object of 1 to {MAX_ENTRIES} entries")
+    return [_with_id(_require_object(entry)) for entry in notifications]
 
 
 def _is_one_entry(candidate: JSON) -> bool:
@@ -242,13 +243,13 @@ def _is_one_entry(candidate: JSON) -> bool:
 
 
 def _with_id(entry: JSON) -> JSON:
-    """An entry may call its id `notificationId`; where it has both, `id` is meant."""
+    """Accept `notificationId` for `id`; with both, `id` counts."""
     entry = dict(entry)
     other = entry.pop("notificationId", None)
     return entry if "id" in entry or other is None else {**entry, "id": other}
 
 
-def _object(entry: Any) -> JSON:
+def _require_object(entry: Any) -> JSON:
     if not isinstance(entry, dict):
         raise InvalidArgument("each of notifications must be an object")
     return entry

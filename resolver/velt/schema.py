@@ -1,7 +1,7 @@
-"""How a request is checked: its keys first, then their values.
+"""Validation of requests: keys first, then values.
 
-A key that a call doesn't know is never just dropped: what it was meant to narrow would be done to more than
-was meant. What becomes of it depends on the call (`UnknownKeys`).
+An unknown key is never silently dropped: it may be a misspelt one that restricts the call, which would then
+do more than its caller wants. `UnknownKeys` says what each call does with them.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from resolver.validation.spelling import misspelt, nearest
 from resolver.velt.field_allow_list import NARROWING, RESERVED_KEYS, STRUCTURE, is_reserved
 
 JSON = dict[str, Any]
-_MOST_NAMED = 5
-_MOST_WARNINGS = 20
-_MOST_UNKNOWN = 4000
-"""Names in one request that are compared with the known keys: some 0.1 ms each at worst."""
-_LONGEST_NAMED = 64
-_UNKNOWN = "is not a key of this call"
-# In entries of updates `id` is required, and too short to be told from other words by its letters.
+_MAX_NAMED = 5
+_MAX_WARNINGS = 20
+_MAX_UNKNOWN = 4000
+"""Unknown names in one request that are compared with the known keys, at up to 0.1 ms each."""
+_MAX_NAME = 64
+_NOT_A_KEY = "is not a key of this call"
+# `id` is required in entries of updates, and too short to recognize misspellings.
 _OTHER_STRUCTURE = STRUCTURE - NARROWING - {"id"}
-# Words of their own, for whatever they look like: one letter from `context`, two from an id's key.
+# Real words that look like misspelt keys (`context`, `notificationId`, `organizationId`).
 _WORDS = frozenset({"content", "notification", "organization"})
 
 
 class UnknownKeys(Enum):
-    """What becomes of a key that isn't the call's."""
+    """Treatment of keys that a call doesn't know."""
 
     REFUSED = "refused"
-    """The call deletes, sets or changes something."""
+    """For calls that delete, set or change something."""
     IGNORED = "ignored"
-    """The call reads: named in the reply. A misspelt key that narrows the read is refused."""
+    """For calls that read: named in the reply. A misspelt key that restricts the read is refused."""
     CONTENT = "content"
-    """The call brings content: kept. A misspelt structural key is refused."""
+    """For calls with content: stored. A misspelt structural key is refused."""
 
 
 class Request(Schema):
     between: ClassVar[JSON] = {}
-    """What `validates_schema` holds between fields, as a JSON schema."""
+    """The rules of `validates_schema` between fields, as a JSON schema."""
     unknown_keys: ClassVar[UnknownKeys] = UnknownKeys.REFUSED
     narrowing: ClassVar[frozenset[str]] = frozenset()
-    """Of a read: the keys without which it would answer more."""
+    """Keys that restrict a read."""
     misplaced: ClassVar[frozenset[str]] = frozenset()
-    """Of an entry: keys that bound the whole request, and not one entry of it."""
+    """Keys that restrict the whole request, so an entry must not have them."""
     checked_elsewhere: ClassVar[frozenset[str]] = frozenset()
 
     class Meta:
@@ -60,7 +60,7 @@ class Request(Schema):
     def _check_keys(self, data: Any, **_: Any) -> Any:
         if not isinstance(data, dict) or data.keys() <= self.fields.keys():
             return data
-        if problems := dict(islice(self._problems(data), _MOST_NAMED)):
+        if problems := dict(islice(self._problems(data), _MAX_NAMED)):
             raise ValidationError(problems)
         return data
 
@@ -78,19 +78,20 @@ class Request(Schema):
                 known = self.fields.keys() | self.checked_elsewhere
                 meant = nearest(name, sorted(known))
                 return (
-                    _did_you_mean(meant) if meant else f"{_UNKNOWN}, which takes {', '.join(sorted(known))}"
+                    _did_you_mean(meant) if meant else f"{_NOT_A_KEY}, which takes {', '.join(sorted(known))}"
                 )
             case UnknownKeys.IGNORED:
                 meant = misspelt(name, self.narrowing)
             case UnknownKeys.CONTENT:
                 if name in self.misplaced:
                     return "belongs beside notifications, not in an entry"
-                meant = None if name in _WORDS or is_reserved(name) else _structure_meant(name)
+                meant = None if name in _WORDS or is_reserved(name) else _structural_key(name)
         return _did_you_mean(meant) if meant else None
 
 
-def _structure_meant(name: str) -> str | None:
-    """Content may be called almost like what decides nothing about its readers (`notificationSourceUrl`)."""
+def _structural_key(name: str) -> str | None:
+    """The structural key that a name is a misspelling of. For keys that restrict nothing, only slips count: a
+    content key may have a similar name (`notificationSourceUrl`)."""
     return misspelt(name, NARROWING) or misspelt(name, _OTHER_STRUCTURE, slips_only=True)
 
 
@@ -101,7 +102,7 @@ def parse(schema: Request, data: Any) -> JSON:
 
 
 def parse_all(schema: Request, objects: Sequence[JSON]) -> list[JSON]:
-    """Several objects of one request."""
+    """Parse several objects of one request."""
     _ensure_comparable(schema, objects)
     try:
         return [schema.load(data) for data in objects]
@@ -111,34 +112,34 @@ def parse_all(schema: Request, objects: Sequence[JSON]) -> list[JSON]:
 
 def _ensure_comparable(schema: Request, objects: Sequence[JSON]) -> None:
     """Refuse more unknown names in one request than can be compared in time."""
-    if sum(map(len, objects)) <= _MOST_UNKNOWN:
+    if sum(map(len, objects)) <= _MAX_UNKNOWN:
         return
-    if len({name for data in objects for name in schema.unknown_in(data)}) > _MOST_UNKNOWN:
+    if len({name for data in objects for name in schema.unknown_in(data)}) > _MAX_UNKNOWN:
         raise TooLarge(
-            f"A request may hold {_MOST_UNKNOWN} different keys that the API doesn't know at most."
+            f"A request may contain at most {_MAX_UNKNOWN} different keys that the API doesn't know."
         )
 
 
 def ignored(schema: Request, data: JSON) -> list[str]:
-    """Name what a read leaves unheard, for its reply's `warnings`."""
+    """Name the keys that a read ignores, for its reply's `warnings`."""
     unknown = schema.unknown_in(data)
-    named = [_ignored(name, nearest(name, schema.fields)) for name in unknown[:_MOST_WARNINGS]]
+    named = [_ignored(name, nearest(name, schema.fields)) for name in unknown[:_MAX_WARNINGS]]
     more = len(unknown) - len(named)
     return [*named, f"{more} more keys were ignored"] if more else named
 
 
 def with_warnings(result: JSON, warnings: list[str]) -> JSON:
-    """The whole answer; without anything to say it is as it was."""
+    """Wrap a result, with `warnings` if there are any."""
     return {"result": {**result, "warnings": warnings} if warnings else result}
 
 
 def _ignored(name: str, meant: str | None) -> str:
-    said = f"{name[:_LONGEST_NAMED]} {_UNKNOWN} and was ignored"
+    said = f"{name[:_MAX_NAME]} {_NOT_A_KEY} and was ignored"
     return f"{said}; did you mean {meant}?" if meant else said
 
 
 def _did_you_mean(meant: str) -> str:
-    return f"{_UNKNOWN}; did you mean {meant}?"
+    return f"{_NOT_A_KEY}; did you mean {meant}?"
 
 
 def is_notification_id(value: Any) -> bool:
@@ -159,7 +160,7 @@ _RESERVED_ACCESS, _RESERVED_PREFIX = "organizationPrivate", "__velt_private_self
 
 class NotificationId(Strict):
     described = _NOTIFICATION_ID
-    expected = f"may hold letters, digits, _ and - only, 1 to {LONGEST_ID} of them"
+    expected = f"must be 1 to {LONGEST_ID} letters, digits, _ or -"
 
     def holds(self, value: Any) -> bool:
         return is_notification_id(value)
@@ -187,9 +188,9 @@ class Context(Strict):
         },
     }
     expected = (
-        "must be an object whose access is an object of at most 200 numbers or strings, of 1 to "
-        f"{LONGEST_ID} characters, under names of as many, none of them reserved (as {_RESERVED_ACCESS} and "
-        f"{_RESERVED_PREFIX} are, for Velt)"
+        f"must be an object whose access has at most 200 names of 1 to {LONGEST_ID} characters, each with a "
+        f"number or a string of 1 to {LONGEST_ID} characters; {_RESERVED_ACCESS}, names that begin with "
+        f"{_RESERVED_PREFIX} and JavaScript's special keys are reserved"
     )
 
     def holds(self, value: Any) -> bool:
@@ -204,7 +205,7 @@ class Context(Strict):
 
 
 class LocationId(Strict):
-    """A string in REST, a number in the browser's types: Velt takes both."""
+    """Velt accepts both a string, as in REST, and a number, as in the browser's types."""
 
     described = _SCALAR
     expected = f"must be a number or a string of 1 to {LONGEST_ID} characters"
@@ -222,7 +223,7 @@ class Location(Strict):
 
 
 class NotificationIds(Identifiers):
-    """Of notifications: the characters are limited, so that no text passes for an id."""
+    """Ids of notifications. Their characters are limited, so that no text is taken for an id."""
 
     each = staticmethod(is_notification_id)
     item = _NOTIFICATION_ID

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from resolver.audit.event import LONGEST_LINE, Outcome
-from resolver.audit.trail import PATIENCE_SECONDS, Trail
+from resolver.audit.event import MAX_LINE_BYTES, Outcome
+from resolver.audit.trail import MAX_WAIT_SECONDS, Trail
 from resolver.errors import AuditUnavailable
 from tests.audit.test_trail import SIGNER, event, events_in, verified
 from tests.waiting import until
@@ -40,7 +40,7 @@ class Pipe:
 
     def fill(self) -> None:
         """With empty lines, which stand between those of a trail without meaning."""
-        for size in (LONGEST_LINE, 1):
+        for size in (MAX_LINE_BYTES, 1):
             with suppress(BlockingIOError):
                 while True:
                     os.write(self._filler, b"\n" * size)
@@ -89,7 +89,7 @@ def test_request_that_is_refused_while_its_line_is_written_is_followed_by_failed
     started = time.monotonic()
     with pytest.raises(AuditUnavailable):
         trail.record(event(request="stuck")._replace(outcome=outcome))
-    assert time.monotonic() - started < PATIENCE_SECONDS + LATE
+    assert time.monotonic() - started < MAX_WAIT_SECONDS + LATE
     stuck = [("stuck", each) for each in lines]
     until(lambda: pipe.drain()[1:] == stuck, "the line that was stuck")
     trail.record(event(request="after"))
@@ -112,7 +112,7 @@ def test_request_that_is_refused_before_its_line_is_begun_leaves_no_line(pipe: P
     assert_whole(pipe.drained)
 
 
-def test_lines_that_were_stuck_are_signed_without_another_event(pipe: Pipe) -> None:
+def test_blocked_lines_are_signed_without_another_event(pipe: Pipe) -> None:
     def is_signed() -> bool:
         pipe.drain()
         verifier = verified(pipe.drained)
@@ -137,14 +137,14 @@ def test_trail_that_is_closed_while_its_sink_blocks_ends_in_time(pipe: Pipe) -> 
         trail.record(event(request="stuck"))
     started = time.monotonic()
     trail.close()
-    assert time.monotonic() - started < 2 * PATIENCE_SECONDS + LATE
+    assert time.monotonic() - started < 2 * MAX_WAIT_SECONDS + LATE
     until(lambda: pipe.drain()[-1] == ("stuck", "failed"), "the line that was stuck")
     trail.close()
     pipe.drain()
     assert_whole(pipe.drained)
 
 
-def test_lines_of_requests_that_come_at_the_same_moment_go_out_in_few_writes() -> None:
+def test_lines_of_concurrent_requests_take_few_writes() -> None:
     """Of a socket that keeps each write apart, the first of which is waited for."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     trail = Trail("-", SIGNER, standard=ours.fileno())
@@ -174,7 +174,7 @@ def test_lines_of_requests_that_come_at_the_same_moment_go_out_in_few_writes() -
     writes = [write for write in writes if write != b"\n"]
     assert b"".join(writes).count(b'"who"') == 32
     assert len(writes) < 16
-    assert all(write.endswith(b"\n") and len(write) <= LONGEST_LINE for write in writes)
+    assert all(write.endswith(b"\n") and len(write) <= MAX_LINE_BYTES for write in writes)
 
 
 def run(script: str, *arguments: str | Path) -> None:
@@ -240,7 +240,7 @@ def room_for(room: int, ends: list[int]) -> int:
     return sum(sum(ends[: n + 1]) - 1 <= room for n in range(len(ends)))
 
 
-def test_lines_of_processes_that_share_a_pipe_are_whole(tmp_path: Path) -> None:
+def test_lines_of_processes_on_one_pipe_are_not_mixed(tmp_path: Path) -> None:
     script = """
 import sys, threading
 from resolver.audit.trail import Trail
@@ -321,7 +321,7 @@ def test_gevent_process_goes_on_answering_while_its_sink_blocks(pipe: Pipe) -> N
         go_on(process.stdin)
         found = json.loads(process.stdout.readline())
         assert len(found["waits"]) == 17
-        assert max(found["waits"]) < PATIENCE_SECONDS + LATE
+        assert max(found["waits"]) < MAX_WAIT_SECONDS + LATE
         assert max(found["pauses"]) < AT_ONCE
         until(lambda: pipe.drain()[-1][1] == "failed", "the lines that were stuck")
         go_on(process.stdin)

@@ -19,10 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.audit.chain import Link
-from resolver.audit.event import LONGEST_LINE, Actor, Event
-from resolver.audit.refusals import MOST_A_SECOND, Refusals
+from resolver.audit.event import MAX_LINE_BYTES, Actor, Event
 from resolver.audit.signing import Signer
-from resolver.audit.trail import Trail
+from resolver.audit.trail import MAX_PER_SECOND, Refusals, Trail
 from resolver.audit.verify import Verifier
 from resolver.config.secret import Secret
 from resolver.errors import AuditUnavailable, StoreUnavailable
@@ -63,7 +62,7 @@ def trail(path: Path) -> Iterator[Trail]:
     trail.close()
 
 
-def test_an_event_says_who_did_what_to_what(trail: Trail, path: Path) -> None:
+def test_event_names_actor_action_and_ids(trail: Trail, path: Path) -> None:
     trail.record(event(denied=["n-2"], more={"absent": 3}))
     (line,) = events_in(path)
     assert line["who"] == {"kind": "user", "id": "ben"}
@@ -86,7 +85,7 @@ def test_nothing_is_opened_before_the_first_event(path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_end_is_anchored_within_a_second_or_so_and_when_it_is_closed(trail: Trail, path: Path) -> None:
+def test_checkpoint_is_made_within_a_second_and_at_close(trail: Trail, path: Path) -> None:
     trail.record(event())
     time.sleep(1.3)
     assert json.loads(path.read_bytes().splitlines()[-1])["action"] == "anchor"
@@ -96,11 +95,9 @@ def test_the_end_is_anchored_within_a_second_or_so_and_when_it_is_closed(trail: 
     assert (verifier.problems, verifier.notes) == ([], [])
 
 
-def test_closed_while_its_anchor_is_being_made_it_waits_for_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_close_waits_for_a_checkpoint_in_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ended just then left an end that nothing covered."""
-    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 0.01)
+    monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 0.01)
     signing, kept = threading.Event(), []
 
     class Slow(Signer):
@@ -145,7 +142,7 @@ for thread in threads: thread.join()
     assert sum(chain.events for chain in verifier.chains.values()) == 1000
 
 
-def test_a_pipe_that_nobody_reads_keeps_nobody_longer_than_the_limit(tmp_path: Path) -> None:
+def test_unread_pipe_delays_requests_no_longer_than_the_limit(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -195,16 +192,14 @@ def drained(reader: int) -> bytes:
         kept += read
 
 
-def test_a_full_disk_is_said_and_the_chain_goes_on_when_there_is_room(path: Path) -> None:
+def test_full_disk_is_reported_and_the_chain_continues_when_there_is_space(path: Path) -> None:
     full = Trail("/dev/full", SIGNER)
     with pytest.raises(AuditUnavailable):
         full.record(event())
     full.close()
 
 
-def test_a_file_that_was_rotated_away_is_left_and_the_chain_goes_on_in_the_new_one(
-    trail: Trail, path: Path
-) -> None:
+def test_chain_continues_in_the_new_file_after_log_rotation(trail: Trail, path: Path) -> None:
     trail.record(event(request="before"))
     old = path.with_suffix(".1")
     path.rename(old)
@@ -216,7 +211,7 @@ def test_a_file_that_was_rotated_away_is_left_and_the_chain_goes_on_in_the_new_o
     assert verified(old, path).problems == []
 
 
-def test_a_line_that_a_crash_cut_off_spoils_no_other(path: Path) -> None:
+def test_line_cut_off_by_a_crash_damages_no_other(path: Path) -> None:
     first = Trail(str(path), SIGNER)
     first.record(event())
     first.close()
@@ -231,7 +226,7 @@ def test_a_line_that_a_crash_cut_off_spoils_no_other(path: Path) -> None:
 
 
 @given(st.lists(st.text(max_size=700), max_size=40), st.text(max_size=600), st.text(max_size=600))
-def test_no_text_ends_a_line_or_passes_for_another(
+def test_text_cannot_end_a_line_or_forge_another(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str], organization: str, user: str
 ) -> None:
     path = tmp_path_factory.mktemp("forged") / "audit.log"
@@ -242,7 +237,7 @@ def test_no_text_ends_a_line_or_passes_for_another(
     raw = path.read_bytes()
     assert raw.isascii()
     assert not set(raw) & (set(range(32)) - {10} | {127})
-    assert all(len(line) < LONGEST_LINE for line in raw.split(b"\n"))
+    assert all(len(line) < MAX_LINE_BYTES for line in raw.split(b"\n"))
     assert len(raw.decode().splitlines()) == raw.count(b"\n")
     assert verified(path).problems == []
     named = [id_ for line in events_in(path)[:-1] for id_ in line.get("ids", [])]
@@ -258,9 +253,7 @@ def test_a_forged_line_in_an_id_stays_in_the_id(trail: Trail, path: Path) -> Non
 
 @pytest.mark.parametrize("ids", [0, 1, 30])
 @pytest.mark.parametrize("wide", range(20, 41))
-def test_whoever_it_was_however_long_their_name_all_ids_are_on_record(
-    trail: Trail, path: Path, ids: int, wide: int
-) -> None:
+def test_all_ids_are_recorded_when_names_are_long(trail: Trail, path: Path, ids: int, wide: int) -> None:
     """Up to where nothing but their names would fit into a line."""
     names = [f"n-{n}" for n in range(ids)]
     wanted = {"scope": dict.fromkeys("abcdefgh", "😀" * wide)}
@@ -269,7 +262,7 @@ def test_whoever_it_was_however_long_their_name_all_ids_are_on_record(
     assert events_in(path)
 
 
-def test_what_does_not_fit_into_a_line_goes_on_in_parts_that_count_once(trail: Trail, path: Path) -> None:
+def test_long_event_is_split_into_parts_that_count_once(trail: Trail, path: Path) -> None:
     ids = [f"notification-{n:040d}" for n in range(1000)]
     trail.record(event(ids=ids, denied=["last"]))
     trail.close()
@@ -331,7 +324,7 @@ def test_trail_signs_at_once_and_fails_no_event_when_no_thread_can_be_started_fo
     assert verified(path).unsigned == []
 
 
-def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
+def test_checkpoints_continue_after_an_unexpected_failure(path: Path) -> None:
     """Also when the next one was asked for just then."""
     told: list[int] = []
 
@@ -350,7 +343,7 @@ def test_anchors_go_on_after_one_failed_unexpectedly(path: Path) -> None:
     own.close()
 
 
-def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(path: Path) -> None:
+def test_checkpoint_is_kept_in_redis_later_without_another_event(path: Path) -> None:
     told: list[int] = []
     failures = [StoreUnavailable("away"), StoreUnavailable("away")]
 
@@ -360,7 +353,7 @@ def test_what_redis_could_not_be_told_it_is_told_later_without_another_event(pat
         told.append(head.seq)
 
     reasons: list[str] = []
-    trail = Trail(str(path), SIGNER, keep, unanchored=reasons.append)
+    trail = Trail(str(path), SIGNER, keep, on_checkpoint_failure=reasons.append)
     trail.record(event())
     until(lambda: bool(told), "Redis to be told")
     assert reasons == ["away", "away"]
@@ -372,7 +365,7 @@ def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the dates that they bear: a clock that is set is a late thread, too."""
-    monkeypatch.setattr("resolver.audit.trail.ANCHOR_SECONDS", 60.0)
+    monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 60.0)
     trail = Trail(str(path), SIGNER)
     clock = itertools.count(1_700_000_000_000, 300)
     monkeypatch.setattr("resolver.clock.milliseconds", lambda: next(clock))
@@ -386,18 +379,18 @@ def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
     assert sum(line["action"] == "anchor" for line in lines_of(path)) > 3
 
 
-def test_refusals_beyond_ten_a_second_are_counted_and_their_number_is_on_record(
+def test_refusals_beyond_ten_a_second_are_counted_and_their_number_is_recorded(
     trail: Trail, path: Path
 ) -> None:
     refusal = event(actor=Actor("unknown", "192.0.2.1"))
     for _ in range(1000):
-        trail.refused(refusal)
+        trail.record_refusal(refusal)
     assert len(events_in(path)) <= 20
     until(lambda: without_a_line(path) + lines_about_strangers(path) == 1000, "the number on record")
     summary = events_in(path)[-1]
     assert (summary["who"], summary["action"]) == ({"kind": "system"}, "refusals")
     for _ in range(50):
-        trail.refused(refusal)
+        trail.record_refusal(refusal)
     trail.close()
     assert without_a_line(path) + lines_about_strangers(path) == 1050
     assert verified(path).unsigned == []
@@ -416,11 +409,11 @@ def test_refusals_that_are_counted_need_no_disk_and_their_number_waits_for_one(t
     path = tmp_path / "missing" / "audit.log"
     trail = Trail(str(path), SIGNER)
     refusal = event(actor=Actor("unknown", "192.0.2.1"))
-    for _ in range(MOST_A_SECOND):
+    for _ in range(MAX_PER_SECOND):
         with pytest.raises(AuditUnavailable):
-            trail.refused(refusal)
+            trail.record_refusal(refusal)
     for _ in range(100):
-        trail.refused(refusal)
+        trail.record_refusal(refusal)
     path.parent.mkdir()
     trail.close()
     assert without_a_line(path) == 100
@@ -434,5 +427,5 @@ def test_refusals_have_ten_lines_in_any_second() -> None:
         now[0] = step / 100
         if refusals.admit() is not None:
             written.append(now[0])
-    assert all(later - first >= 1 for first, later in zip(written, written[MOST_A_SECOND:], strict=False))
+    assert all(later - first >= 1 for first, later in zip(written, written[MAX_PER_SECOND:], strict=False))
     assert len(written) == 50

@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.audit.chain import Link, before_first, digest_of, linked, split_line
+from resolver.audit.chain import Link, chain_start, digest_of, linked, split_line
 from resolver.audit.event import as_json
 from resolver.audit.signing import Signer
 from resolver.audit.trail import Trail
-from resolver.audit.verify import Anchored, Verifier
+from resolver.audit.verify import KnownCheckpoint, Verifier
 from resolver.cli import main
 from resolver.config.secret import Secret
 from tests.audit.test_trail import SIGNER, event
@@ -29,7 +29,7 @@ from tests.support import Api
 Lines = list[bytes]
 
 
-def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Lines, Anchored]:
+def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Lines, KnownCheckpoint]:
     """A whole trail's lines, and what Redis would remember of it."""
     kept: list[tuple[Link, str]] = []
     trail = Trail(str(path), signer, lambda head, at: kept.append((head, at)))
@@ -37,15 +37,15 @@ def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Line
         trail.record(event(request=f"r-{n}"))
     trail.close()
     head, at = kept[-1]
-    return path.read_bytes().splitlines(keepends=True), Anchored(head.seq, head.hash, at)
+    return path.read_bytes().splitlines(keepends=True), KnownCheckpoint(head.seq, head.hash, at)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lines, Anchored]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lines, KnownCheckpoint]:
     return written(tmp_path_factory.mktemp("trail") / "audit.log")
 
 
-def found(lines: Lines, anchored: Anchored | None = None, chain: str = "") -> set[str]:
+def found(lines: Lines, anchored: KnownCheckpoint | None = None, chain: str = "") -> set[str]:
     """What the verifier calls it."""
     verifier = Verifier([SIGNER.public_key], {chain: anchored} if anchored else None)
     verifier.read("audit.log", lines)
@@ -57,13 +57,13 @@ def chain_of(line: bytes) -> str:
     return str(json.loads(line)["chain"])
 
 
-def test_a_whole_trail_has_no_problem(whole: tuple[Lines, Anchored]) -> None:
+def test_intact_trail_has_no_problem(whole: tuple[Lines, KnownCheckpoint]) -> None:
     lines, anchored = whole
     assert found(lines, anchored, chain_of(lines[0])) == set()
 
 
 @given(at=st.integers(0, 13), byte=st.integers(0, 10_000))
-def test_an_edited_line_is_detected(whole: tuple[Lines, Anchored], at: int, byte: int) -> None:
+def test_an_edited_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int, byte: int) -> None:
     lines, anchored = list(whole[0]), whole[1]
     position = byte % (len(lines[at]) - 1)
     flipped = bytes([lines[at][position] ^ 1])
@@ -74,9 +74,7 @@ def test_an_edited_line_is_detected(whole: tuple[Lines, Anchored], at: int, byte
 
 
 @pytest.mark.parametrize("at", range(1, 13))
-def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
-    whole: tuple[Lines, Anchored], at: int
-) -> None:
+def test_edit_is_detected_when_its_hash_was_recomputed(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines = list(whole[0])
     said, _ = split_line(lines[at].replace(b'"ben"', b'"eve"'))
     fitting = digest_of(split_line(lines[at - 1])[1], said)
@@ -84,8 +82,8 @@ def test_an_edit_is_named_even_when_its_own_hash_is_made_to_fit(
     assert found(lines) & {"edited", "rewritten"}
 
 
-def test_a_chain_that_was_made_to_fit_throughout_is_not_what_was_signed(
-    whole: tuple[Lines, Anchored],
+def test_edit_is_detected_when_all_hashes_were_recomputed(
+    whole: tuple[Lines, KnownCheckpoint],
 ) -> None:
     lines, anchored = list(whole[0]), whole[1]
     previous = split_line(lines[0])[1]
@@ -98,7 +96,7 @@ def test_a_chain_that_was_made_to_fit_throughout_is_not_what_was_signed(
 
 
 @pytest.mark.parametrize("at", range(14))
-def test_a_deleted_line_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
+def test_a_deleted_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines, anchored = list(whole[0]), whole[1]
     chain = chain_of(lines[0])
     del lines[at]
@@ -108,7 +106,9 @@ def test_a_deleted_line_is_detected(whole: tuple[Lines, Anchored], at: int) -> N
 
 
 @given(data=st.data())
-def test_lines_that_were_moved_are_detected(whole: tuple[Lines, Anchored], data: st.DataObject) -> None:
+def test_lines_that_were_moved_are_detected(
+    whole: tuple[Lines, KnownCheckpoint], data: st.DataObject
+) -> None:
     lines = list(whole[0])
     one, other = data.draw(st.lists(st.integers(1, 13), min_size=2, max_size=2, unique=True))
     lines[one], lines[other] = lines[other], lines[one]
@@ -117,14 +117,14 @@ def test_lines_that_were_moved_are_detected(whole: tuple[Lines, Anchored], data:
 
 @pytest.mark.parametrize("at", range(1, 14))
 @pytest.mark.parametrize("line", [b"hello\n", b'{"audit":1,"chain":7}\n', b'{"audit":1}\n'])
-def test_an_inserted_line_is_detected(whole: tuple[Lines, Anchored], at: int, line: bytes) -> None:
+def test_an_inserted_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int, line: bytes) -> None:
     lines = list(whole[0])
     lines.insert(at, line)
     assert found(lines) == {"inserted"}
 
 
 @pytest.mark.parametrize("size", [1, 5, 11, 12, 60])
-def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, Anchored], size: int) -> None:
+def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, KnownCheckpoint], size: int) -> None:
     lines = list(whole[0])
     lines.insert(7, lines[7][:size] + b"\n")
     verifier = Verifier([SIGNER.public_key])
@@ -133,32 +133,32 @@ def test_a_line_that_was_cut_off_anywhere_is_a_note(whole: tuple[Lines, Anchored
 
 
 @pytest.mark.parametrize("at", range(1, 14))
-def test_a_line_said_twice_is_detected(whole: tuple[Lines, Anchored], at: int) -> None:
+def test_repeated_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: int) -> None:
     lines = list(whole[0])
     lines.insert(at, lines[at])
     assert found(lines) == {"inserted"}
 
 
 @pytest.mark.parametrize("cut", range(1, 14))
-def test_a_trail_that_ends_before_its_last_anchor_is_detected(
-    whole: tuple[Lines, Anchored], cut: int
+def test_trail_that_ends_before_its_last_checkpoint_is_detected(
+    whole: tuple[Lines, KnownCheckpoint], cut: int
 ) -> None:
     lines, anchored = whole
     assert found(lines[:cut], anchored, chain_of(lines[0])) == {"truncated"}
 
 
-def test_a_chain_that_is_missing_whole_is_detected(tmp_path: Path) -> None:
+def test_missing_chain_is_detected(tmp_path: Path) -> None:
     before, _ = written(tmp_path / "1")
     lost, anchored = written(tmp_path / "2")
     after, _ = written(tmp_path / "3")
     assert found([*before, *after], anchored, chain_of(lost[0])) == {"deleted"}
 
 
-def test_a_trail_that_was_emptied_is_not_whole() -> None:
+def test_emptied_trail_is_detected() -> None:
     assert found([]) == {"empty"}
 
 
-def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, Anchored], tmp_path: Path) -> None:
+def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, KnownCheckpoint], tmp_path: Path) -> None:
     other, _ = written(tmp_path / "other")
     lines = [*whole[0][:5], other[7], *whole[0][5:]]
     assert found(lines) == {"chain"}, "it begins in the middle"
@@ -167,23 +167,23 @@ def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, Anchored], tmp_
     assert "edited" in found([*whole[0][:7], grafted, *whole[0][8:]])
 
 
-def test_a_whole_chain_by_somebody_elses_key_is_detected(
-    whole: tuple[Lines, Anchored], tmp_path: Path
+def test_chain_signed_by_another_key_is_detected(
+    whole: tuple[Lines, KnownCheckpoint], tmp_path: Path
 ) -> None:
     forged, _ = written(tmp_path / "forged", signer=Signer(Secret(b"z" * 31 + b"y")))
     assert found([*whole[0], *forged]) == {"strange"}
 
 
-def test_lines_of_several_chains_and_files_in_any_mixture_are_whole(tmp_path: Path) -> None:
+def test_lines_of_several_chains_and_files_may_be_mixed(tmp_path: Path) -> None:
     one, _ = written(tmp_path / "1")
     other, _ = written(tmp_path / "2")
     mixed = [line for pair in zip(one, other, strict=True) for line in pair]
     assert found(mixed) == set()
 
 
-def verdict(lines: Lines, now: int | None = None, **anchors: Anchored) -> tuple[list[str], ...]:
+def verdict(lines: Lines, now: int | None = None, **checkpoints: KnownCheckpoint) -> tuple[list[str], ...]:
     """Problems, unsigned ends and notes, in words."""
-    verifier = Verifier([SIGNER.public_key], anchors, now)
+    verifier = Verifier([SIGNER.public_key], checkpoints, now)
     verifier.read("audit.log", lines)
     verifier.finish()
     return tuple(
@@ -193,7 +193,7 @@ def verdict(lines: Lines, now: int | None = None, **anchors: Anchored) -> tuple[
 
 def forged(*moments: str, chain: str = "f" * 16, after: Link | None = None) -> Lines:
     """Lines as someone makes them who has the public key, and no other."""
-    head, lines = after or before_first(chain), []
+    head, lines = after or chain_start(chain), []
     begin = as_json({"action": "begin", "version": "0.1.0", "pid": 1, "key": SIGNER.public_key})
     bodies = [] if after else [begin]
     bodies += [event(request=f"forged-{n}").bodies()[0] for n in range(len(moments) - len(bodies))]
@@ -207,7 +207,7 @@ AT = "2026-11-21T09:30:0{}.000Z".format
 LATER = 2_000_000_000_000
 
 
-def test_a_forged_chain_with_the_real_public_key_is_not_whole(whole: tuple[Lines, Anchored]) -> None:
+def test_a_forged_chain_with_the_real_public_key_is_not_whole(whole: tuple[Lines, KnownCheckpoint]) -> None:
     problems, unsigned, _ = verdict([*whole[0], *forged(AT(0), AT(0), AT(1))], LATER)
     assert (problems, len(unsigned)) == ([], 1)
     assert "no signature covers its last 3 lines" in str(unsigned[0])
@@ -221,7 +221,9 @@ def head_of(lines: Lines) -> Link:
     return Link(last["chain"], last["seq"], last["hash"])
 
 
-def test_lines_that_were_added_after_the_last_anchor_are_not_whole(whole: tuple[Lines, Anchored]) -> None:
+def test_lines_added_after_the_last_checkpoint_are_detected(
+    whole: tuple[Lines, KnownCheckpoint],
+) -> None:
     """Whenever they claim to be from: a second after the others, or as if the process were writing now."""
     lines, head = whole[0], head_of(whole[0])
     for moments in ((AT(0),), (AT(0), AT(1)), ("2099-01-01T00:00:00.000Z",)):
@@ -232,7 +234,9 @@ def test_lines_that_were_added_after_the_last_anchor_are_not_whole(whole: tuple[
         assert (len(problems), unsigned, notes) == (1, [], [])
 
 
-def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(whole: tuple[Lines, Anchored]) -> None:
+def test_unsigned_end_of_a_writing_process_is_a_note(
+    whole: tuple[Lines, KnownCheckpoint],
+) -> None:
     head = head_of(whole[0])
     now = int(datetime.fromisoformat(AT(2)).timestamp() * 1000)
     problems, unsigned, notes = verdict([*whole[0], *forged(AT(1), after=head)], now)
@@ -244,7 +248,7 @@ def test_the_end_of_a_process_that_writes_at_this_moment_is_whole(whole: tuple[L
     assert (problems, len(unsigned), notes) == ([], 1, []), "what is dated later than now isn't being written"
 
 
-def test_a_killed_process_leaves_an_unsigned_end_and_no_contradiction(tmp_path: Path) -> None:
+def test_killed_process_leaves_an_unsigned_end_and_no_problem(tmp_path: Path) -> None:
     """However long it had nothing to write before."""
     path = tmp_path / "audit.log"
     script = """
@@ -285,7 +289,7 @@ def used(
     return path, {**resolver_environment, "RESOLVER_AUDIT_LOG": str(path)}
 
 
-def test_verify_says_that_a_trail_is_whole_and_what_is_wrong_with_one_that_is_not(
+def test_verify_reports_an_intact_trail_and_names_problems(
     used: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     path, env = used
@@ -337,12 +341,12 @@ def test_verify_needs_no_settings_with_a_public_key_and_says_what_it_could_not_c
     assert "--public-key" in run("verify", str(path), env=nothing(env)).output
 
 
-def test_a_key_that_is_none_is_said_to_be_none(used: tuple[Path, dict[str, str]]) -> None:
+def test_verify_refuses_an_invalid_key(used: tuple[Path, dict[str, str]]) -> None:
     told = run("verify", str(used[0]), "--public-key", "junk", env=used[1])
     assert (told.exit_code, "'junk' is no public key" in told.output) == (2, True)
 
 
-def test_while_redis_is_away_nothing_is_called_whole_unless_offline_is_what_was_meant(
+def test_verify_calls_nothing_whole_when_redis_is_down_unless_offline(
     used: tuple[Path, dict[str, str]],
 ) -> None:
     path, env = used
@@ -365,7 +369,7 @@ def test_verify_looks_at_the_configured_trail_when_no_file_is_named(
     assert run("verify", env=env).exit_code == 1
 
 
-def test_lines_that_a_command_wrote_elsewhere_are_missed_and_the_way_out_is_named(
+def test_verify_misses_lines_in_other_files_and_says_what_to_do(
     used: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     path, env = used
@@ -381,9 +385,7 @@ def test_lines_that_a_command_wrote_elsewhere_are_missed_and_the_way_out_is_name
     assert run("verify", str(later), str(elsewhere), *keys, env=env).exit_code == 0
 
 
-def test_a_file_that_is_no_trail_is_said_to_be_none_in_one_sentence(
-    used: tuple[Path, dict[str, str]], tmp_path: Path
-) -> None:
+def test_file_that_is_no_trail_is_one_problem(used: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     path, env = used
     (page := tmp_path / "page.md").write_text("# Page\n\nwith\nlines\n")
     told = run("verify", str(page), env=env)
@@ -393,7 +395,7 @@ def test_a_file_that_is_no_trail_is_said_to_be_none_in_one_sentence(
     assert (both.exit_code, both.output.count("FAIL")) == (1, 1)
 
 
-def test_tail_shows_events_to_people_and_lines_to_scripts(used: tuple[Path, dict[str, str]]) -> None:
+def test_tail_shows_text_or_json_lines(used: tuple[Path, dict[str, str]]) -> None:
     path, env = used
     spoken = run("tail", env=env).output
     assert "backend backend" in spoken

@@ -10,7 +10,7 @@ CALLERS = Callers(Secret.of("key"), {"web": Secret.of("web-token"), "jobs": Secr
 
 
 @pytest.mark.parametrize("name", ["web", "jobs"])
-def test_a_backend_is_known_by_its_tokens_name(name: str) -> None:
+def test_backend_has_the_name_of_its_token(name: str) -> None:
     assert CALLERS.authenticate("key", f"{name}-token") == Backend(name)
 
 

@@ -55,7 +55,7 @@ def say(algorithm: str, kid: str | None = None, key: Any = None) -> str:
     return signed(key or KEYS[algorithm], algorithm, kid or published, claims())
 
 
-def test_a_request_under_an_unknown_key_waits_for_one_look_at_the_key_set(
+def test_token_with_an_unknown_key_waits_for_one_fetch(
     make_api: Callable[..., Api], provider: Service, certified: Authority
 ) -> None:
     """0.8 s at most: the credential is verified once, whatever routed the request."""
@@ -75,15 +75,15 @@ def test_a_request_under_an_unknown_key_waits_for_one_look_at_the_key_set(
 
 
 @pytest.mark.parametrize("algorithm", list(KEYS))
-def test_a_token_by_a_published_key_is_believed(tokens: Tokens, algorithm: str) -> None:
+def test_token_of_a_published_key_is_accepted(tokens: Tokens, algorithm: str) -> None:
     assert tokens.verify(say(algorithm)) == BEN
 
 
-def test_a_token_without_kid_is_believed_where_one_key_alone_fits(tokens: Tokens, provider: Service) -> None:
+def test_token_without_kid_is_accepted_when_only_one_key_fits(tokens: Tokens, provider: Service) -> None:
     assert tokens.verify(signed(KEYS["ES256"], "ES256", None, claims())) == BEN
 
 
-def test_a_token_without_kid_is_refused_where_several_keys_fit(tokens: Tokens, provider: Service) -> None:
+def test_token_without_kid_is_refused_when_several_keys_fit(tokens: Tokens, provider: Service) -> None:
     provider.body["keys"].append(jwk(NEW, "second"))
     with pytest.raises(Unauthenticated):
         tokens.verify(signed(KEYS["ES256"], "ES256", None, claims()))
@@ -139,13 +139,13 @@ def test_a_key_that_is_not_fit_for_signatures_is_left_out_and_the_others_stay(
         tokens.verify(jwt.encode(claims(), TOKEN_SECRET, algorithm="HS256", headers={"kid": "x"}))
 
 
-def test_null_in_a_published_key_says_as_little_as_nothing(provider: Service, tokens: Tokens) -> None:
+def test_null_in_a_published_key_counts_as_absent(provider: Service, tokens: Tokens) -> None:
     nothing = {"use": None, "key_ops": None, "alg": None, "x5c": None}
     provider.body["keys"].append({**jwk(NEW, "x"), **nothing})
     assert tokens.verify(say("ES256", kid="x", key=NEW)) == BEN
 
 
-def test_the_text_of_a_published_key_is_no_secret(tokens: Tokens) -> None:
+def test_published_key_is_not_used_as_a_secret(tokens: Tokens) -> None:
     hmac = jwt.get_algorithm_by_name("HS256")
     token = jwt.encode(claims(), TOKEN_SECRET, algorithm="HS256", headers={"kid": "RS256"})
     signing_input = token.rpartition(".")[0].encode()
@@ -154,16 +154,14 @@ def test_the_text_of_a_published_key_is_no_secret(tokens: Tokens) -> None:
         tokens.verify(signing_input.decode() + "." + jwt.utils.base64url_encode(forged).decode())
 
 
-def test_after_a_rotation_the_new_key_is_believed_at_once(provider: Service, tokens: Tokens) -> None:
+def test_new_key_is_accepted_at_once_after_a_rotation(provider: Service, tokens: Tokens) -> None:
     assert tokens.verify(say("RS256")) == BEN
     provider.body = {"keys": [*provider.body["keys"], jwk(NEW, "new")]}
     assert tokens.verify(say("ES256", kid="new", key=NEW)) == BEN
     assert len(provider.requests) == 2
 
 
-def test_a_withdrawn_key_stops_working_even_for_remembered_tokens(
-    provider: Service, key_set: MakeKeys
-) -> None:
+def test_withdrawn_key_is_refused_for_cached_tokens_too(provider: Service, key_set: MakeKeys) -> None:
     tokens = tokens_of(key_set(replace(QUICK, refresh=0.1)))
     old = say("ES256")
     assert tokens.verify(old) == tokens.verify(old) == BEN
@@ -184,7 +182,7 @@ def test_a_set_without_keys_withdraws_them_all(provider: Service, key_set: MakeK
 
 
 @pytest.mark.parametrize("outage", [{"status": 500}, {"status": 302}, {"body": b"<html>"}, {"body": {}}])
-def test_known_keys_go_on_through_an_outage(
+def test_known_keys_are_accepted_during_an_outage(
     provider: Service, key_set: MakeKeys, outage: dict[str, Any]
 ) -> None:
     tokens = tokens_of(key_set(replace(QUICK, refresh=0.1)))
@@ -196,9 +194,7 @@ def test_known_keys_go_on_through_an_outage(
     assert tokens.verify(say("RS256")) == BEN
 
 
-def test_known_keys_go_on_until_their_hard_age_and_then_nobody_is_believed(
-    provider: Service, key_set: MakeKeys
-) -> None:
+def test_known_keys_are_accepted_until_their_hard_age(provider: Service, key_set: MakeKeys) -> None:
     tokens = tokens_of(key_set(replace(QUICK, refresh=0.1, hard_age=0.6)))
     token = say("RS256")
     assert tokens.verify(token) == BEN
@@ -221,7 +217,7 @@ def test_a_provider_that_was_never_reached_is_an_outage_and_no_bad_token(
         tokens.verify(say("RS256"))
 
 
-def test_a_slow_provider_blocks_nobody_whose_key_is_known(provider: Service, keys: Jwks) -> None:
+def test_slow_provider_does_not_delay_tokens_of_known_keys(provider: Service, keys: Jwks) -> None:
     tokens = tokens_of(keys)
     assert tokens.verify(say("RS256")) == BEN
     provider.delay = 3
@@ -260,12 +256,12 @@ def test_redirects_are_not_followed(provider: Service, tokens: Tokens) -> None:
     assert len(provider.requests) <= 2
 
 
-def test_an_answer_without_end_is_cut_off(provider: Service, tokens: Tokens) -> None:
+def test_endless_answer_is_refused(provider: Service, tokens: Tokens) -> None:
     provider.body = b'{"keys": [' + b" " * 300_000 + b"]}"
     with pytest.raises(Unavailable):
         tokens.verify(say("RS256"))
 
 
-def test_a_certificate_by_nobody_we_know_is_refused(key_set: MakeKeys, certified: Authority) -> None:
+def test_certificate_of_an_unknown_authority_is_refused(key_set: MakeKeys, certified: Authority) -> None:
     with pytest.raises(Unavailable):
         tokens_of(key_set(ca_file="")).verify(say("RS256"))

@@ -80,14 +80,14 @@ def later(seconds: float) -> int:
     return int((time.time() + seconds) * 1000)
 
 
-def test_it_is_asked_as_velt_asks_it(service: Service, provider: PermissionProvider) -> None:
+def test_provider_gets_requests_in_velts_form(service: Service, provider: PermissionProvider) -> None:
     assert provider.granted({question()}, soon()) == {question()}
     resource = {"id": "d-1", "type": "document", "source": "getNotifications", "organizationId": "acme"}
     assert service.requests == [{"data": {"requests": [{"userId": "ben", "resource": resource}]}}]
     assert service.headers[0]["authorization"] == "Bearer permission-token"
 
 
-def test_only_what_it_said_yes_to_is_granted(provider: PermissionProvider) -> None:
+def test_only_questions_answered_with_true_are_granted(provider: PermissionProvider) -> None:
     asked = {question(f"d-{n}") for n in range(5)}
     assert provider.granted(asked, soon()) == {question("d-1"), question("d-3")}
 
@@ -121,14 +121,14 @@ def test_the_id_of_a_context_is_spelt_as_in_javascript(value: Any, id_: str) -> 
     assert context("f", value).resource == id_
 
 
-def test_a_yes_to_the_document_is_no_yes_to_its_context(
+def test_grant_of_a_document_is_no_grant_of_its_context(
     service: Service, provider: PermissionProvider
 ) -> None:
     service.body = answering("d-1", '{"team":"red"}')
     assert provider.granted([question(), context("team", "red")], soon()) == {question()}
 
 
-def test_the_folder_goes_along_when_it_is_known(service: Service, provider: PermissionProvider) -> None:
+def test_known_folder_is_sent(service: Service, provider: PermissionProvider) -> None:
     provider.granted([question(folder="f-1"), question("d-3")], soon())
     folders = [
         request["resource"].get("parentFolderId") for request in service.requests[0]["data"]["requests"]
@@ -136,7 +136,7 @@ def test_the_folder_goes_along_when_it_is_known(service: Service, provider: Perm
     assert folders == ["f-1", None]
 
 
-def test_of_two_folders_of_one_document_one_is_asked_about(
+def test_one_folder_of_a_document_is_sent_when_there_are_two(
     service: Service, provider: PermissionProvider
 ) -> None:
     """The answer to one could not be told from the answer to the other."""
@@ -157,7 +157,7 @@ def test_answers_may_stand_under_results(service: Service, provider: PermissionP
 
 
 @pytest.mark.parametrize("access", [True, False])
-def test_an_answer_is_remembered_until_it_expires(
+def test_answer_is_cached_until_it_expires(
     service: Service, provider: PermissionProvider, access: bool
 ) -> None:
     service.body = answering(*(["d-1"] if access else []), expiresAt=later(0.6))
@@ -171,7 +171,7 @@ def test_an_answer_is_remembered_until_it_expires(
 
 
 @pytest.mark.parametrize("expires", [None, "2030-01-01", True, 4_102_444_800, -1])
-def test_an_answer_that_names_no_time_to_come_in_milliseconds_is_not_remembered(
+def test_answer_without_a_future_expiry_is_not_cached(
     service: Service, provider: PermissionProvider, expires: Any
 ) -> None:
     service.body = answering("d-1", expiresAt=expires)
@@ -180,9 +180,7 @@ def test_an_answer_that_names_no_time_to_come_in_milliseconds_is_not_remembered(
     assert len(service.requests) == 2
 
 
-def test_what_was_remembered_of_one_person_says_nothing_of_another(
-    service: Service, provider: PermissionProvider
-) -> None:
+def test_cached_answer_counts_only_for_its_person(service: Service, provider: PermissionProvider) -> None:
     service.body = answering("d-1", expiresAt=later(60))
     provider.granted({question()}, soon())
     service.body = answering(expiresAt=later(60))
@@ -219,7 +217,9 @@ def test_what_was_remembered_of_one_person_says_nothing_of_another(
         b'{"data": [' + b"{}," * 80_000 + b"{}]}",
     ],
 )
-def test_a_yes_in_another_shape_is_none(service: Service, provider: PermissionProvider, body: Any) -> None:
+def test_answer_of_another_shape_grants_nothing(
+    service: Service, provider: PermissionProvider, body: Any
+) -> None:
     service.body = body
     assert provider.granted({question()}, soon()) == set()
     service.body = answering("d-1")
@@ -227,12 +227,14 @@ def test_a_yes_in_another_shape_is_none(service: Service, provider: PermissionPr
 
 
 @pytest.mark.parametrize("status", [201, 302, 400, 401, 404, 429, 500, 503])
-def test_only_a_success_can_be_a_yes(service: Service, provider: PermissionProvider, status: int) -> None:
+def test_unsuccessful_response_grants_nothing(
+    service: Service, provider: PermissionProvider, status: int
+) -> None:
     service.status = status
     assert provider.granted({question()}, soon()) == ({question()} if status == 201 else set())
 
 
-def test_a_slow_provider_is_waited_for_within_the_deadline_and_what_is_known_stands(
+def test_slow_provider_is_awaited_within_the_deadline_and_cached_grants_count(
     service: Service, provider: PermissionProvider
 ) -> None:
     service.body = answering("d-1", "d-3", expiresAt=later(60))
@@ -246,9 +248,7 @@ def test_a_slow_provider_is_waited_for_within_the_deadline_and_what_is_known_sta
     assert time.monotonic() - started < 0.5
 
 
-def test_a_provider_that_keeps_silent_is_asked_by_one_caller_alone(
-    service: Service, provider: PermissionProvider
-) -> None:
+def test_silent_provider_gets_one_probe_at_a_time(service: Service, provider: PermissionProvider) -> None:
     service.delay = 2
     for _ in range(3):
         provider.granted({question()}, Deadline.after(0.7))
@@ -264,7 +264,7 @@ def test_a_provider_that_keeps_silent_is_asked_by_one_caller_alone(
     assert provider.granted({question()}, soon()) == {question()}
 
 
-def test_whoever_asks_about_too_much_runs_out_of_time_alone(
+def test_caller_with_too_many_questions_does_not_open_the_circuit_breaker(
     service: Service, provider: PermissionProvider
 ) -> None:
     service.delay = 0.3
@@ -275,7 +275,7 @@ def test_whoever_asks_about_too_much_runs_out_of_time_alone(
         assert provider.granted({question(user=f"light-{n}")}, soon()), "the others are asked about"
 
 
-def test_a_provider_that_is_down_says_no(provider: PermissionProvider) -> None:
+def test_provider_that_is_down_grants_nothing(provider: PermissionProvider) -> None:
     down = PermissionProvider(PermissionSettings("http://127.0.0.1:1/", None), 1, DIRECT)
     assert down.granted({question()}, soon()) == set()
 

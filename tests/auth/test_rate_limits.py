@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from resolver.auth.rate_limits import MOST_ADDRESSES, Failures
+from resolver.auth.rate_limits import MAX_ADDRESSES, Failures
 from resolver.config import RateLimit
 from resolver.errors import TooManyCalls
 from tests.support import BACKEND, Api, keys_of, signed
@@ -29,12 +29,12 @@ def statuses(*replies: TestResponse) -> list[int]:
     return [reply.status_code for reply in replies]
 
 
-def test_by_default_nobody_is_counted(api: Api, redis: Redis) -> None:
+def test_calls_are_not_counted_by_default(api: Api, redis: Redis) -> None:
     assert statuses(*(ask(api) for _ in range(50))) == [200] * 50
     assert keys_of(redis, "vnr:calls:*") == []
 
 
-def test_who_calls_too_often_is_told_when_to_come_back(make_api: MakeApi) -> None:
+def test_caller_over_the_limit_gets_a_retry_after(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="3/minute", RESOLVER_CORS_ORIGINS="https://app.example.com")
     assert statuses(*(ask(api) for _ in range(3))) == [200] * 3
     token = {"authorization": f"Bearer {signed('ben', 'acme')}", "origin": "https://app.example.com"}
@@ -46,19 +46,19 @@ def test_who_calls_too_often_is_told_when_to_come_back(make_api: MakeApi) -> Non
     assert "retry-after" in reply.headers["access-control-expose-headers"]
 
 
-def test_everybody_has_their_own_share_and_a_fresh_token_brings_no_other(make_api: MakeApi) -> None:
+def test_each_person_has_one_budget_for_all_their_tokens(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="2/minute")
     assert statuses(*(ask(api, nonce=n) for n in range(3))) == [200, 200, 429]
     assert statuses(ask(api, "zoe")) == [200]
 
 
-def test_a_call_that_is_refused_for_its_body_counts_once(make_api: MakeApi) -> None:
+def test_call_with_an_invalid_body_counts_once(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="2/minute")
     headers = {"authorization": f"Bearer {signed('ben', 'acme')}"}
     assert statuses(api.post(GET, b"{", headers), ask(api), ask(api)) == [400, 200, 429]
 
 
-def test_people_of_one_id_in_two_organizations_are_two(make_api: MakeApi) -> None:
+def test_people_with_one_id_in_two_organizations_have_separate_budgets(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="2/minute")
     assert statuses(*(ask(api, "1") for _ in range(3))) == [200, 200, 429]
     elsewhere = {"authorization": f"Bearer {signed('1', 'zeta')}"}
@@ -71,7 +71,7 @@ def named(api: Api, organization: str, *organizations: str) -> int:
     return api.post(GET, {**BODY, "organizationId": organization}, bearer).status_code
 
 
-def test_somebody_has_one_budget_in_an_organization_whatever_tokens_they_hold(make_api: MakeApi) -> None:
+def test_budget_in_an_organization_is_the_same_for_all_tokens(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="3/minute")
     assert [named(api, "a", *token) for token in ("a", "ab", "abc", "ac", "a")] == [200] * 3 + [429] * 2
     assert [named(api, "b", *token) for token in ("b", "ab", "abc", "b")] == [200] * 3 + [429]
@@ -152,7 +152,7 @@ def test_backends_are_not_counted(make_api: MakeApi) -> None:
     assert statuses(*(api.post(GET, BODY, BACKEND) for _ in range(5))) == [200] * 5
 
 
-def test_the_counter_does_not_say_who_was_counted(make_api: MakeApi, redis: Redis) -> None:
+def test_counter_name_does_not_reveal_the_person(make_api: MakeApi, redis: Redis) -> None:
     ask(make_api(RESOLVER_RATE_LIMIT="5/minute"), "somebody@example.com")
     (name,) = keys_of(redis, "vnr:calls:*")
     assert b"somebody" not in name
@@ -213,14 +213,14 @@ def test_failures_are_not_counted_by_default_nor_where_a_surface_is_closed(make_
     assert statuses(*(closed.post("/privacy/export", {}, {}) for _ in range(5))) == [404] * 5
 
 
-def test_whoever_shares_an_address_with_an_attacker_is_served(make_api: MakeApi) -> None:
+def test_valid_credential_is_served_from_an_address_over_the_limit(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="3/minute")
     for _ in range(10):
         api.post(GET, BODY, {"authorization": "Bearer nonsense"})
     assert statuses(ask(api)) == [200]
 
 
-def test_an_address_is_what_the_trusted_proxies_say_and_nobody_else(make_api: MakeApi) -> None:
+def test_address_is_taken_only_from_trusted_proxies(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="2/minute", RESOLVER_TRUSTED_PROXIES="1")
     wrong = {"authorization": "Bearer nonsense"}
 
@@ -251,6 +251,6 @@ def test_a_network_of_ipv6_is_one_address() -> None:
 
 def test_addresses_are_forgotten_before_they_fill_the_memory() -> None:
     failures = Failures(RateLimit(1, 60))
-    for n in range(MOST_ADDRESSES + 500):
+    for n in range(MAX_ADDRESSES + 500):
         failures.count(f"address-{n}")
-    assert len(failures) == MOST_ADDRESSES
+    assert len(failures) == MAX_ADDRESSES

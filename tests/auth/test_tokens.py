@@ -64,11 +64,11 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_token_that_holds_is_believed(kind: str) -> None:
+def test_valid_token_is_accepted(kind: str) -> None:
     assert believing(kind).verify(signed(kind)) == BEN
 
 
-def test_what_was_minted_is_believed() -> None:
+def test_minted_token_is_accepted() -> None:
     minted = TOKENS.mint("ben", ["acme", "zeta"], 60)
     assert TOKENS.verify(minted.token) == EndUser("ben", frozenset({"acme", "zeta"}))
     assert abs(minted.expires_at - time.time() - 60) < 3
@@ -102,7 +102,7 @@ LONG_AGO, IN_2100 = 1_000_000_000, 4_102_444_800
     ],
     ids=repr,
 )
-def test_claims_that_do_not_hold_are_refused(kind: str, changes: dict[str, Any]) -> None:
+def test_invalid_claims_are_refused(kind: str, changes: dict[str, Any]) -> None:
     refused(signed(kind, **changes), believing(kind))
 
 
@@ -137,24 +137,24 @@ def signed_as_it_is(payload: bytes) -> str:
         b"\xff",
     ],
 )
-def test_json_that_breaks_its_readers_is_refused_even_when_it_is_signed(payload: bytes) -> None:
+def test_signed_json_that_breaks_parsers_is_refused(payload: bytes) -> None:
     refused(signed_as_it_is(payload))
 
 
 @pytest.mark.parametrize(
     "header", [b'{"a":' * 1200 + b"1" + b"}" * 1200, b"[" * 4000, b"null", b'{"alg":"RS256","kid":"\\ud800"}']
 )
-def test_a_header_that_breaks_its_readers_is_refused(kind: str, header: bytes) -> None:
+def test_header_that_breaks_parsers_is_refused(kind: str, header: bytes) -> None:
     encoded = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
     refused(f"{encoded}.e30.AAAA", believing(kind))
 
 
-def test_the_leeway_is_given_and_not_more(kind: str) -> None:
+def test_leeway_extends_the_expiry(kind: str) -> None:
     assert believing(kind).verify(signed(kind, exp=int(time.time()) - 20)) == BEN
     refused(signed(kind, exp=int(time.time()) - 40), believing(kind))
 
 
-def test_a_token_that_never_ends_ends_no_process() -> None:
+def test_token_with_an_infinite_expiry_is_handled() -> None:
     assert TOKENS.verify(signed(exp=10**400)) == BEN
     assert TOKENS.verify(signed(exp=10**400, again=1)) == BEN
 
@@ -180,7 +180,7 @@ def test_no_algorithm_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "", "HS256 ", "hs256", None, 7, ["HS256"]])
-def test_an_algorithm_that_is_not_one_is_refused(kind: str, alg: Any) -> None:
+def test_unknown_algorithm_is_refused(kind: str, alg: Any) -> None:
     _, body, signature = signed(kind).split(".")
     forged = base64.urlsafe_b64encode(orjson.dumps({"alg": alg, "typ": "JWT"})).rstrip(b"=").decode()
     for token in (f"{forged}.{body}.{signature}", f"{forged}.{body}."):
@@ -188,7 +188,7 @@ def test_an_algorithm_that_is_not_one_is_refused(kind: str, alg: Any) -> None:
 
 
 @pytest.mark.parametrize("provider", list(KEYS))
-def test_a_public_key_is_never_taken_for_a_secret(provider: str) -> None:
+def test_public_key_is_never_used_as_a_secret(provider: str) -> None:
     """The classic: signed by HMAC with the text of the public key, which everybody has."""
     header = base64.urlsafe_b64encode(orjson.dumps({"alg": "HS256", "typ": "JWT"})).rstrip(b"=")
     body = base64.urlsafe_b64encode(orjson.dumps(claims())).rstrip(b"=")
@@ -200,7 +200,7 @@ def test_a_public_key_is_never_taken_for_a_secret(provider: str) -> None:
         refused(token, believing(provider, secret=Secret.of(TOKEN_SECRET)))
 
 
-def test_a_key_of_one_kind_verifies_nothing_of_another() -> None:
+def test_key_verifies_only_algorithms_of_its_kind() -> None:
     for ours in KEYS:
         for theirs in KINDS:
             if {ours, theirs} <= {"RS256", "PS256"} or ours == theirs:
@@ -215,7 +215,7 @@ def test_a_header_that_brings_its_own_key_is_refused(kind: str, name: str) -> No
 
 
 @pytest.mark.parametrize("token", ["", "a", "a.b.c", "....", "Bearer x", "\u00ff.\u00ff.\u00ff", "x" * 8193])
-def test_what_is_no_token_is_refused(kind: str, token: str) -> None:
+def test_text_that_is_no_token_is_refused(kind: str, token: str) -> None:
     refused(token, believing(kind))
 
 
@@ -252,7 +252,7 @@ def test_minted_tokens_carry_the_issuer_and_audience_that_are_asked_for() -> Non
     refused(TOKENS.mint("ben", ["acme"]).token, strict)
 
 
-def test_beside_a_provider_the_secret_speaks_for_its_own_issuer_alone() -> None:
+def test_secret_counts_only_for_its_own_issuer_beside_a_provider() -> None:
     both = believing("RS256", secret=Secret.of(TOKEN_SECRET), issuer="https://id.example.com")
     minted = both.mint("ben", ["acme"]).token
     assert jwt.decode(minted, options={"verify_signature": False})["iss"] == OWN_ISSUER
@@ -291,7 +291,7 @@ def test_documents_in_another_shape_are_refused(given: Any) -> None:
     refused(signed(docs=given), believing("HS256", documents_claim="docs"))
 
 
-def test_without_a_secret_nothing_is_minted_or_believed() -> None:
+def test_tokens_are_neither_minted_nor_accepted_without_a_secret() -> None:
     for without in (
         Tokens(TokenSettings()),
         believing("RS256"),
@@ -302,7 +302,7 @@ def test_without_a_secret_nothing_is_minted_or_believed() -> None:
             without.mint("ben", ["acme"])
 
 
-def test_a_token_that_would_be_too_long_to_be_believed_is_not_minted() -> None:
+def test_token_too_long_to_be_accepted_is_not_minted() -> None:
     with pytest.raises(InvalidArgument):
         TOKENS.mint("ben", [f"organization-{n:040d}" for n in range(300)])
 

@@ -19,7 +19,7 @@ from tests.support import TOKEN_SECRET
 NEVER = float("inf")
 
 
-def test_it_is_given_back_until_its_time_is_over() -> None:
+def test_entry_is_returned_until_its_time_is_over() -> None:
     cache = TTLCache[str, int](10, 0.05)
     cache.put("a", 1, NEVER)
     assert cache.get("a") == 1
@@ -27,7 +27,7 @@ def test_it_is_given_back_until_its_time_is_over() -> None:
     assert cache.get("a") is None
 
 
-def test_it_never_outlives_its_own_expiry() -> None:
+def test_entry_does_not_outlive_its_expiry() -> None:
     cache = TTLCache[str, int](10, 60)
     with time_machine.travel(1_000_000, tick=False) as clock:
         cache.put("a", 1, 1_000_010)
@@ -37,7 +37,7 @@ def test_it_never_outlives_its_own_expiry() -> None:
         assert cache.get("a") is None
 
 
-def test_it_holds_so_many_and_the_oldest_go_first() -> None:
+def test_cache_evicts_the_oldest_when_full() -> None:
     cache = TTLCache[int, int](3, 60)
     for n in range(5):
         cache.put(n, n, NEVER)
@@ -45,7 +45,7 @@ def test_it_holds_so_many_and_the_oldest_go_first() -> None:
     assert [n for n in range(5) if cache.get(n) is not None] == [2, 3, 4]
 
 
-def test_a_token_is_remembered_no_longer_than_it_holds() -> None:
+def test_token_is_cached_no_longer_than_it_is_valid() -> None:
     tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET), leeway=0))
     token = tokens.mint("ben", ["acme"], 60).token
     assert tokens.verify(token) == tokens.verify(token) == EndUser("ben", frozenset({"acme"}))
@@ -56,7 +56,7 @@ def test_a_token_is_remembered_no_longer_than_it_holds() -> None:
         tokens.verify(token)
 
 
-def test_another_signature_is_another_token() -> None:
+def test_token_with_another_signature_is_not_cached() -> None:
     tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET)))
     token = tokens.mint("ben", ["acme"]).token
     tokens.verify(token)
@@ -64,7 +64,7 @@ def test_another_signature_is_another_token() -> None:
         tokens.verify(token[:-4] + "AAAA")
 
 
-def test_no_more_tokens_are_remembered_than_there_is_room_for() -> None:
+def test_number_of_cached_tokens_is_limited() -> None:
     tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET)))
     for n in range(4200):
         tokens.verify(tokens.mint(f"user-{n}", ["acme"]).token)

@@ -118,7 +118,7 @@ def test_explain_tells_who_left_and_what_is_not_held(api: Api, resolver_environm
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
     api.erase("n-1")
     left = run("explain", "acme", "n-1", "--user", "ben", env=resolver_environment)
-    assert "took themselves out" in left.output
+    assert "they dismissed it" in left.output
     absent = run("explain", "acme", "nothing", "--user", "ben", env=resolver_environment)
     assert "not held here" in absent.output
 
@@ -136,11 +136,11 @@ def test_explain_asks_who_may_see_the_document(api: Api, resolver_environment: d
         env = {**resolver_environment, **asking}
         assert "may see the document" in run("explain", "acme", "n-1", "--user", "zoe", env=env).output
         service.status = 500
-        assert "nobody said" in run("explain", "acme", "n-1", "--user", "zoe", env=env).output
+        assert "grants them the document" in run("explain", "acme", "n-1", "--user", "zoe", env=env).output
     claimed = {"RESOLVER_READ_POLICY": "document", "RESOLVER_TOKEN_DOCUMENTS_CLAIM": "docs"}
     arguments = ("explain", "acme", "n-1", "--user", "zoe")
     env = {**resolver_environment, **claimed}
-    assert "nobody said" in run(*arguments, env=env).output
+    assert "grants them the document" in run(*arguments, env=env).output
     assert "may see the document" in run(*arguments, "--document", "doc-1", env=env).output
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 from resolver.cli import main
 from resolver.config import load
 from resolver.outbox.queue import Outbox
-from resolver.outbox.waiting import Dropped, Waiting, WaitingCommands
+from resolver.outbox.waiting import Dropped, WaitingCommand, WaitingCommands
 from resolver.wiring import build_stores
 from tests.support import BACKEND, Api, keys_of, notification
 
@@ -34,8 +34,8 @@ def given_up(make_api: Callable[..., Api], outbox: Outbox) -> Outbox:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     for n in range(2):
         api.add(notificationId=f"n-{n}")
-    for line in outbox.due():
-        claimed = outbox.claim(line)
+    for queue in outbox.due():
+        claimed = outbox.claim(queue)
         assert claimed
         outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     return outbox
@@ -126,7 +126,7 @@ def test_drop_takes_waiting_commands_out_of_their_line_and_leaves_the_others_in_
     assert waiting.read("n-0").keys() == {"n-0"}
 
 
-def command(entry: Waiting) -> object:
+def command(entry: WaitingCommand) -> object:
     assert entry.command
     return entry.command.data
 
@@ -135,16 +135,16 @@ def test_drop_leaves_a_command_that_is_being_sent(
     waiting: Api, outbox: Outbox, resolver_environment: Env
 ) -> None:
     """Its sender couldn't take back what Velt refuses."""
-    line = next(line for line in outbox.due() if len(outbox.fields(line.commands)) > 5)
-    claimed = outbox.claim(line)
+    queue = next(queue for queue in outbox.due() if len(outbox.fields(queue.commands)) > 5)
+    claimed = outbox.claim(queue)
     assert claimed
-    names = [entry.name for entry in outbox.waiting.all() if line.member in entry.name]
+    names = [entry.name for entry in outbox.waiting.all() if queue.member in entry.name]
     done = run(resolver_environment, "drop", *names[:2])
     assert "is being sent just now" in done.output
     assert done.output.endswith("1 dropped\n")
     outbox.release(claimed)
     assert run(resolver_environment, "drop", names[0]).output == "1 dropped\n"
-    again = outbox.claim(line)
+    again = outbox.claim(queue)
     assert again
     assert again.command
     assert again.command.data["notifications"][0]["readByUserIds"] == ["cleo"]
@@ -161,11 +161,11 @@ def test_drop_marks_no_record_whose_command_was_sent_meanwhile(
 
     drop = WaitingCommands.drop
 
-    def late(self: WaitingCommands, waiting: Waiting) -> Dropped:
-        (line,) = outbox.due()
-        claimed = outbox.claim(line)
+    def late(self: WaitingCommands, waiting: WaitingCommand) -> Dropped:
+        (queue,) = outbox.due()
+        claimed = outbox.claim(queue)
         assert claimed
-        assert outbox.finish(claimed)
+        assert outbox.complete(claimed)
         return drop(self, waiting)
 
     monkeypatch.setattr(WaitingCommands, "drop", late)

@@ -72,7 +72,7 @@ def test_waiting_command_is_sent(corpus: Path, resolver_environment: dict[str, s
 
 
 def test_dead_letter_is_listed_with_its_reason(corpus: Path, api: Api) -> None:
-    (dead,) = api.services.outbox.dead()
+    (dead,) = api.services.outbox.dead_letters.all()
     assert dead.command is not None
     assert (dead.command.notification, dead.reason) == (REFUSED, "INVALID_ARGUMENT")
 

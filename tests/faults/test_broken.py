@@ -8,7 +8,7 @@ import pytest
 
 from resolver.errors import StoreUnavailable, Unavailable
 from resolver.outbox import sender
-from resolver.outbox.queue import Claimed
+from resolver.outbox.queue import Claim
 from resolver.outbox.rewriting import Rewritten
 from resolver.privacy.erase import Erase
 from resolver.store import records as store
@@ -62,9 +62,9 @@ def test_loop_finds_a_command_that_is_finished_before_velt_has_it(
 ) -> None:
     give_back = sender.VeltSender.release
 
-    def careless(self: sender.VeltSender, claimed: Claimed, *args: Any, **more: Any) -> None:
+    def careless(self: sender.VeltSender, claimed: Claim, *args: Any, **more: Any) -> None:
         try:
-            self.outbox.finish(claimed)
+            self.outbox.complete(claimed)
         except Unavailable:
             give_back(self, claimed, *args, **more)
 

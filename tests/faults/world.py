@@ -36,7 +36,7 @@ from resolver.store.keyspace import (
     ORDERS_HELD,
     ORDERS_KNOWN,
     RECORD_PATTERN,
-    line_of,
+    queue_of,
 )
 from resolver.wiring import Stores, build_eraser, build_stores, build_trail, build_worker
 from tests.faults.proxies import RedisProxy, Switch, VeltProxy
@@ -250,7 +250,9 @@ class World:
         found += [f"held: {record.organization} {record.notification}" for record in held]
         found += [f"read: {line}" for line in self._reads(ids)]
         found += [
-            f"dead: {_plain(letter.command.data)}" for letter in self.stores.outbox.dead() if letter.command
+            f"dead: {_plain(letter.command.data)}"
+            for letter in self.stores.outbox.dead_letters.all()
+            if letter.command
         ]
         return sorted(re.sub(r"(?<![\w-])[\w-]{24}(?![\w-])", "MINTED", line) for line in found)
 
@@ -277,8 +279,8 @@ class World:
             fields = {_bytes(place): _bytes(sealed) for place, sealed in self.redis.hgetall(name).items()}
             found += [open_(name, sealed) for place, sealed in fields.items() if place.isdigit()]
             if previous := fields.get(b"p"):
-                found.append(open_(line_of(name).record, previous))
-        letters = list(stores.outbox.dead())
+                found.append(open_(queue_of(name).record, previous))
+        letters = list(stores.outbox.dead_letters.all())
         found += [letter.command.to_bytes() for letter in letters if letter.command]
         if not all(letter.command for letter in letters):
             raise Unreadable

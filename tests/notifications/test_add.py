@@ -15,7 +15,7 @@ from tests.support import Api, Velt, error_of, keys_of, notification
 ADD = "/v2/notifications/add"
 
 
-def test_the_reply_is_velts_with_the_id_and_what_became_of_it(api: Api) -> None:
+def test_reply_has_the_id_and_the_registration(api: Api) -> None:
     assert api.add().get_json() == {
         "result": {
             "status": "success",
@@ -65,7 +65,7 @@ def test_the_recipient_finds_it_in_the_inbox_and_reads_it(api: Api, velt: Velt) 
     }
 
 
-def test_an_absent_id_is_minted_unguessable_and_returned(api: Api, velt: Velt) -> None:
+def test_id_is_minted_and_returned_when_absent(api: Api, velt: Velt) -> None:
     payload = notification()
     del payload["notificationId"]
     ids = {
@@ -78,7 +78,7 @@ def test_an_absent_id_is_minted_unguessable_and_returned(api: Api, velt: Velt) -
 
 
 @pytest.mark.parametrize("given", [{}, {"notifyAll": True}, {"notifyAll": False}])
-def test_notify_all_is_forwarded_as_given_and_its_absence_warned_of(
+def test_notify_all_is_forwarded_and_its_absence_is_warned_of(
     api: Api, velt: Velt, given: dict[str, Any]
 ) -> None:
     payload = notification(**given)
@@ -90,7 +90,7 @@ def test_notify_all_is_forwarded_as_given_and_its_absence_warned_of(
     assert ("warnings" in data) is (not given)
 
 
-def test_dropped_names_are_named_in_warnings_and_go_nowhere(api: Api, velt: Velt) -> None:
+def test_dropped_names_are_warned_of_and_not_stored_or_sent(api: Api, velt: Velt) -> None:
     data = api.add(forYou=True, __proto__={"admin": True}).get_json()["result"]["data"]
     assert len(data["warnings"]) == 2
     assert any("forYou" in warning for warning in data["warnings"])
@@ -112,7 +112,7 @@ def test_an_add_of_an_id_that_exists_replaces_its_content(api: Api, velt: Velt) 
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_what_velt_refuses_is_taken_back_and_its_answer_passed_on(
+def test_add_is_rolled_back_and_velts_answer_passed_on_when_velt_refuses(
     api: Api, velt: Velt, redis: Redis, status: int
 ) -> None:
     velt.break_with(status=status, errorStatus="FAILED_PRECONDITION", message="Velt's own words", count=1)
@@ -122,7 +122,7 @@ def test_what_velt_refuses_is_taken_back_and_its_answer_passed_on(
     assert not keys_of(redis)
 
 
-def test_a_refused_second_add_leaves_the_first_one_readable(api: Api, velt: Velt) -> None:
+def test_refused_second_add_restores_the_first(api: Api, velt: Velt) -> None:
     api.add(displayBodyMessage="first")
     velt.break_with(status=400, count=1)
     assert api.add(displayBodyMessage="second").status_code == 400
@@ -136,7 +136,7 @@ def test_an_id_that_velt_already_has_counts_as_added(api: Api, velt: Velt) -> No
     assert api.read("n-1")
 
 
-def test_a_velt_that_commits_and_hangs_up_leaves_no_row_without_content(api: Api, velt: Velt) -> None:
+def test_add_is_readable_when_velt_commits_and_closes_the_connection(api: Api, velt: Velt) -> None:
     velt.break_with(drop="after", count=1)
     assert api.add().get_json()["result"]["data"]["registration"] == "pending"
     assert [item["id"] for item in velt.inbox("ben")] == ["n-1"]
@@ -146,7 +146,7 @@ def test_a_velt_that_commits_and_hangs_up_leaves_no_row_without_content(api: Api
 @pytest.mark.parametrize(
     "fault", [{"status": 500}, {"drop": "before"}, {"malformed": True}, {"retryAfter": 3}]
 )
-def test_an_add_that_velt_cannot_take_now_is_pending_and_readable(
+def test_add_is_pending_and_readable_when_velt_is_unreachable(
     api: Api, velt: Velt, fault: dict[str, Any]
 ) -> None:
     velt.break_with(**fault, count=1)
@@ -162,7 +162,7 @@ def test_an_add_that_velt_cannot_take_now_is_pending_and_readable(
     assert api.read("n-1")
 
 
-def test_deferred_adds_tell_velt_nothing_themselves(make_api: Callable[..., Api], velt: Velt) -> None:
+def test_deferred_adds_do_not_call_velt(make_api: Callable[..., Api], velt: Velt) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     assert api.add().get_json()["result"]["data"]["registration"] == "pending"
     assert velt.ledger() == []
@@ -188,7 +188,9 @@ def test_an_audience_too_large_to_open_at_every_read_is_refused(api: Api) -> Non
 
 
 @pytest.mark.parametrize("people", ["full", "reference"])
-def test_a_context_that_looks_like_a_person_still_narrows(make_api: Callable[..., Api], people: str) -> None:
+def test_context_with_the_keys_of_a_person_still_restricts_readers(
+    make_api: Callable[..., Api], people: str
+) -> None:
     api = make_api(RESOLVER_PEOPLE=people)
     api.add(notifyAll=True, context={"access": {"team": "x"}, "userId": "u1", "name": "N"})
     assert api.read("n-1", user="zoe") == {}
@@ -203,13 +205,13 @@ def test_with_people_as_references_no_name_is_stored(make_api: Callable[..., Api
     assert found["displayHeadlineMessageTemplateData"] == {"recipientUser": {"userId": "ben"}}
 
 
-def test_a_redis_that_is_down_means_velt_is_not_told(make_api: Callable[..., Api], velt: Velt) -> None:
+def test_add_does_not_call_velt_when_redis_is_down(make_api: Callable[..., Api], velt: Velt) -> None:
     api = make_api(REDIS_URL="redis://127.0.0.1:1/0")
     assert error_of(api.add()) == (503, "UNAVAILABLE")
     assert velt.ledger() == []
 
 
-def test_an_add_that_took_all_its_time_at_velt_is_still_pending(api: Api, velt: Velt) -> None:
+def test_add_is_pending_when_velt_takes_all_its_time(api: Api, velt: Velt) -> None:
     velt.break_with(hang=5, count=1)
     started = time.monotonic()
     assert api.add().get_json()["result"]["data"]["registration"] == "pending"
@@ -217,7 +219,7 @@ def test_an_add_that_took_all_its_time_at_velt_is_still_pending(api: Api, velt: 
     assert api.read("n-1")
 
 
-def test_content_is_held_before_velt_knows_the_id(services: Services, api: Api, velt: Velt) -> None:
+def test_content_is_stored_before_velt_gets_the_id(services: Services, api: Api, velt: Velt) -> None:
     velt.break_with(drop="before", count=1)
     api.add()
     assert services.store.read("acme", ["n-1"])

@@ -16,7 +16,7 @@ from tests.waiting import until
 ADD, UPDATE = (f"/v2/notifications/{name}" for name in ("add", "update"))
 
 
-def test_one_command_that_velt_always_fails_at_does_not_hold_up_the_others(
+def test_command_that_always_fails_does_not_delay_the_others(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     velt.break_with(status=500, path=UPDATE)
@@ -50,12 +50,12 @@ def test_a_command_that_velt_fails_at_while_it_accepts_others_becomes_a_dead_let
 
         until(is_dead, seconds=20)
         until(lambda: empty(outbox))
-    (dead,) = outbox.dead()
+    (dead,) = outbox.dead_letters.all()
     assert dead.reason.startswith("Velt failed at it 2 times: ")
     assert len(velt.ledger(UPDATE)) == 3  # the first one doesn't count: nothing was accepted before it
 
 
-def test_what_velt_accepts_from_other_processes_counts_too(
+def test_attempt_counts_when_velt_accepts_calls_of_other_processes(
     make_api: Callable[..., Api], velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     """Good commands are sent inline, by web processes: the worker sees the bad one alone."""

@@ -28,7 +28,7 @@ def delete(api: Api, **data: Any) -> JSON:
     return outcomes
 
 
-def test_with_ids_content_goes_here_and_the_notification_at_velt(api: Api, velt: Velt) -> None:
+def test_delete_by_ids_removes_content_here_and_the_notification_at_velt(api: Api, velt: Velt) -> None:
     api.add()
     api.add(notificationId="n-2")
     assert delete(api, notificationIds=["n-1"])["n-1"]["success"] is True
@@ -36,7 +36,7 @@ def test_with_ids_content_goes_here_and_the_notification_at_velt(api: Api, velt:
     assert [item["id"] for item in velt.inbox("ben")] == ["n-2"]
 
 
-def test_content_is_gone_even_when_velt_is_down(api: Api, velt: Velt) -> None:
+def test_delete_by_ids_removes_content_when_velt_is_down(api: Api, velt: Velt) -> None:
     api.add()
     velt.break_with(status=500, count=1)
     assert delete(api, notificationIds=["n-1"]) == {
@@ -45,14 +45,14 @@ def test_content_is_gone_even_when_velt_is_down(api: Api, velt: Velt) -> None:
     assert api.read("n-1") == {}
 
 
-def test_without_ids_velt_decides_which_and_content_follows(api: Api, velt: Velt) -> None:
+def test_delete_without_ids_removes_content_of_what_velt_deleted(api: Api, velt: Velt) -> None:
     for n, document in enumerate(("doc-1", "doc-1", "doc-2")):
         api.add(notificationId=f"n-{n}", documentId=document)
     assert delete(api, documentId="doc-1").keys() == {"n-0", "n-1"}
     assert api.read("n-0", "n-1", "n-2").keys() == {"n-2"}
 
 
-def test_without_ids_and_without_velt_nothing_goes(api: Api, velt: Velt) -> None:
+def test_delete_without_ids_removes_nothing_when_velt_is_down(api: Api, velt: Velt) -> None:
     api.add()
     velt.break_with(drop="before", count=1)
     reply = api.velt("notifications/delete", {"organizationId": "acme", "documentId": "doc-1"})
@@ -69,7 +69,9 @@ def test_an_empty_list_of_ids_is_refused_and_never_widened(api: Api, velt: Velt,
     assert api.read("n-1")
 
 
-def test_pending_or_not_what_the_filters_do_not_mean_is_no_success(make_api: Callable[..., Api]) -> None:
+def test_delete_fails_for_pending_and_registered_ids_that_the_filters_do_not_select(
+    make_api: Callable[..., Api],
+) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add()
     failed = {"success": False, "message": "Failed to delete notification."}
@@ -85,7 +87,7 @@ def test_another_document_or_organization_keeps_its_content(api: Api) -> None:
 
 
 @pytest.mark.parametrize("filters", [{"userId": "nobody"}, {"locationId": "elsewhere"}])
-def test_what_the_filters_do_not_mean_keeps_its_content(api: Api, filters: dict[str, str]) -> None:
+def test_delete_keeps_content_that_the_filters_do_not_select(api: Api, filters: dict[str, str]) -> None:
     api.add(location={"id": "here"})
     delete(api, notificationIds=["n-1"], **filters)
     assert api.read("n-1")
@@ -118,7 +120,7 @@ TWO = [{"userId": "ben"}, {"userId": "dan"}]
 
 @pytest.mark.parametrize("ids", [{"notificationIds": ["n-1"]}, {}])
 @pytest.mark.parametrize("audience", [{"notifyUsers": TWO}, {"notifyAll": True}])
-def test_user_filter_takes_that_person_out_and_leaves_the_others(
+def test_user_filter_takes_out_only_that_person(
     make_api: Callable[..., Api], velt: Velt, ids: JSON, audience: JSON
 ) -> None:
     api = make_api(RESOLVER_READ_POLICY="organization")
@@ -131,7 +133,7 @@ def test_user_filter_takes_that_person_out_and_leaves_the_others(
 
 
 @pytest.mark.parametrize("ids", [{"notificationIds": ["n-1"]}, {}])
-def test_user_filter_removes_the_record_when_nobody_else_is_addressed(api: Api, ids: JSON) -> None:
+def test_user_filter_removes_the_record_when_no_other_person_is_addressed(api: Api, ids: JSON) -> None:
     api.add()
     result = result_of(api, userId="ben", **ids)
     assert (result["data"]["n-1"]["success"], result["kept"]) == (True, 0)
@@ -146,7 +148,7 @@ def test_user_filter_can_be_repeated(api: Api) -> None:
     assert (record.audience, record.dismissed_by) == (("dan",), ("ben",))
 
 
-def test_user_filter_leaves_the_waiting_registration_of_the_others(make_api: Callable[..., Api]) -> None:
+def test_user_filter_keeps_the_queued_registration_for_others(make_api: Callable[..., Api]) -> None:
     """Or nobody would ever see the notification at Velt."""
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(notifyUsers=TWO)
@@ -154,9 +156,7 @@ def test_user_filter_leaves_the_waiting_registration_of_the_others(make_api: Cal
     assert {str(kind) for kind, _ in api.services.outbox.commands()} == {"register", "remove"}
 
 
-def test_user_filter_of_a_scope_goes_behind_what_waits_for_the_others(
-    make_api: Callable[..., Api], velt: Velt
-) -> None:
+def test_user_filter_of_a_scope_appends_to_queued_commands(make_api: Callable[..., Api], velt: Velt) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(notifyUsers=TWO)
     hostile(velt, "n-1")
@@ -166,14 +166,14 @@ def test_user_filter_of_a_scope_goes_behind_what_waits_for_the_others(
     assert waiting["remove"] == {"organizationId": "acme", "userId": "ben", "notificationIds": ["n-1"]}
 
 
-def test_user_filter_of_a_scope_queues_nothing_where_nothing_waits(api: Api, velt: Velt) -> None:
+def test_user_filter_of_a_scope_queues_nothing_when_the_queue_is_empty(api: Api, velt: Velt) -> None:
     api.add(notifyUsers=TWO)
     assert result_of(api, userId="ben")["kept"] == 1
     assert list(api.services.outbox.commands()) == []
 
 
 @pytest.mark.parametrize("ids", [{"notificationIds": ["n-1", "n-2"]}, {}])
-def test_user_filter_is_no_success_where_nobody_more_can_be_taken_out(api: Api, ids: JSON) -> None:
+def test_user_filter_fails_when_the_list_of_dismissals_is_full(api: Api, ids: JSON) -> None:
     api.add(notifyUsers=TWO)
     api.add(notificationId="n-2", notifyUsers=TWO)
     full = tuple(f"{n:03}{'x' * 500}" for n in range(131))
@@ -184,7 +184,7 @@ def test_user_filter_is_no_success_where_nobody_more_can_be_taken_out(api: Api, 
     assert api.read("n-1", "n-2").keys() == {"n-1"}
 
 
-def test_no_kept_without_a_user_filter(api: Api) -> None:
+def test_reply_has_no_kept_without_a_user_filter(api: Api) -> None:
     api.add()
     assert "kept" not in result_of(api, notificationIds=["n-1"])
 
@@ -200,7 +200,7 @@ def hostile(velt: Velt, *ids: str) -> None:
 @pytest.mark.parametrize(
     "filters", [{"documentId": "doc-2"}, {"userId": "mallory"}, {"documentId": "doc-1", "locationId": 8}]
 )
-def test_content_that_velt_names_and_the_filters_do_not_mean_stays(
+def test_delete_keeps_content_that_velt_names_but_the_filters_do_not_select(
     make_api: Callable[..., Api], velt: Velt, tmp_path: Path, filters: JSON
 ) -> None:
     log = tmp_path / "audit.log"
@@ -216,7 +216,7 @@ def test_content_that_velt_names_and_the_filters_do_not_mean_stays(
     assert [(event.get("ids"), event.get("denied")) for event in events] == [(None, None), (None, ["n-1"])]
 
 
-def test_what_a_scope_removes_is_on_record_before_it_is_removed(
+def test_delete_by_scope_is_audited_before_records_are_removed(
     make_api: Callable[..., Api], velt: Velt, tmp_path: Path
 ) -> None:
     log = tmp_path / "audit.log"
@@ -272,7 +272,7 @@ def test_a_scope_that_cannot_be_removed_in_time_is_an_error(api: Api, velt: Velt
     assert api.services.store.read("acme", ["n-1"])
 
 
-def test_a_success_that_velt_claims_for_what_was_spared_is_none(api: Api, velt: Velt) -> None:
+def test_delete_overrides_velts_success_for_records_that_are_kept(api: Api, velt: Velt) -> None:
     api.add()
     hostile(velt, "n-1")
     assert delete(api, documentId="doc-2", notificationIds=["n-1"])["n-1"]["success"] is False

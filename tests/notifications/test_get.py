@@ -35,7 +35,7 @@ def test_items_come_with_their_content(api: Api) -> None:
         assert item[name] == {**notification(), "notificationSourceData": {"link": "/x"}}[name]
 
 
-def test_what_stays_from_recipients_comes_back_to_the_backend(api: Api) -> None:
+def test_fields_for_the_backend_are_returned_to_it(api: Api) -> None:
     location = {"id": "loc", "locationName": "Chapter 1"}
     api.add(metadata={"ours": 1, "organizationId": "forged"}, location=location)
     (item,) = get(api)
@@ -45,7 +45,7 @@ def test_what_stays_from_recipients_comes_back_to_the_backend(api: Api) -> None:
     assert not {"metadata", "location"} & api.read("n-1")["n-1"].keys()
 
 
-def test_an_item_whose_content_is_not_held_comes_as_velt_has_it(api: Api, services: Services) -> None:
+def test_item_is_returned_unchanged_when_no_content_is_held(api: Api, services: Services) -> None:
     api.add()
     services.store.remove("acme", "n-1")
     (item,) = get(api)
@@ -78,7 +78,7 @@ def answered(velt: Velt, *ids: str) -> None:
         {"documentId": "doc-1", "notificationIds": ["n-2"]},
     ],
 )
-def test_content_is_not_merged_into_rows_that_the_filters_do_not_mean(
+def test_content_is_not_merged_into_items_that_the_filters_do_not_select(
     make_api: Callable[..., Api], velt: Velt, tmp_path: Path, filters: JSON
 ) -> None:
     """A hostile or confused Velt doesn't decide what of ours is shown."""
@@ -112,7 +112,7 @@ def test_page_size_has_no_limit_of_ours_and_a_page_token_is_any_text(api: Api, v
         assert velt.sent("/v2/notifications/get")[-1].items() >= asked.items()
 
 
-def test_pages_and_order_are_velts(api: Api) -> None:
+def test_pages_and_order_are_passed_through(api: Api) -> None:
     for n in range(3):
         api.add(notificationId=f"n-{n}")
     data = {"organizationId": "acme", "documentId": "doc-1", "pageSize": 2, "order": "asc"}
@@ -122,7 +122,7 @@ def test_pages_and_order_are_velts(api: Api) -> None:
     assert all("displayBodyMessage" in item for item in first["data"] + second["data"])
 
 
-def test_a_redis_that_is_down_is_not_an_empty_content(make_api: Callable[..., Api], api: Api) -> None:
+def test_get_fails_when_redis_is_down(make_api: Callable[..., Api], api: Api) -> None:
     api.add()
     broken = make_api(REDIS_URL="redis://127.0.0.1:1/0")
     reply = broken.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"})

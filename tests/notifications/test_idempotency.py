@@ -92,7 +92,7 @@ def test_an_idempotency_key_counts_for_its_backend_and_its_organization_alone(ma
     assert len(ids) == 4
 
 
-def test_a_repeated_request_leaves_what_came_since(api: Api) -> None:
+def test_repeated_request_keeps_later_changes(api: Api) -> None:
     """An update, and a person who dismissed it: a retry that comes late must not bring them back."""
     id_ = id_of(add(api, "k-1", notificationId=None, notifyAll=True))
     changed = {"organizationId": "acme", "notifications": [{"id": id_, "displayBodyMessage": "CANARY new"}]}
@@ -103,13 +103,13 @@ def test_a_repeated_request_leaves_what_came_since(api: Api) -> None:
     assert api.read(id_, user="cleo") == {}
 
 
-def test_a_key_whose_add_velt_refused_is_free_again(api: Api, velt: Velt) -> None:
+def test_idempotency_key_can_be_used_again_when_velt_refused_the_add(api: Api, velt: Velt) -> None:
     velt.break_with(status=400, errorStatus="INVALID_ARGUMENT", count=1)
     assert add(api, "k-1", notificationId=None).status_code == 400
     assert id_of(add(api, "k-1", notificationId=None, displayBodyMessage="CANARY mended"))
 
 
-def test_a_repeated_request_says_whether_velt_has_heard_of_it(api: Api, velt: Velt) -> None:
+def test_repeated_request_says_whether_it_is_registered(api: Api, velt: Velt) -> None:
     velt.break_with(status=503)
     assert [registration_of(add(api, "k-1", notificationId=None)) for _ in range(2)] == ["pending", "pending"]
 
@@ -121,7 +121,7 @@ def refused(make_api: MakeApi, velt: Velt, working: Working, outbox: Outbox) -> 
     id_of(add(api, "k-1", notificationId=None))
     velt.break_with(path=ADD, status=400, errorStatus="INVALID_ARGUMENT", count=1)
     with working():
-        until(lambda: any(outbox.dead()), "the registration is no dead letter")
+        until(lambda: any(outbox.dead_letters.all()), "the registration is no dead letter")
     return api
 
 
@@ -145,7 +145,7 @@ def test_a_repeat_is_answered_after_an_operator_retried_the_registration(
 def test_a_dead_letter_of_a_deleted_notification_refuses_no_repeat_of_a_later_add(
     refused: Api, redis: Redis, working: Working, outbox: Outbox
 ) -> None:
-    dead = next(outbox.dead()).command
+    dead = next(outbox.dead_letters.all()).command
     assert dead
     refused.velt("notifications/delete", {"organizationId": "acme", "notificationIds": [dead.notification]})
     with working():
@@ -229,7 +229,7 @@ def test_ids_stay_the_same_through_a_new_master_key_and_a_new_lookup_key(
     assert id_of(add(api, "k-1", notificationId=None)) == id_
 
 
-def test_processes_agree_on_an_id_after_redis_lost_the_secret(make_api: MakeApi, redis: Redis) -> None:
+def test_processes_derive_the_same_id_after_redis_lost_the_secret(make_api: MakeApi, redis: Redis) -> None:
     """One process had used the secret before it was lost, the other one makes the new one."""
     earlier, later = make_api(), make_api()
     add(earlier, "k-1", notificationId=None)

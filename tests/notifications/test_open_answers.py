@@ -47,7 +47,7 @@ def work(resolver_environment: dict[str, str], redis: Redis) -> Callable[[], Non
 
 
 @pytest.mark.parametrize("answers", ANSWERS, ids=str)
-def test_an_add_that_velt_took_before_the_connection_broke_is_registered_and_read(
+def test_add_is_registered_and_readable_when_the_connection_broke_after_velt_accepted(
     api: Api, velt: Velt, work: Callable[[], None], answers: JSON
 ) -> None:
     velt.control("POST", "answers", answers)
@@ -68,7 +68,7 @@ def test_an_add_of_an_id_that_exists_replaces_its_content(api: Api, velt: Velt, 
 
 
 @pytest.mark.parametrize("answers", ANSWERS, ids=str)
-def test_a_deletion_of_several_of_which_one_is_gone_takes_the_others(
+def test_delete_of_several_removes_the_others_when_one_is_gone(
     api: Api, velt: Velt, work: Callable[[], None], answers: JSON
 ) -> None:
     velt.control("POST", "answers", answers)
@@ -83,7 +83,7 @@ def test_a_deletion_of_several_of_which_one_is_gone_takes_the_others(
     assert velt.inbox("ben") == []
 
 
-def test_a_deletion_of_what_velt_does_not_have_is_no_error(api: Api, velt: Velt, redis: Redis) -> None:
+def test_delete_succeeds_when_velt_does_not_have_the_notification(api: Api, velt: Velt, redis: Redis) -> None:
     velt.control("POST", "answers", {"unknownDelete": "refuse"})
     body = {"organizationId": "acme", "notificationIds": ["never-was"]}
     assert api.velt("notifications/delete", body).status_code == 200
@@ -91,7 +91,7 @@ def test_a_deletion_of_what_velt_does_not_have_is_no_error(api: Api, velt: Velt,
 
 
 @pytest.mark.parametrize("answers", [{"getSource": False}, {"displayFields": "invented"}], ids=str)
-def test_a_backend_gets_the_sealed_words_and_not_velts(api: Api, velt: Velt, answers: Any) -> None:
+def test_backend_gets_the_sealed_content_not_velts(api: Api, velt: Velt, answers: Any) -> None:
     api.add()
     velt.control("POST", "answers", answers)
     found = api.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"}).get_json()

@@ -8,7 +8,7 @@ import pytest
 
 from resolver.auth.claims import EndUser
 from resolver.errors import Unavailable
-from resolver.notifications.policy import Deletion, Verdict, deletion, judge, without
+from resolver.notifications.policy import Deletion, Verdict, deletion, dismiss, judge
 from resolver.store.record import Record
 
 
@@ -45,11 +45,11 @@ VERIFIED = {"everyone": True, "verified": True}
         ({"dismissed_by": ("ben",)}, "ben", False),
     ],
 )
-def test_recipients_read(changes: dict[str, Any], user: str, reads: bool) -> None:
+def test_recipients_may_read(changes: dict[str, Any], user: str, reads: bool) -> None:
     assert may_read(user, record(**changes), "recipient") is reads
 
 
-def test_under_the_organization_policy_everyone_in_it_reads_but_who_left() -> None:
+def test_organization_policy_permits_all_members_except_those_who_dismissed() -> None:
     assert may_read("zoe", record(), "organization")
     assert not may_read("zoe", record(dismissed_by=("zoe",)), "organization")
 
@@ -70,7 +70,9 @@ def test_under_the_organization_policy_everyone_in_it_reads_but_who_left() -> No
         (NARROWED, "zoe", Deletion.NOTHING),
     ],
 )
-def test_deletion_is_proportional(changes: dict[str, Any], user: str, expected: Deletion) -> None:
+def test_deletion_by_one_recipient_keeps_the_record_for_others(
+    changes: dict[str, Any], user: str, expected: Deletion
+) -> None:
     assert deletion(person(user), record(**changes), "recipient") is expected
 
 
@@ -79,19 +81,19 @@ def test_under_the_actor_policy_only_the_actor_deletes(user: str, expected: Dele
     assert deletion(person(user), record(), "actor") is expected
 
 
-def test_nobody_deletes_across_organizations() -> None:
+def test_deletion_in_another_organization_does_nothing() -> None:
     assert deletion(person("ana", "zeta"), record(), "recipient") is Deletion.NOTHING
 
 
 @pytest.mark.parametrize("policy", ["recipient", "organization"])
-def test_who_left_reads_no_more_under_any_policy(policy: Any) -> None:
-    after = without("ben", record())
+def test_person_who_dismissed_cannot_read_under_any_policy(policy: Any) -> None:
+    after = dismiss("ben", record())
     assert after.audience == ("cleo",)
     assert not may_read("ben", after, policy)
     assert may_read("cleo", after, policy)
 
 
-def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
+def test_filters_select_as_velts_do() -> None:
     held = record(private={"location": {"id": "loc"}})
     meant = [{}, {"documentId": "d"}, {"userId": "ben"}, {"userId": "ana"}, {"locationId": "loc"}]
     others = [
@@ -107,16 +109,16 @@ def test_filters_mean_what_velts_would_as_far_as_that_is_known() -> None:
     assert record(private={"locationId": 7}).matches({"locationId": "7"})
 
 
-def test_an_audience_of_all_keeps_a_thousand_leavers_and_then_says_so() -> None:
+def test_record_for_everyone_takes_a_thousand_dismissals() -> None:
     full = record(everyone=True, dismissed_by=tuple(f"user-{n}" for n in range(1000)))
     with pytest.raises(Unavailable):
-        without("zoe", full)
-    assert without("user-7", full) == full
+        dismiss("zoe", full)
+    assert dismiss("user-7", full) == full
 
 
-def test_list_of_people_who_dismissed_is_bounded_in_bytes() -> None:
+def test_dismissals_are_limited_in_bytes() -> None:
     """Under every kind of audience: an audience may change many times."""
     full = record(dismissed_by=tuple(f"{n:03}" + "\u00fc" * 250 for n in range(131)))
     with pytest.raises(Unavailable):
-        without("zoe", full)
-    assert without("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"
+        dismiss("zoe", full)
+    assert dismiss("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"

@@ -17,20 +17,20 @@ def test_by_default_actor_and_recipients_read(api: Api, user: str, reads: bool) 
     assert bool(api.read("n-1", user=user)) is reads
 
 
-def test_everyone_in_the_organization_reads_what_went_to_all(api: Api) -> None:
+def test_all_members_read_a_record_for_everyone(api: Api) -> None:
     api.add(notifyAll=True)
     assert api.read("n-1", user="zoe")
     assert api.read("n-1", user="zoe", organization="zeta") == {}
 
 
-def test_the_organization_policy_opens_it_to_everyone_in_it(make_api: Callable[..., Api]) -> None:
+def test_organization_policy_permits_all_members(make_api: Callable[..., Api]) -> None:
     api = make_api(RESOLVER_READ_POLICY="organization")
     api.add()
     assert api.read("n-1", user="zoe")
     assert api.read("n-1", user="zoe", organization="zeta") == {}
 
 
-def test_one_of_two_recipients_deleting_leaves_it_to_the_other(api: Api) -> None:
+def test_deletion_by_one_of_two_recipients_keeps_it_for_the_other(api: Api) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "dan"}])
     api.erase("n-1", user="ben")
     assert api.read("n-1", user="ben") == {}
@@ -39,20 +39,20 @@ def test_one_of_two_recipients_deleting_leaves_it_to_the_other(api: Api) -> None
     assert api.read("n-1", user="ana") == {}
 
 
-def test_the_actor_deleting_removes_it_for_all(api: Api) -> None:
+def test_deletion_by_the_actor_removes_it_for_all(api: Api) -> None:
     api.add(notifyAll=True)
     api.erase("n-1", user="ana")
     assert api.read("n-1", user="ben") == {}
 
 
-def test_a_stranger_deleting_changes_nothing_and_is_answered_alike(api: Api) -> None:
+def test_deletion_by_a_stranger_changes_nothing_and_has_the_same_reply(api: Api) -> None:
     api.add()
     stranger, absent = api.erase("n-1", user="zoe"), api.erase("no-such-id", user="zoe")
     assert (stranger.status_code, stranger.data) == (absent.status_code, absent.data)
     assert api.read("n-1")
 
 
-def test_leaving_what_went_to_all_hides_it_from_the_leaver_alone(api: Api) -> None:
+def test_dismissing_a_record_for_everyone_hides_it_only_from_that_person(api: Api) -> None:
     api.add(notifyAll=True)
     api.erase("n-1", user="zoe")
     assert api.read("n-1", user="zoe") == {}
@@ -67,9 +67,7 @@ def test_under_the_actor_policy_recipients_change_nothing(make_api: Callable[...
 
 
 @pytest.mark.parametrize("id_", ["n-1", "no-such-id"])
-def test_under_the_backend_policy_end_users_are_refused_whatever_they_name(
-    make_api: Callable[..., Api], id_: str
-) -> None:
+def test_backend_policy_refuses_deletions_of_end_users(make_api: Callable[..., Api], id_: str) -> None:
     api = make_api(RESOLVER_DELETE_POLICY="backend")
     api.add()
     reply = api.erase(id_, user="ana")
@@ -77,7 +75,7 @@ def test_under_the_backend_policy_end_users_are_refused_whatever_they_name(
     assert api.read("n-1")
 
 
-def test_the_trusted_backend_reads_and_removes_whatever_it_names(api: Api) -> None:
+def test_backend_reads_and_removes_any_notification(api: Api) -> None:
     api.add()
     wanted = {"organizationId": "acme", "notificationIds": ["n-1"]}
     assert api.post(f"{PATH}get", wanted).get_json()["data"].keys() == {"n-1"}

@@ -28,7 +28,7 @@ from resolver.outbox.queue import LEASE_MS
 from resolver.privacy.eraser import Eraser
 from resolver.store.command import Command, Kind
 from resolver.store.guard import read_script
-from resolver.store.keyspace import partitions, queue_of
+from resolver.store.keyspace import partitions, schedule_of
 from resolver.velt.client import Endpoint
 from tests.boundaries import Boundaries, boundaries
 from tests.erasing import done, order
@@ -162,7 +162,7 @@ class World:
     def pass_time(self) -> None:
         """Let every lease run out, and every delay be over: the clock that both go by is Redis's own."""
         for partition in partitions():
-            queue = queue_of(partition)
+            queue = schedule_of(partition)
             for member in cast(list[bytes], self.redis.zrange(queue, 0, -1)):
                 self.redis.zadd(queue, {member: 1})
 
@@ -261,7 +261,7 @@ class OutboxMachine(RuleBasedStateMachine):
         outbox = self.world.api.services.outbox
         with self.world.working():
             until(lambda: empty(outbox), seconds=LEASE_MS / 1000 + 15)
-        assert list(outbox.dead()) == []
+        assert list(outbox.dead_letters.all()) == []
         self._compare()
 
     def teardown(self) -> None:

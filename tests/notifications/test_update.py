@@ -35,7 +35,7 @@ def update(api: Api, *entries: JSON, **filters: Any) -> JSON:
     return outcomes
 
 
-def test_a_content_update_changes_what_is_read_and_calls_nobody(api: Api, velt: Velt) -> None:
+def test_content_update_changes_the_record_without_calling_velt(api: Api, velt: Velt) -> None:
     api.add()
     assert update(api, {"id": "n-1", "displayBodyMessage": "changed", "fresh": 1}) == {"n-1": DONE}
     found = api.read("n-1")["n-1"]
@@ -50,7 +50,7 @@ def test_an_explicit_null_clears_a_key(api: Api) -> None:
     assert not {"displayBodyMessage", "ours"} & api.read("n-1")["n-1"].keys()
 
 
-def test_structure_goes_to_velt_with_its_filters_and_people_reduced(api: Api, velt: Velt) -> None:
+def test_structure_is_sent_to_velt_with_filters_and_people_as_ids(api: Api, velt: Velt) -> None:
     api.add()
     entry = {
         "id": "n-1",
@@ -92,7 +92,7 @@ def test_a_new_audience_and_actor_decide_who_reads_from_then_on(api: Api) -> Non
     assert api.read("n-1", user="cleo")["n-1"]["actionUser"] == {"userId": "cleo", "name": "Cleo"}
 
 
-def test_who_left_and_is_named_again_sees_it_again(api: Api) -> None:
+def test_person_who_dismissed_reads_again_when_named_again(api: Api) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "dan"}])
     api.erase("n-1", user="ben")
     update(api, {"id": "n-1", "displayBodyMessage": "news"})
@@ -102,19 +102,19 @@ def test_who_left_and_is_named_again_sees_it_again(api: Api) -> None:
     assert api.read("n-1", user="dan")
 
 
-def test_a_context_given_later_narrows(api: Api) -> None:
+def test_context_of_an_update_restricts_readers(api: Api) -> None:
     api.add(notifyAll=True)
     assert api.read("n-1", user="zoe")
     update(api, {"id": "n-1", "context": {"access": {"team": "red"}}})
     assert api.read("n-1", user="zoe") == {}
 
 
-def test_for_an_id_not_held_structure_goes_and_velts_answer_comes_back(api: Api, velt: Velt) -> None:
+def test_structure_of_an_id_not_held_is_sent_and_velts_answer_returned(api: Api, velt: Velt) -> None:
     assert update(api, {"id": "a-comment", "readByUserIds": ["ben"]}) == {"a-comment": FAILED}
     assert velt.sent(UPDATE)[0]["notifications"] == [{"id": "a-comment", "readByUserIds": ["ben"]}]
 
 
-def test_for_an_id_not_held_content_is_refused_and_never_forwarded(api: Api, velt: Velt) -> None:
+def test_content_of_an_id_not_held_is_refused_and_not_forwarded(api: Api, velt: Velt) -> None:
     assert update(api, {"id": "a-comment", "displayBodyMessage": "CANARY"}) == {"a-comment": FAILED}
     assert update(api, {"id": "a-comment", "metadata": {"a": "CANARY"}}) == {"a-comment": FAILED}
     assert velt.ledger(UPDATE) == []
@@ -138,7 +138,7 @@ def test_entries_are_answered_one_by_one(api: Api) -> None:
     assert outcomes == {"n-1": DONE, "gone": FAILED}
 
 
-def test_another_document_is_not_this_one(api: Api, velt: Velt) -> None:
+def test_update_with_another_document_selects_nothing(api: Api, velt: Velt) -> None:
     api.add()
     entry = {"id": "n-1", "displayBodyMessage": "changed", "readByUserIds": ["ben"]}
     assert update(api, entry, documentId="doc-2") == {"n-1": FAILED}
@@ -146,7 +146,7 @@ def test_another_document_is_not_this_one(api: Api, velt: Velt) -> None:
     assert velt.ledger(UPDATE) == []
 
 
-def test_another_organization_is_not_this_one(api: Api) -> None:
+def test_update_with_another_organization_selects_nothing(api: Api) -> None:
     api.add()
     assert update(api, {"id": "n-1", "displayBodyMessage": "changed"}, organizationId="zeta") == {
         "n-1": FAILED
@@ -190,7 +190,7 @@ def test_the_structure_of_two_entries_for_one_id_reaches_velt_in_order(
     assert [entry["readByUserIds"] for entry in sent["notifications"]] == [["ben"], ["cleo"]]
 
 
-def test_what_grows_too_large_changes_nothing_at_all(api: Api) -> None:
+def test_update_changes_nothing_when_a_record_grows_too_large(api: Api) -> None:
     api.add()
     api.add(notificationId="n-2")
     entries = [
@@ -211,13 +211,13 @@ def test_two_entries_that_grow_too_large_together_change_nothing(api: Api) -> No
 
 
 @pytest.mark.parametrize("filters", [{"userId": "nobody"}, {"locationId": "elsewhere"}])
-def test_what_the_filters_do_not_mean_is_left_alone(api: Api, filters: dict[str, str]) -> None:
+def test_update_changes_nothing_that_the_filters_do_not_select(api: Api, filters: dict[str, str]) -> None:
     api.add(location={"id": "here"})
     assert update(api, {"id": "n-1", "displayBodyMessage": "changed"}, **filters) == {"n-1": FAILED}
     assert api.read("n-1")["n-1"]["displayBodyMessage"] == "CANARY body"
 
 
-def test_a_context_never_opens_what_was_closed(api: Api) -> None:
+def test_context_of_an_update_never_widens_readers(api: Api) -> None:
     api.add(notifyAll=True, context={"access": {"team": "red"}})
     entry = {"id": "n-1", "context": {"access": {"prototype": "x"}}}
     reply = api.velt("notifications/update", {"organizationId": "acme", "notifications": [entry]})
@@ -225,7 +225,7 @@ def test_a_context_never_opens_what_was_closed(api: Api) -> None:
     assert api.read("n-1", user="zoe") == {}
 
 
-def test_an_outage_of_velt_is_not_a_missing_notification(api: Api, velt: Velt) -> None:
+def test_update_succeeds_for_held_notifications_when_velt_is_down(api: Api, velt: Velt) -> None:
     api.add()
     entries = [{"id": "n-1", "readByUserIds": ["ben"]}]
     velt.break_with(status=500, count=1)
@@ -233,7 +233,7 @@ def test_an_outage_of_velt_is_not_a_missing_notification(api: Api, velt: Velt) -
     velt.mend()
 
 
-def test_an_outage_of_velt_is_passed_on_for_what_only_velt_knows(api: Api, velt: Velt) -> None:
+def test_update_of_an_id_not_held_is_unavailable_when_velt_is_down(api: Api, velt: Velt) -> None:
     entries = [{"id": "a-comment", "readByUserIds": ["ben"]}]
     velt.break_with(status=500, count=1)
     reply = api.velt("notifications/update", {"organizationId": "acme", "notifications": entries})
@@ -241,7 +241,7 @@ def test_an_outage_of_velt_is_passed_on_for_what_only_velt_knows(api: Api, velt:
 
 
 @pytest.mark.parametrize("name", ["isRead", "read", "isArchived", "isread", "is_read"])
-def test_key_that_velts_update_strips_is_no_success_and_no_content(api: Api, velt: Velt, name: str) -> None:
+def test_key_that_velts_update_ignores_is_no_success_and_no_content(api: Api, velt: Velt, name: str) -> None:
     api.add()
     result = result_of(api, {"id": "n-1", name: True})
     assert result["data"] == {"n-1": FAILED}
@@ -252,7 +252,7 @@ def test_key_that_velts_update_strips_is_no_success_and_no_content(api: Api, vel
     assert velt.ledger(UPDATE) == []
 
 
-def test_key_that_velts_update_strips_is_named_beside_others(api: Api) -> None:
+def test_key_that_velts_update_ignores_is_warned_of_beside_others(api: Api) -> None:
     api.add()
     result = result_of(api, {"id": "n-1", "isRead": True, "displayBodyMessage": "changed"})
     assert result["data"] == {"n-1": DONE}
@@ -279,7 +279,7 @@ def test_dropped_reserved_names_are_named_and_alone_no_success(api: Api) -> None
     ]
 
 
-def test_notify_all_narrows_in_the_same_write_as_the_text(api: Api, velt: Velt) -> None:
+def test_notify_all_restricts_readers_in_the_same_write_as_the_text(api: Api, velt: Velt) -> None:
     api.add(notifyAll=True)
     assert api.read("n-1", user="zoe")
     result = result_of(api, {"id": "n-1", "displayBodyMessage": "for ben", "notifyAll": False})
@@ -292,7 +292,7 @@ def test_notify_all_narrows_in_the_same_write_as_the_text(api: Api, velt: Velt) 
     assert velt.ledger(UPDATE) == []
 
 
-def test_notify_all_and_a_new_audience_narrow_together(api: Api, velt: Velt) -> None:
+def test_notify_all_and_a_new_audience_restrict_readers_together(api: Api, velt: Velt) -> None:
     api.add(notifyAll=True)
     entry = {
         "id": "n-1",
@@ -309,14 +309,14 @@ def test_notify_all_and_a_new_audience_narrow_together(api: Api, velt: Velt) -> 
     assert velt.sent(UPDATE)[0]["notifications"] == [{"id": "n-1", "notifyUsers": [{"userId": "dan"}]}]
 
 
-def test_notify_all_may_widen_what_it_narrowed(api: Api) -> None:
+def test_notify_all_may_widen_readers_again(api: Api) -> None:
     api.add()
     update(api, {"id": "n-1", "notifyAll": True})
     assert api.read("n-1", user="zoe")
 
 
 @pytest.mark.parametrize("entry", [{"notifyAll": False}, {"notifyAll": False, "notifyUsers": []}])
-def test_update_that_leaves_nobody_is_refused_and_changes_nothing(api: Api, entry: JSON) -> None:
+def test_update_without_any_recipient_is_refused_and_changes_nothing(api: Api, entry: JSON) -> None:
     api.add(notifyAll=True, notifyUsers=[])
     data = {
         "organizationId": "acme",
@@ -347,7 +347,7 @@ VERIFIED = {"verifyUserPermissions": True, "documentId": "doc-1"}
     ],
 )
 @pytest.mark.parametrize("policy", ["recipient", "organization"])
-def test_verified_update_is_refused_where_permissions_are_not_known(
+def test_verified_update_is_refused_without_the_document_policy(
     make_api: Callable[..., Api], velt: Velt, policy: str, entry: JSON
 ) -> None:
     """Or people whom the document's permissions keep out would read the new text."""

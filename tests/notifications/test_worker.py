@@ -16,7 +16,7 @@ from resolver.config import load
 from resolver.deadline import Deadline
 from resolver.outbox.queue import Outbox
 from resolver.outbox.worker import ISOLATE_AFTER, POISON_AFTER
-from resolver.store.keyspace import Line
+from resolver.store.keyspace import Queue
 from resolver.wiring import build
 from tests.notifications.conftest import Working, change, empty
 from tests.support import JSON, Api, Velt, keys_of
@@ -25,7 +25,7 @@ from tests.waiting import until
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
 
 
-def test_it_registers_what_was_left_to_it(
+def test_worker_sends_queued_registrations(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     for n in range(30):
@@ -36,7 +36,7 @@ def test_it_registers_what_was_left_to_it(
     assert len(velt.ledger(ADD)) == 30
 
 
-def test_asleep_it_wakes_for_a_command_within_a_fifth_of_a_second(
+def test_sleeping_worker_wakes_for_a_command_within_a_fifth_of_a_second(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     with working():
@@ -45,7 +45,7 @@ def test_asleep_it_wakes_for_a_command_within_a_fifth_of_a_second(
         until(lambda: velt.ledger(ADD), seconds=0.5)
 
 
-def test_commands_of_one_notification_arrive_in_order(
+def test_worker_sends_commands_of_one_notification_in_order(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     deferred.add()
@@ -59,7 +59,7 @@ def test_commands_of_one_notification_arrive_in_order(
     assert read_by == [[f"reader-{n}"] for n in range(5)]
 
 
-def test_deleting_what_is_pending_leaves_no_content_and_velt_no_notification(
+def test_deleting_a_pending_add_leaves_no_content_and_no_notification_at_velt(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     deferred.add()
@@ -71,7 +71,7 @@ def test_deleting_what_is_pending_leaves_no_content_and_velt_no_notification(
     assert keys_of(redis) == []
 
 
-def test_a_recipient_deleting_what_is_pending_cancels_it(
+def test_deletion_by_a_recipient_cancels_a_pending_add(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     deferred.add()
@@ -91,7 +91,7 @@ def test_a_recipient_deleting_what_is_pending_cancels_it(
         {"body": {"error": {"status": "INTERNAL", "message": "m"}}},
     ],
 )
-def test_an_outage_is_waited_out_with_few_probes(
+def test_worker_waits_out_an_outage_with_few_probes(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, fault: JSON
 ) -> None:
     velt.break_with(**fault)
@@ -107,7 +107,7 @@ def test_an_outage_is_waited_out_with_few_probes(
     assert outbox.depth().dead == 0
 
 
-def test_after_a_quiet_time_one_call_finds_out_that_velt_has_gone(
+def test_worker_probes_with_one_call_after_a_quiet_time(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     for n in range(20):
@@ -116,7 +116,7 @@ def test_after_a_quiet_time_one_call_finds_out_that_velt_has_gone(
 
 
 @pytest.mark.single_server  # redis-py shuffles a cluster's nodes with what is replaced here
-def test_whoever_is_sent_ahead_has_to_ask_velt(
+def test_worker_probes_with_a_command_that_calls_velt(
     deferred: Api,
     velt: Velt,
     outbox: Outbox,
@@ -131,8 +131,8 @@ def test_whoever_is_sent_ahead_has_to_ask_velt(
     (unreadable, *_) = keys_of(redis, "{p*c:*")
     redis.hset(unreadable, "0", b"no command")
 
-    def last(lines: list[Line]) -> None:
-        lines.sort(key=lambda line: line.commands.encode() == unreadable)
+    def last(queues: list[Queue]) -> None:
+        queues.sort(key=lambda queue: queue.commands.encode() == unreadable)
 
     monkeypatch.setattr("resolver.outbox.worker.random.shuffle", last)
     assert told_after_one_refusal(velt, outbox, working) == 19
@@ -160,7 +160,7 @@ def let_threads_start(monkeypatch: pytest.MonkeyPatch, may_start: Callable[[], b
     monkeypatch.setattr(threading.Thread, "start", maybe)
 
 
-def test_a_worker_that_gets_no_thread_for_a_while_goes_on_and_can_be_stopped(
+def test_worker_goes_on_and_can_be_stopped_when_no_thread_starts_for_a_while(
     deferred: Api, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(5):
@@ -197,9 +197,7 @@ def test_worker_sends_everything_once_and_can_be_stopped_when_threads_cannot_be_
     assert len(velt.ledger(ADD)) == 100
 
 
-def test_a_call_that_takes_long_keeps_no_other_waiting(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working
-) -> None:
+def test_slow_call_does_not_delay_others(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
     deferred.add()
     with working():
         until(lambda: empty(outbox))
@@ -211,7 +209,9 @@ def test_a_call_that_takes_long_keeps_no_other_waiting(
         assert not empty(outbox)
 
 
-def test_velts_retry_after_is_honoured(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
+def test_worker_waits_for_velts_retry_after(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+) -> None:
     velt.break_with(retryAfter=2, count=1)
     deferred.add()
     with working():
@@ -220,7 +220,7 @@ def test_velts_retry_after_is_honoured(deferred: Api, velt: Velt, outbox: Outbox
     assert told["at"] - refused["at"] >= 1990
 
 
-def test_a_token_that_was_reset_parks_nothing(
+def test_worker_dead_letters_nothing_when_the_token_was_reset(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     velt.break_with(status=403)
@@ -234,7 +234,7 @@ def test_a_token_that_was_reset_parks_nothing(
     assert len(velt.inbox("ben")) == 5
 
 
-def test_what_velt_refuses_for_good_is_given_up_and_delays_nobody(
+def test_refused_command_is_dead_lettered_and_delays_no_other(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     velt.break_with(status=400, message="no", count=1)
@@ -244,11 +244,11 @@ def test_what_velt_refuses_for_good_is_given_up_and_delays_nobody(
         for n in range(20):
             deferred.add(notificationId=f"n-{n}")
         until(lambda: empty(outbox))
-    (dead,) = outbox.dead()
+    (dead,) = outbox.dead_letters.all()
     assert (dead.command and dead.command.notification, dead.reason) == ("bad", "INVALID_ARGUMENT")
 
 
-def test_a_command_that_cannot_be_read_is_given_up(
+def test_unreadable_command_is_dead_lettered(
     deferred: Api, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     deferred.add()
@@ -258,7 +258,7 @@ def test_a_command_that_cannot_be_read_is_given_up(
     assert empty(outbox)
 
 
-def test_a_command_that_takes_its_workers_with_it_is_given_up_after_five(
+def test_command_is_dead_lettered_after_five_abandoned_attempts(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     deferred.add(notificationId="poison")
@@ -267,19 +267,19 @@ def test_a_command_that_takes_its_workers_with_it_is_given_up_after_five(
         deferred.add(notificationId=f"n-{n}")
     with working():
         until(lambda: empty(outbox))
-    assert [dead.reason for dead in outbox.dead()] == ["came to no outcome 5 times"]
+    assert [dead.reason for dead in outbox.dead_letters.all()] == ["came to no outcome 5 times"]
     assert len(velt.inbox("ben")) == 100
 
 
-def test_told_too_late_to_count_a_removed_notification_is_removed_again(
+def test_removed_notification_is_removed_again_when_its_registration_was_sent_late(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, resolver_environment: dict[str, str]
 ) -> None:
     """A process stalls between Velt's yes and writing it down. Meanwhile its claim runs out, the worker
     registers the notification, and it is deleted. What the stalled one told must not stay."""
     deferred.add()
     services = build(load(resolver_environment))
-    (line,) = outbox.due()
-    stalled = outbox.claim(line)
+    (queue,) = outbox.due()
+    stalled = outbox.claim(queue)
     assert stalled
     assert stalled.command
     outbox.release(stalled)  # as if its lease had run out
@@ -289,11 +289,11 @@ def test_told_too_late_to_count_a_removed_notification_is_removed_again(
         until(lambda: empty(outbox))
         services.add.sender.send(stalled.command, Deadline.after(2))
         assert len(velt.inbox("ben")) == 1
-        services.add.sender.done(stalled)
+        services.add.sender.complete(stalled)
         until(lambda: velt.inbox("ben") == [])
 
 
-def test_a_delete_under_a_reset_token_is_carried_out_once_it_is_right(
+def test_delete_is_sent_when_a_reset_token_is_right_again(
     api: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     api.add()
@@ -304,20 +304,20 @@ def test_a_delete_under_a_reset_token_is_carried_out_once_it_is_right(
         until(lambda: velt.inbox("ben") == [])
 
 
-def test_a_slow_refusal_still_gives_back_what_was_there(api: Api, velt: Velt) -> None:
+def test_slow_refusal_rolls_back_the_add(api: Api, velt: Velt) -> None:
     api.add(displayBodyMessage="first")
     velt.break_with(status=400, latencyMs=1500, count=1)
     assert api.add(displayBodyMessage="second").status_code == 400
     assert api.read("n-1")["n-1"]["displayBodyMessage"] == "first"
 
 
-def test_a_slow_yes_is_told_once(api: Api, velt: Velt, outbox: Outbox) -> None:
+def test_slow_success_is_sent_once(api: Api, velt: Velt, outbox: Outbox) -> None:
     velt.break_with(latencyMs=1500, count=1)
     assert api.add().get_json()["result"]["data"]["registration"] == "registered"
     assert empty(outbox)
 
 
-def test_content_updates_do_not_use_up_the_probes(api: Api, velt: Velt) -> None:
+def test_content_updates_do_not_take_probes(api: Api, velt: Velt) -> None:
     api.add()
     velt.break_with(status=500, count=1)
     api.add(notificationId="n-2")
@@ -326,7 +326,7 @@ def test_content_updates_do_not_use_up_the_probes(api: Api, velt: Velt) -> None:
     assert api.add(notificationId="n-3").get_json()["result"]["data"]["registration"] == "registered"
 
 
-def test_a_gateways_refusal_gives_nothing_up(
+def test_refusal_of_a_gateway_dead_letters_nothing(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     velt.break_with(status=404, errorStatus="NO_SUCH_ROUTE", count=2)
@@ -345,7 +345,7 @@ def test_two_workers_send_nothing_twice(deferred: Api, velt: Velt, outbox: Outbo
     assert len({sent["notificationId"] for sent in velt.sent(ADD)}) == 300
 
 
-def test_it_comes_back_when_redis_does(
+def test_worker_recovers_when_redis_is_back(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     with working():
@@ -357,7 +357,7 @@ def test_it_comes_back_when_redis_does(
     assert len(velt.inbox("ben")) == 1
 
 
-def test_worker_on_another_deployments_database_says_so_once_in_a_while(
+def test_worker_logs_a_wrong_database_at_intervals(
     make_api: Callable[..., Api], working: Working, redis: Redis
 ) -> None:
     make_api(RESOLVER_LOG_LEVEL="warning").add()
@@ -378,7 +378,9 @@ def four_outbound_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolver.wiring.OUTBOUND_CALLS", 4)
 
 
-def test_a_bounded_number_of_requests_waits_for_velt(four_outbound_calls: None, api: Api, velt: Velt) -> None:
+def test_inline_slots_limit_requests_that_wait_for_velt(
+    four_outbound_calls: None, api: Api, velt: Velt
+) -> None:
     velt.break_with(latencyMs=600, path=ADD)
     states: list[str] = []
 
@@ -393,7 +395,7 @@ def test_a_bounded_number_of_requests_waits_for_velt(four_outbound_calls: None, 
     assert sorted(states) == ["pending"] * 4 + ["registered"] * 4
 
 
-def test_what_a_batch_has_no_time_for_is_told_at_once_by_the_next(
+def test_next_batch_sends_at_once_when_a_batch_ran_out_of_time(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resolver.outbox.worker._BATCH_SECONDS", 0.1)
@@ -405,7 +407,7 @@ def test_what_a_batch_has_no_time_for_is_told_at_once_by_the_next(
     assert len(velt.ledger(ADD)) == 64
 
 
-def test_a_worker_that_is_stopped_gives_back_what_it_has_not_told(
+def test_stopped_worker_releases_commands_that_it_has_not_sent(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
     for n in range(64):
@@ -419,7 +421,7 @@ def test_a_worker_that_is_stopped_gives_back_what_it_has_not_told(
     assert (depth.waiting, depth.due) == (64 - told, 64 - told)
 
 
-def test_what_waits_to_be_worked_on_alone_is_not_claimed_yet(
+def test_isolated_command_is_not_claimed_before_its_turn(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     """Or its claim runs out while others have their turn, and one of them that takes the worker with it has

@@ -128,8 +128,8 @@ def test_commands_that_wait_or_were_given_up_are_seen_to(
         api.add(notificationId=name, notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
     wait_until_due(api)
     outbox = api.services.outbox
-    for line in outbox.due():
-        claimed = outbox.claim(line)
+    for queue in outbox.due():
+        claimed = outbox.claim(queue)
         assert claimed is not None
         assert claimed.command is not None
         if claimed.command.notification == "dead":

@@ -86,18 +86,18 @@ def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(notificationId="goes")
     api.add(notificationId="stays", notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
-    for line in outbox.due():
-        claimed = outbox.claim(line)
+    for queue in outbox.due():
+        claimed = outbox.claim(queue)
         assert claimed
-        outbox.finish(claimed)
+        outbox.complete(claimed)
     filed(eraser, order("ben"))
     eraser.round()
     names = [entry.name for entry in outbox.waiting.all()]
     assert len(names) == 2
     done = CliRunner().invoke(main, ["outbox", "drop", *names], env=resolver_environment)
     assert done.output.count("tells Velt of an erasure that is under way, and stays") == 2
-    for line in outbox.due():
-        claimed = outbox.claim(line)
+    for queue in outbox.due():
+        claimed = outbox.claim(queue)
         assert claimed
         outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     dead = CliRunner().invoke(main, ["outbox", "drop", "--all"], env=resolver_environment)
@@ -174,14 +174,14 @@ def test_what_velt_is_told_this_very_moment_is_removed_there_afterwards(
     api.add(actionUser={"userId": "ben"}, notifyUsers=[{"userId": "cleo"}])
     forget_records(redis)
     outbox = api.services.outbox
-    (line,) = outbox.due()
-    claimed = outbox.claim(line)
+    (queue,) = outbox.due()
+    claimed = outbox.claim(queue)
     assert claimed
     assert claimed.command
     erasures = filed(eraser, what := order("ben"))
     eraser.round()
     api.services.velt.post(Endpoint.ADD, claimed.command.data, Deadline.after(2))
-    outbox.finish(claimed)
+    outbox.complete(claimed)
     assert [item["id"] for item in velt.inbox("cleo")] == ["n-1"]
     eraser.round()
     found = erasures.find(what.id)

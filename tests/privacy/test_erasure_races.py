@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from resolver.config import load
-from resolver.outbox.dead_letters import Dead
-from resolver.outbox.queue import Claimed, claimed_by, new_claim
+from resolver.outbox.dead_letters import DeadLetter
+from resolver.outbox.queue import Claim, claim_of, new_claim
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasure_request import Phase
 from resolver.store.command import Command, Entry, Kind
-from resolver.store.keyspace import COMMANDS_PATTERN, dead_of, line_of
+from resolver.store.keyspace import COMMANDS_PATTERN, dead_letters_of, queue_of
 from resolver.store.record import Record
 from resolver.wiring import Stores, build_stores
 from tests.boundaries import Boundaries, boundaries, patience
@@ -50,16 +50,16 @@ def registration(audience: str) -> Command:
     return Command(Kind.REGISTER, "n-1", data)
 
 
-def added(stores: Stores, audience: str, *, claimed: bool) -> Claimed:
+def added(stores: Stores, audience: str, *, claimed: bool) -> Claim:
     """As an add does it; claimed, it waits for Velt's answer."""
     command = registration(audience)
     entry = Entry(command, claim=new_claim() if claimed else "", lease_ms=LONG_MS)
-    return claimed_by(stores.store.put(record(audience), entry), command)
+    return claim_of(stores.store.put(record(audience), entry), command)
 
 
 def registered(stores: Stores, audience: str) -> None:
     """Held here, and known to Velt."""
-    stores.outbox.finish(added(stores, audience, claimed=True))
+    stores.outbox.complete(added(stores, audience, claimed=True))
 
 
 def left_behind(stores: Stores, redis: Redis, person: str) -> list[str]:
@@ -68,11 +68,11 @@ def left_behind(stores: Stores, redis: Redis, person: str) -> list[str]:
     word = f'"{person}"'.encode()
     for name in map(bytes.decode, keys_of(redis, COMMANDS_PATTERN)):
         for at, sealed in stores.outbox.fields(name).items():
-            if at == b"p" and sealed and word in stores.envelope.open(line_of(name).record, sealed):
+            if at == b"p" and sealed and word in stores.envelope.open(queue_of(name).record, sealed):
                 found.append("what an add would restore")
             if at.isdigit() and word in stores.envelope.open(name, sealed):
                 found.append("a waiting command")
-    commands = [dead.command for dead in stores.outbox.dead() if dead.command]
+    commands = [dead.command for dead in stores.outbox.dead_letters.all() if dead.command]
     return found + ["a dead command" for command in commands if word in command.to_bytes()]
 
 
@@ -142,7 +142,7 @@ def test_an_erasure_misses_nothing_when_an_add_comes_and_is_refused(walk: Walk, 
 
     def begin() -> tuple[Action, Action]:
         registered(stores, "ben")
-        waiting: list[Claimed] = []
+        waiting: list[Claim] = []
         return (
             lambda: waiting.append(added(stores, "cleo", claimed=True)),
             lambda: stores.outbox.roll_back(waiting.pop()),
@@ -164,14 +164,14 @@ def test_an_erasure_misses_nothing_when_a_worker_dead_letters_a_command(walk: Wa
     assert walk.all_of(begin) > 10
 
 
-def dead_lettered(stores: Stores, audience: str) -> Dead:
+def dead_lettered(stores: Stores, audience: str) -> DeadLetter:
     """Its record is held still, and names other people."""
     added(stores, audience, claimed=False)
     claimed = stores.outbox.claim(stores.outbox.due()[0])
     assert claimed
     stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     stores.store.put(record("cleo"))
-    (dead,) = stores.outbox.dead()
+    (dead,) = stores.outbox.dead_letters.all()
     return dead
 
 
@@ -200,8 +200,8 @@ def test_an_erasure_misses_nothing_when_a_retried_command_is_dead_lettered_again
 
 
 def give_up_what_waits(stores: Stores) -> None:
-    for line in stores.outbox.due():
-        if claimed := stores.outbox.claim(line):
+    for queue in stores.outbox.due():
+        if claimed := stores.outbox.claim(queue):
             stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
 
 
@@ -226,9 +226,11 @@ def resealed(stores: Stores) -> None:
         for at, sealed in stores.outbox.fields(name).items():
             if at.isdigit():
                 stores.redis.hset(name, at, stores.envelope.reseal(name, sealed))
-    for dead in stores.outbox.dead():
+    for dead in stores.outbox.dead_letters.all():
         partition, name = dead.name.split(":", 1)
-        stores.redis.hset(dead_of(partition), name, stores.envelope.reseal(dead_of(partition), dead.sealed))
+        stores.redis.hset(
+            dead_letters_of(partition), name, stores.envelope.reseal(dead_letters_of(partition), dead.sealed)
+        )
 
 
 def test_a_command_that_an_erasure_changed_is_tried_as_it_is_by_then_instead_of_dead_lettered(
@@ -240,7 +242,7 @@ def test_a_command_that_an_erasure_changed_is_tried_as_it_is_by_then_instead_of_
     filed(eraser := make_eraser(), what := order("ben"))
     list(eraser.advance(what.id))
     assert not stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
-    assert list(stores.outbox.dead()) == []
+    assert list(stores.outbox.dead_letters.all()) == []
     again = stores.outbox.claim(stores.outbox.due()[0])
     assert again
     assert again.command != claimed.command

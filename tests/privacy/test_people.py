@@ -10,7 +10,7 @@ import orjson
 import pytest
 from redis import Redis
 
-from resolver.outbox.queue import Claimed, claimed_by, new_claim
+from resolver.outbox.queue import Claim, claim_of, new_claim
 from resolver.privacy.eraser import Eraser
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.record import Record
@@ -189,8 +189,8 @@ def test_a_change_keeps_its_id_and_loses_its_people(
     entry: JSON = {"id": "ben", "readByUserIds": ["cleo", "ben"], "notifyUsers": [{"userId": "zoe"}]}
     entry |= {"actionUser": {"userId": "ben"}}
     api.velt("notifications/update", {"organizationId": "acme", "userId": "ben", "notifications": [entry]})
-    line = api.services.outbox.due()[0]
-    assert api.services.outbox.claim(line)  # it may have been told: it is changed, not replaced
+    queue = api.services.outbox.due()[0]
+    assert api.services.outbox.claim(queue)  # it may have been told: it is changed, not replaced
     filed(eraser, order("ben"))
     eraser.round()
     changed = {"id": "ben", "readByUserIds": ["cleo"], "notifyUsers": [{"userId": "zoe"}]}
@@ -269,11 +269,11 @@ def test_what_stood_there_before_does_not_come_back_with_them(
     assert (held["kept"].audience, held["kept"].parsed_content()) == (("cleo",), {"text": "t"})
 
 
-def being_told(api: Api, name: str) -> Claimed:
+def being_told(api: Api, name: str) -> Claim:
     """A request wrote it anew, about others, and Velt hasn't answered yet."""
     named = {"actionUser": {"userId": "ana"}, "notifyUsers": [{"userId": "zoe"}]}
     command = Command(Kind.REGISTER, name, {"organizationId": "acme", "documentId": "d", **named})
     record = Record("acme", name, "d", "ana", ("zoe",), False)
     written = api.services.store.put(record, Entry(command, Place.APPEND, new_claim(), 15_000))
     assert written.claim
-    return claimed_by(written, command)
+    return claim_of(written, command)

@@ -167,7 +167,7 @@ def test_connection_to_a_node_that_is_gone_is_closed(servers: LocalCluster, clie
             command(node, "CLUSTER", "FORGET", leaving_id)
 
     def is_forgotten() -> bool:
-        cast(Cluster, client).let_go_of_connections()  # asks any node: the one that is gone may not know yet
+        cast(Cluster, client).reset_connections()  # asks any node: the one that is gone may not know yet
         return len(readers()) == 2
 
     until(is_forgotten, "of three connections, two are left")

@@ -38,13 +38,13 @@ def test_a_user_and_password_are_presented_over_a_unix_socket(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("url", ["redis://:pa55word@host:notaport/0", "gopher://pa55word@host"])
-def test_an_unusable_url_is_refused_without_repeating_it(url: str) -> None:
+def test_unusable_url_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         connect(Secret.of(url), 2)
     assert "pa55word" not in str(caught.value)
 
 
-def test_a_silent_server_is_given_up_within_a_second() -> None:
+def test_silent_server_times_out_within_a_second() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = connect(Secret.of(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), 2)
         started = time.monotonic()

@@ -53,7 +53,7 @@ def test_database_identity_refuses_the_schema_of_an_earlier_version(
     assert "schema 1" in refused.value.reason
 
 
-def test_a_database_with_records_is_not_claimed_by_other_keys(make_store: MakeStore, redis: Redis) -> None:
+def test_database_with_records_is_not_claimed_with_other_keys(make_store: MakeStore, redis: Redis) -> None:
     make_store().put(record())
     redis.delete(IDENTITY_KEY)
     for stranger in (make_store(index=OTHER), make_store("k9")):
@@ -62,16 +62,14 @@ def test_a_database_with_records_is_not_claimed_by_other_keys(make_store: MakeSt
     assert not redis.exists(IDENTITY_KEY)
 
 
-def test_a_lost_fingerprint_is_written_again_by_who_can_open_the_records(
-    make_store: MakeStore, redis: Redis
-) -> None:
+def test_lost_identity_is_written_again_when_the_records_open(make_store: MakeStore, redis: Redis) -> None:
     make_store().put(record())
     redis.delete(IDENTITY_KEY)
     assert make_store().read("acme", ["n-1"])
     assert redis.exists(IDENTITY_KEY)
 
 
-def test_it_recovers_by_itself_when_the_right_database_is_back(make_store: MakeStore, redis: Redis) -> None:
+def test_process_recovers_when_the_right_database_is_back(make_store: MakeStore, redis: Redis) -> None:
     make_store().ping()
     stranger = make_store(index=OTHER)
     with pytest.raises(StoreUnavailable):
@@ -80,7 +78,7 @@ def test_it_recovers_by_itself_when_the_right_database_is_back(make_store: MakeS
     stranger.ping()
 
 
-def test_a_running_process_notices_a_restored_database(make_store: MakeStore, redis: Redis) -> None:
+def test_running_process_notices_a_restored_database(make_store: MakeStore, redis: Redis) -> None:
     store = make_store()
     store.ping()
     redis.set(IDENTITY_KEY, b"1:somebody-elses/64")
@@ -89,7 +87,7 @@ def test_a_running_process_notices_a_restored_database(make_store: MakeStore, re
         store.put(record())
 
 
-def test_a_schema_of_the_future_is_not_touched(make_store: MakeStore, redis: Redis) -> None:
+def test_database_of_a_later_schema_is_not_touched(make_store: MakeStore, redis: Redis) -> None:
     make_store().ping()
     value = stored(redis, IDENTITY_KEY)
     redis.set(IDENTITY_KEY, b"999:" + value.split(b":", 1)[1])
@@ -97,7 +95,7 @@ def test_a_schema_of_the_future_is_not_touched(make_store: MakeStore, redis: Red
         make_store().ping()
 
 
-def test_schema_2_is_outdated_whatever_it_holds(make_store: MakeStore, redis: Redis) -> None:
+def test_database_of_schema_2_is_outdated(make_store: MakeStore, redis: Redis) -> None:
     """Its records can't be decoded. They are not unreadable ones, and nothing is written beside them."""
     store = make_store()
     store.put(record())
@@ -117,7 +115,7 @@ def test_schema_2_is_outdated_whatever_it_holds(make_store: MakeStore, redis: Re
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b"nonsense"])
-def test_a_fingerprint_that_makes_no_sense_is_not_ours(
+def test_identity_that_cannot_be_parsed_is_refused(
     make_store: MakeStore, redis: Redis, garbage: bytes
 ) -> None:
     redis.set(IDENTITY_KEY, garbage)

@@ -10,7 +10,7 @@ from resolver.store.diagnostics import examine
 
 
 @pytest.mark.single_server
-def test_it_reports_what_the_server_says_of_itself(redis_server: LocalRedis, redis: Redis) -> None:
+def test_diagnostics_report_facts_of_the_server(redis_server: LocalRedis, redis: Redis) -> None:
     facts = examine(Secret.of(redis_server.url))
     assert (facts.eviction, facts.append_only, facts.encrypted, facts.user) == (
         "noeviction",
@@ -20,6 +20,6 @@ def test_it_reports_what_the_server_says_of_itself(redis_server: LocalRedis, red
     )
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_diagnostics_raise_store_unavailable_when_there_is_no_server() -> None:
     with pytest.raises(StoreUnavailable):
         examine(Secret.of("redis://127.0.0.1:1/0"))

@@ -12,7 +12,7 @@ NAME = "{p07}n:one"
 ENVELOPE = Envelope(keyring("k1"))
 
 
-def test_what_was_sealed_opens() -> None:
+def test_sealed_bytes_open() -> None:
     assert ENVELOPE.open(NAME, ENVELOPE.seal(NAME, b"content")) == b"content"
 
 
@@ -61,7 +61,7 @@ def test_a_key_of_the_same_length_under_another_id_does_not_open() -> None:
         Envelope(keyring("zz")).open(NAME, relabelled)
 
 
-def test_every_refusal_says_the_same() -> None:
+def test_every_failure_to_open_is_the_same_error() -> None:
     sealed = ENVELOPE.seal(NAME, b"content")
     messages = set()
     for name, value in ((NAME, sealed[:-1]), ("{p07}n:x", sealed), (NAME, b""), (NAME, b"\x02" + sealed[1:])):

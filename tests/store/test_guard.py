@@ -27,7 +27,7 @@ def fail(store: RecordStore, error: Exception) -> None:
 
 
 @pytest.mark.parametrize("kind", [RedisTimeoutError, RedisConnectionError])
-def test_after_three_timeouts_in_a_row_callers_are_turned_away_at_once(
+def test_guard_refuses_callers_at_once_after_three_timeouts(
     store: RecordStore, kind: type[Exception]
 ) -> None:
     for _ in range(3):
@@ -40,7 +40,7 @@ def test_after_three_timeouts_in_a_row_callers_are_turned_away_at_once(
     assert time.monotonic() - started < 0.1
 
 
-def test_a_probe_that_is_answered_lets_everybody_in(store: RecordStore) -> None:
+def test_guard_admits_all_callers_after_a_successful_probe(store: RecordStore) -> None:
     for _ in range(3):
         fail(store, RedisTimeoutError("x"))
     time.sleep(FIRST_SECONDS)
@@ -49,7 +49,7 @@ def test_a_probe_that_is_answered_lets_everybody_in(store: RecordStore) -> None:
     assert store.read("acme", ["n-1"])
 
 
-def test_an_error_that_redis_answers_is_no_silence(store: RecordStore, redis: Redis) -> None:
+def test_error_reply_of_redis_does_not_count_as_a_failure(store: RecordStore, redis: Redis) -> None:
     for _ in range(3):
         fail(store, RedisTimeoutError("x"))
     time.sleep(FIRST_SECONDS)
@@ -59,7 +59,7 @@ def test_an_error_that_redis_answers_is_no_silence(store: RecordStore, redis: Re
 
 
 @pytest.mark.single_server
-def test_a_replica_under_our_feet_drops_the_connections(store: RecordStore) -> None:
+def test_guard_drops_connections_when_the_server_became_a_replica(store: RecordStore) -> None:
     store.ping()
     pool = store._redis.connection_pool
     before = pool.get_connection()
@@ -68,9 +68,7 @@ def test_a_replica_under_our_feet_drops_the_connections(store: RecordStore) -> N
     assert before._sock is None
 
 
-def test_a_look_for_what_must_be_replayed_leaves_the_probe_to_whoever_needs_redis(
-    store: RecordStore, tmp_path: Path
-) -> None:
+def test_require_replayed_leaves_the_probe_to_other_callers(store: RecordStore, tmp_path: Path) -> None:
     store.guard._certificates = Certificates(str(tmp_path))
     for _ in range(3):
         fail(store, RedisTimeoutError("x"))
@@ -79,7 +77,7 @@ def test_a_look_for_what_must_be_replayed_leaves_the_probe_to_whoever_needs_redi
     store.ping()
 
 
-def test_a_look_for_what_must_be_replayed_counts_an_outage_and_passes(tmp_path: Path) -> None:
+def test_require_replayed_passes_and_counts_a_failure_when_redis_is_down(tmp_path: Path) -> None:
     away = connect(Secret.of("redis://127.0.0.1:1/0"), connections=2)
     guard = guard_of(away, Keyspace(INDEX), Envelope(keyring("k1")), kept=str(tmp_path))
     started = time.monotonic()

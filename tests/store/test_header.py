@@ -72,7 +72,7 @@ def test_decoded_header_decides_as_the_plain_values_do(
 
 
 @given(plain=values(), user=names)
-def test_fields_that_name_nobody_give_access_to_nobody(plain: dict[str, Any], user: str) -> None:
+def test_fields_without_names_give_no_access(plain: dict[str, Any], user: str) -> None:
     unnamed = {**plain, "actor": "", "audience": (), "dismissed_by": (), "everyone": False}
     assert judged(user, Record(user, user, user, **unnamed), "recipient") is Verdict.NOT_ADDRESSED
 

@@ -22,14 +22,12 @@ def test_every_name_has_the_same_length() -> None:
     assert len({len(name) for name in names}) == 1
 
 
-def test_moving_the_border_between_organization_and_id_gives_another_name() -> None:
+def test_name_depends_on_the_border_between_organization_and_id() -> None:
     assert KEYSPACE.record("ab", "c") != KEYSPACE.record("a", "bc")
 
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
-def test_two_pairs_share_a_name_only_when_they_are_the_same(
-    one: tuple[str, str], other: tuple[str, str]
-) -> None:
+def test_different_pairs_have_different_names(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert (KEYSPACE.record(*one) == KEYSPACE.record(*other)) == (one == other)
 
 

@@ -155,14 +155,14 @@ def test_error_reply_is_raised_by_the_thread_that_asked(store: RecordStore) -> N
 @pytest.mark.single_server
 def test_push_messages_are_no_replies(redis_server: LocalRedis, redis: Redis) -> None:
     client = client_of(redis_server.url)
-    client._multiplexed.ask("CLIENT", "TRACKING", "ON", "BCAST")
+    client._multiplexed.call("CLIENT", "TRACKING", "ON", "BCAST")
     for number in range(10):
         redis.set("k", number)
         assert list(client.get_in_pieces(["k"])) == [[b"%d" % number]]
 
 
 @pytest.mark.single_server
-def test_commands_asked_for_while_connecting_go_out_in_one_piece(
+def test_commands_submitted_while_connecting_are_sent_in_one_piece(
     redis_server: LocalRedis, redis: Redis
 ) -> None:
     def sends(commands: int) -> int:
@@ -211,7 +211,7 @@ def test_server_that_goes_silent_in_a_large_reply_ends_it_within_a_second(
 
 
 @pytest.mark.single_server
-def test_process_that_was_held_up_reads_first_what_has_come(redis_server: LocalRedis) -> None:
+def test_suspended_process_reads_replies_before_it_times_out(redis_server: LocalRedis) -> None:
     """The process stops after its command was sent, for longer than a reply may take."""
     script = """
 import os, signal, subprocess, sys
@@ -231,7 +231,7 @@ client.close()
 
 
 @pytest.mark.single_server
-def test_reads_on_a_lost_connection_are_asked_once_more(gate: Gate) -> None:
+def test_reads_are_repeated_once_after_a_lost_connection(gate: Gate) -> None:
     store = vault_of(gate.url)
     for id_ in IDS:
         store.put(record(id_))
@@ -282,7 +282,7 @@ def test_replaced_connection_still_delivers_what_is_in_flight(gate: Gate, redis:
     gate.shut()
     exchange = client._multiplexed.send([("GET", "k")])
     until(lambda: b"GET" in gate.sent, "the command is in flight")
-    client.let_go_of_connections()
+    client.reset_connections()
     gate.passing.set()
     assert exchange.wait() == [b"v"]
     assert list(client.get_in_pieces(["k"])) == [[b"v"]]
@@ -323,7 +323,7 @@ def test_close_fails_commands_in_flight_and_leaves_no_thread(gate: Gate) -> None
 # Connecting
 
 
-def test_server_that_accepts_and_says_nothing_fails_every_command_in_time() -> None:
+def test_commands_fail_in_time_when_the_server_accepts_but_does_not_answer() -> None:
     with create_server(("127.0.0.1", 0)) as silent:
         client = client_of(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         started = time.monotonic()
@@ -423,7 +423,7 @@ def test_pieces_that_are_not_admitted_are_dropped(store: RecordStore) -> None:
 
 
 @pytest.mark.single_server
-def test_one_question_of_several_pieces_is_in_flight_at_a_time(store: RecordStore) -> None:
+def test_one_read_of_several_pieces_is_in_flight_at_a_time(store: RecordStore) -> None:
     store.put(record(MANY[0]))
     client = cast(Client, store._redis)
     with closing(client.get_in_pieces(MANY)) as pieces:
@@ -483,7 +483,7 @@ from resolver.store.record import Record
 from resolver.config.secret import Secret
 from resolver.store.connect import connect
 client = connect(Secret.of(sys.argv[1]), 2)
-def own(): return client._multiplexed.ask("CLIENT", "ID")
+def own(): return client._multiplexed.call("CLIENT", "ID")
 before = own() if sys.argv[2] == "before" else None
 reading, writing = os.pipe()
 if not (child := os.fork()):

@@ -41,12 +41,12 @@ def changed(position: int, value: Any) -> bytes:
 
 
 @given(records)
-def test_record_survives_the_way_to_bytes_and_back(record: Record) -> None:
+def test_record_survives_encoding_and_decoding(record: Record) -> None:
     assert Record.from_bytes(record.to_bytes()) == record
 
 
 @given(records)
-def test_read_decodes_the_header_and_the_very_bytes_of_the_content(record: Record) -> None:
+def test_read_decodes_the_header_and_keeps_the_bytes_of_the_content(record: Record) -> None:
     found = opened(record.to_bytes())
     assert found.content == record.content
     assert all(getattr(found, name) == getattr(record, name) for name in found.__struct_fields__)
@@ -86,7 +86,7 @@ def test_record_is_narrowed_exactly_by_its_context_access() -> None:
         changed(3, "anas").replace(b"\xa4anas", b"\xa3\xed\xa0\x80"),
     ],
 )
-def test_bytes_that_are_no_whole_record_are_unreadable(plaintext: bytes) -> None:
+def test_incomplete_record_is_unreadable(plaintext: bytes) -> None:
     """To a read, and to everything else."""
     for decode in (opened, Record.from_bytes):
         with pytest.raises(Unreadable):

@@ -29,13 +29,13 @@ def only_key(redis: Redis) -> bytes:
     return name
 
 
-def test_what_was_put_is_read(store: RecordStore) -> None:
+def test_put_record_is_read(store: RecordStore) -> None:
     store.put(record(content=b'{"a":1}'))
     assert store.read("acme", ["n-1", "unknown"]) == {"n-1": record(content=b'{"a":1}')}
 
 
 @pytest.mark.single_server
-def test_a_connection_that_the_server_closed_costs_neither_a_write_nor_a_read(
+def test_write_and_read_succeed_after_the_server_closed_the_connection(
     store: RecordStore, redis: Redis
 ) -> None:
     def close_connections() -> None:
@@ -51,14 +51,14 @@ def test_a_connection_that_the_server_closed_costs_neither_a_write_nor_a_read(
 
 
 @pytest.mark.single_server
-def test_a_server_that_forgot_the_scripts_is_told_them_again(store: RecordStore, redis: Redis) -> None:
+def test_scripts_are_loaded_again_after_the_server_lost_them(store: RecordStore, redis: Redis) -> None:
     store.put(record())
     redis.script_flush()
     store.put(record("n-2"))
     assert store.read("acme", ["n-2"])
 
 
-def test_the_same_id_in_two_organizations_never_meets(store: RecordStore) -> None:
+def test_records_of_the_same_id_in_two_organizations_are_separate(store: RecordStore) -> None:
     store.put(record(organization="acme", content=b'{"of":"acme"}'))
     store.put(record(organization="zeta", content=b'{"of":"zeta"}'))
     assert store.read("acme", ["n-1"])["n-1"].content == b'{"of":"acme"}'
@@ -72,12 +72,12 @@ def test_content_expires_when_its_retention_ends(make_store: MakeStore, redis: R
     assert 7 * DAY - 5 < redis.ttl(only_key(redis)) <= 7 * DAY
 
 
-def test_a_retention_of_zero_keeps_it(make_store: MakeStore, redis: Redis) -> None:
+def test_record_does_not_expire_when_the_retention_is_zero(make_store: MakeStore, redis: Redis) -> None:
     make_store(retention_days=0).put(record())
     assert redis.ttl(only_key(redis)) == -1
 
 
-def test_a_change_keeps_the_time_that_is_running(store: RecordStore, redis: Redis) -> None:
+def test_change_keeps_the_expiry(store: RecordStore, redis: Redis) -> None:
     store.put(record())
     redis.expire(only_key(redis), 100)
     store.change("acme", "n-1", lambda held: (replace(held, document="doc-2"), None))
@@ -85,17 +85,17 @@ def test_a_change_keeps_the_time_that_is_running(store: RecordStore, redis: Redi
     assert 95 < redis.ttl(only_key(redis)) <= 100
 
 
-def test_a_change_that_returns_nothing_removes(store: RecordStore, redis: Redis) -> None:
+def test_change_to_none_removes_the_record(store: RecordStore, redis: Redis) -> None:
     store.put(record())
     assert store.change("acme", "n-1", lambda held: (None, None))
     assert not keys_of(redis)
 
 
-def test_a_change_of_what_is_not_held_says_so(store: RecordStore) -> None:
+def test_change_returns_none_when_no_record_is_held(store: RecordStore) -> None:
     assert not store.change("acme", "n-1", lambda held: (held, None))
 
 
-def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(store: RecordStore) -> None:
+def test_change_runs_again_on_the_latest_record_when_overtaken(store: RecordStore) -> None:
     store.put(record())
     seen: list[str] = []
 
@@ -110,7 +110,7 @@ def test_a_change_that_was_overtaken_runs_again_on_the_fresh_record(store: Recor
     assert (held.document, held.actor) == ("from somebody else", "changed")
 
 
-def test_three_times_overtaken_gives_up(store: RecordStore) -> None:
+def test_change_raises_overtaken_after_three_attempts(store: RecordStore) -> None:
     store.put(record())
 
     def change(held: Record) -> Changed:
@@ -121,7 +121,7 @@ def test_three_times_overtaken_gives_up(store: RecordStore) -> None:
         store.change("acme", "n-1", change)
 
 
-def test_concurrent_leavers_are_all_recorded(make_store: MakeStore) -> None:
+def test_concurrent_dismissals_are_all_recorded(make_store: MakeStore) -> None:
     store = make_store()
     store.put(record())
 
@@ -194,7 +194,7 @@ def test_an_unreachable_redis_is_unavailable_within_a_second_and_never_not_found
     assert time.monotonic() - started < 1
 
 
-def test_a_request_out_of_time_asks_redis_nothing(store: RecordStore) -> None:
+def test_request_without_time_sends_nothing_to_redis(store: RecordStore) -> None:
     store.put(record())
     token = CURRENT.set(Deadline.after(0.2))
     try:
@@ -206,7 +206,7 @@ def test_a_request_out_of_time_asks_redis_nothing(store: RecordStore) -> None:
 
 
 @pytest.mark.single_server
-def test_a_full_redis_refuses_adds_and_goes_on_reading(store: RecordStore, redis: Redis) -> None:
+def test_full_redis_refuses_adds_and_permits_reads(store: RecordStore, redis: Redis) -> None:
     store.put(record())
     try:
         redis.config_set("maxmemory", "1mb")
@@ -217,7 +217,7 @@ def test_a_full_redis_refuses_adds_and_goes_on_reading(store: RecordStore, redis
         redis.config_set("maxmemory", "0")
 
 
-def test_open_admits_the_bytes_of_each_piece_before_it_goes_on(store: RecordStore) -> None:
+def test_open_admits_the_bytes_of_each_piece_before_the_next(store: RecordStore) -> None:
     ids = [f"n-{n}" for n in range(150)]
     for id_ in ids[:120]:
         store.put(record(id_))

@@ -367,7 +367,9 @@ def test_commands_that_velt_fails_at_for_ever_end_as_dead_letters_beside_good_on
         until(lambda: drained(outbox), seconds=30)
     finally:
         stop_child(running)
-    assert {dead.reason for dead in outbox.dead()} == {"Velt failed at it 2 times: velt: INTERNAL (HTTP 500)"}
+    assert {dead.reason for dead in outbox.dead_letters.all()} == {
+        "Velt failed at it 2 times: velt: INTERNAL (HTTP 500)"
+    }
 
 
 @pytest.mark.heavy
@@ -416,7 +418,7 @@ def test_a_command_that_kills_its_worker_is_given_up_after_five_and_delays_nobod
         finally:
             stop_child(last)
         assert_nothing_is_lost(web.url, velt, ids)
-    assert [dead.reason for dead in outbox.dead()] == ["came to no outcome 5 times"]
+    assert [dead.reason for dead in outbox.dead_letters.all()] == ["came to no outcome 5 times"]
 
 
 def _holds(redis: Redis, commands: bytes, claims: bytes) -> bool:

@@ -37,11 +37,11 @@ LETTERS = st.sampled_from("abcdeilnorstuyAU_-7")
         ("notifyAll" * 1000, None),
     ],
 )
-def test_misspelling_is_told_from_another_word(name: str, meant: str | None) -> None:
+def test_misspelling_is_distinguished_from_other_words(name: str, meant: str | None) -> None:
     assert misspelt(name, KEYS) == meant
 
 
-def test_slips_only_leaves_words_that_hold_a_key() -> None:
+def test_slips_only_ignores_words_that_contain_a_key() -> None:
     assert misspelt("notifyUserIds", KEYS, slips_only=True) is None
     assert misspelt("notifyUser", KEYS, slips_only=True) == "notifyUsers"
 

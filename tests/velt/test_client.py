@@ -68,7 +68,7 @@ def http(body: bytes, status: str = "200 OK", length: int | None = None) -> byte
     return f"HTTP/1.1 {status}\r\ncontent-length: {size}\r\n\r\n".encode() + body
 
 
-def test_a_success_comes_back_whole(velt: Velt) -> None:
+def test_successful_answer_is_returned_whole(velt: Velt) -> None:
     answer = ask(velt.url)
     assert answer["result"]["message"] == "Notification configuration retrieved successfully."
 
@@ -87,7 +87,7 @@ def test_velts_status_decides_even_under_a_200(velt: Velt) -> None:
     assert (caught.value.status, caught.value.http_status) == ("INVALID_ARGUMENT", 400)
 
 
-def test_429_is_too_many_requests_whatever_it_says(velt: Velt) -> None:
+def test_http_429_is_throttling_with_any_status(velt: Velt) -> None:
     velt.break_with(status=429, body={"error": {"message": "slow down", "code": 429}}, count=1)
     with pytest.raises(VeltRefused) as caught:
         ask(velt.url)
@@ -135,7 +135,7 @@ def test_a_retry_after_in_seconds_or_as_a_date_is_passed_on(given: str) -> None:
 
 
 @pytest.mark.parametrize("job", ["", "a b", "x" * 129, "\u001b[31m", "job\n", "j\u00f6b", 7, None])
-def test_a_job_id_that_could_be_anything_is_no_job_id(job: Any) -> None:
+def test_job_id_out_of_form_is_refused(job: Any) -> None:
     """It would stand in a signed certificate."""
     body = json.dumps({"result": {"data": {"jobId": job}}}).encode()
     with raw_server(http(body)) as url, pytest.raises(VeltUnavailable):
@@ -172,14 +172,14 @@ def test_too_many_requests_brings_its_retry_after(velt: Velt) -> None:
         {"status": 404, "body": {"message": "not Velt's shape"}},
     ],
 )
-def test_whatever_is_no_answer_of_velts_is_unavailable(velt: Velt, fault: dict[str, Any]) -> None:
+def test_other_answers_are_unavailable(velt: Velt, fault: dict[str, Any]) -> None:
     velt.break_with(**fault, count=1)
     with pytest.raises(VeltUnavailable) as caught:
         ask(velt.url)
     assert "secret detail" not in f"{caught.value}{caught.value.reason}"
 
 
-def test_a_hanging_velt_is_given_up_at_the_deadline(velt: Velt) -> None:
+def test_call_ends_at_the_deadline_when_velt_hangs(velt: Velt) -> None:
     velt.break_with(hang=5, count=1)
     started = time.monotonic()
     with pytest.raises(VeltUnavailable):
@@ -193,7 +193,7 @@ def test_nothing_is_sent_when_no_time_is_left(velt: Velt) -> None:
     assert velt.ledger() == []
 
 
-def test_nobody_listening_is_unavailable() -> None:
+def test_refused_connection_is_unavailable() -> None:
     with pytest.raises(VeltUnavailable):
         ask("http://127.0.0.1:1")
 
@@ -230,7 +230,7 @@ def test_velt_client_refuses_an_answer_of_brackets_within_the_deadline(megabytes
     assert "too large" in caught.value.reason
 
 
-def test_an_answer_that_drips_even_in_its_headers_is_given_up_at_the_deadline() -> None:
+def test_call_ends_at_the_deadline_when_the_answer_drips() -> None:
     started = time.monotonic()
     with (
         raw_server(http(b'{"result":{"status":"success"}}'), drip=0.2) as url,
@@ -243,7 +243,7 @@ def test_an_answer_that_drips_even_in_its_headers_is_given_up_at_the_deadline() 
 @pytest.mark.parametrize(
     "answer", [b"", b"garbage\r\n\r\n", http(b""), http(b"<html>bad gateway</html>", "502 Bad")]
 )
-def test_what_is_not_http_or_not_json_is_unavailable(answer: bytes) -> None:
+def test_answer_that_is_not_http_or_not_json_is_unavailable(answer: bytes) -> None:
     with raw_server(answer) as url, pytest.raises(VeltUnavailable):
         ask(url)
 

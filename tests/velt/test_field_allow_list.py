@@ -104,7 +104,7 @@ def holds_canary(value: Any) -> bool:
 
 @settings(max_examples=settings().max_examples * 4 // 3)
 @given(payloads())
-def test_of_any_add_no_content_and_nobodys_details_are_forwarded(payload: JSON) -> None:
+def test_add_forwards_no_content_and_no_personal_details(payload: JSON) -> None:
     try:
         request = requests.parse(requests.ADD, payload)
     except InvalidArgument:
@@ -120,7 +120,7 @@ def test_of_any_add_no_content_and_nobodys_details_are_forwarded(payload: JSON) 
 
 @settings(max_examples=settings().max_examples * 4 // 3)
 @given(payloads())
-def test_of_any_update_no_content_and_nobodys_details_are_forwarded(payload: JSON) -> None:
+def test_update_forwards_no_content_and_no_personal_details(payload: JSON) -> None:
     try:
         # What bounds the whole update is refused in an entry.
         entry = {name: value for name, value in payload.items() if name not in requests.ENTRY.misplaced}
@@ -134,7 +134,7 @@ def test_of_any_update_no_content_and_nobodys_details_are_forwarded(payload: JSO
 
 @settings(max_examples=settings().max_examples * 2 // 3)
 @given(payloads())
-def test_nothing_given_is_lost_but_what_is_named_as_dropped(payload: JSON) -> None:
+def test_every_field_is_kept_or_named_as_dropped(payload: JSON) -> None:
     try:
         request = requests.parse(requests.ADD, payload)
     except InvalidArgument:
@@ -200,7 +200,7 @@ def test_the_documented_fields_are_split_as_the_contract_says() -> None:
     ["id", "timestamp", "actionType", "forYou", "isUnread", "notifyUsersByUserId", "targetAnnotationId",
      "visibility", "isCommentResolverUsed", "__proto__", "constructor", "prototype"],
 )  # fmt: skip
-def test_a_name_of_the_sdks_own_record_is_dropped_and_named(name: str) -> None:
+def test_name_of_the_sdks_record_is_dropped_and_named(name: str) -> None:
     split = split_add(requests.parse(requests.ADD, notification(**{name: "x"})), "full")
     assert name not in split.content
     assert split.dropped == [name]
@@ -214,7 +214,7 @@ def test_prototype_like_keys_are_dropped_at_any_depth() -> None:
 
 
 @pytest.mark.parametrize("people", ["full", "reference"])
-def test_what_narrows_who_may_read_is_kept_as_it_was_given(people: Any) -> None:
+def test_fields_that_restrict_readers_are_kept_unchanged(people: Any) -> None:
     context = {"access": {"team": "red"}, "userId": "u1", "name": "N", "__proto__": {"access": {}}}
     split = split_add(requests.parse(requests.ADD, notification(context=context)), people)
     assert split.private["context"] == {"access": {"team": "red"}, "userId": "u1", "name": "N"}

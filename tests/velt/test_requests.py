@@ -98,7 +98,7 @@ def test_any_trigger_name_passes() -> None:
 
 
 @pytest.mark.parametrize("channel", ["inbox", "email", "slack"])
-def test_a_channel_is_all_mine_or_none(channel: str) -> None:
+def test_channel_of_velt_is_all_mine_or_none(channel: str) -> None:
     base = {**ORG, "userIds": ["ben"]}
     for good in ("ALL", "MINE", "NONE"):
         assert requests.parse(config_requests.CONFIG_SET, {**base, "config": {channel: good}})
@@ -107,7 +107,7 @@ def test_a_channel_is_all_mine_or_none(channel: str) -> None:
         assert message == f"config.{channel} must be one of ALL, MINE, NONE"
 
 
-def test_a_channel_of_the_workspaces_own_takes_any_text() -> None:
+def test_channel_of_the_workspace_takes_any_text() -> None:
     data = {**ORG, "userIds": ["ben"], "config": {"teams": "WEEKLY"}}
     assert requests.parse(config_requests.CONFIG_SET, data) == data
     assert (
@@ -129,7 +129,7 @@ def test_an_empty_document_list_is_not_taken_for_the_whole_organization() -> Non
     )
 
 
-def test_config_get_needs_a_user_alone() -> None:
+def test_config_get_requires_only_a_user() -> None:
     user = {**ORG, "userId": "ben"}
     assert requests.parse(config_requests.CONFIG_GET, user) == user
     assert requests.parse(config_requests.CONFIG_GET, {**user, "getOrganizationConfig": True})
@@ -159,12 +159,12 @@ def test_get_is_scoped_paged_and_ordered_as_documented() -> None:
         assert refusal(requests.GET, {**scope, **bad})
 
 
-def test_a_get_never_widens() -> None:
+def test_get_refuses_an_empty_list_of_ids() -> None:
     assert "notificationIds" in refusal(requests.GET, {**ORG, "documentId": "d", "notificationIds": []})
 
 
 @pytest.mark.parametrize("text", ["a text, not an id", "n 1", "n/1", "\u00fc"])
-def test_no_text_passes_for_a_notifications_id(text: str) -> None:
+def test_notification_id_has_limited_characters(text: str) -> None:
     scope = {**ORG, "documentId": "d"}
     assert "notificationIds" in refusal(requests.GET, {**scope, "notificationIds": [text]})
     assert "notificationIds" in refusal(requests.DELETE, {**scope, "notificationIds": [text]})
@@ -173,7 +173,7 @@ def test_no_text_passes_for_a_notifications_id(text: str) -> None:
 
 
 @pytest.mark.parametrize("ids", [[], None, "n-1", [""], [1], [None], [{"$ne": None}], [["n"]]])
-def test_a_delete_never_widens(ids: Any) -> None:
+def test_delete_refuses_an_empty_list_of_ids(ids: Any) -> None:
     assert "notificationIds" in refusal(requests.DELETE, {**ORG, "notificationIds": ids})
 
 
@@ -185,7 +185,7 @@ def test_an_add_names_what_is_missing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["displayHeadlineMessageTemplate", "displayBodyMessage"])
-def test_an_add_needs_its_texts_unless_the_caller_says_resolver(name: str) -> None:
+def test_add_requires_its_texts_unless_in_resolver_mode(name: str) -> None:
     data = notification()
     data.pop(name)
     assert refusal(requests.ADD, data) == f"{name} is required unless isNotificationResolverUsed is true"
@@ -193,7 +193,7 @@ def test_an_add_needs_its_texts_unless_the_caller_says_resolver(name: str) -> No
     assert requests.parse(requests.ADD, {**data, "isNotificationResolverUsed": True})
 
 
-def test_an_add_to_nobody_is_refused() -> None:
+def test_add_without_recipients_is_refused() -> None:
     data = notification()
     data.pop("notifyUsers")
     assert refusal(requests.ADD, data) == "notifyUsers is required when notifyAll is false"
@@ -295,7 +295,7 @@ def test_every_documented_form_of_an_update_means_the_same(notifications: Any) -
         [{"id": "n", "displayBodyMessage": 1}],
     ],
 )
-def test_an_update_that_makes_no_sense_is_refused(notifications: Any) -> None:
+def test_invalid_update_is_refused(notifications: Any) -> None:
     with pytest.raises(InvalidArgument):
         requests.parse_update({**ORG, "notifications": notifications})
 
@@ -317,7 +317,7 @@ def test_data_that_is_no_object_is_refused(data: Any) -> None:
         assert refusal(schema, data) == "data must be an object"
 
 
-def test_a_refusal_stays_short_however_much_is_wrong() -> None:
+def test_error_message_is_short_when_much_is_wrong() -> None:
     config = {f"channel-{n}" + "x" * 500: None for n in range(2000)}
     assert len(refusal(config_requests.CONFIG_SET, {**ORG, "userIds": ["ben"], "config": config})) < 1000
 
@@ -330,7 +330,7 @@ def test_a_refusal_stays_short_however_much_is_wrong() -> None:
         (config_requests.WORKSPACE_GET, {}),
     ],
 )
-def test_undocumented_keys_of_a_read_do_not_ride_along_to_velt(schema: Request, data: JSON) -> None:
+def test_undocumented_keys_of_a_read_are_not_sent_to_velt(schema: Request, data: JSON) -> None:
     assert requests.parse(schema, {**data, "note": "CANARY"}) == data
 
 

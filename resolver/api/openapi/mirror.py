@@ -131,11 +131,11 @@ def _update() -> JSON:
     by_id = {
         "type": "object",
         "minProperties": 1,
-        "maxProperties": requests.MOST_ENTRIES,
+        "maxProperties": requests.MAX_ENTRIES,
         "propertyNames": id_,
         "additionalProperties": {"type": "object", "properties": of_an_id, "not": entry["not"]},
     }
-    listed = {"type": "array", "minItems": 1, "maxItems": requests.MOST_ENTRIES, "items": one}
+    listed = {"type": "array", "minItems": 1, "maxItems": requests.MAX_ENTRIES, "items": one}
     forms = {"anyOf": [listed, one, by_id]}
     properties = {**schema["properties"], "notifications": forms}
     return {**schema, "required": [*schema["required"], "notifications"], "properties": properties}

@@ -1,10 +1,10 @@
--- Claims the first command of a notification that is due, for a while.
---   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue     KEYS[3]  the record
---   ARGV[1]  the queue's member      ARGV[2]  the claim      ARGV[3]  milliseconds that it holds
---   ARGV[4]  so many claims without outcome, and it is left as it is; empty: never
--- Returns {sealed command, claims without outcome so far, 1 when the record is held, counted failures so far,
--- milliseconds since Velt last answered it with a failure (-1: never)}, or nothing when it isn't due any more.
--- Of one that is left: {nil, claims without outcome so far, 0, 0, -1}.
+-- Claims the first command of a queue, if it is due, for the time of a lease.
+--   KEYS[1]  the queue's commands (hash)     KEYS[2]  the partition's schedule     KEYS[3]  the record
+--   ARGV[1]  the schedule's member           ARGV[2]  the claim's token            ARGV[3]  the lease in milliseconds
+--   ARGV[4]  leave a command with this many abandoned attempts or more unclaimed; empty: never
+-- Returns {sealed command, abandoned attempts before, 1 when the record is held, counted failures so far,
+-- milliseconds since Velt last answered it with a failure (-1: never)}; {nil, abandoned attempts, 0, 0, -1} for
+-- a command left by ARGV[4]; nil when the queue isn't due any more.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
@@ -15,8 +15,8 @@ local before = tonumber(redis.call('HGET', KEYS[1], 'a') or 0)
 if ARGV[4] ~= '' and before >= tonumber(ARGV[4]) then
   return {false, before, 0, 0, -1}
 end
--- A full Redis refuses a script's first write when that would take memory, and no later one: so the first
--- write takes none, and what waits can be told even then.
+-- A full Redis refuses a script's first write if that takes memory, and no later one. So the first write takes
+-- none, and queued commands can be sent even then.
 redis.call('HDEL', KEYS[1], 'k')
 local head = redis.call('HGET', KEYS[1], 'h')
 local command = head and redis.call('HGET', KEYS[1], head)

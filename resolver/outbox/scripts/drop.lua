@@ -1,8 +1,8 @@
--- Takes a waiting command out of its line; those behind it move up.
---   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
---   ARGV[1]  its position            ARGV[2]  what was read there
---   ARGV[3]  the queue's member      ARGV[4]  the doorbell's channel
--- Returns 1; 0 when it isn't what was read any more; 2 when it is being sent just now.
+-- Takes a command out of its queue; the commands behind it move up.
+--   KEYS[1]  the queue's commands (hash)     KEYS[2]  the partition's schedule
+--   ARGV[1]  the command's position          ARGV[2]  the bytes that were read there
+--   ARGV[3]  the schedule's member           ARGV[4]  the wake channel
+-- Returns 1; 0 when the position holds other bytes by now; 2 when the command is claimed.
 local position = tonumber(ARGV[1])
 if redis.call('HGET', KEYS[1], position) ~= ARGV[2] then
   return 0
@@ -14,14 +14,14 @@ local tail = tonumber(redis.call('HGET', KEYS[1], 't'))
 local claim = redis.call('HGET', KEYS[1], 'k')
 local due = redis.call('ZSCORE', KEYS[2], ARGV[3])
 if position == head and claim and claim ~= '' and due and tonumber(due) > now then
-  -- Its sender would find its claim lost, and couldn't take back what Velt refuses.
+  -- Its sender would find its claim lost, and couldn't roll back the record if Velt refuses it.
   return 2
 end
 local behind = {}
 for next = position + 1, tail - 1 do
   behind[#behind + 1] = redis.call('HGET', KEYS[1], next)
 end
--- First what takes no memory, so that a full Redis allows it too: see claim.lua.
+-- First a write that takes no memory: see claim.lua.
 redis.call('HDEL', KEYS[1], tail - 1)
 if tail - 1 == head then
   redis.call('DEL', KEYS[1])

@@ -1,8 +1,8 @@
--- Looks at a record, its waiting commands and its dead letters in one step: a command moves between them.
---   KEYS[1]  the record     KEYS[2]  its commands (hash)     KEYS[3]  the partition's dead letters (hash)
---   ARGV[1]  what the names of its dead letters match
--- Returns {the record or '', 1 when commands wait, 1 when a refusal by Velt would still undo the latest put,
--- the sealed dead letters}.
+-- Reads a record, whether commands are queued, and its dead letters in one step, since commands move between them.
+--   KEYS[1]  the record     KEYS[2]  the queue's commands (hash)     KEYS[3]  the partition's dead letters (hash)
+--   ARGV[1]  the pattern of the names of its dead letters
+-- Returns {the record or '', 1 when commands are queued, 1 when a refusal by Velt would still roll back the latest
+-- put, the sealed dead letters}.
 local dead, cursor = {}, '0'
 repeat
   local page = redis.call('HSCAN', KEYS[3], cursor, 'MATCH', ARGV[1], 'COUNT', 1000)

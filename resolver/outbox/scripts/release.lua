@@ -1,15 +1,15 @@
--- Gives a claim back: the command is due again, after a while.
---   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
---   ARGV[1]  the queue's member      ARGV[2]  the claim      ARGV[3]  milliseconds until it is due
---   ARGV[4]  '1': it was tried. That is an outcome, if not a happy one: the count starts anew, and whoever
---            wrote the record is answered that it is kept, so there is nothing to restore any more.
---            '0': it wasn't, and all is as before the claim.
---   ARGV[5]  counted failures so far, when Velt has answered it with a failure just now; empty: it hasn't
--- Returns 1, or 0 when the claim no longer holds.
+-- Ends a claim so that the command is due again, after a delay.
+--   KEYS[1]  the queue's commands (hash)     KEYS[2]  the partition's schedule
+--   ARGV[1]  the schedule's member           ARGV[2]  the claim's token      ARGV[3]  the delay in milliseconds
+--   ARGV[4]  '1': it was tried. The attempt wasn't abandoned, so that count starts again at 0; the client is
+--            answered that the record is kept, so there is nothing to roll back any more.
+--            '0': it wasn't tried, and all is as before the claim.
+--   ARGV[5]  counted failures so far, when Velt has just answered it with one; empty: it hasn't
+-- Returns 1, or 0 when the claim was lost.
 if redis.call('HGET', KEYS[1], 'k') ~= ARGV[2] then
   return 0
 end
--- First what takes no memory: see claim.lua.
+-- First a write that takes no memory: see claim.lua.
 redis.call('HDEL', KEYS[1], 'k')
 if ARGV[4] == '1' then
   redis.call('HDEL', KEYS[1], 'v', 'p', 'l')

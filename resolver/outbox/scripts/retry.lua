@@ -1,11 +1,11 @@
--- Puts a dead command in line again: out of the dead and behind what waits, both or neither.
---   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
---   KEYS[3]  the partition's dead    KEYS[4]  the record
+-- Moves a dead letter's command to the end of its queue.
+--   KEYS[1]  the queue's commands (hash)     KEYS[2]  the partition's schedule
+--   KEYS[3]  the partition's dead letters    KEYS[4]  the record
 --   KEYS[5]  counts bytes that moved back (see docs/privacy.md)
---   ARGV[1]  its name among the dead      ARGV[2]  what was read there      ARGV[3]  the sealed command
+--   ARGV[1]  the dead letter's name          ARGV[2]  the bytes that were read      ARGV[3]  the sealed command
 --   ARGV[4]  '1': only while the record is held
---   ARGV[5]  the queue's member           ARGV[6]  the doorbell's channel
--- Returns 1; 0 when it isn't what was read any more; 2 when the record isn't held.
+--   ARGV[5]  the schedule's member           ARGV[6]  the wake channel
+-- Returns 1; 0 when the dead letter has other bytes by now; 2 when the record isn't held.
 if redis.call('HGET', KEYS[3], ARGV[1]) ~= ARGV[2] then
   return 0
 end

@@ -1,5 +1,5 @@
--- Replaces fields of a hash, each only where it still is what was read.
---   KEYS[1]  the hash      ARGV  field, what was read, what stands there instead; and so on
+-- Replaces fields of a hash, each only if it still has the value that was read.
+--   KEYS[1]  the hash      ARGV  for each field: its name, the value that was read, the new value
 -- Returns how many were replaced.
 local swapped = 0
 for first = 1, #ARGV, 3 do

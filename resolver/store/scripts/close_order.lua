@@ -1,7 +1,8 @@
--- Ends an order: its certificate stands for it. One that is there already stays as it is.
---   KEYS[1]  the certificates (hash)      KEYS[2]  the orders ever known (set)
---   KEYS[3]  the orders (hash)            KEYS[4]  what the order touched (hash)
---   ARGV[1]  the order      ARGV[2]  its certificate
+-- Ends an erasure: stores its erasure certificate, unless it has one, and deletes its state.
+--   KEYS[1]  the erasure certificates (hash)     KEYS[2]  all erasures ever requested (set)
+--   KEYS[3]  the erasures in progress (hash)     KEYS[4]  the records that it touched (hash)
+--   ARGV[1]  the erasure's id                    ARGV[2]  its erasure certificate
+-- Returns 1.
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])

@@ -1,21 +1,23 @@
--- Writes a record and puts a command in its line, both or neither.
---   KEYS[1]  the record              KEYS[2]  its commands (hash)      KEYS[3]  the partition's queue
+-- Writes a record and queues a command, both or neither.
+--   KEYS[1]  the record              KEYS[2]  the queue's commands (hash)      KEYS[3]  the partition's schedule
 --   ARGV[1]  'put', 'put new' (only where no record is), 'replace' (only the version that was read), 'remove' or
 --            'keep'
 --   ARGV[2]  the sealed record; for 'replace' an empty string removes it
---   ARGV[3]  milliseconds the record has to live; empty: for ever ('put') or what is running ('replace')
+--   ARGV[3]  milliseconds until the record expires; empty: never ('put'), or unchanged ('replace')
 --   ARGV[4]  for 'replace': the nonce that was read (bytes 2-13 of a sealed record)
 --   ARGV[5]  the sealed command; empty: none
---   ARGV[6]  'behind', 'instead', 'if waiting' or 'behind if waiting' (resolver/store/command.py)
---   ARGV[7]  the claim of a caller that wants to try the command itself; empty: none
---   ARGV[8]  milliseconds that such a claim holds
---   ARGV[9]  the queue's member   ARGV[10]  the doorbell's channel
--- Returns {1 done or 0 overtaken, 1 when the claim was given}.
--- The hash holds h (position of the first command), t (of the next to come), the commands by position,
--- k (the claim on the first), a (claims on the first that came to no outcome), f and r (its counted failures,
--- and when Velt last answered it with one, see release.lua); and while nobody has been answered for a 'put'
--- yet, what to restore should Velt refuse it: v (nonce of what was put), p (what stood there before, '' for
--- nothing) and l (milliseconds that had to live, 0 for ever).
+--   ARGV[6]  'behind', 'instead', 'if waiting' or 'behind if waiting': Place in resolver/store/command.py
+--   ARGV[7]  a claim token, if the caller wants to send the command itself; empty: none
+--   ARGV[8]  the lease of that claim in milliseconds
+--   ARGV[9]  the schedule's member   ARGV[10]  the wake channel
+-- Returns {1, or 0 when another write was faster; 1 when the claim was given}.
+--
+-- The queue's hash holds:
+--   h, t     positions of the first command and of the next one to come; the commands themselves by position
+--   k, a     the claim token on the first command; its abandoned attempts, including the claim that holds
+--   f, r     its counted failures; when Velt last answered it with a failure (see release.lua)
+--   v, p, l  while the client of a 'put' has no answer yet, how to roll it back if Velt refuses it: the nonce of
+--            the put, the record before it ('' for none), and that record's milliseconds to live (0: forever)
 local previous = ''
 local left = 0
 local puts = ARGV[1] == 'put' or ARGV[1] == 'put new'
@@ -43,7 +45,7 @@ elseif ARGV[1] == 'remove' then
   redis.call('DEL', KEYS[1])
 end
 if ARGV[1] == 'replace' or ARGV[1] == 'remove' then
-  -- What stood there before a put is never restored over this: it needn't lie about any longer.
+  -- A rollback never undoes this write, so it doesn't need the previous record any longer.
   redis.call('HDEL', KEYS[2], 'v', 'p', 'l')
 end
 if ARGV[5] == '' then

@@ -1,6 +1,6 @@
--- The right to work on orders, for one process at a time: taken, or prolonged by whoever has it.
---   KEYS[1]  who has it      ARGV[1]  who asks      ARGV[2]  milliseconds that it holds
--- Returns 1, or 0 when somebody else has it.
+-- Acquires the lease for work on erasures, or prolongs it for its holder.
+--   KEYS[1]  the lease      ARGV[1]  the process      ARGV[2]  the lease in milliseconds
+-- Returns 1, or 0 when another process has the lease.
 local holder = redis.call('GET', KEYS[1])
 if not holder then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -1,5 +1,6 @@
--- Gives the right to work on orders back.
---   KEYS[1]  who has it      ARGV[1]  who gives it back
+-- Releases the lease for work on erasures, if this process has it.
+--   KEYS[1]  the lease      ARGV[1]  the process
+-- Returns 1.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end

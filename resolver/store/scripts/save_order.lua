@@ -1,7 +1,7 @@
--- How far an order is, told by whoever has the right to work on it.
---   KEYS[1]  the orders (hash)      KEYS[2]  who has the right
---   ARGV[1]  the order      ARGV[2]  sealed, how far it is      ARGV[3]  who tells
--- Returns 1; 0 when there is no such order (any more); -1 when somebody else has the right by now.
+-- Saves the state of an erasure, for the holder of the lease.
+--   KEYS[1]  the erasures in progress (hash)      KEYS[2]  the lease
+--   ARGV[1]  the erasure's id      ARGV[2]  its sealed state      ARGV[3]  the process
+-- Returns 1; 0 when there is no such erasure in progress; -1 when another process has the lease.
 if redis.call('GET', KEYS[2]) ~= ARGV[3] then
   return -1
 end

@@ -1,14 +1,14 @@
--- Takes the first command out of its line; the next one is due at once.
---   KEYS[1]  its commands (hash)     KEYS[2]  the partition's queue
---   KEYS[3]  the partition's dead    KEYS[4]  the record
+-- Takes the first command out of its queue; the next one is due at once.
+--   KEYS[1]  the queue's commands (hash)     KEYS[2]  the partition's schedule
+--   KEYS[3]  the partition's dead letters    KEYS[4]  the record
 --   KEYS[5]  counts bytes that moved back (see docs/privacy.md)
---   ARGV[1]  the queue's member      ARGV[2]  the claim      ARGV[3]  the doorbell's channel
---   ARGV[4]  sealed, for the dead: the command and why; empty: it is not given up
---   ARGV[5]  '1': Velt refused it, so a record that nobody was answered for yet is taken back (v, p and l of
---            the hash, see commit.lua), unless somebody wrote since
---   ARGV[6]  for the dead: the sealed command that was claimed
--- Returns 1; 0 when the claim no longer holds; 2 when the command to give up is another one by now: an erasure
--- took somebody out of it, and what was claimed must not be kept.
+--   ARGV[1]  the schedule's member           ARGV[2]  the claim's token      ARGV[3]  the wake channel
+--   ARGV[4]  the sealed dead letter to keep; empty: none
+--   ARGV[5]  '1': Velt refused it, so roll back a put that was not answered yet (v, p and l of the hash, see
+--            commit.lua), unless the record was written since
+--   ARGV[6]  for a dead letter: the sealed command that was claimed
+-- Returns 1; 0 when the claim was lost; 2 when the command to dead-letter has changed: an erasure has taken a
+-- person out of it, and the claimed bytes must not be kept.
 if redis.call('HGET', KEYS[1], 'k') ~= ARGV[2] then
   return 0
 end
@@ -19,7 +19,7 @@ end
 local undo = redis.call('HMGET', KEYS[1], 'v', 'p', 'l')
 redis.call('HDEL', KEYS[1], head, 'v', 'p', 'l', 'f', 'r')
 if ARGV[4] ~= '' then
-  -- The claim makes the name its own: positions begin anew with every line.
+  -- The token makes the name unique: positions start at 0 in every new queue.
   redis.call('HSET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], ARGV[4])
 end
 if ARGV[5] == '1' and undo[1] and redis.call('GETRANGE', KEYS[4], 1, 12) == undo[1] then

@@ -1,4 +1,4 @@
-"""What a load balancer asks: is this process alive, and may it get traffic."""
+"""Liveness and readiness endpoints."""
 
 from __future__ import annotations
 

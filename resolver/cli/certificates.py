@@ -1,4 +1,4 @@
-"""`resolver privacy verify` and `replay`: what certificates of erasures are good for."""
+"""`resolver privacy verify` and `replay`: verify erasure certificates, and repeat erasures from them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ import click
 from resolver.audit.signing import Signer
 from resolver.cli.keys import key_usage
 from resolver.cli.on_record import on_record, trail_of
-from resolver.cli.progress import progress_bar
-from resolver.cli.signers import counting, own_keys, public_key_option
-from resolver.cli.terminal import printable, say, say_json
-from resolver.cli.words import counted
+from resolver.cli.options import accepted_keys, own_keys, public_key_option
+from resolver.cli.terminal import counted, printable, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
-from resolver.privacy.replay import Found, order_again, people_behind
+from resolver.privacy.replay import Found, people_behind, repeated_request
 from resolver.store.keyspace import Keyspace
 from resolver.store.restored_backup import SUFFIX, certificates_in
 from resolver.wiring import Stores, build_eraser, build_stores
 
 JSON = dict[str, Any]
 _HOW_TO_GO_ON = (
-    "Nothing was replayed. What is no certificate, take out of the directory. One that was made with an "
-    "older index key is replayed with that key, before the re-index."
+    "Nothing was replayed. Remove files that are not erasure certificates from the directory. Replay a "
+    "certificate of an older RESOLVER_INDEX_KEY with that key, before the re-index."
 )
 _PATHS = click.Path(exists=True, path_type=Path)
 
@@ -34,17 +32,17 @@ _PATHS = click.Path(exists=True, path_type=Path)
 @click.argument("certificates", nargs=-1, required=True, type=_PATHS)
 @public_key_option
 @click.option(
-    "--about", "names", multiple=True, help="Say whether it is about this user id, address or organization."
+    "--about", "names", multiple=True, help="Check whether it is about this user id, address or organization."
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def verify(
     certificates: tuple[Path, ...], keys: tuple[str, ...], names: tuple[str, ...], as_json: bool
 ) -> None:
-    """Check erasure certificates, offline. CERTIFICATES are files, or directories of them. With the
-    resolver's settings its own key's signatures are accepted. With --public-key the settings aren't needed,
+    """Verify erasure certificates offline. CERTIFICATES are files, or directories of files. With the
+    resolver's settings, signatures by its own key are accepted. With --public-key no settings are needed,
     except with --about, which uses RESOLVER_INDEX_KEY."""
     index_key = load().index_key if names else None
-    believed = counting(keys)
+    believed = accepted_keys(keys)
     if not (files := _files(certificates)):
         raise click.ClickException(f"There is no certificate (*{SUFFIX}) in {_named(certificates)}.")
     bad = 0
@@ -74,10 +72,10 @@ def _tell(told: JSON) -> None:
     found = body["counts"]
     say(f"ok    {told['file']}: signed by {body['publicKey']}", fg="green")
     lines = [
-        f"      erasure {body['erasureId']} of {body['scope']}, asked by {body['askedBy']} at "
-        f"{body['askedAt']}, done at {body['finishedAt']}",
+        f"      erasure {body['erasureId']} of {body['scope']}, requested by {body['askedBy']} at "
+        f"{body['askedAt']}, finished at {body['finishedAt']}",
         f"      {found['removed']} removed, {found['cut']} cut, {found['commands']} commands; "
-        f"Velt was told of {body['velt']['told']}, refused {body['velt']['refused']}",
+        f"Velt accepted {body['velt']['told']}, refused {body['velt']['refused']}",
     ]
     about = told.get("about", {})
     lines += [f"      {'about' if it_is else 'NOT about'} {name}" for name, it_is in about.items()]
@@ -86,11 +84,12 @@ def _tell(told: JSON) -> None:
 
 @click.command("replay")
 @click.argument("certificates", nargs=-1, required=True, type=_PATHS)
-@click.option("--again", is_flag=True, help="Also those that this Redis knows already.")
+@click.option("--again", is_flag=True, help="Also replay erasures that this Redis already knows.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
-    """Do erasures again after a backup was restored. CERTIFICATES are files, or directories of them. Until
-    those in RESOLVER_CERTIFICATE_DIR are replayed, nothing is served. Stopped half-way, run it again."""
+    """Repeat erasures after a backup was restored. CERTIFICATES are files, or directories of files. Requests
+    are refused until all certificates in RESOLVER_CERTIFICATE_DIR are replayed. If the command is
+    interrupted, run it again."""
     settings = load()
     stores = build_stores(settings, replaying=True)
     files = _files(certificates)
@@ -106,14 +105,14 @@ def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
     else:
         say(f"{erasures} replayed; {records} changed.")
     if misnamed := _misnamed(settings, stores, files):
-        raise click.ClickException("\n".join([*misnamed, "Until then nothing is served."]))
+        raise click.ClickException("\n".join([*misnamed, "Requests are refused until then."]))
 
 
 def _to_replay(
     settings: Settings, stores: Stores, files: list[Path], *, again: bool
 ) -> list[tuple[bytes, JSON]]:
-    """All of them good, or none is touched; the oldest first. What is known already needs no proof: it may
-    have been signed with a key that is long gone."""
+    """Return the certificates to replay, oldest first. Raises if any file is invalid. Known erasures are
+    skipped unverified: a former key, no longer available, may have signed them."""
     mine = (Signer(settings.index_key).public_key,)
     found, bad = [], []
     for path in files:
@@ -130,13 +129,14 @@ def _to_replay(
 
 
 def _require_keys(settings: Settings, stores: Stores) -> None:
-    """Who is in what doesn't open can't be told; called known all the same, they would be served again."""
+    """Refuse to replay while a master key is missing. People in unreadable records can't be found; marking
+    the erasure as known anyway would serve them again."""
     usage = key_usage(settings, stores)
     missing = [name for name, use in usage.items() if name not in settings.master_keys and _holds_people(use)]
     if missing:
         raise click.ClickException(
-            f"What Redis holds was sealed with other master keys too ({', '.join(map(repr, missing))}): put "
-            f"them into RESOLVER_MASTER_KEYS. Nothing was replayed."
+            f"Redis also holds data sealed with other master keys ({', '.join(map(repr, missing))}): add "
+            f"them to RESOLVER_MASTER_KEYS. Nothing was replayed."
         )
 
 
@@ -145,7 +145,8 @@ def _holds_people(use: Mapping[str, str | int]) -> bool:
 
 
 def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str]:
-    """What they say they are is known now, and their names aren't: the gate looks at names."""
+    """Report files whose names don't match their erasure. The check at start compares file names, so it would
+    go on refusing requests."""
     if stores.certificates is None:
         return []
     unknown = set(stores.certificates.unknown_to(stores.redis))
@@ -154,7 +155,7 @@ def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str
 
 
 def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
-    """One that was tampered with may say that it is another, which is known."""
+    """Say what is wrong. A forged file may claim the id of another erasure, which is known."""
     try:
         return f"its name must be {verified(_read(path), keys)['erasureId']}{SUFFIX}"
     except InvalidCertificate as invalid:
@@ -174,23 +175,23 @@ def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON
             found = step or found
         _require_opened(stores.store.unreadable)
         for text, body in bodies:
-            if order := order_again(body, found):
-                for at in eraser.again(order):
+            if request := repeated_request(body, found):
+                for at in eraser.repeat(request):
                     progress.advance(bar)
                     _require_opened(at.unreadable)
-                changed += len(stores.erasure_store.touched(order.id))
+                changed += len(stores.erasure_store.touched(request.id))
             stores.erasure_store.close(body["erasureId"], text)
     return changed
 
 
 def _require_opened(unreadable: int) -> None:
-    """Before anything is called known."""
+    """Refuse to mark erasures as known while records are unreadable."""
     if unreadable:
         records = counted(unreadable, "record does", "records do")
         raise click.ClickException(
-            f"{records} not open, and whoever is in them may be served again. Put their master "
-            f"keys into RESOLVER_MASTER_KEYS and run it again; what no key opens, remove from Redis: lines "
-            f"`record_unreadable` above name it."
+            f"{records} not open, and the people in them might be served again. Add their master keys to "
+            f"RESOLVER_MASTER_KEYS and run the command again. Remove records that no key opens from Redis: "
+            f"the lines `record_unreadable` above name them."
         )
 
 
@@ -211,5 +212,5 @@ def _named(paths: tuple[Path, ...]) -> str:
 
 
 def _name(path: Path) -> str:
-    """Whatever bytes it is made of."""
+    """Return a printable name; a file name may hold any bytes."""
     return printable(click.format_filename(path.name))

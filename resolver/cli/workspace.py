@@ -37,7 +37,7 @@ def get(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def set_(file: TextIO, as_json: bool) -> None:
     """Change the settings. FILE ("-" for standard input) holds useNotificationService and/or
-    notificationServiceConfig; what it omits stays as it is. Prints the settings afterwards."""
+    notificationServiceConfig; omitted settings stay unchanged. Prints the settings afterwards."""
     data = parse(WORKSPACE_UPDATE, read_object(file))
     settings = load()
     on_record(settings, build_stores(settings), "workspace set")

@@ -55,9 +55,9 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
 
     def _stop(self) -> None:
         """Accept the connections that are in the kernel's queue, then stop: it would reset them."""
-        dead_letter = time.monotonic() + _BACKLOG_SECONDS
+        until = time.monotonic() + _BACKLOG_SECONDS
         with suppress(OSError, ValueError):  # closed already: this is the second signal
-            while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < dead_letter:
+            while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < until:
                 gevent.sleep(0)
         self.alive = False
 

@@ -69,7 +69,7 @@ def test_a_deletion_there_is_told_to_velt_by_others(facing: Api, velt: Velt) -> 
 def test_check_copes_and_says_what_it_is(resolver_environment: Environment, velt: Velt) -> None:
     checked = CliRunner().invoke(main, ["check"], env={**resolver_environment, **ALONE, **WITHOUT})
     assert checked.exit_code == 0, checked.output
-    assert "is never asked by this instance" in checked.output
+    assert "is never called by this instance" in checked.output
     assert velt.ledger() == []
     probe = ["check", "--live", "--organization", "acme", "--document", "d", "--user", "ben"]
     live = CliRunner().invoke(main, probe, env={**resolver_environment, **ALONE, **WITHOUT})

@@ -126,7 +126,7 @@ def test_an_erasure_is_followed_to_its_certificate(api: Api, make_eraser: Callab
     assert api.client.get(path, headers=BEARER).get_json()["status"] == "telling"
     assert api.read("n-1") == {}
     api.services.outbox.finish(api.services.outbox.claim(api.services.outbox.due()[0]))  # type: ignore[arg-type]
-    eraser._look_again.clear()
+    eraser._next_poll.clear()
     eraser.round()
     found = api.client.get(path, headers=BEARER).get_json()
     assert found["status"] == "done"

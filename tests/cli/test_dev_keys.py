@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resolver.cli.dev_keys import MasterKeys, kept_secrets, rotated_here
+from resolver.cli.dev_state import MasterKeys, kept_secrets, rotated_here
 from resolver.cli.keys import fresh_secrets
 from resolver.config import load
 

@@ -21,7 +21,7 @@ from resolver.cli import main
 from resolver.config import load
 from resolver.config.secret import Secret
 from tests.audit.test_verify import forged, head_of, written
-from tests.erasing import done, forge, order
+from tests.erasing import done, erasure_request, forge
 from tests.support import API_KEY, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, key
 
 Environment = dict[str, str]
@@ -38,7 +38,7 @@ def evidence(
     api = make_api()
     api.add()
     api.add(notificationId="other", actionUser={"userId": "zoe"}, notifyUsers=[{"userId": "cleo"}])
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     api.services.trail.close()
     path = tmp_path / "evidence.zip"
     told = run(resolver_environment, "--since", "1d", "-o", str(path))
@@ -105,7 +105,7 @@ def test_a_certificate_that_was_never_signed_here_is_no_evidence_but_of_tamperin
     tmp_path: Path,
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, what := order("ben"))
+    done(make_eraser(), resolver_environment, what := erasure_request("ben"))
     forge(redis, what.id)
     path = tmp_path / "evidence.zip"
     told = run(resolver_environment, "--since", "100y", "-o", str(path))

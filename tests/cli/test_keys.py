@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from resolver.cli import main
 from resolver.config import load
 from resolver.privacy.eraser import Eraser
-from tests.erasing import filed, order
+from tests.erasing import erasure_request, filed
 from tests.support import BACKEND, Api, environment, notification
 
 
@@ -31,7 +31,7 @@ def test_keys_status_counts_the_idempotency_secret_and_erasures_apart_from_comma
     del data["notificationId"]
     deferred = make_api(RESOLVER_REGISTRATION="deferred")
     deferred.post("/v2/notifications/add", {"data": data}, {**BACKEND, "idempotency-key": "order-1042"})
-    filed(make_eraser(), order("nobody-here"))
+    filed(make_eraser(), erasure_request("nobody-here"))
     done = CliRunner().invoke(main, ["keys", "status", "--json"], env=resolver_environment)
     counts = {name: count for name, count in json.loads(done.output)["keys"]["k1"].items() if name != "since"}
     assert counts == {

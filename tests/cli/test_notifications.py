@@ -175,4 +175,4 @@ def test_wrong_usage_exits_with_2() -> None:
 )
 def test_bytes_that_are_no_text_are_no_id(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
-    assert (done.exit_code, "no id does" in done.output) == (2, True)
+    assert (done.exit_code, "not valid Unicode" in done.output) == (2, True)

@@ -20,7 +20,7 @@ from resolver.config import load
 from resolver.privacy.eraser import Eraser
 from resolver.wiring import build_stores
 from tests.audit.test_trail import events_in
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import JSON, Api, Velt, key, keys_of
 
 Env = dict[str, str]
@@ -100,7 +100,7 @@ def filled(
     make_eraser: Callable[..., Eraser],
 ) -> None:
     if name == "privacy replay":
-        done(make_eraser(), resolver_environment, order("cleo"))
+        done(make_eraser(), resolver_environment, erasure_request("cleo"))
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add()
     if name.startswith("outbox"):

@@ -1,4 +1,4 @@
-"""outbox: what waits, what was given up and why, and putting it in line again."""
+"""outbox: what waits, what was given up and why, and queueing it again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_dead_are_listed_with_their_reason_and_no_content(
 
 def test_retry_puts_one_in_line_again(given_up: Outbox, resolver_environment: Env) -> None:
     name = listed(resolver_environment)[0]["name"]
-    assert run(resolver_environment, "retry", name).output == "1 in line again\n"
+    assert run(resolver_environment, "retry", name).output == "1 queued again\n"
     assert (given_up.depth().due, given_up.depth().dead) == (1, 1)
 
 

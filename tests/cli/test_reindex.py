@@ -21,7 +21,7 @@ from resolver.store.keyspace import FORMER_SIGNERS, IDENTITY_KEY, ORDERS_KNOWN, 
 from resolver.store.record import Record
 from resolver.store.reindex import Reindex
 from tests.cli.test_rotation import drained
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import API_KEY, Api, Velt, key, keys_of
 from tests.system.conftest import RESOLVER, plain_environment
 
@@ -135,7 +135,7 @@ def test_what_the_old_key_signed_goes_on_to_count_and_nobody_else_is_let_in(  # 
     new_key: Path,
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, order("ben"))  # type: ignore[arg-type]
+    done(make_eraser(), resolver_environment, erasure_request("ben"))  # type: ignore[arg-type]
     old = json.loads(run(resolver_environment, "keys", "status", "--json").stdout)["publicKey"]
     assert reindex(resolver_environment, new_key).exit_code == 0
     status = json.loads(run({**resolver_environment, **NEW}, "keys", "status", "--json").stdout)

@@ -87,15 +87,15 @@ def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_o
 
 
 def wait_until_due(api: Api) -> None:
-    dead_letter = time.monotonic() + 20
-    while not api.services.outbox.due() and time.monotonic() < dead_letter:
+    until = time.monotonic() + 20
+    while not api.services.outbox.due() and time.monotonic() < until:
         time.sleep(0.1)
 
 
 def drained(env: Environment) -> None:
     with subprocess.Popen([*RESOLVER, "worker"], env=plain_environment(env)) as worker:
-        dead_letter = time.monotonic() + 30
-        while time.monotonic() < dead_letter:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
             waiting = json.loads(run(env, "outbox", "status", "--json").output)["waiting"]
             if not waiting:
                 break

@@ -17,7 +17,7 @@ from resolver.cli import main
 from resolver.config.secret import Secret
 from resolver.privacy.eraser import Eraser
 from resolver.store.keyspace import REVOCATION_PATTERN, Keyspace
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import Api, key, keys_of, signed
 
 MakeApi = Callable[..., Api]
@@ -171,7 +171,7 @@ def test_an_export_lists_them_and_an_erasure_keeps_them(
 
     assert listed() == ["acme", "everywhere"]
     assert listed("--org", "zeta") == ["everywhere"]
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     assert listed() == ["acme", "everywhere"]
     assert status_of(api) == 401
 

@@ -48,9 +48,9 @@ def outbox(resolver_environment: dict[str, str]) -> Outbox:
 
 
 def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    dead_letter = time.monotonic() + seconds
+    until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < dead_letter, "did not come true in time"
+        assert time.monotonic() < until, "did not come true in time"
         time.sleep(0.01)
 
 

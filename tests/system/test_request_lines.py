@@ -53,8 +53,8 @@ def _read(terminal: int, printed: list[str]) -> None:
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    dead_letter = time.monotonic() + 30
-    while time.monotonic() < dead_letter:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
         assert process.poll() is None
         try:
             if (
@@ -84,8 +84,8 @@ def ask(port: int) -> None:
 
 
 def lines_of(printed: list[str], expected: int) -> list[str]:
-    dead_letter = time.monotonic() + 10
-    while (text := "".join(printed)).count("\n") < expected and time.monotonic() < dead_letter:
+    until = time.monotonic() + 10
+    while (text := "".join(printed)).count("\n") < expected and time.monotonic() < until:
         time.sleep(0.05)
     return text.splitlines()
 

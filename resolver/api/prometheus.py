@@ -28,7 +28,7 @@ _REDIS_STATES = (
 
 class Shared(Collector):
     def collect(self) -> Iterator[Metric]:
-        yield from multiprocess.gathered().collect()
+        yield from multiprocess.collected().collect()
 
 
 class Settings(Collector):

@@ -96,7 +96,7 @@ def test_minted_notification_ids_are_not_warned_of(api: Api, resolver_environmen
 @pytest.mark.parametrize(
     ("fault", "outcome", "words"),
     [
-        ({"status": 429}, "warn", "slow down"),
+        ({"status": 429}, "warn", "limits our calls"),
         ({"status": 403, "errorStatus": "PERMISSION_DENIED"}, "fail", "refuses our credentials"),
         ({"status": 400, "errorStatus": "INVALID_ARGUMENT"}, "fail", "workspace's settings"),
     ],

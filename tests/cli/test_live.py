@@ -71,8 +71,8 @@ def test_it_shows_that_velt_holds_ids_alone_and_takes_the_probe_away(
     assert found.record["notifyUsers"] == [{"userId": "ben"}]
     assert found.outcome("the callback gives ben the content") == "ok"
     assert found.outcome("does not give it to another user of the organization") == "ok"
-    assert found.outcome("an add without notifyUsers is taken") == "ok"
-    assert found.outcome("an update with blank texts is taken") == "ok"
+    assert found.outcome("an add without notifyUsers is accepted") == "ok"
+    assert found.outcome("an update with blank texts is accepted") == "ok"
     assert found.outcome("leaves the notification to its other recipients") == "ok"
     assert found.outcome("the probe is removed, at Velt and here") == "ok"
     assert nothing_is_left(velt, redis)
@@ -111,11 +111,11 @@ def test_what_velt_repeats_of_our_credentials_is_not_shown(
         ({"unknownDelete": "refuse"}, "a deletion of an unknown id is answered (NOT_FOUND)", "ok"),
         ({"unknownDelete": "success"}, "a deletion of an unknown id is answered (true)", "ok"),
         ({"getFlag": True}, "keeps isNotificationResolverUsed", "ok"),
-        ({"getSource": False}, "leaves notificationSource out", "warn"),
+        ({"getSource": False}, "omits notificationSource", "warn"),
         ({"displayFields": "invented"}, "fills displayBodyMessage with texts of its own", "warn"),
         ({"displayFields": "invented"}, "more about people than was sent (name)", "warn"),
         ({"addWithoutUsers": "refused"}, "an add without notifyUsers is refused", "warn"),
-        ({"addWithoutUsers": "refused"}, "an add with an empty notifyUsers is taken", "ok"),
+        ({"addWithoutUsers": "refused"}, "an add with an empty notifyUsers is accepted", "ok"),
         ({"addWithEmptyUsers": "refused"}, "an add with an empty notifyUsers is refused", "warn"),
         ({"blankUpdate": "refused"}, "an update with blank texts is refused", "warn"),
         ({"deleteForUser": "row"}, "removes the notification for everyone at Velt", "warn"),

@@ -81,7 +81,7 @@ def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_o
     assert usage(resolver_environment)["k2"][1] >= 4, "three commands and a dead one, sealed twice"
     velt.mend()
     env = {**resolver_environment, "RESOLVER_MASTER_KEYS": NEW}
-    assert run(env, "outbox", "retry", "--all").output.startswith("1 in line")
+    assert run(env, "outbox", "retry", "--all").output.startswith("1 queued")
     drained(env)
     assert {item["notificationId"] for item in velt.sent("/v2/notifications/add")} == {"n-1", "n-2"}
 

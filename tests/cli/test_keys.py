@@ -19,7 +19,7 @@ def test_fresh_secrets_make_a_valid_production_environment() -> None:
     assert list(settings.caller_tokens) == ["backend"]
 
 
-def test_they_are_fresh_each_time_and_come_as_json_too() -> None:
+def test_keys_new_prints_different_secrets_each_time() -> None:
     runs = [json.loads(CliRunner().invoke(main, ["keys", "new", "--json"]).output) for _ in range(2)]
     assert not set(runs[0].values()) & set(runs[1].values())
 

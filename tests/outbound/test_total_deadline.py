@@ -222,7 +222,7 @@ def test_call_ends_in_time_when_a_proxy_drips() -> None:
         ask(client_of("https://velt.test", proxy=Secret.of(f"http://{host}:{port}")))
 
 
-def test_a_late_answer_is_never_the_next_calls() -> None:
+def test_late_answer_is_not_taken_for_the_next_calls() -> None:
     def serve(connection: socket.socket) -> None:
         while read_request(connection):
             time.sleep(0.3)

@@ -50,7 +50,7 @@ def tail(files: tuple[Path, ...], follow: bool, as_json: bool) -> None:
         if as_json:
             say(_text(line))
         else:
-            say_parts(*_spoken(line))
+            say_parts(*_formatted(line))
 
 
 def _lines(files: tuple[Path, ...], follow: bool) -> Iterator[bytes]:
@@ -74,7 +74,7 @@ def _text(line: bytes) -> str:
     return line.rstrip(b"\n").decode("utf-8", "backslashreplace")
 
 
-def _spoken(line: bytes) -> list[tuple[str, str | None]]:
+def _formatted(line: bytes) -> list[tuple[str, str | None]]:
     try:
         return _parts(json.loads(line))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -133,7 +133,7 @@ class Ends(NamedTuple):
 
     anchors: Mapping[str, Anchored] = {}
     unasked: str = ""
-    as_meant: bool = True
+    is_complete: bool = True
 
 
 @audit.command()
@@ -148,9 +148,9 @@ def verify(files: tuple[Path, ...], keys: tuple[str, ...], offline: bool, as_jso
     ones and those of operators' commands too, in any order; without FILES, the file of RESOLVER_AUDIT_LOG is
     read. With the resolver's settings only its own key's signatures are accepted, and Redis says how long
     each chain was. With --public-key neither settings nor Redis are needed."""
-    believed = accepted_keys(keys)
-    ends = Ends(unasked="--offline was given") if offline else _ends()
-    verifier = Verifier(believed, ends.anchors)
+    accepted = accepted_keys(keys)
+    ends = Ends(unasked="--offline was given") if offline else _read_ends()
+    verifier = Verifier(accepted, ends.anchors)
     for path in track(
         in_order(files or (configured(),)),
         "Verifying",
@@ -160,32 +160,32 @@ def verify(files: tuple[Path, ...], keys: tuple[str, ...], offline: bool, as_jso
         with path.open("rb") as lines:
             verifier.read(path.name, lines)
     verifier.finish()
-    _tell(verifier, ends, as_json)
+    _print(verifier, ends, as_json)
     raise SystemExit(_exit_status(verifier, ends))
 
 
 def _exit_status(verifier: Verifier, ends: Ends) -> int:
-    if verifier.problems or not ends.as_meant:
+    if verifier.problems or not ends.is_complete:
         return 1
     return UNSIGNED_STATUS if verifier.unsigned else 0
 
 
-def _ends() -> Ends:
+def _read_ends() -> Ends:
     """Read the checkpoints. Without settings there is no Redis to ask, which is not an error."""
     try:
-        return Ends(anchors_in(build_stores(load())))
+        return Ends(checkpoints_in(build_stores(load())))
     except SettingsError:
         return Ends(unasked="there are no settings that name it")
     except Unavailable as error:
-        return Ends(unasked=getattr(error, "reason", str(error)), as_meant=False)
+        return Ends(unasked=getattr(error, "reason", str(error)), is_complete=False)
 
 
-def anchors_in(stores: Stores) -> dict[str, Anchored]:
+def checkpoints_in(stores: Stores) -> dict[str, Anchored]:
     kept = Anchors(stores.redis, stores.store.guard).all()
     return {anchor.chain: Anchored(anchor.seq, anchor.hash, anchor.at) for anchor in kept}
 
 
-def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
+def _print(verifier: Verifier, ends: Ends, as_json: bool) -> None:
     if as_json:
         say_json(summary(verifier, ends))
         return
@@ -202,7 +202,7 @@ def _tell(verifier: Verifier, ends: Ends, as_json: bool) -> None:
         say(f"FAIL  {where}: {what}", fg="red")
     if ends.unasked:
         say(f"Not checked: {_ENDS}. Redis knows that, and was not asked: {ends.unasked}.", fg="yellow")
-    if not ends.as_meant:
+    if not ends.is_complete:
         say("Run the command again when Redis answers, or use --offline.", fg="yellow")
     if verifier.unsigned and not verifier.problems:
         say("The signed lines are unchanged; the unsigned lines prove nothing.", fg="yellow")

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from resolver.audit.signing import Signer
+from resolver.cli.auditing import audit_command, open_trail
 from resolver.cli.keys import key_usage
-from resolver.cli.on_record import on_record, trail_of
 from resolver.cli.options import accepted_keys, own_keys, public_key_option
 from resolver.cli.terminal import counted, printable, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
-from resolver.privacy.replay import Found, people_behind, repeated_request
+from resolver.privacy.replay import Found, find_people, repeated_request
 from resolver.store.keyspace import Keyspace
 from resolver.store.restored_backup import SUFFIX, certificates_in
 from resolver.wiring import Stores, build_eraser, build_stores
@@ -42,42 +42,44 @@ def verify(
     resolver's settings, signatures by its own key are accepted. With --public-key no settings are needed,
     except with --about, which uses RESOLVER_INDEX_KEY."""
     index_key = load().index_key if names else None
-    believed = accepted_keys(keys)
+    accepted = accepted_keys(keys)
     if not (files := _files(certificates)):
         raise click.ClickException(f"There is no certificate (*{SUFFIX}) in {_named(certificates)}.")
     bad = 0
     for path in files:
         try:
-            body = verified(_read(path), believed)
+            body = verified(_read(path), accepted)
         except InvalidCertificate as invalid:
             bad += 1
-            told: JSON = {"file": _name(path), "valid": False, "why": invalid.message}
+            result: JSON = {"file": _name(path), "valid": False, "why": invalid.message}
         else:
-            told = {"file": _name(path), "valid": True, "certificate": body}
+            result = {"file": _name(path), "valid": True, "certificate": body}
             if index_key:
-                told["about"] = {name: is_about(body, name, Keyspace(index_key).pseudonym) for name in names}
+                result["about"] = {
+                    name: is_about(body, name, Keyspace(index_key).pseudonym) for name in names
+                }
         if as_json:
-            say_json(told)
+            say_json(result)
         else:
-            _tell(told)
-        bad += not all(told.get("about", {}).values())
+            _print(result)
+        bad += not all(result.get("about", {}).values())
     raise SystemExit(bool(bad))
 
 
-def _tell(told: JSON) -> None:
-    if not told["valid"]:
-        say(f"FAIL  {told['file']}: {told['why']}", fg="red")
+def _print(result: JSON) -> None:
+    if not result["valid"]:
+        say(f"FAIL  {result['file']}: {result['why']}", fg="red")
         return
-    body = told["certificate"]
+    body = result["certificate"]
     found = body["counts"]
-    say(f"ok    {told['file']}: signed by {body['publicKey']}", fg="green")
+    say(f"ok    {result['file']}: signed by {body['publicKey']}", fg="green")
     lines = [
         f"      erasure {body['erasureId']} of {body['scope']}, requested by {body['askedBy']} at "
         f"{body['askedAt']}, finished at {body['finishedAt']}",
         f"      {found['removed']} removed, {found['cut']} cut, {found['commands']} commands; "
-        f"Velt accepted {body['velt']['told']}, refused {body['velt']['refused']}",
+        f"Velt accepted {body['velt']['result']}, refused {body['velt']['refused']}",
     ]
-    about = told.get("about", {})
+    about = result.get("about", {})
     lines += [f"      {'about' if it_is else 'NOT about'} {name}" for name, it_is in about.items()]
     say(*lines)
 
@@ -96,12 +98,12 @@ def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
     bodies = _to_replay(settings, stores, files, again=again)
     if bodies:
         _require_keys(settings, stores)
-    on_record(settings, stores, "privacy replay", "", [body["erasureId"] for _, body in bodies])
+    audit_command(settings, stores, "privacy replay", "", [body["erasureId"] for _, body in bodies])
     changed = _replayed(settings, stores, bodies)
-    told = {"replayed": len(bodies), "records": changed}
+    result = {"replayed": len(bodies), "records": changed}
     erasures, records = counted(len(bodies), "erasure"), counted(changed, "record")
     if as_json:
-        say_json(told)
+        say_json(result)
     else:
         say(f"{erasures} replayed; {records} changed.")
     if misnamed := _misnamed(settings, stores, files):
@@ -151,10 +153,10 @@ def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str
         return []
     unknown = set(stores.certificates.unknown_to(stores.redis))
     wrong = [path for path in files if path.stem in unknown and stores.certificates.is_kept(path)]
-    return [f"{_name(path)}: {_wrong_with(path, own_keys(settings))}" for path in wrong]
+    return [f"{_name(path)}: {_problem_of(path, own_keys(settings))}" for path in wrong]
 
 
-def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
+def _problem_of(path: Path, keys: tuple[str, ...]) -> str:
     """Say what is wrong. A forged file may claim the id of another erasure, which is known."""
     try:
         return f"its name must be {verified(_read(path), keys)['erasureId']}{SUFFIX}"
@@ -164,11 +166,11 @@ def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
 
 def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON]]) -> int:
     changed = 0
-    with trail_of(settings, stores) as trail, progress_bar() as progress:
+    with open_trail(settings, stores) as trail, progress_bar() as progress:
         eraser = build_eraser(settings, stores, trail)
         bar = progress.add_task("Replaying", total=stores.erasure_store.size() * (1 + len(bodies)))
         found = Found()
-        for step in people_behind(
+        for step in find_people(
             [b for _, b in bodies], stores.store, stores.outbox, stores.keyspace.pseudonym
         ):
             progress.advance(bar)

@@ -15,7 +15,7 @@ import click
 
 from resolver.audit.sink import STANDARD
 from resolver.auth.jwks import fetch
-from resolver.cli.audit import anchors_in, chains_in
+from resolver.cli.audit import chains_in, checkpoints_in
 from resolver.cli.finding import Finding
 from resolver.cli.keys import is_used, key_usage, usage_as_text
 from resolver.cli.live import Target, probe_target, probed
@@ -300,7 +300,9 @@ def trail(settings: Settings) -> Iterator[Finding]:
     if settings.audit_log == STANDARD:
         yield Finding("ok", "audit", "goes to standard output (of commands: standard error): keep both")
         return
-    recent = {name for name, kept in anchors_in(build_stores(settings)).items() if kept.at >= _yesterday()}
+    recent = {
+        name for name, kept in checkpoints_in(build_stores(settings)).items() if kept.at >= _yesterday()
+    }
     try:
         elsewhere = recent - _kept_in(Path(settings.audit_log))
     except OSError as error:

@@ -61,7 +61,7 @@ def start_child(
     )
 
 
-class Part:
+class ChildProcess:
     """A child process that can be restarted."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], stdout: Output = None) -> None:

@@ -20,9 +20,9 @@ from types import FrameType
 import click
 
 from resolver.auth.tokens import LONGEST_SECONDS, Tokens
-from resolver.cli.children import Part, raise_if_ended, wait_until_ready
+from resolver.cli.children import ChildProcess, raise_if_ended, wait_until_ready
 from resolver.cli.dev_rotation import Rotation
-from resolver.cli.dev_state import commands_file, kept_secrets, rotated_here
+from resolver.cli.dev_state import commands_file, managed_master_keys, stored_secrets
 from resolver.cli.local_redis import LocalRedis, NoServer
 from resolver.cli.serve import gunicorn_command
 from resolver.cli.terminal import say
@@ -79,14 +79,14 @@ def dev(state: Path, port: int, sandbox_port: int) -> None:
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     _lock(state, stack)
-    if reason := metrics_folder.provide():
+    if reason := metrics_folder.create():
         say(f"metrics_not_shared: {reason}", err=True)
-    stack.callback(metrics_folder.withdraw)
+    stack.callback(metrics_folder.remove)
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"
-    dev_control, keys = DevControl(state), rotated_here(variables, state)
-    dev_control.rotation_is_over()
+    dev_control, keys = DevControl(state), managed_master_keys(variables, state)
+    dev_control.clear_rotation()
     if keys:
         variables["RESOLVER_DEV_STATE"] = str(state.absolute())
     variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(port)}")
@@ -98,10 +98,10 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
         _require_answer(settings)
     url = f"http://{settings.bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - called, not bound
     commands = stack.enter_context(
-        commands_file(state / "commands.sh", variables, _as_in_guides(settings, url))
+        commands_file(state / "commands.sh", variables, _guide_variables(settings, url))
     )
     _sandbox, web, worker = parts = [
-        _part(command, variables, stack)
+        _start_child_process(command, variables, stack)
         for command in (_sandbox_command(sandbox_port), _web_command(settings), worker_command())
     ]
     children = [part.process for part in parts]
@@ -123,7 +123,7 @@ def _lock(state: Path, stack: ExitStack) -> None:
         ) from None
 
 
-def _as_in_guides(settings: Settings, url: str) -> dict[str, str]:
+def _guide_variables(settings: Settings, url: str) -> dict[str, str]:
     """Return the variables that the guides in docs/ and the page /docs use."""
     given = {"RESOLVER": url, "CALLER_TOKEN": next(iter(settings.caller_tokens.values())).reveal()}
     for token in list(settings.privacy_tokens.values())[:1]:
@@ -138,7 +138,7 @@ def _defaults(state: Path) -> dict[str, str]:
         "RESOLVER_AUDIT_LOG": str((state / "audit.log").absolute()),
         "RESOLVER_LOG_FORMAT": "console",
         "RESOLVER_LOG_LEVEL": "info",
-        **kept_secrets(state, os.environ),
+        **stored_secrets(state, os.environ),
     }
 
 
@@ -157,7 +157,8 @@ def _require_answer(settings: Settings) -> None:
     while reason := _down(store):
         if time.monotonic() > until:
             raise click.ClickException(
-                f"REDIS_URL is set to {_redis_shown(settings)}, which can't be used ({reason}). If it is "
+                f"REDIS_URL is set to {_public_redis_url(settings)}, which can't be used ({reason}). If it "
+                f"is "
                 "left over from an earlier run, `unset REDIS_URL`: then this command starts its own Redis."
             )
         time.sleep(0.2)
@@ -181,8 +182,8 @@ def _web_command(settings: Settings) -> list[str]:
     return [*gunicorn_command(settings.bind, 1), "--graceful-timeout", "2"]
 
 
-def _part(command: list[str], variables: dict[str, str], stack: ExitStack) -> Part:
-    part = Part(command, variables, subprocess.DEVNULL)
+def _start_child_process(command: list[str], variables: dict[str, str], stack: ExitStack) -> ChildProcess:
+    part = ChildProcess(command, variables, subprocess.DEVNULL)
     stack.callback(part.stop)
     return part
 
@@ -196,16 +197,16 @@ def _ask_for_replay(settings: Settings, commands: str) -> None:
         commands,
         f"resolver privacy replay {quote(settings.certificate_dir or '')}",
         "",
-        f"Redis is {_redis_shown(settings)}. Waiting.",
+        f"Redis is {_public_redis_url(settings)}. Waiting.",
     )
     say(*lines)
 
 
-def _watch(parts: list[Part], rotation: Rotation | None) -> None:
+def _watch(parts: list[ChildProcess], rotation: Rotation | None) -> None:
     while True:
         raise_if_ended([part.process for part in parts])
         if rotation:
-            rotation.if_wanted()
+            rotation.run_if_requested()
         time.sleep(0.5)
 
 
@@ -248,14 +249,14 @@ def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str, comman
             "",
             commands,
             "",
-            f"Redis is {_redis_shown(settings)}; keys and data stay in {state}.",
+            f"Redis is {_public_redis_url(settings)}; keys and data stay in {state}.",
             f"Ready: resolver on {url}, Velt sandbox on {sandbox_url}. "
             f"Open {url}/demo first, or paste the curl commands above; Ctrl-C stops everything.",
         )
     )
 
 
-def _redis_shown(settings: Settings) -> str:
+def _public_redis_url(settings: Settings) -> str:
     """Return the URL without user and password."""
     scheme, _, rest = settings.redis_url.reveal().partition("://")
     return f"{scheme}://{rest.rsplit('@', 1)[-1]}"

@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from resolver.cli.children import Part, start_child, stop_child
+from resolver.cli.children import ChildProcess, start_child, stop_child
 from resolver.cli.dev_state import MasterKeys
 from resolver.cli.terminal import say
 from resolver.demo.dev_control import DevControl
@@ -32,20 +32,20 @@ _ROTATE = (sys.executable, "-m", "resolver", "keys", "rotate", "--json")
 class Rotation:
     keys: MasterKeys
     dev_control: DevControl
-    web: Part
-    worker: Part
+    web: ChildProcess
+    worker: ChildProcess
     url: str
     variables: Mapping[str, str]
 
-    def if_wanted(self) -> None:
-        if not self.dev_control.is_rotation_wanted():
+    def run_if_requested(self) -> None:
+        if not self.dev_control.is_rotation_requested():
             return
         try:
             self._rotate()
         except (OSError, TimeoutError, subprocess.SubprocessError) as error:
             say(f"The rotation of the keys was not finished; nothing is lost. ({error})", err=True)
         finally:
-            self.dev_control.rotation_is_over()
+            self.dev_control.clear_rotation()
 
     def _rotate(self) -> None:
         label = self.keys.add_second()

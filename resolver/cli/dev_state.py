@@ -60,7 +60,7 @@ class MasterKeys:
         return f"{day}-{number}"
 
 
-def kept_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
+def stored_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Return the stored secrets as variables, except those that are `given` otherwise."""
     kept = _in_file(state / "dev.env")
     first = kept.pop(_MASTER_KEYS, "")
@@ -71,7 +71,7 @@ def kept_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in kept.items() if not given.get(f"{name}_FILE")}
 
 
-def rotated_here(variables: Mapping[str, str], state: Path) -> MasterKeys | None:
+def managed_master_keys(variables: Mapping[str, str], state: Path) -> MasterKeys | None:
     """Return the master keys if the settings use this folder's file."""
     file = _master_keys_of(state)
     return MasterKeys(file) if variables.get(_FILE) == str(file) else None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from resolver import clock
-from resolver.cli.on_record import on_record, operator, trail_of
+from resolver.cli.auditing import audit_command, open_trail, operator
 from resolver.cli.options import IDENTIFIER
 from resolver.cli.privacy import ensure_valid
 from resolver.cli.terminal import counted, progress_bar, say, say_json
@@ -46,32 +46,32 @@ _STALLED_SECONDS = 20.0
 @click.option(
     "--json", "as_json", is_flag=True, help="For scripts: the outcome as `privacy status` prints it."
 )
-def erase(**asked: Any) -> None:
+def erase(**options: Any) -> None:
     """Erase a person or an organization. Notifications that the person caused, or that only they received,
     are removed; the person is cut out of all others. The worker sends the changes to Velt; then the erasure
     certificate is made. If this command is interrupted, a worker finishes the erasure. Free text is searched
     only with --mentioning."""
-    request = _request(**{name: value for name, value in asked.items() if name not in ("yes", "as_json")})
+    request = _request(**{name: value for name, value in options.items() if name not in ("yes", "as_json")})
     ensure_valid(request, "--user, --email, --mentioning or --organization is required.")
     settings = load()
     stores = build_stores(settings)
     if request.mentioning:
         _list_mentions(stores, request)
-    if not asked["yes"]:
-        click.confirm(f"Erase {_spoken(request)}?", abort=True, err=True)
-    on_record(
+    if not options["yes"]:
+        click.confirm(f"Erase {_description(request)}?", abort=True, err=True)
+    audit_command(
         settings, stores, "privacy erase", "", [request.id, *map(stores.keyspace.pseudonym, request.names())]
     )
     build_erasures(settings, stores).file(request)
-    found = _carried_out(settings, stores, request)
-    if asked["as_json"]:
+    found = _carry_out(settings, stores, request)
+    if options["as_json"]:
         say_json(found)
     else:
-        tell(found)
-    _say_what_is_odd(found["counts"])
+        print_erasure(found)
+    _warn(found["counts"])
 
 
-def _say_what_is_odd(counts: JSON) -> None:
+def _warn(counts: JSON) -> None:
     """Warn if nothing was found: after a misspelt id the erasure certificate looks like any other."""
     if not (counts["removed"] or counts["cut"] or counts["commands"]):
         say(
@@ -86,7 +86,7 @@ def _say_what_is_odd(counts: JSON) -> None:
         raise click.ClickException(f"Not examined: {records}.")
 
 
-def _spoken(request: ErasureRequest) -> str:
+def _description(request: ErasureRequest) -> str:
     """Describe the request with the kind of each name: a name under the wrong option finds nothing."""
     if request.whole:
         return f"everything stored for {_listed('organization', request.organizations)}"
@@ -143,9 +143,9 @@ def _list_mentions(stores: Stores, request: ErasureRequest) -> None:
         say("No text has the name.", err=True)
 
 
-def _carried_out(settings: Settings, stores: Stores, request: ErasureRequest) -> JSON:
+def _carry_out(settings: Settings, stores: Stores, request: ErasureRequest) -> JSON:
     """Carry the erasure out here, or follow a worker that does; then wait for Velt, with a limit."""
-    with trail_of(settings, stores) as trail:
+    with open_trail(settings, stores) as trail:
         eraser = build_eraser(settings, stores, trail)
         erasures, changed = build_erasures(settings, stores), time.monotonic()
         before: JSON = {}
@@ -193,22 +193,22 @@ def status(erasure: str | None, as_json: bool) -> None:
     if as_json:
         say_json(found[0] if erasure else found)
     elif erasure:
-        tell(found[0])
+        print_erasure(found[0])
     else:
         _list(found)
-    raise SystemExit(any(told["status"] == TAMPERED for told in found))
+    raise SystemExit(any(erasure["status"] == TAMPERED for erasure in found))
 
 
 def _list(found: list[JSON]) -> None:
-    for told in found:
-        say(f"{told.get('askedAt', '')}  {_in_a_line(told)}".lstrip())
+    for erasure in found:
+        say(f"{erasure.get('askedAt', '')}  {_summary(erasure)}".lstrip())
     if not found:
         say("There are no erasures.")
 
 
-def tell(found: JSON) -> None:
+def print_erasure(found: JSON) -> None:
     """Show one erasure in full."""
-    say(_in_a_line(found))
+    say(_summary(found))
     if certificate := found.get("certificate"):
         say_json(certificate, indent=2)
     elif found["status"] == Phase.AWAITING_VELT:
@@ -221,14 +221,14 @@ def tell(found: JSON) -> None:
         say("It is not done yet: a worker continues it.", err=True)
 
 
-def _in_a_line(found: JSON) -> str:
+def _summary(found: JSON) -> str:
     if found["status"] == TAMPERED:
         return f"{found['erasureId']}: tampered with; the erasure certificate in Redis was not signed here"
-    told = found["counts"]
+    counts = found["counts"]
     return (
-        f"{found['erasureId']}: {found['status']}; {told['removed']} removed, {told['cut']} cut, "
-        f"{told['commands']} commands, {told['lookedAt']} examined"
-        f"{_not_examined(told.get('unreadable', 0))}"
+        f"{found['erasureId']}: {found['status']}; {counts['removed']} removed, {counts['cut']} cut, "
+        f"{counts['commands']} commands, {counts['lookedAt']} examined"
+        f"{_not_examined(counts.get('unreadable', 0))}"
     )
 
 

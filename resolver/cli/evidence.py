@@ -20,10 +20,10 @@ from resolver import __version__, clock
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
 from resolver.cli import manifest as manifests
-from resolver.cli.audit import FILES, UNSIGNED_STATUS, Ends, anchors_in, in_order, summary
+from resolver.cli.audit import FILES, UNSIGNED_STATUS, Ends, checkpoints_in, in_order, summary
+from resolver.cli.auditing import audit_command
 from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
-from resolver.cli.on_record import on_record
 from resolver.cli.options import accepted_keys, public_key_option
 from resolver.cli.terminal import counted, say
 from resolver.config import Settings, load
@@ -55,7 +55,7 @@ class _Since(click.ParamType[timedelta]):
         return timedelta(days=days)
 
 
-class _Against(NamedTuple):
+class _Problem(NamedTuple):
     text: str
     status: int = 1
     """The exit status it leads to, unless another finding is graver."""
@@ -93,7 +93,7 @@ def _verify(path: Path, keys: tuple[str, ...]) -> None:
         raise SystemExit(1)
     say(f"ok    {len(manifest['parts'])} parts, as they were signed at {manifest['made']}", fg="green")
     with zipfile.ZipFile(path) as archive:
-        _say(_against(json.loads(archive.read(_TRAIL)), json.loads(archive.read(_ERASURES))))
+        _report(_problems(json.loads(archive.read(_TRAIL)), json.loads(archive.read(_ERASURES))))
 
 
 def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
@@ -101,17 +101,17 @@ def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
         raise click.ClickException(f"There is no directory {output.parent} for {output.name}.")
     settings = load()
     stores, signer, began = build_stores(settings), Signer(settings.index_key), datetime.now(UTC) - since
-    on_record(settings, stores, "evidence")
+    audit_command(settings, stores, "evidence")
     parts = dict(_parts(settings, stores, trails, began))
     try:
         manifests.write(output, {name: _bytes(part) for name, part in parts.items()}, _about(began), signer)
     except OSError as error:
         raise click.ClickException(f"{output} can't be written: {error.strerror}.") from None
     say(f"{output}: {len(parts)} parts, signed by {signer.public_key}")
-    _say(_against(parts[_TRAIL], parts[_ERASURES]))
+    _report(_problems(parts[_TRAIL], parts[_ERASURES]))
 
 
-def _say(against: list[_Against]) -> None:
+def _report(against: list[_Problem]) -> None:
     """Print problems, and exit with the gravest status."""
     for found in against:
         say(f"{_MARKS[found.status]}  {found.text}", fg="red", err=True)
@@ -119,15 +119,15 @@ def _say(against: list[_Against]) -> None:
     raise SystemExit(1 if 1 in statuses else max(statuses, default=0))
 
 
-def _against(trail: JSON, erasures: list[JSON]) -> list[_Against]:
+def _problems(trail: JSON, erasures: list[JSON]) -> list[_Problem]:
     """List the problems an auditor will ask about."""
     found = []
     if "why" in trail:
-        found.append(_Against(f"the audit trail: {trail['why']}", status=0))
+        found.append(_Problem(f"the audit trail: {trail['why']}", status=0))
     elif trail["whole"] is None:
         ends = counted(len(trail["unsigned"]), "chain")
         found.append(
-            _Against(
+            _Problem(
                 f"the audit trail: no signature covers the end of {ends}, named in {_TRAIL}. "
                 f"A killed process leaves such an end, but someone may also have added it",
                 status=UNSIGNED_STATUS,
@@ -135,13 +135,13 @@ def _against(trail: JSON, erasures: list[JSON]) -> list[_Against]:
         )
     elif not trail["whole"]:
         found.append(
-            _Against(
+            _Problem(
                 f"the audit trail is not whole: {len(trail['problems'])} problems, in {_TRAIL}; "
                 f"`resolver audit verify` names them"
             )
         )
     tampered = [erasure["erasureId"] for erasure in erasures if erasure["status"] == TAMPERED]
-    return found + [_Against(f"the certificate of erasure {id_} isn't what was signed") for id_ in tampered]
+    return found + [_Problem(f"the certificate of erasure {id_} isn't what was signed") for id_ in tampered]
 
 
 def _parts(
@@ -216,7 +216,7 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
     files = trails or ((configured,) if configured.is_file() else ())
     if not files:
         return {"whole": None, "why": "not looked at, as no file of it was given (--audit)"}
-    ends = Ends(anchors_in(stores))
+    ends = Ends(checkpoints_in(stores))
     verifier = Verifier(public_keys(settings, stores), ends.anchors)
     outcomes: Counter[str] = Counter()
     for path in in_order(files):

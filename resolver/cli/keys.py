@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
-from resolver.cli.on_record import on_record, operator_event, trail_of
+from resolver.cli.auditing import audit_command, open_trail, operator_event
 from resolver.cli.terminal import counted, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.outbox.rotation import CommandRotation
@@ -67,7 +67,7 @@ def rotate(rate: int, as_json: bool) -> None:
     keys."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
+    audit_command(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
     stores.history.note_key(next(iter(settings.master_keys)))
     stores.erasure_store.reseal()
     stores.idempotency.reseal()
@@ -203,7 +203,7 @@ def adopt(yes: bool, as_json: bool) -> None:
                 err=True,
             )
         # Closing the trail stores its checkpoint in Redis, which this process may do only after the adoption.
-        with trail_of(settings, stores) as trail:
+        with open_trail(settings, stores) as trail:
             trail.record(operator_event("keys adopt", "", [stores.identity.environment]))
             adoption.adopt()
     said = "The database belongs to this VELT_API_KEY " + ("now." if needed else "already.")

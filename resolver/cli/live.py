@@ -21,8 +21,8 @@ from resolver.audit.event import Actor
 from resolver.audit.trail import AuditContext
 from resolver.auth.claims import EndUser
 from resolver.cli import velt_behaviour
+from resolver.cli.auditing import STDERR, operator
 from resolver.cli.finding import Finding
-from resolver.cli.on_record import STDERR, operator
 from resolver.cli.terminal import say
 from resolver.cli.transcript import RecordedVeltClient, Transcript
 from resolver.config import Settings
@@ -76,7 +76,7 @@ def probed(settings: Settings, target: Target, report: Path | None = None) -> It
         secrets = [secret.reveal() for secret in (settings.velt_api_key, settings.velt_auth_token) if secret]
         velt.transcript = transcript = Transcript(_placeholders(probe))
         shown: list[Finding] = []
-        with closing(_round(_Live(settings, services, probe, stopped))) as findings:
+        with closing(_findings(_Live(settings, services, probe, stopped))) as findings:
             for finding in findings:
                 shown.append(finding.mask(secrets))
                 yield shown[-1]
@@ -100,7 +100,7 @@ def _placeholders(probe: Probe) -> dict[str, str]:
     }
 
 
-def _round(live: _Live) -> Generator[Finding]:
+def _findings(live: _Live) -> Generator[Finding]:
     try:
         for step in live.steps():
             if live.stopped():

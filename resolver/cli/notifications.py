@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import click
 
 from resolver.auth.claims import EndUser
-from resolver.cli.on_record import on_record
+from resolver.cli.auditing import audit_command
 from resolver.cli.options import IDENTIFIER
 from resolver.cli.terminal import say, say_json
 from resolver.config import load
@@ -52,7 +52,7 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
     """Open one notification and show what is stored. For operators: this prints content."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "inspect", organization, [notification])
+    audit_command(settings, stores, "inspect", organization, [notification])
     store = stores.store
     held = store.read(organization, [notification])
     if store.unreadable:
@@ -81,7 +81,7 @@ def explain(
     learn the reason. Under the document policy the Permission Provider is asked, as for a read."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "explain", organization, [notification, user])
+    audit_command(settings, stores, "explain", organization, [notification, user])
     store = stores.store
     person = EndUser(user, frozenset({organization}), frozenset(documents))
     deadline = Deadline.after(settings.deadline_ms / 1000)

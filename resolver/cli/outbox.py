@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import click
 from msgspec.structs import replace
 
-from resolver.cli.on_record import on_record
+from resolver.cli.auditing import audit_command
 from resolver.cli.terminal import printable, say, say_json
 from resolver.config import load
 from resolver.outbox.dead_letters import Dead, Retried
@@ -72,7 +72,7 @@ def retry(names: tuple[str, ...], every: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     done, chosen = 0, list(_chosen(stores, names, every))
-    on_record(settings, stores, "outbox retry", "", [entry.name for entry in chosen])
+    audit_command(settings, stores, "outbox retry", "", [entry.name for entry in chosen])
     for entry in chosen:
         if entry.command is None:
             say(f"{entry.name} cannot be opened with these keys, and stays", err=True)
@@ -96,7 +96,7 @@ def drop(names: tuple[str, ...], every: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     chosen = _dropped(stores, names, every)
-    on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
+    audit_command(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
     # Read this after the list: an erasure notes a record before it queues a command about it.
     erased = _records_being_erased(stores)
     problems = {entry.name: _drop(stores, entry, erased) for entry in chosen}

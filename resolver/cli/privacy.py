@@ -9,7 +9,7 @@ import click
 
 from resolver import clock
 from resolver.cli.audit import FILES
-from resolver.cli.on_record import on_record, operator
+from resolver.cli.auditing import audit_command, operator
 from resolver.cli.terminal import counted, progress_bar, say, say_json
 from resolver.config import load
 from resolver.privacy.erasure_request import ErasureRequest, Problem, new_id
@@ -56,7 +56,9 @@ def export(
     ensure_valid(request, "--user or --email is required")
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "privacy export", "", list(map(stores.keyspace.pseudonym, request.names())))
+    audit_command(
+        settings, stores, "privacy export", "", list(map(stores.keyspace.pseudonym, request.names()))
+    )
     unparsed = _show_audit(trails, request.subject)
     last: JSON = {}
     with progress_bar() as progress:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from resolver.audit.signing import Signer, succession, trusted
-from resolver.cli.on_record import put_on_record
+from resolver.cli.auditing import audit_unchecked
 from resolver.cli.terminal import progress_bar, say, say_json
 from resolver.config import load
 from resolver.config.environment import Environment
@@ -51,7 +51,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     if not yes:
         click.confirm("Requests are refused until this is done. Begin?", abort=True)
     _require_replayed(stores, work)
-    put_on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
+    audit_unchecked(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
     _begin(stores, work)
     outcome = _run(stores, work, quiet=as_json)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}

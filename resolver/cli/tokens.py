@@ -6,7 +6,7 @@ import click
 
 from resolver import clock
 from resolver.auth.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
-from resolver.cli.on_record import on_record
+from resolver.cli.auditing import audit_command
 from resolver.cli.options import IDENTIFIER
 from resolver.cli.terminal import say, say_json
 from resolver.config import load
@@ -35,7 +35,7 @@ def token(user: str, organizations: tuple[str, ...], ttl: int, as_json: bool) ->
     """Mint an end user's token, to call the data provider endpoints by hand."""
     settings = load()
     minted = Tokens(settings.token).mint(user, list(organizations), ttl)
-    on_record(settings, build_stores(settings), "token", "", [user, *organizations])
+    audit_command(settings, build_stores(settings), "token", "", [user, *organizations])
     found = {"token": minted.token, "expiresAt": minted.expires_at}
     if as_json:
         say_json(found)
@@ -61,7 +61,7 @@ def revoke(user: str, organization: str | None, as_json: bool) -> None:
     revoked too."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "tokens revoke", organization or "", [user])
+    audit_command(settings, stores, "tokens revoke", organization or "", [user])
     mark = stores.revocations.revoke(user, organization or "")
     seconds = mark.at_ms // 1000
     if as_json:

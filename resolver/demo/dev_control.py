@@ -13,12 +13,12 @@ class DevControl:
     def __init__(self, folder: Path) -> None:
         self._rotation = folder / _ROTATION
 
-    def want_rotation(self) -> None:
+    def request_rotation(self) -> None:
         self._rotation.touch(mode=0o600)
 
-    def is_rotation_wanted(self) -> bool:
+    def is_rotation_requested(self) -> bool:
         """True until the rotation is done."""
         return self._rotation.exists()
 
-    def rotation_is_over(self) -> None:
+    def clear_rotation(self) -> None:
         self._rotation.unlink(missing_ok=True)

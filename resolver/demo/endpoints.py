@@ -55,7 +55,7 @@ def _setting_out(services: Services) -> Iterator[Route]:
         )
 
     def keys(_call: Call[None]) -> Reply:
-        under_way = dev_control is not None and dev_control.is_rotation_wanted()
+        under_way = dev_control is not None and dev_control.is_rotation_requested()
         # `resolver dev` uses `process` to see when a process with former keys has ended.
         found = {"keys": list(settings.master_keys), "rotating": under_way, "process": os.getpid()}
         return json_reply(found)
@@ -64,7 +64,7 @@ def _setting_out(services: Services) -> Iterator[Route]:
         read_json(call.request)
         if dev_control is None:
             raise InvalidArgument("`resolver dev` doesn't manage the master keys of this process.")
-        dev_control.want_rotation()
+        dev_control.request_rotation()
         return json_reply({"rotating": True}, 202)
 
     yield Route("GET", f"{PATH}/credentials", "credentials", credentials)

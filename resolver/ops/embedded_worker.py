@@ -42,19 +42,17 @@ class RestartPauses:
 class EmbeddedWorker:
     """Keeps one worker process running. Its methods don't raise: the web goes on without a worker."""
 
-    def __init__(
-        self, command: list[str], log: logging.Logger, look_again_after: Callable[[float], object]
-    ) -> None:
-        """`look_again_after` must arrange a call of `look_after` after this many seconds."""
+    def __init__(self, command: list[str], log: logging.Logger, schedule: Callable[[float], object]) -> None:
+        """`schedule` must arrange a call of `supervise` after this many seconds."""
         self._command = command
         self._log = log
-        self._look_again_after = look_again_after
+        self._schedule = schedule
         self._pauses = RestartPauses()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_replaced = False
         self._started = self._due = 0.0
 
-    def look_after(self) -> None:
+    def supervise(self) -> None:
         """Log a worker's end, and start a worker if none runs and the pause is over. Call it whenever a child
         process has ended."""
         if self._process and (status := self._process.poll()) is not None:
@@ -66,10 +64,10 @@ class EmbeddedWorker:
         if self._process is None and time.monotonic() >= self._due:
             self._start()
         if self._process is None:
-            self._look_again_after(max(self._due - time.monotonic(), 0.001))
+            self._schedule(max(self._due - time.monotonic(), 0.001))
 
     def replace(self) -> None:
-        """Have the worker finish its work and end; `look_after` then starts another without a pause."""
+        """Have the worker finish its work and end; `supervise` then starts another without a pause."""
         if self._process:
             self._is_replaced = True
             self._process.terminate()

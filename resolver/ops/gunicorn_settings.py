@@ -74,12 +74,12 @@ logger_class = "resolver.ops.gunicorn_log.ServerLog"
 
 
 def on_starting(server: Any) -> None:
-    if reason := metrics_folder.provide():
+    if reason := metrics_folder.create():
         server.log.error("metrics_not_shared: %s", reason)
 
 
 def on_exit(_server: Any) -> None:
-    metrics_folder.withdraw()
+    metrics_folder.remove()
 
 
 def ssl_context(_config: Any, default: Callable[[], Any]) -> Any:

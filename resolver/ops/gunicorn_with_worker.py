@@ -25,20 +25,20 @@ def when_ready(server: Any) -> None:  # type: ignore[no-redef]  # in place of th
     _running.append(worker)
     reap = server.handle_chld
 
-    def look_after() -> None:
+    def supervise() -> None:
         if not draining.is_under_way():
-            worker.look_after()
+            worker.supervise()
 
     def handle_child_exit() -> None:
         # Before gunicorn reaps all children, which would lose the worker's exit status.
-        look_after()
+        supervise()
         reap()
 
     # The master's loop calls `handle_<signal name>` for each queued signal.
     server.handle_chld = server.handle_cld = handle_child_exit
-    server.handle_alrm = look_after
+    server.handle_alrm = supervise
     _queue_alarms(server)
-    worker.look_after()
+    worker.supervise()
 
 
 def on_reload(_server: Any) -> None:

@@ -22,11 +22,11 @@ _OURS = "resolver-metrics-"
 _MEMORY = "/dev/shm"  # noqa: S108 - folders are made there for this user only
 # A younger folder may belong to a process that hasn't locked it yet.
 _SETTLED_SECONDS = 60
-held: list[IO[bytes]] = []
+locked: list[IO[bytes]] = []
 """Files that this process keeps locked while it runs."""
 
 
-def provide() -> str:
+def create() -> str:
     """Make a folder for this process and its children, or use the one from the environment. Return why that
     isn't possible, or an empty string."""
     try:
@@ -36,31 +36,31 @@ def provide() -> str:
             os.environ[VARIABLE] = tempfile.mkdtemp(prefix=_OURS, dir=base)
         folder = Path(os.environ[VARIABLE])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        hold(folder / IN_USE, fcntl.LOCK_SH)
+        lock(folder / IN_USE, fcntl.LOCK_SH)
     except OSError as error:
         os.environ.pop(VARIABLE, None)
         return type(error).__name__
     return ""
 
 
-def withdraw() -> None:
+def remove() -> None:
     """Remove the folder that this process made, unless other processes still use it."""
     folder = Path(os.environ.get(VARIABLE, ""))
-    while held:
-        held.pop().close()
+    while locked:
+        locked.pop().close()
     if folder.name.startswith(_OURS):
         _remove_unless_used(folder)
 
 
-def hold(path: Path, how: int) -> None:
+def lock(path: Path, how: int) -> None:
     """Lock a file until this process, and those that it forked, have ended."""
-    lock = path.open("ab")
+    file = path.open("ab")
     try:
-        fcntl.flock(lock, how)
+        fcntl.flock(file, how)
     except OSError:
-        lock.close()
+        file.close()
         raise
-    held.append(lock)
+    locked.append(file)
 
 
 def _sweep(base: Path) -> None:
@@ -74,6 +74,6 @@ def _sweep(base: Path) -> None:
 
 
 def _remove_unless_used(folder: Path) -> None:
-    with suppress(OSError), (folder / IN_USE).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError), (folder / IN_USE).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)

@@ -22,7 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from resolver.ops import metrics
-from resolver.ops.metrics_folder import IN_USE, VARIABLE, held, hold
+from resolver.ops.metrics_folder import IN_USE, VARIABLE, lock, locked
 
 # Reserved for each file in advance: writing to mapped memory that can't be allocated kills the process.
 _ROOM = {"histogram": 512 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
@@ -86,7 +86,7 @@ def _take_slot(folder: Path) -> int:
     (folder / IN_USE).touch()
     for number in itertools.count():
         try:
-            hold(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             continue
         try:
@@ -94,7 +94,7 @@ def _take_slot(folder: Path) -> int:
             for kind, room in _ROOM.items():
                 _make_room(folder / f"{kind}_{number}.db", room)
         except OSError:
-            held.pop().close()
+            locked.pop().close()
             raise
         return number
     raise AssertionError  # unreachable: the loop doesn't end
@@ -116,8 +116,8 @@ def _make_room(file: Path, room: int) -> None:
 def _free_slots(folder: Path) -> Iterator[int]:
     """Yield the slots without a process. Each is locked while the caller handles it."""
     for path in folder.glob("slot-*"):
-        with suppress(OSError), path.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield int(path.name.partition("-")[2])
 
 

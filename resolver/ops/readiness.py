@@ -21,7 +21,7 @@ class Readiness:
         self._redis_state = redis_state
         self.has_reached_redis = False
 
-    def look(self) -> str:
+    def check(self) -> str:
         """Return the current state of Redis, and remember if it was `ok`."""
         state = self._redis_state()
         if state == "ok":
@@ -31,14 +31,14 @@ class Readiness:
     def start(self) -> None:
         """Check Redis, and repeat in the background until it was reached once. Call it after fork: threads
         don't survive a fork."""
-        if self.look() == "ok":
+        if self.check() == "ok":
             return
         # If no thread can be started, the first health check does it.
         with suppress(RuntimeError):
-            threading.Thread(target=self._look_until_reached, name="readiness", daemon=True).start()
+            threading.Thread(target=self._check_until_reached, name="readiness", daemon=True).start()
 
-    def _look_until_reached(self) -> None:
+    def _check_until_reached(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while not self.has_reached_redis and self.look() != "ok":
+        while not self.has_reached_redis and self.check() != "ok":
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -81,11 +81,11 @@ def signed(body: JSON, signer: Signer) -> bytes:
 
 def verified(text: bytes, public_keys: Collection[str]) -> JSON:
     """Verify a certificate and return its body. Raises InvalidCertificate."""
-    body: JSON = proven(text, public_keys)["certificate"]
+    body: JSON = verified_document(text, public_keys)["certificate"]
     return body
 
 
-def proven(text: bytes, public_keys: Collection[str]) -> JSON:
+def verified_document(text: bytes, public_keys: Collection[str]) -> JSON:
     """Verify a certificate and return body and signature. Raises InvalidCertificate."""
     try:
         whole: JSON = json.loads(text[:LONGEST])

@@ -95,7 +95,7 @@ class Eraser:
         """Advance one erasure as far as possible now, and yield it after each step. Does nothing while
         another process has the lease."""
         # Read under the lease: a state read earlier may be outdated.
-        if not self._has_lease() or (state := self.erasure_store.read(id_)) is None:
+        if not self._renew_lease() or (state := self.erasure_store.read(id_)) is None:
             return
         request = ErasureRequest.from_state(state)
         if self._close_if_finished(request):
@@ -110,7 +110,7 @@ class Eraser:
         """Repeat a certified erasure after a backup was restored. Raises StoreUnavailable if another process
         takes over."""
         until = time.monotonic() + _LEASE_SECONDS + _POLL_SECONDS
-        while not self._has_lease() and time.monotonic() < until:
+        while not self._renew_lease() and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)  # a process that was killed keeps its lease until it expires
         for request in self._erase(request):  # noqa: B020, PLR1704 - the same one, further on
             yield request
@@ -165,7 +165,7 @@ class Eraser:
                 self._save(request)
                 saved = time.monotonic()
             yield request
-            if not self._has_lease():
+            if not self._renew_lease():
                 return None
         swept = self._erase_commands(request)
         return swept._replace(request=swept.request.now(unreadable=self._unreadable() - unreadable))
@@ -186,7 +186,7 @@ class Eraser:
     def _erase_commands(self, request: ErasureRequest) -> CommandsPass:
         def announce(organization: str, notification: str) -> None:
             self._record("erase", request, organization=organization, ids=[notification])
-            self._has_lease()
+            self._renew_lease()
 
         def told(name: str) -> None:
             self.erasure_store.touch_if_new(request.id, name, Effect.COMMAND_ONLY.value)
@@ -216,7 +216,7 @@ class Eraser:
     def _certify(self, request: ErasureRequest, outcome: Outcome) -> ErasureRequest:
         """Sign the erasure certificate, and store it first outside Redis (replay reads it there), then in
         Redis."""
-        if not self._has_lease() or self.erasure_store.read(request.id) is None:
+        if not self._renew_lease() or self.erasure_store.read(request.id) is None:
             return request  # the lease ran out, and another process continued
         head = self._record("erased", request, counts=outcome.counts)
         body = certificate(request, outcome, head, self.pseudonym, self.signer.public_key)
@@ -256,7 +256,7 @@ class Eraser:
                 return job
             further = replace(job, ended=refusal.status[:40])
         finally:
-            self._has_lease()
+            self._renew_lease()
         if further is not job:
             del self._next_poll[request.id]
         return further
@@ -278,7 +278,7 @@ class Eraser:
     def _save(self, request: ErasureRequest) -> None:
         self.erasure_store.save(request.id, request.state(), self.me)
 
-    def _has_lease(self) -> bool:
+    def _renew_lease(self) -> bool:
         return self.erasure_store.acquire_lease(self.me, _LEASE_SECONDS)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from resolver.errors import VaultTampered
-from resolver.privacy.certificate import InvalidCertificate, proven
+from resolver.privacy.certificate import InvalidCertificate, verified_document
 from resolver.privacy.erase import Effect
 from resolver.privacy.erasure_request import ErasureRequest, Phase
 from resolver.privacy.erasure_store import ErasureStore
@@ -72,7 +72,7 @@ class Erasures:
     def _proven(self, id_: str, kept: bytes) -> JSON:
         """Verify what Redis returned: a process with write access could mark any erasure as done."""
         try:
-            whole = proven(kept, self.keys())
+            whole = verified_document(kept, self.keys())
         except InvalidCertificate:
             whole = None
         if whole is None or whole["certificate"]["erasureId"] != id_:

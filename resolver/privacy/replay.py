@@ -34,11 +34,11 @@ class Found:
     names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def people_behind(
+def find_people(
     certificates: Iterable[JSON], store: RecordStore, outbox: Outbox, pseudonym: Pseudonymize
 ) -> Iterator[Found | None]:
     """Yield None for each record examined, and finally the names found."""
-    wanted, lengths = _wanted(certificates)
+    wanted, lengths = _pseudonyms_in(certificates)
     blind = lru_cache(_REMEMBERED)(pseudonym)
     found = Found()
 
@@ -59,14 +59,14 @@ def people_behind(
 def repeated_request(body: JSON, found: Found) -> ErasureRequest | None:
     """Rebuild the request for the people who are stored again; None if there are none."""
     subject = body["subject"]
-    organizations = _back(body["organizations"], found)
+    organizations = _names_behind(body["organizations"], found)
     request = ErasureRequest(
         id=body["erasureId"],
         by=body["askedBy"],
         asked=body["askedAt"],
-        users=_back(subject["users"], found),
-        emails=_back(subject["emails"], found),
-        mentioning=_back([mentioned["blinded"] for mentioned in subject["mentioned"]], found),
+        users=_names_behind(subject["users"], found),
+        emails=_names_behind(subject["emails"], found),
+        mentioning=_names_behind([mentioned["blinded"] for mentioned in subject["mentioned"]], found),
         organizations=organizations,
         whole=body["scope"] == "whole organizations",
         # Must not erase more than the original did.
@@ -77,11 +77,11 @@ def repeated_request(body: JSON, found: Found) -> ErasureRequest | None:
     return None if bounds_are_gone or request.problem() else request
 
 
-def _back(digests: Iterable[str], found: Found) -> tuple[str, ...]:
+def _names_behind(digests: Iterable[str], found: Found) -> tuple[str, ...]:
     return tuple(sorted(name for digest in digests for name in found.names.get(digest, ())))
 
 
-def _wanted(certificates: Iterable[JSON]) -> tuple[set[str], set[int]]:
+def _pseudonyms_in(certificates: Iterable[JSON]) -> tuple[set[str], set[int]]:
     """Return the pseudonyms to search for, and the word counts of names to search texts for."""
     digests: set[str] = set()
     lengths: set[int] = set()

@@ -57,7 +57,7 @@ def test_a_bug_is_a_500_in_shape_and_its_text_is_nowhere(
     def broken(*_anything: object) -> None:
         raise RuntimeError("CANARY content")
 
-    monkeypatch.setattr(Readiness, "look", broken)
+    monkeypatch.setattr(Readiness, "check", broken)
     monkeypatch.setattr(guards, "authorize", broken if method == "POST" else guards.authorize)
     with capture_logs() as logged:
         reply = api.client.open(path, method=method, headers=BACKEND)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resolver.cli.dev_state import MasterKeys, kept_secrets, rotated_here
+from resolver.cli.dev_state import MasterKeys, managed_master_keys, stored_secrets
 from resolver.cli.keys import fresh_secrets
 from resolver.config import load
 
@@ -19,7 +19,7 @@ def started(state: Path, **given: str) -> dict[str, str]:
         "VELT_API_KEY": "dev",
         "RESOLVER_MODE": "development",
         "RESOLVER_AUDIT_LOG": "/dev/null",
-        **kept_secrets(state, given),
+        **stored_secrets(state, given),
         **given,
     }
 
@@ -30,7 +30,7 @@ def labels(state: Path) -> list[str]:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> MasterKeys:
-    found = rotated_here(started(tmp_path), tmp_path)
+    found = managed_master_keys(started(tmp_path), tmp_path)
     assert found
     return found
 
@@ -83,7 +83,7 @@ def test_given_master_keys_are_used_and_not_rotated(tmp_path: Path, source: str)
     value = {"": own, "_FILE": str(tmp_path / "own"), "_COMMAND": f"cat {tmp_path / 'own'}"}[source]
     variables = started(tmp_path, **{f"RESOLVER_MASTER_KEYS{source}": value})
     assert list(load(variables).master_keys) == ["mine"]
-    assert rotated_here(variables, tmp_path) is None
+    assert managed_master_keys(variables, tmp_path) is None
 
 
 def test_dev_secret_may_be_given_as_a_file(tmp_path: Path) -> None:

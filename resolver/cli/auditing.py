@@ -20,18 +20,18 @@ STDERR = 2
 """Where a command's trail goes when RESOLVER_AUDIT_LOG is standard output, which holds its own output."""
 
 
-def on_record(
+def audit_command(
     settings: Settings, stores: Stores, action: str, organization: str = "", ids: Sequence[str] = ()
 ) -> None:
-    _require_our_key(stores)
-    put_on_record(settings, stores, action, organization, ids)
+    _require_own_identity(stores)
+    audit_unchecked(settings, stores, action, organization, ids)
 
 
-def put_on_record(
+def audit_unchecked(
     settings: Settings, stores: Stores, action: str, organization: str, ids: Sequence[str]
 ) -> None:
     """Audit without checking the database identity: during a re-index it belongs to neither key."""
-    with trail_of(settings, stores) as trail:
+    with open_trail(settings, stores) as trail:
         trail.record(operator_event(action, organization, ids))
 
 
@@ -41,13 +41,13 @@ def operator_event(action: str, organization: str, ids: Sequence[str]) -> Event:
 
 
 @contextmanager
-def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
+def open_trail(settings: Settings, stores: Stores) -> Iterator[Trail]:
     """Open this command's audit trail."""
-    with closing(build_trail(settings, stores, standard=STDERR, unanchored=_say_so)) as trail:
+    with closing(build_trail(settings, stores, standard=STDERR, unanchored=_warn_unanchored)) as trail:
         yield trail
 
 
-def _require_our_key(stores: Stores) -> None:
+def _require_own_identity(stores: Stores) -> None:
     """Refuse to write lines signed with another lookup key: `audit verify` would never accept them."""
     try:
         stores.store.ping()
@@ -57,7 +57,7 @@ def _require_our_key(stores: Stores) -> None:
         pass  # the command itself reports it, if it needs Redis
 
 
-def _say_so(reason: str) -> None:
+def _warn_unanchored(reason: str) -> None:
     say(
         f"This is in the audit trail, but its checkpoint could not be stored in Redis ({reason}).",
         err=True,

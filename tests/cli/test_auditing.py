@@ -154,7 +154,7 @@ def account(uid: int) -> str:
 
 
 def operator_of(change: str = "", **variables: str) -> str:
-    script = f"import os; {change}\nfrom resolver.cli.on_record import operator; print(operator())"
+    script = f"import os; {change}\nfrom resolver.cli.auditing import operator; print(operator())"
     env = {"PATH": os.environ["PATH"], **variables}
     found = subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
@@ -169,7 +169,7 @@ def test_operator_name_comes_from_the_system() -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
 def test_operator_without_account_is_named_by_uid() -> None:
-    imports = "import resolver.cli.on_record; os.setuid(54321)"
+    imports = "import resolver.cli.auditing; os.setuid(54321)"
     assert operator_of(imports, SUDO_UID="0", LOGNAME="alice") == "uid 54321"
 
 

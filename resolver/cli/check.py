@@ -88,9 +88,9 @@ def _all(target: Target | None, report: Path | None) -> Generator[Finding]:
         failed = failed or (finding.outcome == "fail" and finding.about in _NEEDED)
         yield finding
     if target and failed:
-        yield Finding("fail", "live", "not begun: fix the problems above first")
+        yield Finding("fail", "live", "not started: fix the problems above first")
     elif target and load().velt_auth_token is None:
-        yield Finding("fail", "live", "not begun: this instance has no VELT_AUTH_TOKEN to call Velt with")
+        yield Finding("fail", "live", "not started: this instance has no VELT_AUTH_TOKEN to call Velt with")
     elif target:
         yield from probed(load(), target, report)
 
@@ -322,12 +322,12 @@ def trail(settings: Settings) -> Iterator[Finding]:
 
 def _kept_in(log: Path) -> set[str]:
     """Return the chains in the file; none if it doesn't exist yet. Raises OSError if it can't be written."""
-    begun = log.exists()
-    place = log if begun else log.parent
+    exists = log.exists()
+    place = log if exists else log.parent
     place.stat()  # raises its own error for a missing directory
     if not os.access(place, os.W_OK):
         raise PermissionError(errno.EACCES, "this user may not write there")
-    return chains_in(log) if begun else set()
+    return chains_in(log) if exists else set()
 
 
 def _yesterday() -> str:

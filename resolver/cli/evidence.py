@@ -215,7 +215,7 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
     configured = Path(settings.audit_log)
     files = trails or ((configured,) if configured.is_file() else ())
     if not files:
-        return {"whole": None, "why": "not looked at, as no file of it was given (--audit)"}
+        return {"whole": None, "why": "not checked, since no file of it was given (--audit)"}
     ends = Ends(checkpoints_in(stores))
     verifier = Verifier(public_keys(settings, stores), ends.anchors)
     outcomes: Counter[str] = Counter()

@@ -116,8 +116,8 @@ def _split(payload: JSON, people: People) -> JSON:
         return _shown(part.forward, [part])
     filters, entries = requests.parse_update(payload)
     parts = [split_update(entry, people) for entry in entries]
-    told = [part.forward for part in parts if part.forward.keys() > {"id"}]
-    return _shown({**filters, "notifications": told} if told else None, parts)
+    changes = [part.forward for part in parts if part.forward.keys() > {"id"}]
+    return _shown({**filters, "notifications": changes} if changes else None, parts)
 
 
 def _shown(velt: JSON | None, parts: list[Split]) -> JSON:

@@ -164,7 +164,7 @@ class Environment:
     def _from_file(self, name: str) -> str | None:
         path = Path(self.text(name))
         try:
-            # Reading a pipe or a device might block for ever.
+            # Reading a pipe or a device might block forever.
             if path.is_file() and path.stat().st_size <= _LARGEST_FILE:
                 if text := path.read_text(encoding="utf-8").rstrip("\r\n"):
                     return text

@@ -69,17 +69,17 @@ class Erase:
             yield len(batch)
 
     def commands(
-        self, request: ErasureRequest, announce: AnnounceOne, told: Callable[[str], None]
+        self, request: ErasureRequest, announce: AnnounceOne, on_removal: Callable[[str], None]
     ) -> Rewritten:
-        """Erase from queued commands and dead letters, and count those changed. `told` is called with the
-        name of each record whose removal must still reach Velt."""
+        """Erase from queued commands and dead letters, and count those changed. `on_removal` is called with
+        the name of each record whose removal must still reach Velt."""
 
         def changed(command: Command) -> Command:
             instead = _rewritten(command, request, self.store)
             if instead is not command:
                 announce(str(command.data.get("organizationId", "")), command.notification)
                 if instead.kind is Kind.REMOVE and command.kind is not Kind.REMOVE:
-                    told(self._removed_behind(command))
+                    on_removal(self._removed_behind(command))
             return instead
 
         def previous(record: Record) -> Record | None:

@@ -188,10 +188,10 @@ class Eraser:
             self._record("erase", request, organization=organization, ids=[notification])
             self._renew_lease()
 
-        def told(name: str) -> None:
+        def on_removal(name: str) -> None:
             self.erasure_store.touch_if_new(request.id, name, Effect.COMMAND_ONLY.value)
 
-        changed, overtaken = self.erase.commands(request, announce, told)
+        changed, overtaken = self.erase.commands(request, announce, on_removal)
         return CommandsPass(request.now(commands=request.commands + changed), is_complete=not overtaken)
 
     def _finish_with_velt(self, request: ErasureRequest) -> ErasureRequest:
@@ -200,8 +200,8 @@ class Eraser:
             return request
         started = time.monotonic()
         touched = self.erasure_store.touched(request.id)
-        told = [name for name, effect in touched.items() if effect != Effect.CUT]
-        if self.erasure_store.waiting(told):
+        with_command = [name for name, effect in touched.items() if effect != Effect.CUT]
+        if self.erasure_store.waiting(with_command):
             cost = time.monotonic() - started
             self._next_poll[request.id] = time.monotonic() + max(_POLL_SECONDS, cost * _POLL_FACTOR)
             return request
@@ -211,7 +211,9 @@ class Eraser:
         if swept.commands != request.commands or not is_complete or self.outbox.moves() != moves:
             self._save(swept)
             return swept
-        return self._certify(request, Outcome(counts(request, touched), self._velt_outcome(request, told)))
+        return self._certify(
+            request, Outcome(counts(request, touched), self._velt_outcome(request, with_command))
+        )
 
     def _certify(self, request: ErasureRequest, outcome: Outcome) -> ErasureRequest:
         """Sign the erasure certificate, and store it first outside Redis (replay reads it there), then in
@@ -229,11 +231,11 @@ class Eraser:
         self._next_poll.pop(request.id, None)
         return request.now(phase=Phase.DONE)
 
-    def _velt_outcome(self, request: ErasureRequest, told: Sequence[str]) -> JSON:
+    def _velt_outcome(self, request: ErasureRequest, records: Sequence[str]) -> JSON:
         given_up = {dead.name.split(":")[1] for dead in self.outbox.dead()}
-        refused = sum(line_of(name).member in given_up for name in told)
+        refused = sum(line_of(name).member in given_up for name in records)
         asked = [{"people": len(job.users), "job": job.job, "outcome": job.ended} for job in request.jobs]
-        return {"told": len(told) - refused, "refused": refused, "userData": asked or "not asked for"}
+        return {"told": len(records) - refused, "refused": refused, "userData": asked or "not asked for"}
 
     def _advance_jobs(self, request: ErasureRequest) -> ErasureRequest:
         """Advance each of Velt's deletion jobs by one step, if the request asks for them."""
@@ -272,8 +274,8 @@ class Eraser:
 
     def _record(self, action: str, request: ErasureRequest, **more: Any) -> Link:
         named = {name: more.pop(name) for name in ("organization", "ids") if name in more}
-        told = {"erasure": request.id, **more}
-        return self.trail.record(Event(Actor("ops", request.by), "privacy", action, "ok", more=told, **named))
+        more = {"erasure": request.id, **more}
+        return self.trail.record(Event(Actor("ops", request.by), "privacy", action, "ok", more=more, **named))
 
     def _save(self, request: ErasureRequest) -> None:
         self.erasure_store.save(request.id, request.state(), self.me)

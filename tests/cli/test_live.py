@@ -347,7 +347,7 @@ def test_live_does_not_start_when_another_check_failed(
     resolver_environment: dict[str, str], velt: Velt
 ) -> None:
     found = live({**resolver_environment, "RESOLVER_DURABILITY": ""})
-    assert (found.status, found.outcome("not begun")) == (1, "fail")
+    assert (found.status, found.outcome("not started")) == (1, "fail")
     assert velt.ledger(ADD) == []
 
 

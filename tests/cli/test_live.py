@@ -108,7 +108,7 @@ def test_live_masks_credentials_that_velt_repeats(resolver_environment: dict[str
         ({"unknownDelete": "success"}, "a deletion of an unknown id is answered (true)", "ok"),
         ({"getFlag": True}, "keeps isNotificationResolverUsed", "ok"),
         ({"getSource": False}, "omits notificationSource", "warn"),
-        ({"displayFields": "invented"}, "fills displayBodyMessage with texts of its own", "warn"),
+        ({"displayFields": "invented"}, "fills displayBodyMessage", "warn"),
         ({"displayFields": "invented"}, "more about people than was sent (name)", "warn"),
         ({"addWithoutUsers": "refused"}, "an add without notifyUsers is refused", "warn"),
         ({"addWithoutUsers": "refused"}, "an add with an empty notifyUsers is accepted", "ok"),

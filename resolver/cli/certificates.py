@@ -77,7 +77,7 @@ def _print(result: JSON) -> None:
         f"      erasure {body['erasureId']} of {body['scope']}, requested by {body['askedBy']} at "
         f"{body['askedAt']}, finished at {body['finishedAt']}",
         f"      {found['removed']} removed, {found['cut']} cut, {found['commands']} commands; "
-        f"Velt accepted {body['velt']['result']}, refused {body['velt']['refused']}",
+        f"Velt accepted {body['velt']['told']}, refused {body['velt']['refused']}",
     ]
     about = result.get("about", {})
     lines += [f"      {'about' if it_is else 'NOT about'} {name}" for name, it_is in about.items()]

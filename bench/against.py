@@ -21,7 +21,7 @@ from bench import people, sides, wrk
 from bench.rounds import Run, in_turn, of, ratios
 from bench.sides import Side
 from resolver.cli.children import start_child, stop_child
-from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import progress_bar
 from tests.system.conftest import free_port, plain_environment, wait_until_ready
 
 _HERE, _THERE = "this checkout", "the other"

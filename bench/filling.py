@@ -10,7 +10,7 @@ import orjson
 from redis import Redis
 
 from bench.people import ORGANIZATION, content, notification_id, record
-from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import progress_bar
 from resolver.config import load
 from resolver.store.record import Record
 from resolver.wiring import build_stores

@@ -86,8 +86,8 @@ class LocalPostgres:
         raise NoPostgres(f"run as root it needs one of the users {', '.join(_UNPRIVILEGED)}")
 
     def _wait_until_ready(self) -> None:
-        gives_up_at = time.monotonic() + _START_SECONDS
-        while time.monotonic() < gives_up_at and self._process.poll() is None:
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until and self._process.poll() is None:
             with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(self._folder / ".s.PGSQL.5432"))
                 return

@@ -31,7 +31,7 @@ from bench import people, sides, wrk
 from bench.filling import fill_redis
 from bench.lines import svg
 from bench.processes import memory_bytes, tree
-from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import progress_bar
 from tests.support import key
 from tests.system.conftest import Served, plain_environment, serving
 

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from bench import sides
 from bench.postgres import LocalPostgres, NoPostgres
 from bench.rounds import Run, in_turn
-from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import progress_bar
 
 JSON = dict[str, Any]
 

@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     if sys.argv[1:2] == ["worker"]:
-        # Before any module that opens sockets is imported: patched late, TLS ends in RecursionError.
+        # Patch before importing any module that opens sockets: later, TLS fails with RecursionError.
         from gevent import monkey  # noqa: PLC0415
 
         monkey.patch_all()

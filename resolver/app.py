@@ -1,4 +1,4 @@
-"""The Flask application: a table of surfaces, each with its guard and the shape of its errors."""
+"""The Flask application: the table of surfaces, each with its guard and error shape."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Served(NamedTuple):
     guard: guards.Guard
     is_audited: bool = False
     always: bool = False
-    """Served whatever RESOLVER_SURFACES says."""
+    """Served regardless of RESOLVER_SURFACES."""
     development: bool = False
-    """Served in development whatever RESOLVER_SURFACES says, and never in production."""
+    """Served in development regardless of RESOLVER_SURFACES, and never in production."""
 
     def is_served(self, settings: Settings) -> bool:
         if self.development:
@@ -37,7 +37,7 @@ class Served(NamedTuple):
 
 
 def _demo_routes(services: Services) -> Iterable[Route]:
-    # A production process doesn't even load it.
+    # Imported here, so that a production process doesn't load it.
     from resolver.demo import endpoints  # noqa: PLC0415
 
     return endpoints.routes(services)
@@ -60,7 +60,7 @@ _log = structlog.get_logger(__name__)
 def create_app(
     settings: Settings | None = None, services: Services | None = None, *, hot_path: bool = True
 ) -> Flask:
-    """`hot_path`: whether the hot-path router stands before Flask's. Only tests go without."""
+    """Build the application. `hot_path`: put the hot-path router before Flask; only tests turn it off."""
     settings = settings or load()
     logs.configure(settings.log_level, settings.log_format)
     multiprocess.join()
@@ -69,7 +69,7 @@ def create_app(
     endpoints = list(_endpoints(settings, services, cors))
     app = Flask("resolver", static_folder=None)
     app.extensions["resolver"] = services
-    # A redirect would be a reply without shape; every path here is exact.
+    # Merging slashes would answer with a redirect, which lacks the error shape.
     app.url_map.merge_slashes = False
     for endpoint in endpoints:
         _register(app, responder, endpoint)
@@ -85,8 +85,7 @@ def create_app(
 
 
 def shape_of(path: str) -> Shape:
-    """The shape of errors: data provider paths speak the SDK's, even where nothing is served; all else speaks
-    Velt's."""
+    """Return the error shape: the SDK's for data provider paths, served or not; Velt's for all others."""
     return callback_shape if path.startswith(callback.PREFIX) else velt_shape
 
 
@@ -106,22 +105,22 @@ def _register(app: Flask, responder: Responder, endpoint: Endpoint) -> None:
     surface, route = endpoint
 
     def view(**arguments: str) -> Response:
-        return _flasks(responder, endpoint, arguments)
+        return _flask_response(responder, endpoint, arguments)
 
     name = f"{surface.name}.{route.action}"
     app.add_url_rule(route.path, name, view, methods=[route.method], provide_automatic_options=False)
 
 
 def _unrouted(responder: Responder, cors: Cors, error: Exception) -> Response:
-    """The reply where no endpoint is, or where Flask itself failed."""
+    """Reply to a request without endpoint, or to an error inside Flask."""
 
     def refuse(_call: object) -> NoReturn:
         raise error
 
     own = cors if request.path.startswith(callback.PREFIX) else None
     surface = Surface("none", guards.anyone, shape=shape_of(request.path), cors=own)
-    return _flasks(responder, Endpoint(surface, Route(request.method, "", "", refuse)), {})
+    return _flask_response(responder, Endpoint(surface, Route(request.method, "", "", refuse)), {})
 
 
-def _flasks(responder: Responder, endpoint: Endpoint, arguments: dict[str, str]) -> Response:
+def _flask_response(responder: Responder, endpoint: Endpoint, arguments: dict[str, str]) -> Response:
     return Response(*responder.respond(endpoint, request.environ, arguments))

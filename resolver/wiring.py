@@ -1,4 +1,4 @@
-"""The composition root: settings in, working parts out. Nothing is connected until it is used."""
+"""The composition root: build all objects from the settings. Connections are opened on first use."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ from resolver.store.revocations import Revocations
 from resolver.velt.client import VeltClient
 
 REDIS_CONNECTIONS = 16
-"""Of a web process, for what doesn't go over the connection that all its requests share."""
+"""Connections of a web process besides the one that all its requests share."""
 OUTBOUND_CALLS = 32
-"""How many calls of a web process to Velt, and to the permission provider, may be under way at once."""
+"""Simultaneous calls of a web process to Velt, and as many to the Permission Provider."""
 WORKER_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Our side: what is kept in Redis."""
+    """Everything that is stored in Redis."""
 
     store: RecordStore
     outbox: Outbox
@@ -100,13 +100,13 @@ class Services:
     readiness: Readiness
 
     def pseudonym(self, names: Iterable[str]) -> list[str]:
-        """What stands for them in the audit trail, where the person must not be found again."""
+        """Return pseudonyms for the audit trail, so that an erased person can't be found in it."""
         return [self.keyspace.pseudonym(name) for name in names]
 
 
 def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = None) -> Services:
-    """Call it after fork: the pools made here must not be shared between processes. `standard` is what `-`
-    means to the audit trail; `velt` stands in for the usual client."""
+    """Build the services of a web process. Call it after fork: processes must not share connection pools.
+    `standard`: the file descriptor for an audit log of `-`. `velt`: replaces the usual client."""
     stores = build_stores(settings, connections=REDIS_CONNECTIONS)
     store, outbox = stores.store, stores.outbox
     velt = velt or build_velt(settings, connections=OUTBOUND_CALLS)
@@ -174,7 +174,7 @@ def build_trail(
 
 
 def build_worker(settings: Settings) -> Worker:
-    """SettingsError without VELT_AUTH_TOKEN, which an instance of the callback alone may do without."""
+    """Build a worker. Raises SettingsError without VELT_AUTH_TOKEN, which is optional for other processes."""
     if settings.velt_auth_token is None:
         raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
@@ -185,7 +185,7 @@ def build_worker(settings: Settings) -> Worker:
 
 
 def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
-    """Whose signatures count: our own first, then those of former index keys."""
+    """Return the public keys whose signatures are accepted: our own, then those of former lookup keys."""
     return trusted(Signer(settings.index_key), stores.history.former_signers())
 
 
@@ -208,7 +208,8 @@ def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
 
 
 def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = False) -> Stores:
-    """`replaying`: erasures that this Redis doesn't know of are about to be done again."""
+    """Build the stores. `replaying`: don't refuse a restored backup, since its erasures are being
+    repeated."""
     redis = connect(settings.redis_url, connections)
     keyspace, envelope = Keyspace(settings.index_key), Envelope(Keyring(settings.master_keys))
     certificates = Certificates(settings.certificate_dir) if settings.certificate_dir else None

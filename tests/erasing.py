@@ -25,7 +25,7 @@ MakeEraser = Callable[..., Eraser]
 CALLBACKS = "/api/velt/notifications"
 
 
-def order(*users: str, **more: Any) -> ErasureRequest:
+def erasure_request(*users: str, **more: Any) -> ErasureRequest:
     return ErasureRequest(new_id(), "dpo", clock.now(), users=users, **more)
 
 
@@ -47,7 +47,7 @@ def done(eraser: Eraser, env: Environment, what: ErasureRequest) -> JSON:
     eraser.round()
     drained(env)
     for _ in range(5):
-        eraser._look_again.clear()
+        eraser._next_poll.clear()
         eraser.round()
     found = erasures.find(what.id)
     assert found is not None

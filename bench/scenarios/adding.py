@@ -66,9 +66,9 @@ def _settling(room: Path, given: dict[str, str], *, with_worker: bool) -> Callab
     outbox = build_stores(load(given)).outbox
 
     def settle() -> None:
-        gives_up_at = time.monotonic() + _LONGEST_SECONDS
+        until = time.monotonic() + _LONGEST_SECONDS
         while outbox.depth().waiting:
-            if time.monotonic() > gives_up_at:
+            if time.monotonic() > until:
                 raise RuntimeError("the worker does not get to the end of its line")
             time.sleep(0.05)
 
@@ -108,9 +108,9 @@ def _require_the_same(urls: dict[str, str], velt: str) -> None:
 
 
 def _told(velt: str, before: int) -> JSON:
-    gives_up_at = time.monotonic() + 10
+    until = time.monotonic() + 10
     while (found := seen(velt))["calls"] == before:
-        if time.monotonic() > gives_up_at:
+        if time.monotonic() > until:
             raise same.NotTheSame("Velt was not told")
         time.sleep(0.02)
     structure: JSON = found["last"]["data"]

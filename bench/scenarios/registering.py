@@ -9,7 +9,7 @@ from bench import people, sides
 from bench.processes import cpu_seconds
 from bench.scenarios.adding import seen, working
 from bench.stage import JSON, Stage
-from resolver.cli.progress import progress_bar
+from resolver.cli.terminal import progress_bar
 from resolver.config import load
 from resolver.store.command import Command, Entry, Kind
 from resolver.velt.field_allow_list import split_add
@@ -39,8 +39,8 @@ def _once(stage: Stage, n: int) -> JSON:
         given = sides.variables(room, server) | {"VELT_API_URL": velt}
         _line_up(given)
         with working(given, room / "worker.log") as pid:
-            gives_up_at = time.monotonic() + _LONGEST_SECONDS
-            while (told := seen(velt))["calls"] < _COMMANDS and time.monotonic() < gives_up_at:
+            until = time.monotonic() + _LONGEST_SECONDS
+            while (told := seen(velt))["calls"] < _COMMANDS and time.monotonic() < until:
                 time.sleep(0.2)
             cpu = cpu_seconds((pid, server.pid))
     if told["calls"] < _COMMANDS:

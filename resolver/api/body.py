@@ -1,4 +1,4 @@
-"""The request's body as plain values, or a clear refusal."""
+"""Parse and check request bodies. Raises InvalidArgument, NotJson, TooLarge."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from resolver.validation.json_limits import DEEPEST, is_too_deep
 from resolver.velt.requests import belongs_in_data
 
 JSON = dict[str, Any]
-# Where a number can begin, and its digits: every one of either looks alike then.
+# Maps each byte before a number to ":" and each digit to "0", so that one search finds long numbers.
 _NUMBERS = bytes.maketrans(b" \t\r\n,[-123456789", b":" * 7 + b"0" * 9)
 _MOST_BESIDE = 1000
-"""Each is compared with the keys that would narrow the call."""
+"""Limits the work: each of these keys is compared with those that belong in `data`."""
 _LONG_NUMBER = b":" + b"0" * 19
 
 
 def read_json(request: Request) -> JSON:
-    """The JSON object in the body. Werkzeug's own reader is not used: it takes NaN, deep nesting and lone
-    surrogates, all of which fail later and worse."""
+    """Parse the body as a JSON object. Werkzeug's own parser accepts NaN, deep nesting and lone surrogates,
+    which would fail later, as internal errors."""
     if request.mimetype != "application/json":
         raise NotJson()
     return parsed(_read(request))
 
 
 def read_data(request: Request) -> Any:
-    """The request that Velt's API wraps in `{"data": …}`."""
+    """Parse the body and return its `data`."""
     return data_of(read_json(request))
 
 
 def data_of(body: JSON) -> Any:
-    """What Velt's API wraps in `{"data": …}`. Beside it, what should narrow the call would go unheard."""
+    """Return `data`. Refuse keys beside it that belong in it: ignored, they would widen the call."""
     if "data" not in body:
         raise InvalidArgument("data is required")
     if len(body) > _MOST_BESIDE:
@@ -48,7 +48,7 @@ def data_of(body: JSON) -> Any:
 
 
 def read_data_if_any(request: Request) -> Any:
-    """For the one endpoint that needs neither body nor content type."""
+    """Return `data`, or {} without a body: one endpoint needs neither body nor content type."""
     body = _read(request)
     return parsed(body).get("data", {}) if body else {}
 
@@ -58,7 +58,7 @@ def _read(request: Request) -> bytes:
         body = request.get_data(cache=False)
     except HTTPException:
         raise
-    except Exception:  # noqa: BLE001 - each server has its own word for malformed chunks or a client that is gone
+    except Exception:  # noqa: BLE001 - servers differ in what they raise for malformed chunks, closed connections
         raise InvalidArgument("The body cannot be read.") from None
     if len(body) > LARGEST_BODY:
         raise TooLarge()
@@ -72,12 +72,12 @@ def parsed(body: bytes) -> JSON:
         raise InvalidArgument("The body is not valid JSON.") from None
     if not isinstance(parsed, dict):
         raise InvalidArgument("The body must be a JSON object.")
-    # Fewer brackets than levels allowed: no need to walk.
+    # With fewer brackets than allowed levels it can't be too deep: skip the walk.
     if body.count(b"{") + body.count(b"[") > DEEPEST and is_too_deep(parsed, body):
         raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
-    # Each key has a colon. With as many colons as there are keys, no key was given twice.
+    # Each key has a colon: with no more colons than keys, no key is repeated.
     if body.count(b":") > _number_of_keys(parsed) or _LONG_NUMBER in body.translate(_NUMBERS):
-        json.loads(body, parse_int=_exact, object_pairs_hook=_said_once)
+        json.loads(body, parse_int=_exact, object_pairs_hook=_unique_keys)
     return parsed
 
 
@@ -96,15 +96,15 @@ def _number_of_keys(parsed: JSON) -> int:
 
 
 def _exact(digits: str) -> int:
-    """Of more than 64 bits, it would become a float, and another number, without a word."""
+    """Refuse integers of more than 64 bits: orjson silently turns them into floats, another number."""
     if not -(2**63) <= (number := int(digits)) < 2**64:
         raise InvalidArgument("The body holds an integer of more than 64 bits.")
     return number
 
 
-def _said_once(pairs: list[tuple[str, Any]]) -> JSON:
-    """Of two values for one key the last would win here, and perhaps the first for whoever looked before."""
-    said = dict(pairs)
-    if len(said) < len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> JSON:
+    """Refuse repeated keys: a proxy that inspects the body may use the first value, we would use the last."""
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         raise InvalidArgument("The body gives a key twice.")
-    return said
+    return unique

@@ -1,4 +1,4 @@
-"""The callbacks: what Velt's browser SDK calls as its notification data provider.
+"""The data provider endpoints, which Velt's SDK calls from the browser.
 
 get     {organizationId, notificationIds}  -> {"data": {id: content}, "success": true, "statusCode": 200}
 delete  {organizationId, notificationId}   -> {"success": true, "statusCode": 200}
@@ -26,7 +26,7 @@ from resolver.wiring import Services
 JSON = dict[str, Any]
 PREFIX = "/api/velt/notifications/"
 MOST_IDS = 1000
-_WORTH_A_VIEW = 4096
+_VIEW_FROM_BYTES = 4096
 
 
 def routes(services: Services) -> Iterator[Route]:
@@ -38,13 +38,13 @@ def routes(services: Services) -> Iterator[Route]:
         if not notifications:
             services.read_notifications.require_honoured(call.caller)
             call.audit.record(absent=0)
-            return json_reply(_found({}, []))
+            return json_reply(_content_reply({}, []))
         asked = ReadRequest(_organization(inner, call.caller), notifications)
         actor = call.audit.actor
         admit = call.reservation.admit_for((actor.kind, actor.id, asked.organization))
         found = services.read_notifications.read(call.caller, asked, call.deadline, call.audit, admit)
         withheld = services.settings.withheld_headline
-        return json_reply(_found(found, _stubs(withheld, notifications, found) if withheld else []))
+        return json_reply(_content_reply(found, _stubs(withheld, notifications, found) if withheld else []))
 
     def delete(call: Call[Reader]) -> Reply:
         body = _inner(_counted_body(services, call))
@@ -69,8 +69,8 @@ def cors_of(settings: Settings) -> Cors:
 
 
 def _counted_body(services: Services, call: Call[Reader]) -> JSON:
-    """Return the body, once the call of an end user is counted: one whose body is refused counts like any
-    other. Raises TooManyCalls when it is one too many."""
+    """Count an end user's call, and return its body. A call with an invalid body counts too. Raises
+    TooManyCalls."""
     if services.calls is None or not isinstance(call.caller, EndUser):
         return read_json(call.request)
     body: JSON = {}
@@ -82,7 +82,7 @@ def _counted_body(services: Services, call: Call[Reader]) -> JSON:
 
 
 def _budget(body: JSON, who: EndUser) -> str:
-    """The organization of the reader's token in which a call counts; empty when it names none of these."""
+    """Return the organization whose budget the call counts in; empty if the token doesn't hold it."""
     try:
         organization = _organization(_inner(body), who)
     except InvalidArgument:
@@ -91,13 +91,13 @@ def _budget(body: JSON, who: EndUser) -> str:
 
 
 def _stubs(withheld: str, asked: Iterable[str], found: Found) -> list[JSON]:
-    """What stands for each absent id, whatever the reason it is absent."""
+    """Build a placeholder for each absent id. It is the same for every reason of absence."""
     absent = [id_ for id_ in asked if id_ not in found]
     return [{"notificationId": id_, "displayHeadlineMessageTemplate": withheld} for id_ in absent]
 
 
 def _inner(body: JSON) -> JSON:
-    """The bare request; some SDK versions wrap it in `data`."""
+    """Unwrap the request: some SDK versions wrap it in `data`."""
     inner = body.get("data")
     return inner if isinstance(inner, dict) else body
 
@@ -115,8 +115,8 @@ def _notification_ids(body: JSON) -> list[str]:
 
 
 def _organization(body: JSON, who: Reader) -> str:
-    """At the top; else in the metadata that some SDK versions send, the client's own form first; else the
-    one that the token holds. Never "any"."""
+    """Find the organization: at the top level; else in the metadata that some SDK versions send, the client's
+    own id first; else the only one of the token. It is never "any organization"."""
     metadata = body.get("metadata")
     places = [body.get("organizationId")]
     if isinstance(metadata, dict):
@@ -132,14 +132,14 @@ def _organization(body: JSON, who: Reader) -> str:
     raise InvalidArgument("organizationId is required")
 
 
-def _found(found: Found, stubs: Iterable[JSON]) -> bytes | Spliced:
-    """Spliced from the records' own bytes: content is not parsed on its way out."""
+def _content_reply(found: Found, stubs: Iterable[JSON]) -> bytes | Spliced:
+    """Build the reply from the records' bytes, without parsing content."""
     pieces: list[bytes | memoryview] = []
     size = sum(map(len, found.values()))
-    for name, content in zip(_spelt(found), found.values(), strict=True):
+    for name, content in zip(_encoded(found), found.values(), strict=True):
         end = b'",' if len(content) > len(b"{}") else b'"'
-        # No copy of what is large; small content is copied faster than viewed.
-        rest = content[1:] if len(content) < _WORTH_A_VIEW else memoryview(content)[1:]
+        # Large content is not copied; for small content, a copy is faster than a view.
+        rest = content[1:] if len(content) < _VIEW_FROM_BYTES else memoryview(content)[1:]
         pieces += (b',"', name, b'":{"notificationId":"', name, end, rest)
     for stub in stubs:
         pieces += (b",", orjson.dumps(stub["notificationId"]), b":", orjson.dumps(stub))
@@ -149,7 +149,8 @@ def _found(found: Found, stubs: Iterable[JSON]) -> bytes | Spliced:
     return b"".join(pieces) if size < SMALL_REPLY else Spliced(pieces)
 
 
-def _spelt(ids: Iterable[str]) -> list[bytes]:
-    """Each as JSON, without its quotes: a line for each, since no string of JSON holds a line break."""
+def _encoded(ids: Iterable[str]) -> list[bytes]:
+    """Encode ids as JSON strings without quotes, all in one call: indentation puts each on its own line, and
+    a JSON string holds no line break."""
     lines = orjson.dumps(list(ids), option=orjson.OPT_INDENT_2)
     return lines[5:-3].split(b'",\n  "') if len(lines) > 2 else []

@@ -1,4 +1,4 @@
-"""The one way in: every endpoint is answered by `respond`, whatever routed the request to it."""
+"""Endpoints and `Responder.respond`, which answers every request, whichever router it came through."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 
 
 class Route(NamedTuple):
-    """What a surface says of one of its endpoints."""
+    """One endpoint of a surface."""
 
     method: str
     path: str
     action: str
-    """Its name in the audit trail."""
+    """The endpoint's name in the audit trail."""
     handle: Callable[[Call[Any]], Reply]
 
 
 class Surface(NamedTuple):
-    """What the endpoints for one kind of caller have in common."""
+    """Guard, error shape and headers that the endpoints for one kind of caller share."""
 
     name: str
     guard: guards.Guard
@@ -57,16 +57,16 @@ class Endpoint(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A reply as it goes out."""
+    """A reply with its final headers."""
 
     body: bytes | Iterable[bytes]
-    """An iterable is to be closed when it was sent, or its connection has ended."""
+    """An iterable must be closed after it was sent, or when the connection ends."""
     status: int
     headers: list[Header]
 
 
-class _Counted:
-    """A body whose bytes are given back to the budget piece by piece: a client may take it slowly."""
+class _ReservedBody:
+    """A body that shrinks its memory reservation as it is sent, since a slow client may take long."""
 
     def __init__(self, body: bytes | Iterable[bytes], reservation: Reservation) -> None:
         self._body = (body,) if isinstance(body, bytes) else body
@@ -93,7 +93,8 @@ class Responder:
         environ: WSGIEnvironment,
         arguments: Mapping[str, str] = _NO_ARGUMENTS,
     ) -> Response:
-        """Answer a request: guard, use case, errors, audit, metrics, log."""
+        """Answer a request: guard, use case, errors, audit, metrics, log. Never raises for a failed
+        request."""
         started = time.monotonic()
         (surface, route), request = endpoint, Incoming(environ, populate_request=False)
         id_, deadline = _request_id(request), Deadline(started + self._seconds)
@@ -105,13 +106,13 @@ class Responder:
         CURRENT.set(deadline)
         try:
             try:
-                caller = guards.let_in(surface.guard, self._services, request)
+                caller = guards.authorize(surface.guard, self._services, request)
                 if caller is not None:
                     audit.actor = _actor_of(caller)
                 if is_audited:
                     self._services.store.guard.require_replayed()
                 made = route.handle(Call(request, id_, deadline, audit, caller, arguments, reservation))
-            except Exception as error:  # noqa: BLE001 - this is the edge: whatever failed is answered
+            except Exception as error:  # noqa: BLE001 - the outermost handler: every failure gets a reply
                 reservation.release()
                 made = errors.reply_to(error, request.path, surface.shape, audit if is_audited else None)
             elapsed = time.monotonic() - started
@@ -119,21 +120,21 @@ class Responder:
             headers = reply.headers_of(made, id_, surface.cors, request.headers.get("origin"))
             if reservation.size > SMALL_REPLY:
                 reservation.shrink(reply.size_of(made))
-            body = _Counted(made.body, reservation) if reservation.size else made.body
+            body = _ReservedBody(made.body, reservation) if reservation.size else made.body
             return Response(body, made.status, headers)
         except BaseException:
             reservation.release()
             raise
         finally:
-            # This thread serves others afterwards, and what it does in between has no deadline.
+            # The thread is reused: neither deadline nor request id may leak into other work.
             CURRENT.set(None)
             logs.REQUEST.set("")
 
 
 def _request_id(request: Incoming) -> str:
-    """The load balancer's, when it is well-formed."""
+    """Return the load balancer's id if it is well-formed, otherwise a new one."""
     given = request.headers.get("x-request-id", "")
-    # Nothing is secret about it, so no system call is made for it.
+    # The id is no secret: avoid the system call of a cryptographic generator.
     return given if _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 

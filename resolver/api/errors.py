@@ -1,4 +1,4 @@
-"""One exception tree, two shapes: what each kind of caller gets to see of a failure.
+"""Render exceptions as replies, in one of two shapes.
 
 Velt's shape is `{"error": {message, status}}`; the SDK's is `{"success": false, "statusCode", "message"}`.
 """
@@ -82,11 +82,11 @@ def http_status(error: ResolverError) -> int:
 
 
 def reply_to(error: Exception, path: str, shape: Shape, audit: AuditContext | None) -> Reply:
-    """Log what went wrong, put it on record, and answer it in the shape of the surface."""
+    """Log an error, audit it, and render it in the surface's shape."""
     try:
-        return _rendered(_on_record(_known(error, path), audit), shape)
-    except Exception as again:  # noqa: BLE001 - what fails while a failure is answered is no reply without shape
-        return _rendered(_unforeseen(again), shape)
+        return _rendered(_audited(_known(error, path), audit), shape)
+    except Exception as second:  # noqa: BLE001 - a failure while answering a failure needs the shape too
+        return _rendered(_internal(second), shape)
 
 
 def _rendered(error: ResolverError, shape: Shape) -> Reply:
@@ -114,19 +114,19 @@ def _known(error: Exception, path: str) -> ResolverError:
         case HTTPException() if (error.code or 500) < 500:
             return _translated(error, path)
         case HTTPException():
-            # Flask's wrapping of something that went wrong within it.
-            return _unforeseen(getattr(error, "original_exception", None) or error)
-    return error if isinstance(error, ResolverError) else _unforeseen(error)
+            # Flask wraps an exception that was raised inside it.
+            return _internal(getattr(error, "original_exception", None) or error)
+    return error if isinstance(error, ResolverError) else _internal(error)
 
 
-def _unforeseen(error: Exception) -> ResolverError:
-    # The type and place, never the message: it may quote content.
+def _internal(error: Exception) -> ResolverError:
+    # Log type and place, never the message: it may quote content.
     _log.error("internal_error", type=type(error).__name__, at=_place(error))
     return ResolverError()
 
 
-def _on_record(error: ResolverError, audit: AuditContext | None) -> ResolverError:
-    """The error, or that it can't be put on record."""
+def _audited(error: ResolverError, audit: AuditContext | None) -> ResolverError:
+    """Audit an error, and return it; if that fails, return AuditUnavailable instead."""
     if audit is None:
         return error
     status = http_status(error)

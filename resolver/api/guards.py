@@ -1,5 +1,8 @@
-"""Who may come in. Each surface names one of these; a guard looks at headers only, so a refused call costs
-no Redis round trip and no parsing. Failed credentials are counted by address, on every surface alike."""
+"""Authenticate callers: one guard for each surface.
+
+A guard reads only headers, so a refused call costs neither a Redis round trip nor parsing. Failed attempts
+are counted by address, on every surface.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from resolver.wiring import Services
 
 Guard = Callable[[Services, Request], Reader | PrivacyOperator | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
-_PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip")
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 
 
-def let_in(guard: Guard, services: Services, request: Request) -> Reader | PrivacyOperator | None:
-    """The caller, if the guard knows them. TooManyCalls instead of the guard's refusal when credentials from
-    this address failed too often; one that holds is served whatever the others did."""
+def authorize(guard: Guard, services: Services, request: Request) -> Reader | PrivacyOperator | None:
+    """Run a guard and return the caller. When credentials from this address failed too often, raise
+    TooManyCalls instead of the guard's error; a valid credential is always accepted."""
     try:
         return guard(services, request)
     except (PermissionDenied, Unauthenticated):
@@ -33,14 +36,16 @@ def let_in(guard: Guard, services: Services, request: Request) -> Reader | Priva
 
 
 def anyone(_services: Services, _request: Request) -> None:
-    """Open on purpose: the load balancer has no credential."""
+    """Accept every caller: a load balancer has no credential."""
 
 
 def this_machine(_services: Services, request: Request) -> None:
-    """Somebody at this machine, who called it by such a name: with a name of their own that they made to lead
-    here (DNS rebinding), another's page could read what is answered. What a proxy passes on comes from
-    anybody, and whoever calls past a trusted one may say of themselves what they like."""
-    if any(name in request.headers for name in _PASSED_ON):
+    """Accept only requests from this machine, under a local host name.
+
+    With any other host name that resolves to this machine (DNS rebinding), a foreign web page could read the
+    answers. Requests with a proxy's headers are refused: they may come from anywhere.
+    """
+    if any(name in request.headers for name in _PROXY_HEADERS):
         raise NotFound()
     if not _THIS_MACHINE.fullmatch(request.headers.get("host", "")) or not _is_loopback(request.remote_addr):
         raise NotFound()
@@ -58,14 +63,14 @@ def backend(services: Services, request: Request) -> Backend:
 
 
 def privacy(services: Services, request: Request) -> PrivacyOperator:
-    """Whoever has one of the privacy tokens; without any set, the surface is closed."""
+    """Require one of the privacy tokens. If none is set, the surface is closed."""
     if services.privacy_operators is None:
         raise NotFound()
     return services.privacy_operators.authenticate(_bearer(request.headers.get("authorization")))
 
 
 def prometheus(services: Services, request: Request) -> None:
-    """Whoever has the metrics token. Without one set, the surface is closed in production."""
+    """Require the metrics token. If none is set, the surface is closed in production and open otherwise."""
     token = services.settings.metrics_token
     if token is None:
         if services.settings.mode == "production":
@@ -77,11 +82,12 @@ def prometheus(services: Services, request: Request) -> None:
 
 
 def reader(services: Services, request: Request) -> Reader | None:
-    """An end user by token, or a trusted backend by the mirror's headers. Every failure is the same 401."""
+    """Accept an end user by token, or a backend by the Velt-compatible API's headers. Every failure is the
+    same 401."""
     if request.method == "OPTIONS":
-        return None  # a preflight carries no credential, and gets nothing but CORS headers
+        return None  # a preflight has no credential, and its reply only CORS headers
     try:
-        # The first credential that is there decides; should it fail, no other is tried.
+        # The first credential present decides. If it fails, the others are not tried.
         if (authorization := request.headers.get("authorization")) is not None:
             return services.tokens.verify(_bearer(authorization))
         if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
@@ -99,8 +105,8 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _cookie(settings: Settings, request: Request) -> str:
-    """Browsers send a cookie whichever page made them call, so that page must be one of ours. Two of one
-    name, and somebody on a neighbouring domain may have planted one."""
+    """Return the token from its cookie. Browsers send cookies with calls from any page, so the origin must be
+    allowed. Two cookies of the same name are refused: a neighbouring domain may have set one."""
     found = request.cookies.getlist(settings.token.cookie) if settings.token.cookie else []
     if len(found) != 1 or request.headers.get("origin") not in settings.cors_origins:
         raise Unauthenticated()

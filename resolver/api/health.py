@@ -1,4 +1,4 @@
-"""What a load balancer asks: is this process alive, and may it get traffic."""
+"""Liveness and readiness endpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def routes(services: Services) -> Iterator[Route]:
         During an outage that all instances share, an orchestrator must not stop them all: a balancer's own
         503 has neither CORS headers nor the shape of our errors.
         """
-        redis = readiness.look()
+        redis = readiness.check()
         if draining.is_under_way():
             status, http = "draining", 503
         else:

@@ -1,6 +1,6 @@
-"""A router for what is asked all day: it looks requests up in a dict of the endpoints that Flask has too.
+"""Route the most frequent requests by a dict lookup instead of Flask's router.
 
-It is an optimization and nothing else. Without it everything is answered alike, some 0.2 ms later
+This is only an optimization: without it, replies are the same, some 0.2 ms later
 (docs/decisions/0022-one-way-in.md).
 """
 
@@ -45,10 +45,10 @@ class HotPathRouter:
 
 @cache
 def _status_line(status: int) -> str:
-    """As Werkzeug has it; Velt may refuse with a number that has no name."""
+    """Build the status line as Werkzeug does. Velt may refuse with a status that has no name."""
     return f"{status} {HTTP_STATUS_CODES.get(status, 'Unknown').upper()}"
 
 
 def _is_hot(endpoint: Endpoint) -> bool:
-    """Data provider and Velt-compatible endpoints: whole replies, and paths without variables."""
+    """Whether it is a data provider or Velt-compatible endpoint: their paths have no variables."""
     return endpoint.route.method == "POST" and endpoint.surface.name in ("callback", "mirror")

@@ -20,7 +20,7 @@ from resolver.wiring import Services
 Handle = Callable[[Call[Backend]], Reply]
 UseCase = Callable[[Any, Deadline, AuditContext], dict[str, Any]]
 
-# The endpoints that hold no content: checked here, answered by Velt, passed back unchanged.
+# Endpoints without content: the request is checked here, and Velt's answer is returned unchanged.
 _FORWARDED = {
     Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
     Endpoint.CONFIG_GET: config_requests.CONFIG_GET,

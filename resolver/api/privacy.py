@@ -1,8 +1,8 @@
-"""The privacy surface: export and erasure, for data-protection staff and their scripts.
+"""The privacy endpoints: export and erasure, for privacy operators.
 
-export    {userIds?, emails?, organizationIds?}   -> one JSON object a line; the last one says it is whole
+export    {userIds?, emails?, organizationIds?}   -> one JSON object per line; the last says if it is complete
 erase     the same, or whole organizations        -> 202 {erasureId}; the worker carries it out
-erasures  GET by id                               -> how far it is; in the end, the certificate
+erasures  GET by id                               -> status; when it is done, the erasure certificate
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resolver.api.reply import Reply, json_reply
 from resolver.api.request import Call
 from resolver.auth.callers import PrivacyOperator
 from resolver.errors import InvalidArgument, NotFound, TooManyCalls, Unavailable
-from resolver.privacy.erasure_request import ErasureRequest, Odd, new_id
+from resolver.privacy.erasure_request import ErasureRequest, Problem, new_id
 from resolver.validation.fields import LONGEST_ID, Flag, Identifiers
 from resolver.velt.schema import Request, parse
 from resolver.wiring import Services
@@ -30,51 +30,53 @@ JSON = dict[str, Any]
 EXPORT, ERASE, ERASURES = "/privacy/export", "/privacy/erase", "/privacy/erasures/"
 _MOST_NAMES = 1000
 _EXPORTS_AT_ONCE = 1
-"""Of a process: each takes a thread for as long as it lasts."""
-_TRY_AGAIN_SECONDS = 10
-_ODD = {
-    Odd.NAMES: f"user ids, addresses and organizations are strings of 1 to {LONGEST_ID} characters",
-    Odd.WHOLE: "wholeOrganizations takes organizationIds, and no people",
-    Odd.NOBODY: "userIds or emails is required",
-    Odd.VELT_NEEDS_USERS: "veltUserData takes userIds: Velt knows people by those alone",
-    Odd.NO_WORD: "a name to search texts for needs a word in it",
+"""Exports at once in a process: each holds a thread until it ends."""
+_RETRY_SECONDS = 10
+_MESSAGES = {
+    Problem.INVALID_NAME: (
+        f"user ids, addresses and organizations are strings of 1 to {LONGEST_ID} characters"
+    ),
+    Problem.WHOLE_WITH_PEOPLE: "wholeOrganizations takes organizationIds, and no people",
+    Problem.NO_SUBJECT: "userIds or emails is required",
+    Problem.VELT_NEEDS_USERS: "veltUserData requires userIds: Velt knows people only by them",
+    Problem.MENTION_WITHOUT_WORD: "a name to search texts for must contain a word",
 }
 
 
-class _Somebody(Request):
-    """A misspelt bound that was passed over would widen what is done."""
+class _SubjectRequest(Request):
+    """Unknown keys are refused: an ignored misspelling of `organizationIds` would widen the request."""
 
-    # An empty list is more likely a mistake than a wish for everybody.
+    # An empty list is refused: it is more likely a mistake than a request for everything.
     userIds = Identifiers(least=1, most=_MOST_NAMES)
     emails = Identifiers(least=1, most=_MOST_NAMES)
     organizationIds = Identifiers(least=1, most=_MOST_NAMES)
 
 
-class _Erasure(_Somebody):
+class _EraseRequest(_SubjectRequest):
     wholeOrganizations = Flag()
     veltUserData = Flag()
 
 
-EXPORT_SCHEMA, ERASE_SCHEMA = _Somebody(), _Erasure()
+EXPORT_SCHEMA, ERASE_SCHEMA = _SubjectRequest(), _EraseRequest()
 
 
 def routes(services: Services) -> Iterator[Route]:
     exports = threading.BoundedSemaphore(_EXPORTS_AT_ONCE)
 
     def export(call: Call[PrivacyOperator]) -> Reply:
-        order = _order(parse(EXPORT_SCHEMA, read_json(call.request)), call.caller)
+        request = _request(parse(EXPORT_SCHEMA, read_json(call.request)), call.caller)
         services.store.ping()
-        call.audit.record(ids=services.pseudonym(order.names()))
+        call.audit.record(ids=services.pseudonym(request.names()))
         if not exports.acquire(blocking=False):
-            raise TooManyCalls(_TRY_AGAIN_SECONDS)
-        lines = ClosingIterator(_lines(services, order), exports.release)
+            raise TooManyCalls(_RETRY_SECONDS)
+        lines = ClosingIterator(_lines(services, request), exports.release)
         return Reply(lines, headers=(("Content-Type", "application/x-ndjson"),))
 
     def erase(call: Call[PrivacyOperator]) -> Reply:
-        order = _order(parse(ERASE_SCHEMA, read_json(call.request)), call.caller)
-        call.audit.record(ids=services.pseudonym(order.names()), erasure=order.id)
-        services.erasures.file(order)
-        return json_reply({"erasureId": order.id}, 202)
+        request = _request(parse(ERASE_SCHEMA, read_json(call.request)), call.caller)
+        call.audit.record(ids=services.pseudonym(request.names()), erasure=request.id)
+        services.erasures.file(request)
+        return json_reply({"erasureId": request.id}, 202)
 
     def erasure(call: Call[PrivacyOperator]) -> Reply:
         id_ = call.arguments["id_"]
@@ -89,10 +91,10 @@ def routes(services: Services) -> Iterator[Route]:
     yield Route("GET", f"{ERASURES}<id_>", "erasure", erasure)
 
 
-def _order(asked: JSON, officer: PrivacyOperator) -> ErasureRequest:
-    order = ErasureRequest(
+def _request(asked: JSON, operator: PrivacyOperator) -> ErasureRequest:
+    request = ErasureRequest(
         id=new_id(),
-        by=officer.name,
+        by=operator.name,
         asked=clock.now(),
         users=tuple(asked.get("userIds", ())),
         emails=tuple(asked.get("emails", ())),
@@ -100,15 +102,16 @@ def _order(asked: JSON, officer: PrivacyOperator) -> ErasureRequest:
         whole=asked.get("wholeOrganizations", False),
         velt_user_data=asked.get("veltUserData", False),
     )
-    if problem := order.problem():
-        raise InvalidArgument(_ODD[problem])
-    return order
+    if problem := request.problem():
+        raise InvalidArgument(_MESSAGES[problem])
+    return request
 
 
-def _lines(services: Services, order: ErasureRequest) -> Iterator[bytes]:
-    """Without its last line an export isn't whole: the connection may end at any time, or Redis."""
+def _lines(services: Services, request: ErasureRequest) -> Iterator[bytes]:
+    """Yield the export's lines. The last one says whether it is complete: Redis or the connection may
+    fail."""
     try:
-        for item in services.export(order.subject, frozenset(order.organizations)):
+        for item in services.export(request.subject, frozenset(request.organizations)):
             if item:
                 yield orjson.dumps(item) + b"\n"
     except Unavailable:

@@ -1,5 +1,7 @@
-"""What Prometheus asks: what all processes counted, and what Redis knows, which is the same whichever process
-answers. No tenant, user or notification is named in any label."""
+"""The metrics endpoint: figures of all processes, and figures read from Redis.
+
+No label holds a tenant, a user or a notification.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ _REDIS_STATES = (
 
 class Shared(Collector):
     def collect(self) -> Iterator[Metric]:
-        yield from multiprocess.gathered().collect()
+        yield from multiprocess.collected().collect()
 
 
 class Settings(Collector):
-    """What this process was started with."""
+    """Figures about this process's settings."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -53,8 +55,8 @@ class InRedis(Collector):
         state = self._services.store.state()
         states = GaugeMetricFamily(
             "resolver_redis_state",
-            "1 for what Redis is: ok, down, foreign (of other keys), outdated (another schema), "
-            "restored (erasures to be replayed).",
+            "1 for the current state: ok, down, foreign (other keys), outdated (another schema), "
+            "restored (erasures must be replayed).",
             labels=("state",),
         )
         for known in _REDIS_STATES:
@@ -72,18 +74,20 @@ class InRedis(Collector):
         yield GaugeMetricFamily(
             "resolver_outbox_waiting", "Notifications with commands for Velt.", depth.waiting
         )
-        yield GaugeMetricFamily("resolver_outbox_due", "Of these, how many could be told now.", depth.due)
+        yield GaugeMetricFamily("resolver_outbox_due", "Of these, those that could be sent now.", depth.due)
         yield GaugeMetricFamily(
-            "resolver_outbox_oldest_due_seconds", "How long the longest has been due.", depth.oldest_ms / 1000
+            "resolver_outbox_oldest_due_seconds",
+            "Seconds since the oldest of these became due.",
+            depth.oldest_ms / 1000,
         )
-        yield GaugeMetricFamily("resolver_outbox_dead", "Commands given up.", depth.dead)
-        yield GaugeMetricFamily("resolver_worker_alive", "1 while a worker gives signs of life.", int(worked))
+        yield GaugeMetricFamily("resolver_outbox_dead", "Dead letters.", depth.dead)
+        yield GaugeMetricFamily("resolver_worker_alive", "1 while a worker sends heartbeats.", int(worked))
 
     def _erasures(self) -> Iterator[Metric]:
-        under_way, oldest = self._services.erasures.pressing()
-        yield GaugeMetricFamily("resolver_erasures_under_way", "Asked for, and not done yet.", under_way)
+        under_way, oldest = self._services.erasures.pending()
+        yield GaugeMetricFamily("resolver_erasures_under_way", "Open erasures.", under_way)
         yield GaugeMetricFamily(
-            "resolver_erasures_oldest_seconds", "How long ago the first of these was asked for.", oldest
+            "resolver_erasures_oldest_seconds", "Age of the oldest open erasure in seconds.", oldest
         )
 
 

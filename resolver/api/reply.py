@@ -1,4 +1,4 @@
-"""Replies: their headers, CORS included, and what is logged and counted of each."""
+"""Replies: bodies, headers (CORS included), and the log line and metrics of each request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECURITY: tuple[Header, ...] = (
 
 
 class Spliced:
-    """A body of many pieces, which are joined some at a time when they are sent: a large one is never in
+    """A body of many pieces that are joined a few at a time while sending, so that a large body is never in
     memory twice."""
 
     def __init__(self, pieces: list[bytes | memoryview]) -> None:
@@ -49,14 +49,14 @@ class Spliced:
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """Which web pages may call the data provider endpoints: an exact list of origins, never a pattern.
+    """The web pages that may call the data provider endpoints: a list of exact origins, without patterns.
 
-    `Vary: Origin` is on every reply, allowed or not, so that no cache hands one origin's reply to another.
+    Every reply has `Vary: Origin`, allowed or not, so that no cache returns one origin's reply to another.
     """
 
     origins: frozenset[str]
     credentials: bool
-    """Whether a page may have the browser send its cookies along."""
+    """Whether pages may send cookies."""
 
     def headers(self, origin: str | None) -> list[Header]:
         found = [("Vary", "Origin")]
@@ -67,7 +67,7 @@ class Cors:
         return found
 
     def preflight(self, origin: str | None) -> list[Header]:
-        """The headers that answer a browser's question before a call, beside those of every reply."""
+        """Build the additional headers of a preflight's reply."""
         if origin not in self.origins:
             return []
         return [
@@ -82,11 +82,11 @@ class Reply(NamedTuple):
     status: int = 200
     headers: tuple[Header, ...] = ()
     policy: str = "default-src 'none'; frame-ancestors 'none'"
-    """The content security policy. Any reply but a page runs nothing when it is opened as one."""
+    """The content security policy. By default nothing runs when the reply is opened as a page."""
 
 
 def json_reply(payload: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:
-    """Bytes and pieces of bytes are JSON already."""
+    """Build a JSON reply. Bytes and `Spliced` are JSON already."""
     if isinstance(payload, Spliced):
         return Reply(payload, status, (JSON_TYPE, ("Content-Length", str(payload.length)), *headers))
     body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
@@ -94,7 +94,7 @@ def json_reply(payload: Any, status: int = 200, headers: tuple[Header, ...] = ()
 
 
 def size_of(reply: Reply) -> int:
-    """In memory. What is made while it is sent counts as nothing."""
+    """Return a body's size in memory. A body that is generated while sending counts as 0."""
     match reply.body:
         case bytes():
             return len(reply.body)
@@ -105,8 +105,7 @@ def size_of(reply: Reply) -> int:
 
 
 def headers_of(reply: Reply, request_id: str, cors: Cors | None, origin: str | None) -> list[Header]:
-    """The reply's own headers and those that all have. `cors`: of data provider endpoints, which pages of
-    other origins call."""
+    """Combine a reply's own headers with those of every reply, and with CORS headers if there are any."""
     own = [("X-Request-Id", request_id), ("Content-Security-Policy", reply.policy)]
     if isinstance(reply.body, bytes):
         own.append(("Content-Length", str(len(reply.body))))
@@ -114,7 +113,7 @@ def headers_of(reply: Reply, request_id: str, cors: Cors | None, origin: str | N
 
 
 def log_and_count(surface: str, method: str, route: str | None, status: int, seconds: float) -> None:
-    """Count a request, and log one line of it; who and what it was about is in the audit trail alone."""
+    """Count a request and log one line, without caller or ids: those belong in the audit trail."""
     outcome = _OUTCOMES.get(status) or ("ok" if status < 400 else "invalid" if status < 500 else "failed")
     metrics.series(metrics.REQUESTS, surface, outcome).observe(seconds)
     logs.bound.info(

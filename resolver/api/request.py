@@ -1,4 +1,4 @@
-"""One request as it came in, and what it carries on its way through."""
+"""The request, and the call that handlers get."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Caller = TypeVar("Caller")
 
 
 class Incoming(Request):
-    """An HTTP request."""
+    """An HTTP request with a limited body."""
 
-    # One byte more than is accepted: a body without a length is cut off here, and must not pass for whole.
+    # One byte more than accepted: a body without a length is truncated here and must not look complete.
     max_content_length = LARGEST_BODY + 1
 
 
 @dataclass(slots=True)
 class Call(Generic[Caller]):
-    """A request that passed the guard of its endpoint."""
+    """A request that passed its endpoint's guard."""
 
     request: Incoming
     id: str
@@ -35,4 +35,4 @@ class Call(Generic[Caller]):
     arguments: Mapping[str, str]
     """The variable parts of the path."""
     reservation: Reservation
-    """What the reply may hold of the process's memory."""
+    """The reply's share of the memory for replies."""

@@ -1,5 +1,4 @@
-"""The token endpoints: short-lived callback tokens for teams without an identity provider, and the end of
-tokens, whoever issued them.
+"""The token endpoints: mint short-lived tokens for end users, and revoke tokens of any issuer.
 
 token          {userId, organizationIds, ttlSeconds?}   -> {token, expiresAt}
 token/revoke   {userId, organizationId?}                -> {revokedAt}
@@ -25,7 +24,7 @@ REVOKE = f"{PATH}/revoke"
 
 
 class _TokenRequest(Request):
-    """A misspelt `ttlSeconds` that was passed over would make a longer token."""
+    """Unknown keys are refused: an ignored misspelling of `ttlSeconds` would make a longer token."""
 
     userId = Identifier(required=True)
     organizationIds = Identifiers(required=True, least=1)
@@ -33,7 +32,7 @@ class _TokenRequest(Request):
 
 
 class _Revocation(Request):
-    """A misspelt `organizationId` that was passed over would widen what is revoked."""
+    """Unknown keys are refused: an ignored misspelling of `organizationId` would revoke more."""
 
     userId = Identifier(required=True)
     organizationId = Identifier()

@@ -1,4 +1,4 @@
-"""`resolver privacy verify` and `replay`: what certificates of erasures are good for."""
+"""`resolver privacy verify` and `replay`: verify erasure certificates, and repeat erasures from them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import Any
 import click
 
 from resolver.audit.signing import Signer
+from resolver.cli.auditing import audit_command, open_trail
 from resolver.cli.keys import key_usage
-from resolver.cli.on_record import on_record, trail_of
-from resolver.cli.progress import progress_bar
-from resolver.cli.signers import counting, own_keys, public_key_option
-from resolver.cli.terminal import printable, say, say_json
-from resolver.cli.words import counted
+from resolver.cli.options import accepted_keys, own_keys, public_key_option
+from resolver.cli.terminal import counted, printable, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
-from resolver.privacy.replay import Found, order_again, people_behind
+from resolver.privacy.replay import Found, find_people, repeated_request
 from resolver.store.keyspace import Keyspace
 from resolver.store.restored_backup import SUFFIX, certificates_in
 from resolver.wiring import Stores, build_eraser, build_stores
 
 JSON = dict[str, Any]
 _HOW_TO_GO_ON = (
-    "Nothing was replayed. What is no certificate, take out of the directory. One that was made with an "
-    "older index key is replayed with that key, before the re-index."
+    "Nothing was replayed. Remove files that are not erasure certificates from the directory. Replay a "
+    "certificate of an older RESOLVER_INDEX_KEY with that key, before the re-index."
 )
 _PATHS = click.Path(exists=True, path_type=Path)
 
@@ -34,86 +32,89 @@ _PATHS = click.Path(exists=True, path_type=Path)
 @click.argument("certificates", nargs=-1, required=True, type=_PATHS)
 @public_key_option
 @click.option(
-    "--about", "names", multiple=True, help="Say whether it is about this user id, address or organization."
+    "--about", "names", multiple=True, help="Check whether it is about this user id, address or organization."
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def verify(
     certificates: tuple[Path, ...], keys: tuple[str, ...], names: tuple[str, ...], as_json: bool
 ) -> None:
-    """Check erasure certificates, offline. CERTIFICATES are files, or directories of them. With the
-    resolver's settings its own key's signatures are accepted. With --public-key the settings aren't needed,
+    """Verify erasure certificates offline. CERTIFICATES are files, or directories of files. With the
+    resolver's settings, signatures by its own key are accepted. With --public-key no settings are needed,
     except with --about, which uses RESOLVER_INDEX_KEY."""
     index_key = load().index_key if names else None
-    believed = counting(keys)
+    accepted = accepted_keys(keys)
     if not (files := _files(certificates)):
         raise click.ClickException(f"There is no certificate (*{SUFFIX}) in {_named(certificates)}.")
     bad = 0
     for path in files:
         try:
-            body = verified(_read(path), believed)
+            body = verified(_read(path), accepted)
         except InvalidCertificate as invalid:
             bad += 1
-            told: JSON = {"file": _name(path), "valid": False, "why": invalid.message}
+            result: JSON = {"file": _name(path), "valid": False, "why": invalid.message}
         else:
-            told = {"file": _name(path), "valid": True, "certificate": body}
+            result = {"file": _name(path), "valid": True, "certificate": body}
             if index_key:
-                told["about"] = {name: is_about(body, name, Keyspace(index_key).pseudonym) for name in names}
+                result["about"] = {
+                    name: is_about(body, name, Keyspace(index_key).pseudonym) for name in names
+                }
         if as_json:
-            say_json(told)
+            say_json(result)
         else:
-            _tell(told)
-        bad += not all(told.get("about", {}).values())
+            _print(result)
+        bad += not all(result.get("about", {}).values())
     raise SystemExit(bool(bad))
 
 
-def _tell(told: JSON) -> None:
-    if not told["valid"]:
-        say(f"FAIL  {told['file']}: {told['why']}", fg="red")
+def _print(result: JSON) -> None:
+    if not result["valid"]:
+        say(f"FAIL  {result['file']}: {result['why']}", fg="red")
         return
-    body = told["certificate"]
+    body = result["certificate"]
     found = body["counts"]
-    say(f"ok    {told['file']}: signed by {body['publicKey']}", fg="green")
+    say(f"ok    {result['file']}: signed by {body['publicKey']}", fg="green")
     lines = [
-        f"      erasure {body['erasureId']} of {body['scope']}, asked by {body['askedBy']} at "
-        f"{body['askedAt']}, done at {body['finishedAt']}",
+        f"      erasure {body['erasureId']} of {body['scope']}, requested by {body['askedBy']} at "
+        f"{body['askedAt']}, finished at {body['finishedAt']}",
         f"      {found['removed']} removed, {found['cut']} cut, {found['commands']} commands; "
-        f"Velt was told of {body['velt']['told']}, refused {body['velt']['refused']}",
+        f"Velt accepted {body['velt']['told']}, refused {body['velt']['refused']}",
     ]
-    about = told.get("about", {})
+    about = result.get("about", {})
     lines += [f"      {'about' if it_is else 'NOT about'} {name}" for name, it_is in about.items()]
     say(*lines)
 
 
 @click.command("replay")
 @click.argument("certificates", nargs=-1, required=True, type=_PATHS)
-@click.option("--again", is_flag=True, help="Also those that this Redis knows already.")
+@click.option("--again", is_flag=True, help="Also replay erasures that this Redis already knows.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def replay(certificates: tuple[Path, ...], again: bool, as_json: bool) -> None:
-    """Do erasures again after a backup was restored. CERTIFICATES are files, or directories of them. Until
-    those in RESOLVER_CERTIFICATE_DIR are replayed, nothing is served. Stopped half-way, run it again."""
+    """Repeat erasures after a backup was restored. CERTIFICATES are files, or directories of files. Requests
+    are refused until all certificates in RESOLVER_CERTIFICATE_DIR are replayed. If the command is
+    interrupted, run it again."""
     settings = load()
     stores = build_stores(settings, replaying=True)
     files = _files(certificates)
     bodies = _to_replay(settings, stores, files, again=again)
     if bodies:
         _require_keys(settings, stores)
-    on_record(settings, stores, "privacy replay", "", [body["erasureId"] for _, body in bodies])
+    audit_command(settings, stores, "privacy replay", "", [body["erasureId"] for _, body in bodies])
     changed = _replayed(settings, stores, bodies)
-    told = {"replayed": len(bodies), "records": changed}
+    result = {"replayed": len(bodies), "records": changed}
     erasures, records = counted(len(bodies), "erasure"), counted(changed, "record")
     if as_json:
-        say_json(told)
+        say_json(result)
     else:
         say(f"{erasures} replayed; {records} changed.")
     if misnamed := _misnamed(settings, stores, files):
-        raise click.ClickException("\n".join([*misnamed, "Until then nothing is served."]))
+        raise click.ClickException("\n".join([*misnamed, "Requests are refused until then."]))
 
 
 def _to_replay(
     settings: Settings, stores: Stores, files: list[Path], *, again: bool
 ) -> list[tuple[bytes, JSON]]:
-    """All of them good, or none is touched; the oldest first. What is known already needs no proof: it may
-    have been signed with a key that is long gone."""
+    """Return the certificates to replay, oldest first. Raises if any file is invalid. Known erasures are
+    skipped unverified: a former key, no longer available, may have signed them."""
     mine = (Signer(settings.index_key).public_key,)
     found, bad = [], []
     for path in files:
@@ -130,13 +131,14 @@ def _to_replay(
 
 
 def _require_keys(settings: Settings, stores: Stores) -> None:
-    """Who is in what doesn't open can't be told; called known all the same, they would be served again."""
+    """Refuse to replay while a master key is missing. People in unreadable records can't be found; marking
+    the erasure as known anyway would serve them again."""
     usage = key_usage(settings, stores)
     missing = [name for name, use in usage.items() if name not in settings.master_keys and _holds_people(use)]
     if missing:
         raise click.ClickException(
-            f"What Redis holds was sealed with other master keys too ({', '.join(map(repr, missing))}): put "
-            f"them into RESOLVER_MASTER_KEYS. Nothing was replayed."
+            f"Redis also holds data sealed with other master keys ({', '.join(map(repr, missing))}): add "
+            f"them to RESOLVER_MASTER_KEYS. Nothing was replayed."
         )
 
 
@@ -145,16 +147,17 @@ def _holds_people(use: Mapping[str, str | int]) -> bool:
 
 
 def _misnamed(settings: Settings, stores: Stores, files: list[Path]) -> list[str]:
-    """What they say they are is known now, and their names aren't: the gate looks at names."""
+    """Report files whose names don't match their erasure. The check at start compares file names, so it would
+    go on refusing requests."""
     if stores.certificates is None:
         return []
     unknown = set(stores.certificates.unknown_to(stores.redis))
     wrong = [path for path in files if path.stem in unknown and stores.certificates.is_kept(path)]
-    return [f"{_name(path)}: {_wrong_with(path, own_keys(settings))}" for path in wrong]
+    return [f"{_name(path)}: {_problem_of(path, own_keys(settings))}" for path in wrong]
 
 
-def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
-    """One that was tampered with may say that it is another, which is known."""
+def _problem_of(path: Path, keys: tuple[str, ...]) -> str:
+    """Say what is wrong. A forged file may claim the id of another erasure, which is known."""
     try:
         return f"its name must be {verified(_read(path), keys)['erasureId']}{SUFFIX}"
     except InvalidCertificate as invalid:
@@ -163,34 +166,34 @@ def _wrong_with(path: Path, keys: tuple[str, ...]) -> str:
 
 def _replayed(settings: Settings, stores: Stores, bodies: list[tuple[bytes, JSON]]) -> int:
     changed = 0
-    with trail_of(settings, stores) as trail, progress_bar() as progress:
+    with open_trail(settings, stores) as trail, progress_bar() as progress:
         eraser = build_eraser(settings, stores, trail)
         bar = progress.add_task("Replaying", total=stores.erasure_store.size() * (1 + len(bodies)))
         found = Found()
-        for step in people_behind(
+        for step in find_people(
             [b for _, b in bodies], stores.store, stores.outbox, stores.keyspace.pseudonym
         ):
             progress.advance(bar)
             found = step or found
         _require_opened(stores.store.unreadable)
         for text, body in bodies:
-            if order := order_again(body, found):
-                for at in eraser.again(order):
+            if request := repeated_request(body, found):
+                for at in eraser.repeat(request):
                     progress.advance(bar)
                     _require_opened(at.unreadable)
-                changed += len(stores.erasure_store.touched(order.id))
+                changed += len(stores.erasure_store.touched(request.id))
             stores.erasure_store.close(body["erasureId"], text)
     return changed
 
 
 def _require_opened(unreadable: int) -> None:
-    """Before anything is called known."""
+    """Refuse to mark erasures as known while records are unreadable."""
     if unreadable:
         records = counted(unreadable, "record does", "records do")
         raise click.ClickException(
-            f"{records} not open, and whoever is in them may be served again. Put their master "
-            f"keys into RESOLVER_MASTER_KEYS and run it again; what no key opens, remove from Redis: lines "
-            f"`record_unreadable` above name it."
+            f"{records} not open, and the people in them might be served again. Add their master keys to "
+            f"RESOLVER_MASTER_KEYS and run the command again. Remove records that no key opens from Redis: "
+            f"the lines `record_unreadable` above name them."
         )
 
 
@@ -211,5 +214,5 @@ def _named(paths: tuple[Path, ...]) -> str:
 
 
 def _name(path: Path) -> str:
-    """Whatever bytes it is made of."""
+    """Return a printable name; a file name may hold any bytes."""
     return printable(click.format_filename(path.name))

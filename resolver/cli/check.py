@@ -1,22 +1,25 @@
-"""`resolver check`: is this deployment right? One line for each thing looked at; the exit status sums up."""
+"""`resolver check`: check the deployment, one line per check. The exit status is 1 if one failed."""
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from resolver.audit.sink import STANDARD
 from resolver.auth.jwks import fetch
-from resolver.cli.check_trail import trail
+from resolver.cli.audit import chains_in, checkpoints_in
 from resolver.cli.finding import Finding
 from resolver.cli.keys import is_used, key_usage, usage_as_text
-from resolver.cli.live import Where, meant, probed
-from resolver.cli.terminal import say_json
-from resolver.cli.words import counted
+from resolver.cli.live import Target, probe_target, probed
+from resolver.cli.terminal import counted, say_json
 from resolver.config import Settings, load
 from resolver.deadline import Deadline
 from resolver.errors import ServiceUnreachable, SettingsError, StoreUnavailable, VeltRefused, VeltUnavailable
@@ -28,19 +31,19 @@ from resolver.wiring import build_stores, build_velt
 
 _SAMPLE = 1000
 _NEEDED = ("settings", "redis", "vault", "velt", "audit")
-"""By a probe."""
+"""Checks that must pass before a probe."""
 _VELT_SECONDS = 10.0
 
 
 @click.command()
-@click.option("--live", is_flag=True, help="Also add a probe at Velt, look at it, and remove it.")
+@click.option("--live", is_flag=True, help="Also add a probe at Velt, examine it, and remove it.")
 @click.option("--organization", help="With --live: the organization of the probe.")
 @click.option("--document", help="With --live: the document of the probe.")
 @click.option("--user", help="With --live: the only recipient of the probe.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="With --live: a transcript without content, ids or secrets, to share.",
+    help="With --live: write a transcript to share, without content, ids or secrets.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def check(  # noqa: PLR0913, PLR0917 - a command's options
@@ -51,45 +54,45 @@ def check(  # noqa: PLR0913, PLR0917 - a command's options
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Look at the settings, Redis and Velt. Exit status 0 when nothing failed, 1 otherwise. With --live one
-    notification is added at Velt, with your keys: it shows what Velt stores, and how it answers."""
-    where = meant(live, organization, document, user)
+    """Check the settings, Redis and Velt. Exit status 0 if nothing failed, 1 otherwise. With --live, one
+    notification is added at Velt with your keys: it shows what Velt stores, and how it answers."""
+    target = probe_target(live, organization, document, user)
     if report and not live:
         raise click.UsageError("--report goes with --live.")
     if report:
         _require_writable(report)
     found = []
-    # Closed at once, whatever ends the telling: a pipe that is closed too leaves no probe behind.
-    with closing(_all(where, report)) as findings:
+    # `closing` removes the probe even if printing fails, for example because a pipe was closed.
+    with closing(_all(target, report)) as findings:
         for finding in findings:
             found.append(finding)
             if not as_json:
-                finding.tell()
+                finding.print()
     if as_json:
         say_json([finding.as_json() for finding in found])
     raise SystemExit(any(finding.outcome == "fail" for finding in found))
 
 
 def _require_writable(report: Path) -> None:
-    """Open the file before the probe, which adds a notification at Velt. An earlier report in it stays until
-    there is a new one."""
+    """Try to open the file before the probe adds anything at Velt. An earlier report in it is kept for
+    now."""
     try:
         report.open("a", encoding="utf-8").close()
     except OSError as error:
         raise click.BadParameter(f"{report}: {error.strerror}", param_hint="--report") from None
 
 
-def _all(where: Where | None, report: Path | None) -> Generator[Finding]:
+def _all(target: Target | None, report: Path | None) -> Generator[Finding]:
     failed = False
     for finding in findings():
         failed = failed or (finding.outcome == "fail" and finding.about in _NEEDED)
         yield finding
-    if where and failed:
-        yield Finding("fail", "live", "not begun: mend the above first")
-    elif where and load().velt_auth_token is None:
-        yield Finding("fail", "live", "not begun: this instance has no VELT_AUTH_TOKEN to ask Velt with")
-    elif where:
-        yield from probed(load(), where, report)
+    if target and failed:
+        yield Finding("fail", "live", "not started: fix the problems above first")
+    elif target and load().velt_auth_token is None:
+        yield Finding("fail", "live", "not started: this instance has no VELT_AUTH_TOKEN to call Velt with")
+    elif target:
+        yield from probed(load(), target, report)
 
 
 def findings() -> Iterator[Finding]:
@@ -109,11 +112,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("warn", "settings", warning)
     if "callback" in settings.surfaces:
         if settings.token.secret is None and not settings.token.has_provider:
-            readers = "only backends" if settings.knows_backends else "nobody"
+            readers = "only backends" if settings.knows_backends else "no one"
             yield Finding(
                 "warn",
                 "callback",
-                f"no key to believe tokens by (RESOLVER_TOKEN_SECRET): {readers} can read",
+                f"no key to verify tokens with (RESOLVER_TOKEN_SECRET): {readers} can read",
             )
         yield from _key_set(settings)
         if not settings.cors_origins:
@@ -128,7 +131,7 @@ def _key_set(settings: Settings) -> Iterator[Finding]:
     try:
         usable = fetch(settings.token.jwks_url, settings.token.jwks_ca_file, settings.outbound, _VELT_SECONDS)
     except ServiceUnreachable as error:
-        yield Finding("fail", "callback", f"the key set cannot be had ({error.reason})")
+        yield Finding("fail", "callback", f"the key set cannot be fetched ({error.reason})")
         return
     outcome: Literal["ok", "fail"] = "ok" if usable else "fail"
     yield Finding(outcome, "callback", f"the key set has {usable} usable keys")
@@ -145,22 +148,20 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     if facts.claimed:
         yield from _store(settings)
     else:
-        yield Finding("ok", "vault", "empty: the first process to use it will claim it for its index key")
+        yield Finding("ok", "vault", "empty: the first process that uses it claims it for its index key")
 
 
 def _durable(facts: RedisFacts, declared: str) -> Finding:
-    """What the Redis does, beside what RESOLVER_DURABILITY says it does."""
+    """Compare what Redis does with what RESOLVER_DURABILITY declares."""
     if declared in ("managed", "none"):
         return Finding("ok", "redis", f"durability is {declared}, as declared")
     if not facts.append_only:
-        return Finding("fail", "redis", "keeps no append-only file: a restart loses what was acknowledged")
+        return Finding("fail", "redis", "keeps no append-only file: a restart loses acknowledged writes")
     if declared == "aof-always" and facts.fsync not in ("always", "unknown"):
         return Finding("fail", "redis", f"appendfsync is {facts.fsync}, weaker than the declared aof-always")
     if facts.fsync == "unknown":
-        word = f"your word is taken, {declared}" if declared else "aof-always is hoped for"
-        return Finding(
-            "ok", "redis", f"keeps an append-only file; how often it is flushed isn't shown: {word}"
-        )
+        assumed = f"{declared} is assumed, as declared" if declared else "aof-always is assumed"
+        return Finding("ok", "redis", f"keeps an append-only file; appendfsync is not visible: {assumed}")
     return Finding("ok", "redis", f"keeps an append-only file (appendfsync {facts.fsync})")
 
 
@@ -175,7 +176,7 @@ def _judged(facts: RedisFacts, durability: str) -> Iterator[Finding]:
     if not facts.encrypted:
         yield Finding("warn", "redis", "is reached over the network without TLS (use rediss://)")
     if facts.user == "default":
-        yield Finding("warn", "redis", "is used as the default user, who may do everything")
+        yield Finding("warn", "redis", "is used as the default user, which may do everything")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
@@ -185,7 +186,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
     except StoreUnavailable as error:
         yield Finding("fail", "vault", error.reason)
         return
-    yield Finding("ok", "vault", f"the database is ours; {len(sample)} records looked at")
+    yield Finding("ok", "vault", f"the database is ours; {len(sample)} records were examined")
     if store.unreadable:
         yield Finding(
             "fail",
@@ -194,7 +195,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         )
     yield from _keys(settings)
     yield from _addresses(sample)
-    yield from _telling_ids(sample)
+    yield from _semantic_ids(sample)
     yield from _erasures(settings)
     yield from trail(settings)
     yield from _outbox(settings)
@@ -225,27 +226,27 @@ def _outbox(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding(
-            "warn", "outbox", "no worker is alive: what Velt can't take at once would wait for ever"
+            "warn", "outbox", "no worker is alive: commands that Velt can't take at once would stay queued"
         )
     if depth.dead:
-        yield Finding("warn", "outbox", f"{depth.dead} commands were given up (resolver outbox dead)")
+        yield Finding("warn", "outbox", f"{depth.dead} dead letters (resolver outbox dead)")
 
 
 def _erasures(settings: Settings) -> Iterator[Finding]:
     if under_way := len(build_stores(settings).erasure_store.under_way()):
-        yield Finding("ok", "privacy", f"{under_way} erasures are under way (resolver privacy status)")
+        yield Finding("ok", "privacy", f"{under_way} erasures are open (resolver privacy status)")
     if settings.certificate_dir:
-        yield Finding("ok", "privacy", "certificates are kept outside Redis, which knows them all")
+        yield Finding("ok", "privacy", "erasure certificates are kept outside Redis, which knows them all")
     elif settings.mode == "production":
         yield Finding(
             "warn",
             "privacy",
-            "no RESOLVER_CERTIFICATE_DIR: with a restored backup the erased would be back, unnoticed",
+            "no RESOLVER_CERTIFICATE_DIR: a restored backup would bring erased people back, unnoticed",
         )
 
 
 def _addresses(sample: list[Record]) -> Iterator[Finding]:
-    """Velt is sent every user id. Whoever uses addresses as ids hands them over after all."""
+    """Warn if user ids look like e-mail addresses: every user id is sent to Velt."""
     seen = {user for record in sample for user in (record.actor, *record.audience)}
     if addresses := sum("@" in user for user in seen):
         yield Finding(
@@ -256,31 +257,31 @@ def _addresses(sample: list[Record]) -> Iterator[Finding]:
 
 
 def _refused(refusal: VeltRefused) -> Finding:
-    """Only a refusal of the credentials says that they are wrong."""
+    """Classify a refusal: only some statuses mean that the credentials are wrong."""
     status = refusal.status[:40]
     if refusal.status in CREDENTIALS:
         return Finding("fail", "velt", f"refuses our credentials ({status})")
     if refusal.status == THROTTLED:
-        return Finding("warn", "velt", f"asks us to slow down ({status}): it says nothing of our credentials")
+        return Finding("warn", "velt", f"limits our calls ({status}): our credentials were not checked")
     return Finding("fail", "velt", f"refuses to show the workspace's settings ({status})")
 
 
-def _telling_ids(sample: list[Record]) -> Iterator[Finding]:
-    """Velt reads notification ids, and an id that says what it is about can be guessed."""
-    sender = sum(looks_semantic(record.notification) for record in sample)
-    # Of random ids, two in a thousand look so as well.
-    if sender * 20 > len(sample):
+def _semantic_ids(sample: list[Record]) -> Iterator[Finding]:
+    """Warn if notification ids have a meaning: Velt receives them, and they can be guessed."""
+    semantic = sum(looks_semantic(record.notification) for record in sample)
+    # About two in a thousand random ids look semantic too.
+    if semantic * 20 > len(sample):
         yield Finding(
             "warn",
             "privacy",
-            f"{sender} of {len(sample)} notification ids look as if they say what they are about, and Velt "
-            "receives them: send an Idempotency-Key instead, or leave the id out",
+            f"{semantic} of {len(sample)} notification ids look as if they had a meaning, and Velt receives "
+            "them: send an Idempotency-Key instead, or omit the id",
         )
 
 
 def _velt(settings: Settings) -> Iterator[Finding]:
     if settings.velt_auth_token is None:
-        yield Finding("ok", "velt", "is never asked by this instance, which serves the callback alone")
+        yield Finding("ok", "velt", "is never called by this instance, which serves only the callback")
         return
     client = build_velt(settings)
     try:
@@ -290,4 +291,44 @@ def _velt(settings: Settings) -> Iterator[Finding]:
     except VeltUnavailable as error:
         yield Finding("fail", "velt", f"cannot be reached ({error.reason})")
     else:
-        yield Finding("ok", "velt", f"takes our credentials ({settings.velt_api_url})")
+        yield Finding("ok", "velt", f"accepts our credentials ({settings.velt_api_url})")
+
+
+def trail(settings: Settings) -> Iterator[Finding]:
+    """Check where the audit trail goes, and whether other processes write to another file: `audit verify`
+    needs both."""
+    if settings.audit_log == STANDARD:
+        yield Finding("ok", "audit", "goes to standard output (of commands: standard error): keep both")
+        return
+    recent = {
+        name for name, kept in checkpoints_in(build_stores(settings)).items() if kept.at >= _yesterday()
+    }
+    try:
+        elsewhere = recent - _kept_in(Path(settings.audit_log))
+    except OSError as error:
+        # Without a writable trail every request is refused.
+        yield Finding("fail", "audit", f"goes to {settings.audit_log}: {error.strerror}")
+        return
+    yield Finding("ok", "audit", f"goes to {settings.audit_log}")
+    if elsewhere:
+        processes = counted(len(elsewhere), "process", "processes")
+        where = "a rotated file, another host's, or another RESOLVER_AUDIT_LOG"
+        yield Finding(
+            "ok",
+            "audit",
+            f"{processes} wrote elsewhere since yesterday: {where}. `audit verify` needs those files too",
+        )
+
+
+def _kept_in(log: Path) -> set[str]:
+    """Return the chains in the file; none if it doesn't exist yet. Raises OSError if it can't be written."""
+    exists = log.exists()
+    place = log if exists else log.parent
+    place.stat()  # raises its own error for a missing directory
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, "this user may not write there")
+    return chains_in(log) if exists else set()
+
+
+def _yesterday() -> str:
+    return (datetime.now(UTC) - timedelta(days=1)).isoformat()

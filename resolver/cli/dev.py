@@ -1,4 +1,4 @@
-"""`resolver dev`: a Redis, a Velt sandbox and the resolver in one terminal; one Ctrl-C ends them all."""
+"""`resolver dev`: run Redis, a Velt sandbox and the resolver in one terminal until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ from types import FrameType
 import click
 
 from resolver.auth.tokens import LONGEST_SECONDS, Tokens
-from resolver.cli.children import Part
-from resolver.cli.commands_file import commands_file
-from resolver.cli.dev_keys import kept_secrets, rotated_here
+from resolver.cli.children import ChildProcess, raise_if_ended, wait_until_ready
 from resolver.cli.dev_rotation import Rotation
+from resolver.cli.dev_state import commands_file, managed_master_keys, stored_secrets
 from resolver.cli.local_redis import LocalRedis, NoServer
-from resolver.cli.readiness import raise_if_ended, wait_until_ready
 from resolver.cli.serve import gunicorn_command
 from resolver.cli.terminal import say
 from resolver.config import Settings, load
@@ -36,7 +34,7 @@ from resolver.ops.embedded_worker import worker_command
 from resolver.store.records import RecordStore
 from resolver.wiring import build_stores
 
-# Where the usual frontend tools serve their pages.
+# The usual ports of frontend tools.
 _ORIGINS = ",".join(f"http://localhost:{port}" for port in (3000, 4200, 5173, 8081))
 _REDIS_SECONDS = 5.0
 _EXAMPLE = {
@@ -58,37 +56,37 @@ _EXAMPLE = {
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".resolver"),
     show_default=True,
-    help="Where development keys and data are kept between runs.",
+    help="Folder that keeps development keys and data between runs.",
 )
 @click.option("--port", default=8080, show_default=True, help="The resolver's port, or the next free one.")
 @click.option(
     "--sandbox-port", default=9000, show_default=True, help="The Velt sandbox's port, or the next free one."
 )
 def dev(state: Path, port: int, sandbox_port: int) -> None:
-    """Run everything locally: a Redis, a Velt sandbox, the resolver, and a page at /demo that shows them.
-    Ctrl-C ends it all."""
+    """Run everything locally: Redis, a Velt sandbox, the resolver, and a page at /demo that shows them.
+    Ctrl-C stops all of it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     with ExitStack() as stack:
         try:
             _run(state, port, sandbox_port, stack)
         except KeyboardInterrupt:
-            # A second Ctrl-C must not interrupt the stopping.
+            # A second Ctrl-C must not interrupt the shutdown.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             say("", "Stopping.")
 
 
 def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
-    _keep_others_out(state, stack)
-    if reason := metrics_folder.provide():
+    _lock(state, stack)
+    if reason := metrics_folder.create():
         say(f"metrics_not_shared: {reason}", err=True)
-    stack.callback(metrics_folder.withdraw)
+    stack.callback(metrics_folder.remove)
     variables = {**_defaults(state), **os.environ, "RESOLVER_MODE": "development"}
     sandbox_port = _free_port(sandbox_port)
     variables["VELT_API_URL"] = sandbox_url = f"http://127.0.0.1:{sandbox_port}"
-    dev_control, keys = DevControl(state), rotated_here(variables, state)
-    dev_control.rotation_is_over()
+    dev_control, keys = DevControl(state), managed_master_keys(variables, state)
+    dev_control.clear_rotation()
     if keys:
         variables["RESOLVER_DEV_STATE"] = str(state.absolute())
     variables.setdefault("RESOLVER_BIND", f"127.0.0.1:{_free_port(port)}")
@@ -100,10 +98,10 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
         _require_answer(settings)
     url = f"http://{settings.bind.replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104 - called, not bound
     commands = stack.enter_context(
-        commands_file(state / "commands.sh", variables, _as_in_guides(settings, url))
+        commands_file(state / "commands.sh", variables, _guide_variables(settings, url))
     )
     _sandbox, web, worker = parts = [
-        _part(command, variables, stack)
+        _start_child_process(command, variables, stack)
         for command in (_sandbox_command(sandbox_port), _web_command(settings), worker_command())
     ]
     children = [part.process for part in parts]
@@ -112,21 +110,21 @@ def _run(state: Path, port: int, sandbox_port: int, stack: ExitStack) -> None:
     _watch(parts, Rotation(keys, dev_control, web, worker, url, variables) if keys else None)
 
 
-def _keep_others_out(state: Path, stack: ExitStack) -> None:
-    """Two Redis servers on one folder would write into one file. The lock ends with this process, however."""
+def _lock(state: Path, stack: ExitStack) -> None:
+    """Lock the folder: two Redis servers would write into the same file. The lock ends with this process."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = stack.enter_context((state / "lock").open("w", encoding="ascii"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise click.ClickException(
-            f"`resolver dev` is running on {state} already. End that one, or give this one a folder of "
-            "its own: resolver dev --state FOLDER"
+            f"`resolver dev` is running on {state} already. Stop it, or use another folder: "
+            "resolver dev --state FOLDER"
         ) from None
 
 
-def _as_in_guides(settings: Settings, url: str) -> dict[str, str]:
-    """What the guides in docs/ and /docs take from the environment."""
+def _guide_variables(settings: Settings, url: str) -> dict[str, str]:
+    """Return the variables that the guides in docs/ and the page /docs use."""
     given = {"RESOLVER": url, "CALLER_TOKEN": next(iter(settings.caller_tokens.values())).reveal()}
     for token in list(settings.privacy_tokens.values())[:1]:
         given["PRIVACY_TOKEN"] = token.reveal()
@@ -140,7 +138,7 @@ def _defaults(state: Path) -> dict[str, str]:
         "RESOLVER_AUDIT_LOG": str((state / "audit.log").absolute()),
         "RESOLVER_LOG_FORMAT": "console",
         "RESOLVER_LOG_LEVEL": "info",
-        **kept_secrets(state, os.environ),
+        **stored_secrets(state, os.environ),
     }
 
 
@@ -154,19 +152,20 @@ def _start_redis(state: Path, stack: ExitStack) -> str:
 
 
 def _require_answer(settings: Settings) -> None:
-    """Of a Redis that we didn't start; it may just be starting, too."""
-    store, dead_letter = build_stores(settings).store, time.monotonic() + _REDIS_SECONDS
+    """Wait for a Redis that this command didn't start; it may be starting too."""
+    store, until = build_stores(settings).store, time.monotonic() + _REDIS_SECONDS
     while reason := _down(store):
-        if time.monotonic() > dead_letter:
+        if time.monotonic() > until:
             raise click.ClickException(
-                f"REDIS_URL is set to {_redis_shown(settings)}, which can't be used ({reason}). Is it left "
-                "over from a run that has ended? After `unset REDIS_URL` a Redis is started here."
+                f"REDIS_URL is set to {_public_redis_url(settings)}, which can't be used ({reason}). If it "
+                f"is "
+                "left over from an earlier run, `unset REDIS_URL`: then this command starts its own Redis."
             )
         time.sleep(0.2)
 
 
 def _down(store: RecordStore) -> str:
-    """Why; empty when it is up, or what it holds keeps it closed."""
+    """Return why Redis is down; empty if it answers, even if its data keeps requests refused."""
     try:
         store.ping()
     except StoreUnavailable as error:
@@ -179,12 +178,12 @@ def _sandbox_command(port: int) -> list[str]:
 
 
 def _web_command(settings: Settings) -> list[str]:
-    """A page that stays open must not hold up a restart for long."""
+    """Short grace period: a page that stays open must not delay a restart."""
     return [*gunicorn_command(settings.bind, 1), "--graceful-timeout", "2"]
 
 
-def _part(command: list[str], variables: dict[str, str], stack: ExitStack) -> Part:
-    part = Part(command, variables, subprocess.DEVNULL)
+def _start_child_process(command: list[str], variables: dict[str, str], stack: ExitStack) -> ChildProcess:
+    part = ChildProcess(command, variables, subprocess.DEVNULL)
     stack.callback(part.stop)
     return part
 
@@ -192,27 +191,27 @@ def _part(command: list[str], variables: dict[str, str], stack: ExitStack) -> Pa
 def _ask_for_replay(settings: Settings, commands: str) -> None:
     lines = (
         "",
-        "This Redis came back from a backup: erasures that it doesn't know of must be done again, and",
-        "nothing is served until they are. In another terminal, in this folder:",
+        "This Redis was restored from a backup: erasures that it doesn't know must be repeated, and",
+        "requests are refused until then. In another terminal, in this folder:",
         "",
         commands,
         f"resolver privacy replay {quote(settings.certificate_dir or '')}",
         "",
-        f"Redis is {_redis_shown(settings)}. Waiting.",
+        f"Redis is {_public_redis_url(settings)}. Waiting.",
     )
     say(*lines)
 
 
-def _watch(parts: list[Part], rotation: Rotation | None) -> None:
+def _watch(parts: list[ChildProcess], rotation: Rotation | None) -> None:
     while True:
         raise_if_ended([part.process for part in parts])
         if rotation:
-            rotation.if_wanted()
+            rotation.run_if_requested()
         time.sleep(0.5)
 
 
 def _free_port(wanted: int) -> int:
-    """The usual port, or the next one that nobody listens on."""
+    """Return the first free port from `wanted` on."""
     for port in range(wanted, wanted + 50):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -242,23 +241,23 @@ def _welcome(settings: Settings, state: Path, url: str, sandbox_url: str, comman
             "",
             _curl(f"{url}/api/velt/notifications/get", [f"authorization: Bearer {ben}"], wanted),
             "",
-            "3. All that Velt was sent:",
+            "3. Everything that Velt was sent:",
             "",
             f"curl -s -w '\\n' {sandbox_url}/_sandbox/ledger",
             "",
-            "Any other `resolver` command works in another terminal, in this folder, after this line:",
+            "Other `resolver` commands work in another terminal, in this folder, after this line:",
             "",
             commands,
             "",
-            f"Redis is {_redis_shown(settings)}; keys and data stay in {state}.",
+            f"Redis is {_public_redis_url(settings)}; keys and data stay in {state}.",
             f"Ready: resolver on {url}, Velt sandbox on {sandbox_url}. "
-            f"Open {url}/demo first, or paste the curl commands above; Ctrl-C ends it all.",
+            f"Open {url}/demo first, or paste the curl commands above; Ctrl-C stops everything.",
         )
     )
 
 
-def _redis_shown(settings: Settings) -> str:
-    """Without what may be a password."""
+def _public_redis_url(settings: Settings) -> str:
+    """Return the URL without user and password."""
     scheme, _, rest = settings.redis_url.reveal().partition("://")
     return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
 

@@ -1,7 +1,10 @@
-"""Rotation of the development keys, as docs/operations.md has it for production: the new key in second place,
-everything restarted, then in the first, everything restarted, then what `resolver keys rotate` does.
+"""Rotate the development keys as docs/operations.md describes it for production:
 
-Stopped at any point nothing is lost: every key that ever sealed is among them.
+1. put the new key in second place, and restart everything;
+2. move it to first place, and restart everything;
+3. run `resolver keys rotate`.
+
+An interruption loses nothing: no key is ever removed.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from resolver.cli.children import Part, start_child, stop_child
-from resolver.cli.dev_keys import MasterKeys
+from resolver.cli.children import ChildProcess, start_child, stop_child
+from resolver.cli.dev_state import MasterKeys
 from resolver.cli.terminal import say
 from resolver.demo.dev_control import DevControl
 
@@ -29,20 +32,20 @@ _ROTATE = (sys.executable, "-m", "resolver", "keys", "rotate", "--json")
 class Rotation:
     keys: MasterKeys
     dev_control: DevControl
-    web: Part
-    worker: Part
+    web: ChildProcess
+    worker: ChildProcess
     url: str
     variables: Mapping[str, str]
 
-    def if_wanted(self) -> None:
-        if not self.dev_control.is_rotation_wanted():
+    def run_if_requested(self) -> None:
+        if not self.dev_control.is_rotation_requested():
             return
         try:
             self._rotate()
         except (OSError, TimeoutError, subprocess.SubprocessError) as error:
-            say(f"The keys were not rotated to the end; nothing is lost. ({error})", err=True)
+            say(f"The rotation of the keys was not finished; nothing is lost. ({error})", err=True)
         finally:
-            self.dev_control.rotation_is_over()
+            self.dev_control.clear_rotation()
 
     def _rotate(self) -> None:
         label = self.keys.add_second()
@@ -52,20 +55,20 @@ class Rotation:
         _reseal(self.variables)
 
     def _reload(self) -> None:
-        """Until no process is left that has read the keys before."""
+        """Restart web and worker, and wait until no process with the former keys is left."""
         before = self._serving()
         if before is None:
             raise TimeoutError("the web process did not answer")
         self.web.process.send_signal(signal.SIGHUP)
         self.worker.restart()
-        gives_up_at = time.monotonic() + _RELOAD_SECONDS
+        until = time.monotonic() + _RELOAD_SECONDS
         while _is_there(before) or self._serving() is None:
-            if time.monotonic() > gives_up_at:
+            if time.monotonic() > until:
                 raise TimeoutError("the web process did not restart")
             time.sleep(0.1)
 
     def _serving(self) -> int | None:
-        """The process that answers for the web; there is one at a time."""
+        """Return the id of the web process, or None if it doesn't answer."""
         try:
             with urllib.request.urlopen(f"{self.url}/demo/keys", timeout=5) as reply:  # noqa: S310 - our own
                 return int(json.load(reply)["process"])

@@ -1,4 +1,4 @@
-"""`resolver privacy erase`: take somebody out of everything, followed to its certificate."""
+"""`resolver privacy erase` and `status`: erase people or organizations, and follow erasures."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import Any
 import click
 
 from resolver import clock
-from resolver.cli.erasure_status import tell
-from resolver.cli.meant import ensure_meant
-from resolver.cli.on_record import on_record, operator, trail_of
-from resolver.cli.progress import progress_bar
-from resolver.cli.terminal import say, say_json
-from resolver.cli.words import counted
+from resolver.cli.auditing import audit_command, open_trail, operator
+from resolver.cli.options import IDENTIFIER
+from resolver.cli.privacy import ensure_valid
+from resolver.cli.terminal import counted, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.privacy.erasure_request import ErasureRequest, Phase, new_id
+from resolver.privacy.erasures import TAMPERED
 from resolver.privacy.mentions import is_mentioned
 from resolver.privacy.people import prose_in
 from resolver.wiring import Stores, build_eraser, build_erasures, build_stores
 
 JSON = dict[str, Any]
-_LOOK_SECONDS = 0.2
-_PATIENT_SECONDS = 20.0
-"""With Velt, or another process at work on it, when nothing changes."""
+_POLL_SECONDS = 0.2
+_STALLED_SECONDS = 20.0
+"""How long to wait for Velt, or for another process, while nothing changes."""
 
 
 @click.command("erase")
@@ -33,68 +32,71 @@ _PATIENT_SECONDS = 20.0
     "--org",
     "organizations",
     multiple=True,
-    help="Only in this organization. Repeat for several. Without it, in all.",
+    help="Only in this organization. Repeat for several. Without it, in all organizations.",
 )
 @click.option("--organization", "wholes", multiple=True, help="Erase everything of this organization.")
 @click.option(
-    "--mentioning", "names", multiple=True, help="Also erase what has this name in its text; listed first."
+    "--mentioning",
+    "names",
+    multiple=True,
+    help="Also erase notifications with this name in their text; they are listed first.",
 )
-@click.option("--velt-user-data", is_flag=True, help="Have Velt delete all that it has of these users.")
+@click.option("--velt-user-data", is_flag=True, help="Have Velt delete all its data of these users.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option(
     "--json", "as_json", is_flag=True, help="For scripts: the outcome as `privacy status` prints it."
 )
-def erase(**asked: Any) -> None:
-    """Erase a person, or an organization. Notifications that the person caused, or that were sent to them
-    alone, are removed; the person is cut out of all others. The worker tells Velt, and then there is an
-    erasure certificate. If this command is stopped half-way, a worker finishes the erasure. Free text is
-    searched only with --mentioning."""
-    order = _order(**{name: value for name, value in asked.items() if name not in ("yes", "as_json")})
-    ensure_meant(order, "Whom? --user, --email, --mentioning or --organization is required.")
+def erase(**options: Any) -> None:
+    """Erase a person or an organization. Notifications that the person caused, or that only they received,
+    are removed; the person is cut out of all others. The worker sends the changes to Velt; then the erasure
+    certificate is made. If this command is interrupted, a worker finishes the erasure. Free text is searched
+    only with --mentioning."""
+    request = _request(**{name: value for name, value in options.items() if name not in ("yes", "as_json")})
+    ensure_valid(request, "--user, --email, --mentioning or --organization is required.")
     settings = load()
     stores = build_stores(settings)
-    if order.mentioning:
-        _list_mentions(stores, order)
-    if not asked["yes"]:
-        click.confirm(f"Erase {_spoken(order)}?", abort=True, err=True)
-    on_record(
-        settings, stores, "privacy erase", "", [order.id, *map(stores.keyspace.pseudonym, order.names())]
+    if request.mentioning:
+        _list_mentions(stores, request)
+    if not options["yes"]:
+        click.confirm(f"Erase {_description(request)}?", abort=True, err=True)
+    audit_command(
+        settings, stores, "privacy erase", "", [request.id, *map(stores.keyspace.pseudonym, request.names())]
     )
-    build_erasures(settings, stores).file(order)
-    found = _carried_out(settings, stores, order)
-    if asked["as_json"]:
+    build_erasures(settings, stores).file(request)
+    found = _carry_out(settings, stores, request)
+    if options["as_json"]:
         say_json(found)
     else:
-        tell(found)
-    _say_what_is_odd(found["counts"])
+        print_erasure(found)
+    _warn(found["counts"])
 
 
-def _say_what_is_odd(counts: JSON) -> None:
-    """An id that was misspelt finds nobody, and its certificate looks like any other."""
+def _warn(counts: JSON) -> None:
+    """Warn if nothing was found: after a misspelt id the erasure certificate looks like any other."""
     if not (counts["removed"] or counts["cut"] or counts["commands"]):
         say(
-            "NOBODY WAS FOUND: nothing was removed or cut. Is it spelt as in your notifications? An id "
-            "counts to the letter, and an address where it stands: see `resolver privacy export`.",
+            "NOBODY WAS FOUND: nothing was removed or cut. Check the spelling: ids must match exactly, and "
+            "an address matches only where it is stored; see `resolver privacy export`.",
             fg="yellow",
             bold=True,
             err=True,
         )
     if counts["unreadable"]:
         records = counted(counts["unreadable"], "record that doesn't open", "records that don't open")
-        raise click.ClickException(f"Not looked into: {records}.")
+        raise click.ClickException(f"Not examined: {records}.")
 
 
-def _spoken(order: ErasureRequest) -> str:
-    """Each name as what it was taken for: the wrong option finds nobody."""
-    if order.whole:
-        return f"all that is held of {_listed('organization', order.organizations)}"
+def _description(request: ErasureRequest) -> str:
+    """Describe the request with the kind of each name: a name under the wrong option finds nothing."""
+    if request.whole:
+        return f"everything stored for {_listed('organization', request.organizations)}"
     named = (
-        _listed("user id", order.users),
-        _listed("address", order.emails, "es"),
-        _listed("all whose text has the words", order.mentioning, ""),
+        _listed("user id", request.users),
+        _listed("address", request.emails, "es"),
+        _listed("all notifications whose text has the words", request.mentioning, ""),
     )
-    where = f", in {_listed('organization', order.organizations)} alone" if order.organizations else ""
-    velt = "; and at Velt all that it has of these users" if order.velt_user_data else ""
+    where = f", only in {_listed('organization', request.organizations)}" if request.organizations else ""
+    velt = "; and at Velt all data of these users" if request.velt_user_data else ""
     return " and ".join(filter(None, named)) + where + velt
 
 
@@ -103,7 +105,7 @@ def _listed(what: str, names: tuple[str, ...], several: str = "s") -> str:
     return f"{what}{several if len(names) > 1 else ''} {shown}" if names else ""
 
 
-def _order(  # noqa: PLR0913 - a command's options
+def _request(  # noqa: PLR0913 - a command's options
     *,
     users: tuple[str, ...],
     emails: tuple[str, ...],
@@ -113,7 +115,9 @@ def _order(  # noqa: PLR0913 - a command's options
     velt_user_data: bool,
 ) -> ErasureRequest:
     if wholes and organizations:
-        raise click.UsageError("--org bounds what is done for a person; --organization takes all. Not both.")
+        raise click.UsageError(
+            "--org limits the erasure of a person; --organization erases everything. Use only one of them."
+        )
     return ErasureRequest(
         id=new_id(),
         by=operator(),
@@ -127,44 +131,107 @@ def _order(  # noqa: PLR0913 - a command's options
     )
 
 
-def _list_mentions(stores: Stores, order: ErasureRequest) -> None:
+def _list_mentions(stores: Stores, request: ErasureRequest) -> None:
     named = False
     for record in stores.store.scan():
-        if order.covers(record.organization) and is_mentioned(prose_in(record), order.mentions):
+        if request.covers(record.organization) and is_mentioned(prose_in(record), request.mentions):
             if not named:
-                say("Their text names them, so these go whole:", err=True)
+                say("These notifications have the name in their text and will be removed:", err=True)
             named = True
             say(f"  {record.organization} {record.notification}", err=True)
     if not named:
-        say("No text names them.", err=True)
+        say("No text has the name.", err=True)
 
 
-def _carried_out(settings: Settings, stores: Stores, order: ErasureRequest) -> JSON:
-    """By this process, or by a worker that was quicker; then Velt is waited for, not for ever."""
-    with trail_of(settings, stores) as trail:
+def _carry_out(settings: Settings, stores: Stores, request: ErasureRequest) -> JSON:
+    """Carry the erasure out here, or follow a worker that does; then wait for Velt, with a limit."""
+    with open_trail(settings, stores) as trail:
         eraser = build_eraser(settings, stores, trail)
         erasures, changed = build_erasures(settings, stores), time.monotonic()
         before: JSON = {}
         with progress_bar() as progress:
             bar = progress.add_task("Erasing", total=None)
             while True:
-                for at in eraser.advance(order.id):
-                    progress.update(bar, total=at.of, completed=at.looked, description=_doing(at))
-                found = erasures.find(order.id)
+                for at in eraser.advance(request.id):
+                    progress.update(bar, total=at.of, completed=at.looked, description=_phase(at))
+                found = erasures.find(request.id)
                 if found is None or found["status"] == Phase.DONE:
                     break
-                if found["status"] == Phase.TELLING and not stores.outbox.has_live_worker():
+                if found["status"] == Phase.AWAITING_VELT and not stores.outbox.has_live_worker():
                     break
                 if found != before:
                     before, changed = found, time.monotonic()
-                if time.monotonic() - changed > _PATIENT_SECONDS:
+                if time.monotonic() - changed > _STALLED_SECONDS:
                     break
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
         stores.erasure_store.release_lease(eraser.me)
     if found is None:
-        raise click.ClickException("It is gone from Redis before it was done: was a backup restored?")
+        raise click.ClickException(
+            "The erasure vanished from Redis before it was done: was a backup restored?"
+        )
     return found
 
 
-def _doing(order: ErasureRequest) -> str:
-    return "Telling Velt" if order.phase is Phase.TELLING else "Erasing"
+def _phase(request: ErasureRequest) -> str:
+    return "Waiting for Velt" if request.phase is Phase.AWAITING_VELT else "Erasing"
+
+
+@click.command("status")
+@click.argument("erasure", type=IDENTIFIER, required=False)
+@click.option("--json", "as_json", is_flag=True, help="For scripts; includes erasure certificates.")
+def status(erasure: str | None, as_json: bool) -> None:
+    """Show the progress of ERASURE, with its erasure certificate when it is done. Without ERASURE, list all
+    erasures, oldest first."""
+    settings = load()
+    erasures = build_erasures(settings, build_stores(settings))
+    if erasure is None:
+        found = list(erasures.all())
+    elif one := erasures.find(erasure):
+        found = [one]
+    else:
+        raise click.ClickException("No such erasure is known.")
+    if as_json:
+        say_json(found[0] if erasure else found)
+    elif erasure:
+        print_erasure(found[0])
+    else:
+        _list(found)
+    raise SystemExit(any(erasure["status"] == TAMPERED for erasure in found))
+
+
+def _list(found: list[JSON]) -> None:
+    for erasure in found:
+        say(f"{erasure.get('askedAt', '')}  {_summary(erasure)}".lstrip())
+    if not found:
+        say("There are no erasures.")
+
+
+def print_erasure(found: JSON) -> None:
+    """Show one erasure in full."""
+    say(_summary(found))
+    if certificate := found.get("certificate"):
+        say_json(certificate, indent=2)
+    elif found["status"] == Phase.AWAITING_VELT:
+        say(
+            "Everything is erased here. The worker sends the commands to Velt; then "
+            "`resolver privacy status` has the erasure certificate.",
+            err=True,
+        )
+    else:
+        say("It is not done yet: a worker continues it.", err=True)
+
+
+def _summary(found: JSON) -> str:
+    if found["status"] == TAMPERED:
+        return f"{found['erasureId']}: tampered with; the erasure certificate in Redis was not signed here"
+    counts = found["counts"]
+    return (
+        f"{found['erasureId']}: {found['status']}; {counts['removed']} removed, {counts['cut']} cut, "
+        f"{counts['commands']} commands, {counts['lookedAt']} examined"
+        f"{_not_examined(counts.get('unreadable', 0))}"
+    )
+
+
+def _not_examined(unreadable: int) -> str:
+    """Report records that don't open: they may hold the same person, under a missing key."""
+    return f"; NOT examined, since they don't open: {unreadable}" if unreadable else ""

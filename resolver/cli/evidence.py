@@ -1,4 +1,4 @@
-"""`resolver evidence`: what an auditor asks for every quarter, in one file."""
+"""`resolver evidence`: write and verify a signed zip file for auditors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from resolver import __version__, clock
 from resolver.audit.signing import Signer
 from resolver.audit.verify import Verifier
 from resolver.cli import manifest as manifests
-from resolver.cli.audit_verify import UNSIGNED_STATUS, Ends, checkpoints_in, summary
+from resolver.cli.audit import FILES, UNSIGNED_STATUS, Ends, checkpoints_in, in_order, summary
+from resolver.cli.auditing import audit_command
 from resolver.cli.check import findings
 from resolver.cli.keys import key_usage
-from resolver.cli.on_record import on_record
-from resolver.cli.signers import counting, public_key_option
-from resolver.cli.terminal import say
-from resolver.cli.trail_files import FILES, in_order
-from resolver.cli.words import counted
+from resolver.cli.options import accepted_keys, public_key_option
+from resolver.cli.terminal import counted, say
 from resolver.config import Settings, load
 from resolver.config.secret import Secret
 from resolver.privacy.erasures import TAMPERED, Erasures
@@ -57,37 +55,37 @@ class _Since(click.ParamType[timedelta]):
         return timedelta(days=days)
 
 
-class _Against(NamedTuple):
+class _Problem(NamedTuple):
     text: str
     status: int = 1
-    """The exit status that it leads to, unless something graver was found."""
+    """The exit status it leads to, unless another finding is graver."""
 
 
 @click.command()
 @click.option("--since", default="90d", show_default=True, type=_Since(), help="How far back: 90d, 12w, 1y.")
 @click.option("--audit", "trails", multiple=True, type=FILES, help="Files of the audit trail to verify.")
 @click.option("-o", "output", type=_FILE, help="Write this zip file.")
-@click.option("--verify", "given", type=FILES, help="Check such a zip file instead, offline.")
+@click.option("--verify", "given", type=FILES, help="Verify such a zip file instead, offline.")
 @public_key_option
 def evidence(
     since: timedelta, trails: tuple[Path, ...], output: Path | None, given: Path | None, keys: tuple[str, ...]
 ) -> None:
-    """Write a zip file with what an auditor asks for, or check one. In it are: settings (secrets as digests),
-    keys and their ages, erasures with their certificates, the age of the oldest record, what `check` finds,
-    whether the audit trail is whole, and the versions of what runs. Its `manifest.json` lists the digest of
-    every part and is signed. Exit status 1 when the trail isn't whole or a certificate isn't what was signed;
-    3 when the trail has unsigned lines and is whole otherwise. The file is written in these cases too, and
-    says so."""
+    """Write a zip file for auditors, or verify one. It holds: the settings (secrets as digests), keys and
+    their ages, erasures with their erasure certificates, the age of the oldest record, the findings of
+    `check`, the state of the audit trail, and the versions of all packages. Its `manifest.json` lists the
+    digest of every part and is signed. Exit status 1 if the trail is not whole or an erasure certificate is
+    invalid; 3 if the trail is whole but has unsigned lines. The file is written in these cases too, and
+    records the problem."""
     if (output is None) is (given is None):
-        raise click.UsageError("Say either -o FILE.zip, to write one, or --verify FILE.zip.")
+        raise click.UsageError("Say either -o FILE.zip, to write a file, or --verify FILE.zip.")
     if given:
-        _verify(given, counting(keys))
+        _verify(given, accepted_keys(keys))
     elif output:
         _write(output, since, trails)
 
 
 def _verify(path: Path, keys: tuple[str, ...]) -> None:
-    """That it is what was signed, and what stands in it against whoever signed it."""
+    """Verify the signature, and report the problems that the file records."""
     manifest, problems = manifests.checked(path, keys)
     for problem in problems:
         say(f"FAIL  {problem}", fg="red")
@@ -95,55 +93,55 @@ def _verify(path: Path, keys: tuple[str, ...]) -> None:
         raise SystemExit(1)
     say(f"ok    {len(manifest['parts'])} parts, as they were signed at {manifest['made']}", fg="green")
     with zipfile.ZipFile(path) as archive:
-        _say(_against(json.loads(archive.read(_TRAIL)), json.loads(archive.read(_ERASURES))))
+        _report(_problems(json.loads(archive.read(_TRAIL)), json.loads(archive.read(_ERASURES))))
 
 
 def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
     if not output.parent.is_dir():
-        raise click.ClickException(f"There is no directory {output.parent} to write {output.name} into.")
+        raise click.ClickException(f"There is no directory {output.parent} for {output.name}.")
     settings = load()
     stores, signer, began = build_stores(settings), Signer(settings.index_key), datetime.now(UTC) - since
-    on_record(settings, stores, "evidence")
+    audit_command(settings, stores, "evidence")
     parts = dict(_parts(settings, stores, trails, began))
     try:
         manifests.write(output, {name: _bytes(part) for name, part in parts.items()}, _about(began), signer)
     except OSError as error:
         raise click.ClickException(f"{output} can't be written: {error.strerror}.") from None
     say(f"{output}: {len(parts)} parts, signed by {signer.public_key}")
-    _say(_against(parts[_TRAIL], parts[_ERASURES]))
+    _report(_problems(parts[_TRAIL], parts[_ERASURES]))
 
 
-def _say(against: list[_Against]) -> None:
-    """And the exit status."""
+def _report(against: list[_Problem]) -> None:
+    """Print problems, and exit with the gravest status."""
     for found in against:
         say(f"{_MARKS[found.status]}  {found.text}", fg="red", err=True)
     statuses = {found.status for found in against}
     raise SystemExit(1 if 1 in statuses else max(statuses, default=0))
 
 
-def _against(trail: JSON, erasures: list[JSON]) -> list[_Against]:
-    """What an auditor will ask about."""
+def _problems(trail: JSON, erasures: list[JSON]) -> list[_Problem]:
+    """List the problems an auditor will ask about."""
     found = []
     if "why" in trail:
-        found.append(_Against(f"the audit trail: {trail['why']}", status=0))
+        found.append(_Problem(f"the audit trail: {trail['why']}", status=0))
     elif trail["whole"] is None:
         ends = counted(len(trail["unsigned"]), "chain")
         found.append(
-            _Against(
+            _Problem(
                 f"the audit trail: no signature covers the end of {ends}, named in {_TRAIL}. "
-                f"A killed process leaves such an end, and someone may have added it",
+                f"A killed process leaves such an end, but someone may also have added it",
                 status=UNSIGNED_STATUS,
             )
         )
     elif not trail["whole"]:
         found.append(
-            _Against(
+            _Problem(
                 f"the audit trail is not whole: {len(trail['problems'])} problems, in {_TRAIL}; "
                 f"`resolver audit verify` names them"
             )
         )
     tampered = [erasure["erasureId"] for erasure in erasures if erasure["status"] == TAMPERED]
-    return found + [_Against(f"the certificate of erasure {id_} isn't what was signed") for id_ in tampered]
+    return found + [_Problem(f"the certificate of erasure {id_} isn't what was signed") for id_ in tampered]
 
 
 def _parts(
@@ -168,7 +166,8 @@ def _parts(
 
 
 def _settings(settings: Settings, stores: Stores) -> JSON:
-    """Two quarters' digests of one secret are equal while it is, and tell nothing of it to anybody else."""
+    """Show settings with secrets as digests. The digest stays the same as long as the secret does, and only
+    the lookup key can relate the two."""
 
     def shown(value: Any) -> Any:
         if isinstance(value, Secret):
@@ -216,7 +215,7 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
     configured = Path(settings.audit_log)
     files = trails or ((configured,) if configured.is_file() else ())
     if not files:
-        return {"whole": None, "why": "not looked at, as no file of it was given (--audit)"}
+        return {"whole": None, "why": "not checked, since no file of it was given (--audit)"}
     ends = Ends(checkpoints_in(stores))
     verifier = Verifier(public_keys(settings, stores), ends.checkpoints)
     outcomes: Counter[str] = Counter()
@@ -228,7 +227,7 @@ def _audit(settings: Settings, stores: Stores, trails: tuple[Path, ...], began: 
 
 
 def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) -> Iterator[bytes]:
-    """What happened in that time, by surface, action and outcome."""
+    """Pass lines on, and count events since `began` by surface, action and outcome."""
     for line in lines:
         yield line
         try:
@@ -238,7 +237,7 @@ def _counted(lines: Iterator[bytes], outcomes: Counter[str], began: datetime) ->
                 if unrecorded := int(entry.get("unrecorded", 0)):
                     outcomes["refusals without a line"] += unrecorded
         except (ValueError, TypeError, KeyError):
-            continue  # the verifier names it
+            continue  # the verifier reports it
 
 
 def _about(began: datetime) -> JSON:

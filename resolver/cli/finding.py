@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what it was found to be."""
+"""A finding of `resolver check`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Finding:
     about: str
     text: str
     shown: JSON | None = None
-    """What it was seen in."""
+    """Data that proves it."""
 
     def as_json(self) -> JSON:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def without(self, secrets: Collection[str]) -> Finding:
-        """Another service's words may repeat what it was given."""
+    def mask(self, secrets: Collection[str]) -> Finding:
+        """Replace secrets: another service's message may quote what it received."""
         return replace(self, text=_masked(self.text, secrets), shown=_masked(self.shown, secrets))
 
-    def tell(self) -> None:
+    def print(self) -> None:
         say_parts((f"{self.outcome:4}", _COLOURS[self.outcome]), (f"{self.about}: {self.text}", None))
         if self.shown is not None:
             say(*(f"        {line}" for line in json.dumps(self.shown, indent=2).split("\n")))

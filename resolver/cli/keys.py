@@ -1,4 +1,4 @@
-"""`resolver keys`: the secrets that a deployment needs, and changing the one that seals."""
+"""`resolver keys`: make secrets, rotate master keys."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 import click
 
-from resolver.cli.on_record import on_record
-from resolver.cli.progress import progress_bar
-from resolver.cli.terminal import say, say_json
-from resolver.cli.words import counted
+from resolver.cli.auditing import audit_command, open_trail, operator_event
+from resolver.cli.terminal import counted, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.outbox.rewriting import CommandRotation
+from resolver.store.database_identity import Adoption
+from resolver.store.reindex import in_flight
 from resolver.store.rotation import Resealed, Rotation
 from resolver.wiring import Stores, build_stores, public_keys
 
@@ -25,13 +25,13 @@ _MOST_PASSES = 5
 
 @click.group()
 def keys() -> None:
-    """Make and look after keys."""
+    """Make and manage keys."""
 
 
 @keys.command("new")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def new(as_json: bool) -> None:
-    """Print a fresh set of secrets, ready for an environment file. They are shown once and kept nowhere."""
+    """Print a new set of secrets for an environment file. They are shown once and stored nowhere."""
     fresh = fresh_secrets()
     if as_json:
         say_json(fresh)
@@ -42,7 +42,7 @@ def new(as_json: bool) -> None:
 @keys.command("status")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def status(as_json: bool) -> None:
-    """Say what is sealed under which master key, and which key can be withdrawn."""
+    """Show what each master key seals, and which key can be withdrawn."""
     settings = load()
     stores = build_stores(settings)
     found = key_usage(settings, stores)
@@ -53,20 +53,21 @@ def status(as_json: bool) -> None:
     for name, used in found.items():
         since = f" In use since {used['since']}." if used["since"] else ""
         say(f"{name}: {usage_as_text(used)}. {used['advice']}{since}")
-    say(f"The audit trail and certificates are signed by {own}")
+    say(f"The audit trail and erasure certificates are signed by {own}")
     for key in former:
-        say(f"Before the index key was changed: {key}")
+        say(f"Signed before RESOLVER_INDEX_KEY was changed: {key}")
 
 
 @keys.command("rotate")
-@click.option("--rate", default=5000, show_default=True, type=click.IntRange(1), help="Records a second.")
+@click.option("--rate", default=5000, show_default=True, type=click.IntRange(1), help="Records per second.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def rotate(rate: int, as_json: bool) -> None:
-    """Seal everything with the first of RESOLVER_MASTER_KEYS. Callers notice nothing. Stopped half-way, it
-    goes on where it was when it is run again. Exit status 1 when something doesn't open with these keys."""
+    """Seal everything again with the first of RESOLVER_MASTER_KEYS, while requests are served. If the command
+    is interrupted, run it again: it skips what is done. Exit status 1 if something doesn't open with these
+    keys."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
+    audit_command(settings, stores, "keys rotate", "", [next(iter(settings.master_keys))])
     stores.history.note_key(next(iter(settings.master_keys)))
     stores.erasure_store.reseal()
     stores.idempotency.reseal()
@@ -74,7 +75,7 @@ def rotate(rate: int, as_json: bool) -> None:
     for _ in range(_MOST_PASSES):
         done = _pass(stores, rate, quiet=as_json)
         outcome = done + Counter({Resealed.DONE: outcome[Resealed.DONE]})
-        # Whoever sealed with the old key meanwhile (a process not restarted yet) is found by the next pass.
+        # A process that was not restarted yet may still seal with the old key: the next pass finds that.
         if not done[Resealed.DONE] and not done[Resealed.OVERTAKEN]:
             break
     said = {kind.name.lower(): outcome[kind] for kind in Resealed}
@@ -99,7 +100,7 @@ def _pass(stores: Stores, rate: int, *, quiet: bool) -> Counter[Resealed]:
 
 
 def _throttled(batches: Iterator[Counter[Resealed]], rate: int) -> Iterator[Counter[Resealed]]:
-    """What was passed over costs next to nothing, and isn't counted."""
+    """Limit the rate. Skipped records cost almost nothing and aren't counted."""
     for batch in batches:
         started = time.monotonic()
         yield batch
@@ -142,7 +143,7 @@ _SEVERAL = {"erasureEntries": "erasure entries"}
 
 
 def usage_as_text(used: Mapping[str, str | int]) -> str:
-    """Name the kinds that there are; "nothing" when there are none."""
+    """List the kinds with a count; "nothing" if there are none."""
     parts = [
         counted(int(used[kind]), one, _SEVERAL.get(kind, "")) for kind, one in _KINDS.items() if used[kind]
     ]
@@ -178,3 +179,35 @@ def fresh_secrets() -> dict[str, str]:
 
 def _key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+@keys.command()
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def adopt(yes: bool, as_json: bool) -> None:
+    """Move the Redis database to this VELT_API_KEY. A database belongs to one environment at Velt; a resolver
+    with another API key answers 503. Stop the processes with the former key first: they notice the change
+    only after up to a second, and serve and send until then. Queued commands are sent to the new environment
+    from then on."""
+    settings = load()
+    stores = build_stores(settings)
+    adoption = Adoption(stores.redis, stores.identity)
+    needed = adoption.is_needed()
+    if needed:
+        left = in_flight(stores.redis) or "nothing waits"
+        if not yes:
+            click.confirm(
+                f"Move this database to the environment of this VELT_API_KEY ({left})? Processes with the "
+                "former key answer 503 within a second.",
+                abort=True,
+                err=True,
+            )
+        # Closing the trail stores its checkpoint in Redis, which this process may do only after the adoption.
+        with open_trail(settings, stores) as trail:
+            trail.record(operator_event("keys adopt", "", [stores.identity.environment]))
+            adoption.adopt()
+    said = "The database belongs to this VELT_API_KEY " + ("now." if needed else "already.")
+    if as_json:
+        say_json({"adopted": needed})
+    else:
+        say(said)

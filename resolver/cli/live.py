@@ -1,7 +1,6 @@
-"""`resolver check --live`: a probe through the real Velt, which shows what that stores and how it answers.
+"""`resolver check --live`: add a probe at Velt, examine what Velt stores and answers, remove the probe.
 
-A signal is noted, and looked at between steps, each of which is short: so nothing is ever cut off between
-Velt and what is to be taken away from it.
+A signal is only noted, and handled between two short steps, so that the probe is always removed.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from resolver.app import create_app
 from resolver.audit.event import Actor
 from resolver.audit.trail import AuditContext
 from resolver.auth.claims import EndUser
-from resolver.cli import velts_answers
+from resolver.cli import velt_behaviour
+from resolver.cli.auditing import STDERR, operator
 from resolver.cli.finding import Finding
-from resolver.cli.on_record import STDERR, operator
 from resolver.cli.terminal import say
 from resolver.cli.transcript import RecordedVeltClient, Transcript
 from resolver.config import Settings
@@ -38,31 +37,33 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GET = "/api/velt/notifications/get"
 
 
-class Where(NamedTuple):
+class Target(NamedTuple):
     organization: str
     document: str
     user: str
 
 
-def meant(live: bool, *given: str | None) -> Where | None:
-    """Where the probe goes: all of it is said, or there is none."""
+def probe_target(live: bool, *given: str | None) -> Target | None:
+    """Return where the probe goes, or None without --live. Raises UsageError for missing options."""
     if not live and any(value is not None for value in given):
         raise click.UsageError("--organization, --document and --user go with --live.")
     if not live:
         return None
-    if missing := [name for name, value in zip(Where._fields, given, strict=True) if not _is_sound_id(value)]:
+    if missing := [
+        name for name, value in zip(Target._fields, given, strict=True) if not _is_sound_id(value)
+    ]:
         options = ", ".join(f"--{name}" for name in missing)
         raise click.UsageError(f"--live adds a notification: say where and for whom with {options}.")
-    return Where(*map(str, given))
+    return Target(*map(str, given))
 
 
 def _is_sound_id(value: str | None) -> bool:
     return value is not None and is_identifier(value) and is_valid_unicode(value)
 
 
-def probed(settings: Settings, where: Where, report: Path | None = None) -> Iterator[Finding]:
-    """`report` is a file for the transcript, if one is wanted."""
-    # Told within the call, short-lived should it be left behind after all, and counted against nobody.
+def probed(settings: Settings, target: Target, report: Path | None = None) -> Iterator[Finding]:
+    """Run the probe. `report`: the file for the transcript."""
+    # Send to Velt within the call, don't count it in rate limits, and expire soon if it is left behind.
     settings = replace(settings, registration="inline", retention_days=1, rate_limit=None, log_level="error")
     logs.configure(settings.log_level, settings.log_format)
     velt = RecordedVeltClient(
@@ -70,14 +71,14 @@ def probed(settings: Settings, where: Where, report: Path | None = None) -> Iter
     )
     services = build(replace(settings, surfaces=frozenset({"callback"})), standard=STDERR, velt=velt)
     with closing(services.trail), _noted_signals() as stopped:
-        probe = _probe(services, where)
+        probe = _probe(services, target)
         _announce(probe)
         secrets = [secret.reveal() for secret in (settings.velt_api_key, settings.velt_auth_token) if secret]
         velt.transcript = transcript = Transcript(_placeholders(probe))
         shown: list[Finding] = []
-        with closing(_round(_Live(settings, services, probe, stopped))) as findings:
+        with closing(_findings(_Live(settings, services, probe, stopped))) as findings:
             for finding in findings:
-                shown.append(finding.without(secrets))
+                shown.append(finding.mask(secrets))
                 yield shown[-1]
         if report:
             try:
@@ -87,7 +88,7 @@ def probed(settings: Settings, where: Where, report: Path | None = None) -> Iter
 
 
 def _placeholders(probe: Probe) -> dict[str, str]:
-    """What a transcript calls the ids of a run."""
+    """Map this run's ids to the transcript's placeholders."""
     rows = {id_: id_.replace(probe.id, "<probe>") for id_ in probe.rows}
     given = {probe.organization: "<organization>", probe.document: "<document>", probe.user: "<user>"}
     return {
@@ -99,28 +100,28 @@ def _placeholders(probe: Probe) -> dict[str, str]:
     }
 
 
-def _round(live: _Live) -> Generator[Finding]:
+def _findings(live: _Live) -> Generator[Finding]:
     try:
         for step in live.steps():
             if live.stopped():
                 break
             yield from step()
-    except _Enough as reason:
+    except _Abort as reason:
         yield Finding("fail", "live", str(reason))
     except ResolverError as error:
-        yield Finding("fail", "live", f"broke off: {_why(error)}")
+        yield Finding("fail", "live", f"stopped: {_why(error)}")
     finally:
         left = live.probe.take_away()
-    yield _taken_away(live.probe, left)
+    yield _removed(live.probe, left)
     if left.nothing and not live.stopped():
         with suppress(Unavailable):
-            yield from velts_answers.deleted_again(live.probe)
+            yield from velt_behaviour.deleted_again(live.probe)
     if live.stopped():
-        yield Finding("fail", "live", "was interrupted: what isn't said above was not looked at")
+        yield Finding("fail", "live", "was interrupted: only what is listed above was checked")
 
 
-class _Enough(Exception):
-    """Nothing that follows would make sense."""
+class _Abort(Exception):
+    """Raised when no further step makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,48 +143,50 @@ class _Live:
         try:
             added = self.probe.added()
         except VeltRefused as refusal:
-            raise _Enough(
+            raise _Abort(
                 f"Velt refuses a notification in resolver mode ({_why(refusal)}). "
-                "Are the organization and the document there?"
+                "Do the organization and the document exist?"
             ) from None
         if added["registration"] != "registered":
-            raise _Enough("Velt cannot be reached with the probe: it waited in the outbox")
-        yield Finding("ok", "live", f"Velt took {self.probe.id} in resolver mode; its content is sealed here")
+            raise _Abort("Velt cannot be reached with the probe: it waited in the outbox")
+        yield Finding(
+            "ok", "live", f"Velt accepted {self.probe.id} in resolver mode; its content is sealed here"
+        )
 
     def answers(self) -> Iterator[Finding]:
-        lag = yield from velts_answers.stored(self.probe, self.stopped)
+        lag = yield from velt_behaviour.stored(self.probe, self.stopped)
         if not self.stopped():
-            yield from velts_answers.added_again(self.probe, lag)
+            yield from velt_behaviour.added_again(self.probe, lag)
         for ask in (
-            velts_answers.updated,
-            velts_answers.without_users,
-            velts_answers.deleted_unknown,
+            velt_behaviour.updated,
+            velt_behaviour.without_users,
+            velt_behaviour.deleted_unknown,
         ):
             if not self.stopped():
                 yield from ask(self.probe)
         if not self.stopped():
-            yield from velts_answers.deleted_for_one(self.probe, lag)
+            yield from velt_behaviour.deleted_for_one(self.probe, lag)
 
     def blank(self) -> Iterator[Finding]:
-        """Last: from then on Velt's record is another one."""
-        yield from velts_answers.blanked(self.probe)
+        """Run last: it changes Velt's record."""
+        yield from velt_behaviour.blanked(self.probe)
 
     def callback(self) -> Iterator[Finding]:
-        """In this process, through the application as it is served."""
+        """Read through the real application, in this process."""
         app = create_app(self.services.settings, self.services)
         organization, user = self.probe.organization, self.probe.user
         try:
             own = self._read(app, user, organization)
         except Unavailable as error:
-            yield Finding("warn", "live", f"the callback was left out. {error}")
+            yield Finding("warn", "live", f"the callback was not checked. {error}")
             return
         yield self._own(own, user, organization)
-        yield self._others("somebody of another organization", self._read(app, user, f"{organization}-else"))
+        yield self._others("a user of another organization", self._read(app, user, f"{organization}-else"))
         if self.settings.read_policy == "recipient":
-            yield self._others("somebody else of the organization", self._read(app, STRANGER, organization))
+            yield self._others("another user of the organization", self._read(app, STRANGER, organization))
 
     def _read(self, app: Any, user: str, organization: str) -> Any:
-        """The callback's reply about the probe, to that person's token."""
+        """Read the probe with a token of this user, and return the reply."""
         token = self.services.tokens.mint(user, [organization]).token
         asked = {"organizationId": self.probe.organization, "notificationIds": [self.probe.id]}
         reply = app.test_client(use_cookies=False).post(
@@ -197,8 +200,8 @@ class _Live:
         person = EndUser(user, frozenset({organization}))
         deadline = Deadline.after(self.settings.deadline_ms / 1000)
         why = self.services.read_notifications.explain(person, organization, self.probe.id, deadline)
-        said = why.value if why else "it isn't held any more"
-        # A token that is minted names no documents; an identity provider's may.
+        said = why.value if why else "it is not stored any more"
+        # A minted token names no documents; a token of an identity provider may.
         by_claim = self.settings.read_policy == "document" and self.settings.permission is None
         outcome: Literal["warn", "fail"] = "warn" if by_claim else "fail"
         return Finding(outcome, "live", f"the callback does not give {user} the content: {said}")
@@ -209,42 +212,42 @@ class _Live:
         return Finding("ok", "live", f"the callback does not give it to {who}")
 
 
-def _probe(services: Services, where: Where) -> Probe:
+def _probe(services: Services, target: Target) -> Probe:
     who = Actor("ops", operator())
 
     def audit() -> AuditContext:
         return AuditContext(services.trail, "cli", "check live", "", who)
 
-    return Probe(*where, services.add, services.delete, services.keyspace, audit)
+    return Probe(*target, services.add, services.delete, services.keyspace, audit)
 
 
 def _announce(probe: Probe) -> None:
     say(
         f"Adding one notification at Velt: {probe.id}, in organization {probe.organization}, document "
-        f"{probe.document}, from {ACTOR} to {probe.user} alone, then three rows without content: one to "
-        f"{probe.user}, two that no reader matches. All are taken away again.",
+        f"{probe.document}, from {ACTOR}, only to {probe.user}, then three rows without content: one to "
+        f"{probe.user}, two that no reader matches. All are removed again.",
         err=True,
     )
 
 
-def _taken_away(probe: Probe, left: Left) -> Finding:
+def _removed(probe: Probe, left: Left) -> Finding:
     if left.nothing:
-        return Finding("ok", "live", "the probe is gone, at Velt and here; nothing waits in the outbox")
+        return Finding("ok", "live", "the probe is removed, at Velt and here; the outbox is empty of it")
     here = {
-        False: "its content is gone here",
-        True: "ITS CONTENT IS STILL HELD: it expires within a day",
-        None: "Redis cannot be asked whether its content is gone: it expires within a day",
+        False: "its content is removed here",
+        True: "ITS CONTENT IS STILL STORED HERE: it expires within a day",
+        None: "Redis cannot be asked whether its content is removed: it expires within a day",
     }[left.held]
     if left.waiting:
-        there = "its removal at Velt stays in the outbox, and a worker does it when Velt is back"
+        there = "its removal at Velt stays in the outbox; a worker sends it when Velt answers again"
     elif left.refused:
-        there = "Velt took its removal and doesn't let anybody look"
+        there = "Velt accepted its removal, but refuses to list notifications"
         return Finding("warn", "live", f"{here}; {there}")
     else:
         there = {
             False: "Velt doesn't have it any more",
-            True: "VELT STILL GIVES IT BACK",
-            None: "Velt cannot be asked whether it is gone",
+            True: "VELT STILL RETURNS IT",
+            None: "Velt cannot be asked whether it is removed",
         }[left.at_velt]
     later = "A later --live removes it." if left.held or left.at_velt is not False else ""
     return Finding("fail", "live", f"{here}; {there} ({probe.id}). {later}".rstrip())
@@ -252,21 +255,21 @@ def _taken_away(probe: Probe, left: Left) -> Finding:
 
 def _why(error: ResolverError) -> str:
     if isinstance(error, VeltRefused):
-        return velts_answers.refusal(error)
+        return velt_behaviour.refusal(error)
     return str(getattr(error, "reason", "") or error)
 
 
 @contextmanager
 def _noted_signals() -> Iterator[Callable[[], bool]]:
-    """Instead of ending the process: whether one asked to stop."""
+    """Note signals instead of ending the process; yield a function that says whether one arrived."""
     asked: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
         if len(asked) == 1:
-            # The terminal may be what went.
+            # The terminal may be closed already.
             with suppress(OSError):
-                os.write(STDERR, b"\nStopping: taking the probe away first.\n")
+                os.write(STDERR, b"\nStopping: removing the probe first.\n")
 
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:

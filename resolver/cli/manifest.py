@@ -1,4 +1,4 @@
-"""Parts in one file, and a signed list of what each must be."""
+"""Zip files with a signed manifest of their parts' digests."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LARGEST = 256 * 1024 * 1024
 
 class Checked(NamedTuple):
     manifest: JSON
-    """Empty when it isn't what was signed: then nothing that it says counts."""
+    """Empty if the signature is invalid: then nothing in the file counts."""
     problems: list[str]
 
 
 def write(path: Path, parts: Mapping[str, bytes], about: JSON, signer: Signer) -> None:
-    """OSError when it can't be."""
+    """Write the file. Raises OSError."""
     digests = {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()}
     manifest = json.dumps({**about, "parts": digests}, indent=2).encode()
     signature = signer.sign(_signed_text(manifest)).encode()
@@ -33,7 +33,7 @@ def write(path: Path, parts: Mapping[str, bytes], about: JSON, signer: Signer) -
 
 
 def checked(path: Path, public_keys: Iterable[str]) -> Checked:
-    """Everything that is wrong with it; nothing, when it is what was signed to the last part."""
+    """Verify a file, and list every problem."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _checked(archive, public_keys)
@@ -43,7 +43,7 @@ def checked(path: Path, public_keys: Iterable[str]) -> Checked:
 
 def _checked(archive: zipfile.ZipFile, public_keys: Iterable[str]) -> Checked:
     if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
-        return Checked({}, ["larger than evidence ever is"])
+        return Checked({}, ["larger than any evidence file"])
     manifest, signature = archive.read(_MANIFEST), archive.read(_SIGNATURE).decode("ascii")
     if not any(is_signed(_signed_text(manifest), signature, key) for key in public_keys):
         return Checked({}, [f"{_MANIFEST}: signed with none of the keys that count, or changed since"])
@@ -52,12 +52,13 @@ def _checked(archive: zipfile.ZipFile, public_keys: Iterable[str]) -> Checked:
 
 
 def _different(archive: zipfile.ZipFile, digests: Mapping[str, str]) -> list[str]:
-    """Of two entries with one name, one reader shows the first and another the last."""
+    """Compare the parts with their digests. A repeated name is a problem too: readers differ in which of the
+    two entries they show."""
     names = [name for name in archive.namelist() if name not in (_MANIFEST, _SIGNATURE)]
     problems = [f"{name}: missing" for name in digests if name not in names]
     problems += [f"{name}: not in the manifest" for name in names if name not in digests]
     if len(set(archive.namelist())) != len(archive.namelist()):
-        problems.append("a name is in it twice")
+        problems.append("a name occurs twice")
     return problems + [
         f"{name}: changed since it was signed"
         for name, digest in digests.items()

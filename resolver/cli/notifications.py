@@ -1,4 +1,4 @@
-"""Commands about single notifications: what would leave, what is held, and a token to read with."""
+"""`resolver split`, `inspect`, `explain`: commands about single notifications."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any, TextIO
 import click
 
 from resolver.auth.claims import EndUser
-from resolver.auth.tokens import LONGEST_SECONDS, SHORTEST_SECONDS, USUAL_SECONDS, Tokens
-from resolver.cli.identifier import IDENTIFIER
-from resolver.cli.on_record import on_record
+from resolver.cli.auditing import audit_command
+from resolver.cli.options import IDENTIFIER
 from resolver.cli.terminal import say, say_json
 from resolver.config import load
 from resolver.deadline import Deadline
@@ -34,8 +33,8 @@ _TITLES = {
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def split(file: TextIO, people: People, as_json: bool) -> None:
-    """Show what of a payload goes to Velt and what stays. FILE is the JSON of an add or an update ("-" reads
-    standard input). Needs no Redis and no keys, and sends nothing."""
+    """Show which fields of a payload go to Velt and which stay here. FILE is the JSON of an add or an update
+    ("-" reads standard input). The command needs no Redis and no keys, and sends nothing."""
     shown = _split(read_object(file), people)
     if as_json:
         say_json(shown)
@@ -50,10 +49,10 @@ def split(file: TextIO, people: People, as_json: bool) -> None:
 @click.argument("notification", type=IDENTIFIER)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def inspect(organization: str, notification: str, as_json: bool) -> None:
-    """Open one notification and show what is held. For operators: this prints content."""
+    """Open one notification and show what is stored. For operators: this prints content."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "inspect", organization, [notification])
+    audit_command(settings, stores, "inspect", organization, [notification])
     store = stores.store
     held = store.read(organization, [notification])
     if store.unreadable:
@@ -78,11 +77,11 @@ def inspect(organization: str, notification: str, as_json: bool) -> None:
 def explain(
     organization: str, notification: str, user: str, documents: tuple[str, ...], as_json: bool
 ) -> None:
-    """Say why an end user of an organization does or doesn't get a notification. For operators: callers are
-    never told. Under the document policy the Permission Provider is asked, as it would be for a read."""
+    """Explain why an end user of an organization gets a notification or not. For operators: callers never
+    learn the reason. Under the document policy the Permission Provider is asked, as for a read."""
     settings = load()
     stores = build_stores(settings)
-    on_record(settings, stores, "explain", organization, [notification, user])
+    audit_command(settings, stores, "explain", organization, [notification, user])
     store = stores.store
     person = EndUser(user, frozenset({organization}), frozenset(documents))
     deadline = Deadline.after(settings.deadline_ms / 1000)
@@ -97,38 +96,8 @@ def explain(
         say(f"{user} {'reads' if reads else 'does not read'} it: {why} (policy {settings.read_policy}).")
 
 
-@click.command()
-@click.option("--user", type=IDENTIFIER, required=True, help="The end user's id, as Velt knows it.")
-@click.option(
-    "--org",
-    "organizations",
-    type=IDENTIFIER,
-    multiple=True,
-    required=True,
-    help="An organization that the token opens. Repeat for several.",
-)
-@click.option(
-    "--ttl",
-    default=USUAL_SECONDS,
-    show_default=True,
-    type=click.IntRange(SHORTEST_SECONDS, LONGEST_SECONDS),
-    help="Seconds until the token expires.",
-)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def token(user: str, organizations: tuple[str, ...], ttl: int, as_json: bool) -> None:
-    """Mint an end user's token, to try a callback by hand."""
-    settings = load()
-    minted = Tokens(settings.token).mint(user, list(organizations), ttl)
-    on_record(settings, build_stores(settings), "token", "", [user, *organizations])
-    found = {"token": minted.token, "expiresAt": minted.expires_at}
-    if as_json:
-        say_json(found)
-    else:
-        say(minted.token)
-
-
 def read_object(file: TextIO) -> JSON:
-    """A JSON object, with or without Velt's `{"data": …}` around it."""
+    """Read a JSON object, with or without Velt's `{"data": …}` around it."""
     try:
         payload = json.load(file)
     except (ValueError, RecursionError):
@@ -136,19 +105,19 @@ def read_object(file: TextIO) -> JSON:
     if isinstance(payload, dict) and "data" in payload:
         payload = payload["data"]
     if not isinstance(payload, dict):
-        raise click.ClickException("The file, and its data if it has that, must be a JSON object.")
+        raise click.ClickException("The file, and `data` if it is there, must be a JSON object.")
     return payload
 
 
 def _split(payload: JSON, people: People) -> JSON:
-    """What a call with this payload would send and keep."""
+    """Split a payload into what would be sent and what would be stored."""
     if "notifications" not in payload:
         part = split_add(requests.parse(requests.ADD, payload), people)
         return _shown(part.forward, [part])
     filters, entries = requests.parse_update(payload)
     parts = [split_update(entry, people) for entry in entries]
-    told = [part.forward for part in parts if part.forward.keys() > {"id"}]
-    return _shown({**filters, "notifications": told} if told else None, parts)
+    changes = [part.forward for part in parts if part.forward.keys() > {"id"}]
+    return _shown({**filters, "notifications": changes} if changes else None, parts)
 
 
 def _shown(velt: JSON | None, parts: list[Split]) -> JSON:

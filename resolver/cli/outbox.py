@@ -1,4 +1,4 @@
-"""`resolver outbox`: what Velt hasn't been told yet, and what it never will be unless somebody acts."""
+"""`resolver outbox`: queued commands and dead letters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import click
 from msgspec.structs import replace
 
-from resolver.cli.on_record import on_record
+from resolver.cli.auditing import audit_command
 from resolver.cli.terminal import printable, say, say_json
 from resolver.config import load
 from resolver.outbox.dead_letters import DeadLetter, Retried
@@ -24,14 +24,14 @@ from resolver.wiring import Stores, build_stores
 
 @click.group()
 def outbox() -> None:
-    """Look after the commands that wait for Velt, and the dead letters: commands that were given up."""
+    """Manage queued commands for Velt, and dead letters: commands that will not be sent any more."""
 
 
 @outbox.command("status")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def status(as_json: bool) -> None:
-    """Show how many commands wait, how long the longest has been due, how many are dead letters, and whether
-    a worker is alive."""
+    """Show the number of queued commands, how long the oldest has been due, the number of dead letters, and
+    whether a worker is alive."""
     stores = build_stores(load())
     found = {**asdict(stores.outbox.depth()), "worker": stores.outbox.has_live_worker()}
     if as_json:
@@ -43,7 +43,7 @@ def status(as_json: bool) -> None:
 @outbox.command("dead")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def dead(as_json: bool) -> None:
-    """List dead letters: commands that were given up, and why. Shows ids; commands hold no content."""
+    """List dead letters with their reasons. Shows ids; commands hold no content."""
     found = [_described(entry) for entry in build_stores(load()).outbox.dead_letters.all()]
     if as_json:
         say_json(found)
@@ -55,7 +55,7 @@ def dead(as_json: bool) -> None:
 @outbox.command("waiting")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def waiting(as_json: bool) -> None:
-    """List the commands that wait for Velt. Shows ids; commands hold no content."""
+    """List queued commands for Velt. Shows ids; commands hold no content."""
     for entry in build_stores(load()).outbox.waiting.all():
         described = {"name": entry.name, **_about(entry.command)}
         if as_json:
@@ -72,7 +72,7 @@ def retry(names: tuple[str, ...], every: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     done, chosen = 0, list(_chosen(stores, names, every))
-    on_record(settings, stores, "outbox retry", "", [entry.name for entry in chosen])
+    audit_command(settings, stores, "outbox retry", "", [entry.name for entry in chosen])
     for entry in chosen:
         if entry.command is None:
             say(f"{entry.name} cannot be opened with these keys, and stays", err=True)
@@ -81,23 +81,23 @@ def retry(names: tuple[str, ...], every: bool) -> None:
             case Retried.DONE:
                 done += 1
             case Retried.NOT_HELD:
-                say(f"{entry.name} registers what was deleted meanwhile, and stays", err=True)
+                say(f"{entry.name} registers a notification that was deleted meanwhile, and stays", err=True)
             case Retried.OVERTAKEN:
-                say(f"{entry.name} changed meanwhile: look at it again", err=True)
-    say(f"{done} in line again")
+                say(f"{entry.name} changed meanwhile: list it again", err=True)
+    say(f"{done} queued again")
 
 
 @outbox.command("drop")
 @click.argument("names", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All dead letters.")
 def drop(names: tuple[str, ...], every: bool) -> None:
-    """Remove dead letters, or commands that wait. NAMES as `outbox dead` and `outbox waiting` list them.
-    Content stays where it is; an add that is repeated under its Idempotency-Key is refused from then on."""
+    """Remove dead letters or queued commands. NAMES as `outbox dead` and `outbox waiting` list them. Content
+    stays; an add that is repeated with its Idempotency-Key is refused from then on."""
     settings = load()
     stores = build_stores(settings)
     chosen = _dropped(stores, names, every)
-    on_record(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
-    # After they were listed: an erasure notes a record before it puts a command about it in line.
+    audit_command(settings, stores, "outbox drop", "", [entry.name for entry in chosen])
+    # Read this after the list: an erasure notes a record before it queues a command about it.
     erased = _records_being_erased(stores)
     problems = {entry.name: _drop(stores, entry, erased) for entry in chosen}
     for name, problem in problems.items():
@@ -107,20 +107,20 @@ def drop(names: tuple[str, ...], every: bool) -> None:
 
 
 def _drop(stores: Stores, entry: DeadLetter | WaitingCommand, erased: Set[str]) -> str:
-    """What is in the way; empty when it was dropped."""
+    """Drop an entry. Return why it wasn't possible, or an empty string."""
     command = entry.command
     if (command is None or command.kind is not Kind.REGISTER) and queue_named(entry.name).record in erased:
-        # Its certificate would say that Velt was told.
-        return "tells Velt of an erasure that is under way, and stays: see resolver privacy status"
+        # Without it, the erasure certificate would wrongly say that Velt had accepted it.
+        return "belongs to an open erasure, and stays: see resolver privacy status"
     if isinstance(entry, DeadLetter):
         outcome = Dropped(stores.outbox.dead_letters.discard(entry))
     else:
         outcome = stores.outbox.waiting.drop(entry)
     match outcome:
         case Dropped.BEING_SENT:
-            return "is being sent just now: look at it again"
+            return "is being sent just now: list it again"
         case Dropped.OVERTAKEN:
-            return "changed meanwhile: look at it again"
+            return "changed meanwhile: list it again"
     if command and command.kind is Kind.REGISTER:
         _mark_dropped(stores, command)
     return ""
@@ -133,7 +133,7 @@ def _records_being_erased(stores: Stores) -> Set[str]:
 
 
 def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[DeadLetter | WaitingCommand]:
-    """Those of one line from its end: the others keep their names then."""
+    """Choose the entries to drop, last first: dropping one renames the entries behind it in its queue."""
     of_waiting = {name for name in names if "." in name}
     found = [entry for entry in stores.outbox.waiting.all() if entry.name in of_waiting] if of_waiting else []
     _ensure_found(of_waiting, {entry.name for entry in found})
@@ -143,7 +143,7 @@ def _dropped(stores: Stores, names: tuple[str, ...], every: bool) -> list[DeadLe
 
 
 def _mark_dropped(stores: Stores, command: Command) -> None:
-    """Keep a repeat of the add from being answered `registered`."""
+    """Mark the record, so that a repeated add isn't answered with `registered`."""
 
     def mark(record: Record) -> Changed:
         is_meant = record.request and registers(command, record)

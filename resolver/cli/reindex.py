@@ -1,4 +1,4 @@
-"""`resolver keys reindex`: another index key, while nobody is served."""
+"""`resolver keys reindex`: change the lookup key while requests are refused."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from resolver.audit.signing import Signer, succession, trusted
-from resolver.cli.on_record import put_on_record
-from resolver.cli.progress import progress_bar
-from resolver.cli.terminal import say, say_json
+from resolver.cli.auditing import audit_unchecked
+from resolver.cli.terminal import progress_bar, say, say_json
 from resolver.config import load
 from resolver.config.environment import Environment
 from resolver.config.secret import Secret
@@ -22,12 +21,12 @@ from resolver.store.reindex import Reindex, Renamed, in_flight
 from resolver.wiring import Stores, build_stores
 
 _NOTICED_SECONDS = 1.5
-"""Until the last process has looked at the identity again."""
+"""After this time, every process has read the database identity again."""
 _NAMED = 20
 _HOW_TO_GO_ON = (
-    "{} records do not open, so nobody can tell their new names; nobody is served until that is mended. Put "
-    "the master keys that sealed them into RESOLVER_MASTER_KEYS, and run it again. What no key opens, "
-    "remove from Redis: {}"
+    "{} records do not open, so they can't be renamed; requests are refused until that is fixed. Add the "
+    "master keys that sealed them to RESOLVER_MASTER_KEYS, and run the command again. Remove records that no "
+    "key opens from Redis: {}"
 )
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -39,7 +38,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     """Change RESOLVER_INDEX_KEY, the key that names records: every record is renamed. NEW_KEY is a file with
     the new key; the settings still hold the old one. Every request is answered 503 until this is done and
-    every process was started again with the new key. Stopped half-way, run it again."""
+    every process is restarted with the new key. If the command is interrupted, run it again."""
     settings = load()
     fresh = _new_key(new_key)
     stores = build_stores(settings)
@@ -50,9 +49,9 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
         say("Done already: RESOLVER_INDEX_KEY can be changed now.")
         return
     if not yes:
-        click.confirm("Nobody is served until this is done. Begin?", abort=True)
+        click.confirm("Requests are refused until this is done. Begin?", abort=True)
     _require_replayed(stores, work)
-    put_on_record(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
+    audit_unchecked(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
     _begin(stores, work)
     outcome = _run(stores, work, quiet=as_json)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}
@@ -64,7 +63,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
         some = ", ".join(work.unreadable[:_NAMED]) + (" …" if len(work.unreadable) > _NAMED else "")
         raise click.ClickException(_HOW_TO_GO_ON.format(len(work.unreadable), some))
     work.finish(_vouched_for(work, Signer(settings.index_key), Signer(fresh)))
-    say("Now set RESOLVER_INDEX_KEY to the new key, and start every process again.", err=True)
+    say("Now set RESOLVER_INDEX_KEY to the new key, and restart every process.", err=True)
 
 
 def _new_key(path: Path) -> Secret:
@@ -76,7 +75,7 @@ def _new_key(path: Path) -> Secret:
 
 
 def _require_replayed(stores: Stores, work: Reindex) -> None:
-    """Under another key no certificate finds anybody."""
+    """Refuse while erasures must be replayed: under another lookup key, no certificate finds a person."""
     try:
         if stores.certificates:
             stores.certificates.check(stores.redis)
@@ -86,9 +85,9 @@ def _require_replayed(stores: Stores, work: Reindex) -> None:
 
 
 def _begin(stores: Stores, work: Reindex) -> None:
-    """What is on its way to Velt, or being erased, has such names in it: it must be over before."""
+    """Close the database, and require that no command is queued and no erasure open: both hold old names."""
     if not work.begin():
-        return  # it was, when the first record was renamed, and nobody was served since
+        return  # an interrupted run had checked this, and requests were refused since
     time.sleep(_NOTICED_SECONDS)
     if (left := in_flight(stores.redis)) and work.cancel():
         raise click.ClickException(
@@ -99,7 +98,8 @@ def _begin(stores: Stores, work: Reindex) -> None:
 
 
 def _vouched_for(work: Reindex, old: Signer, new: Signer) -> dict[str, str]:
-    """Whom the old key trusted; whom the new one does already, when a run was stopped at its very end."""
+    """Sign the former public keys with the new one: those that the old key trusted, and those that the new
+    key already trusts after an interrupted run."""
     found = work.former_signers()
     former = {*trusted(old, found), *trusted(new, found)} - {new.public_key}
     return {key: new.sign(succession(key)) for key in former}

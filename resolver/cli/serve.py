@@ -1,4 +1,4 @@
-"""`resolver serve`: gunicorn, as in production, with a worker beside it."""
+"""`resolver serve`: gunicorn with a worker beside it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 
 import click
 
-from resolver.cli.terminal import say
-from resolver.cli.words import counted
+from resolver.cli.terminal import counted, say
 from resolver.config import load
 
 
@@ -17,7 +16,7 @@ from resolver.config import load
 @click.option("--workers", type=click.IntRange(1), help="Web processes, instead of WEB_CONCURRENCY.")
 def serve(bind: str | None, workers: int | None) -> None:
     """Serve in production: gunicorn, whose master runs a worker beside the web processes. Settings come from
-    the environment; `resolver check` looks at them."""
+    the environment; `resolver check` checks them."""
     settings = load()
     address, count = bind or settings.bind, workers or settings.web_concurrency
     embedded = settings.worker == "embedded"
@@ -25,7 +24,7 @@ def serve(bind: str | None, workers: int | None) -> None:
     say(f"Serving on {address} with {processes}{' and a worker' if embedded else ''}", err=True)
     sys.stderr.flush()
     command = gunicorn_command(address, count, with_worker=embedded)
-    # In place of this process, so that a supervisor's signals reach gunicorn itself.
+    # Replace this process, so that a supervisor's signals reach gunicorn.
     os.execv(command[0], command)  # noqa: S606
 
 

@@ -1,8 +1,8 @@
-"""A transcript of a probe: what was asked of Velt and how it answered, without content, ids or secrets.
+"""The transcript of a probe: requests to Velt and its answers, without content, ids or secrets.
 
-It is made to be shared and committed, so nothing of an answer is shown unless it is known to be harmless:
-booleans, names of fields and texts that Velt's documents give, and a notification's time. Other texts and
-names appear as their length, other numbers not at all: a field's name may be somebody's word, a number an id.
+It is made to be shared, so it shows only what is known to be harmless: booleans, field names and texts from
+Velt's documentation, and a notification's time. Other texts and names appear as their length, other numbers
+not at all: a field name may be a user's word, and a number may be an id.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ _USER_FIELDS = frozenset(("userId", "name", "email", "photoUrl", "color", "textC
 _DOCUMENTED_NAMES = _REQUEST_FIELDS | _ANSWER_FIELDS | _ROW_FIELDS | _USER_FIELDS
 _TIME = "timestamp"
 _TIMES_MS = range(1_500_000_000_000, 4_200_000_000_000)
-"""From 2017 to 2103. A number beyond is no time, whatever it is called."""
+"""From 2017 to 2103. A number outside is not a time, whatever its field is called."""
 _MOST_SHOWN = 3
-"""Items of a list: a document's rows are like each other."""
+"""Items shown of a list: a document's rows resemble each other."""
 
 
 class Transcript:
-    """Records each exchange with Velt. `names` maps ids that a run was told about to placeholders."""
+    """Records exchanges with Velt. `names` maps the run's ids to placeholders."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = dict(names)
@@ -75,9 +75,9 @@ class Transcript:
         )
 
     def write(self, file: Path, url: str, findings: Sequence[Finding]) -> None:
-        """`url` is Velt's address as configured: it tells the real one from a sandbox."""
+        """Write the file. `url` is Velt's configured address, which tells the real Velt from a sandbox."""
         about = {"made": clock.now(), "resolver": __version__, "velt": url}
-        # Without their texts, which quote Velt's words and names.
+        # Only counts: the findings' texts quote Velt's answers.
         found = Counter(finding.outcome for finding in findings if finding.about == "live")
         text = json.dumps({**about, "findings": found, "exchanges": self._exchanges}, indent=2)
         file.write_text(f"{text}\n", encoding="utf-8")
@@ -104,7 +104,7 @@ class Transcript:
         for name, value in fields.items():
             label = self._name(name)
             labels[label] += 1
-            # Names of one length have one label: a number keeps them apart.
+            # Names of the same length have the same label: a number distinguishes them.
             shown[f"{label} {labels[label]}" if labels[label] > 1 else label] = self._shown(value, name)
         return shown
 
@@ -118,7 +118,7 @@ class Transcript:
 
 
 class RecordedVeltClient(VeltClient):
-    """Velt's client, which writes down what it asked and heard."""
+    """A Velt client that records its exchanges."""
 
     transcript: Transcript | None = None
 
@@ -129,7 +129,7 @@ class RecordedVeltClient(VeltClient):
             self._add(endpoint, data, f"refused: HTTP {refusal.http_status}", refusal.payload)
             raise
         except ResolverError as error:
-            # Its kind only: a reason may quote what Velt wrote.
+            # Only the type: a reason may quote Velt's answer.
             self._add(endpoint, data, f"no answer: {type(error).__name__}", None)
             raise
         self._add(endpoint, data, "answered", answer)

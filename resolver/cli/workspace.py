@@ -6,8 +6,8 @@ from typing import Any, TextIO
 
 import click
 
+from resolver.cli.auditing import audit_command
 from resolver.cli.notifications import read_object
-from resolver.cli.on_record import on_record
 from resolver.cli.terminal import say_json
 from resolver.config import Settings, load
 from resolver.deadline import Deadline
@@ -37,10 +37,10 @@ def get(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def set_(file: TextIO, as_json: bool) -> None:
     """Change the settings. FILE ("-" for standard input) holds useNotificationService and/or
-    notificationServiceConfig; what it omits stays as it is. Prints the settings afterwards."""
+    notificationServiceConfig; omitted settings stay unchanged. Prints the settings afterwards."""
     data = parse(WORKSPACE_UPDATE, read_object(file))
     settings = load()
-    on_record(settings, build_stores(settings), "workspace set")
+    audit_command(settings, build_stores(settings), "workspace set")
     _ask(settings, Endpoint.WORKSPACE_UPDATE, data, as_json)
 
 

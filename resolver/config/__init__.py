@@ -1,7 +1,7 @@
-"""The settings: read once from the environment, frozen, secrets masked.
+"""The settings: read once from the environment, frozen, with masked secrets.
 
-To add one: a field in `settings`, a line where it is read (`reading`, or `callbacks` for what end users
-meet), a section of docs/configuration.md (a test holds the two together).
+To add one: a field in `settings`, a line where it is read (`reading`, or `callbacks` for what concerns end
+users), and a section in docs/configuration.md (a test requires it).
 """
 
 from resolver.config.reading import load

@@ -1,4 +1,4 @@
-"""The settings that end users meet: whose tokens are believed, who reads what, which pages may call."""
+"""The settings that concern end users: accepted tokens, read policy, allowed web pages, rate limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def token(env: Environment, *, https_only: bool) -> TokenSettings:
         cookie=_cookie(env),
     )
     _refuse_contradictions(env, settings)
-    _refuse_claims_in_each_others_way(env, settings)
+    _refuse_conflicting_claims(env, settings)
     return settings
 
 
@@ -47,22 +47,22 @@ def _refuse_contradictions(env: Environment, settings: TokenSettings) -> None:
     if settings.jwks_url and settings.public_key:
         env.problem("RESOLVER_TOKEN_PUBLIC_KEY", "is given beside RESOLVER_TOKEN_JWKS_URL: choose one")
     if settings.jwks_ca_file and not settings.jwks_url:
-        env.problem("RESOLVER_TOKEN_JWKS_CA_FILE", "is of no use without RESOLVER_TOKEN_JWKS_URL")
+        env.problem("RESOLVER_TOKEN_JWKS_CA_FILE", "has no effect without RESOLVER_TOKEN_JWKS_URL")
     if settings.has_provider and settings.issuer == OWN_ISSUER:
         env.problem("RESOLVER_TOKEN_ISSUER", f"{OWN_ISSUER} is the issuer of the resolver's own tokens")
     if settings.has_provider and not settings.algorithms - {SYMMETRIC}:
-        env.problem("RESOLVER_TOKEN_ALGORITHMS", "names none that your identity provider's keys can have")
+        env.problem("RESOLVER_TOKEN_ALGORITHMS", "names no algorithm that an identity provider's keys use")
 
 
-def _refuse_claims_in_each_others_way(env: Environment, settings: TokenSettings) -> None:
-    """Two claims that share their first steps can't both be minted, nor one that JWT keeps for itself."""
+def _refuse_conflicting_claims(env: Environment, settings: TokenSettings) -> None:
+    """Refuse claims that can't be minted: two with a common path, or a claim that JWT reserves."""
     user, organizations = settings.user_claim, settings.organizations_claim
     if f"{user}.".startswith(f"{organizations}.") or f"{organizations}.".startswith(f"{user}."):
         env.problem("RESOLVER_TOKEN_ORGANIZATIONS_CLAIM", "overlaps with RESOLVER_TOKEN_USER_CLAIM")
     claims = {"USER": user, "ORGANIZATIONS": organizations, "DOCUMENTS": settings.documents_claim}
     for name, claim in claims.items():
         if claim.partition(".")[0] in _JWT_CLAIMS:
-            env.problem(f"RESOLVER_TOKEN_{name}_CLAIM", "is a claim that JWT keeps for itself")
+            env.problem(f"RESOLVER_TOKEN_{name}_CLAIM", "is a claim that JWT reserves")
 
 
 def _algorithms(env: Environment) -> frozenset[str]:
@@ -95,17 +95,17 @@ def permission(env: Environment, *, https_only: bool) -> PermissionSettings | No
     url = env.endpoint("RESOLVER_PERMISSION_URL", https_only=https_only)
     secret = env.secret("RESOLVER_PERMISSION_TOKEN")
     if secret and not url:
-        env.problem("RESOLVER_PERMISSION_TOKEN", "is of no use without RESOLVER_PERMISSION_URL")
+        env.problem("RESOLVER_PERMISSION_TOKEN", "has no effect without RESOLVER_PERMISSION_URL")
     return PermissionSettings(url, secret) if url else None
 
 
-def refuse_a_policy_that_cannot_be_kept(
+def refuse_impossible_policy(
     env: Environment, policy: str, permission: PermissionSettings | None, documents_claim: str
 ) -> None:
     if policy == "document" and not (permission or documents_claim):
         env.problem(
             "RESOLVER_READ_POLICY",
-            "document needs RESOLVER_PERMISSION_URL or RESOLVER_TOKEN_DOCUMENTS_CLAIM to ask",
+            "document requires RESOLVER_PERMISSION_URL or RESOLVER_TOKEN_DOCUMENTS_CLAIM",
         )
 
 
@@ -138,7 +138,7 @@ def cors_origins(env: Environment) -> frozenset[str]:
 
 
 def _is_origin(origin: str) -> bool:
-    """As a browser writes it: in lower case, without a path or the port that goes without saying."""
+    """Whether it is written as browsers do: in lower case, without a path or a default port."""
     label = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
     found = re.fullmatch(
         rf"(https?)://({label}(\.{label})*|\[[0-9a-f:]+\])(:(?P<port>[1-9][0-9]{{0,4}}))?", origin

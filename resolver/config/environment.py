@@ -1,4 +1,4 @@
-"""Reads environment variables one by one and remembers every problem, instead of stopping at the first."""
+"""Read environment variables, and collect all problems instead of stopping at the first."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _RANDOM = "`openssl rand -hex 32` prints one"
 
 
 class Environment:
-    """Typed access to a mapping of variables. A value with a problem reads as its default; whoever is
-    done reading looks at `problems` before using anything."""
+    """Typed access to variables. A value with a problem is read as its default: check `problems` after
+    reading, before using any value."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -65,18 +65,18 @@ class Environment:
         return raw.rstrip("/")
 
     def endpoint(self, name: str, *, https_only: bool) -> str:
-        """Of one service, taken as it is: its path and query may mean anything there. Empty when not set."""
+        """Read the URL of one service, unchanged: path and query belong to that service. Empty if not set."""
         raw = self.text(name)
         if raw and (problem := url_problem(raw, https_only=https_only, query=True)):
             self.problem(name, problem)
         return raw
 
     def long_text(self, name: str) -> str | None:
-        """Of several lines, from NAME or from the file that NAME_FILE names."""
+        """Read a text of several lines from NAME, or from the file that NAME_FILE names."""
         return self._secret_text(name)
 
     def secret(self, name: str, *, required: str = "", minimum: int = 0) -> Secret | None:
-        """From NAME, or from the file that NAME_FILE names. `required` says where to get one."""
+        """Read a secret from NAME, or from the file that NAME_FILE names. `required`: where to get one."""
         before = len(self.problems)
         value = self._secret_text(name)
         if value is None:
@@ -84,14 +84,14 @@ class Environment:
                 self._missing(name, required)
             return None
         if not is_printable(value):
-            self.problem(name, "holds characters that no HTTP header may carry")
+            self.problem(name, "contains characters that HTTP headers can't carry")
             return None
         if minimum and is_weak(value.encode(), minimum):
             self.problem(name, f"is too weak: at least {minimum} bytes, not all equal ({_RANDOM})")
         return Secret.of(value)
 
     def named_secrets(self, name: str, *, required: str, minimum: int) -> dict[str, Secret]:
-        """`name:secret,name:secret`"""
+        """Read `name:secret,name:secret`."""
         found: dict[str, Secret] = {}
         for label, value in self._pairs(name, required=required):
             if is_weak(value.encode(), minimum):
@@ -102,7 +102,7 @@ class Environment:
         return found
 
     def named_keys(self, name: str) -> dict[str, Secret]:
-        """`id:base64,id:base64`, the order kept: the first one seals."""
+        """Read `id:base64,id:base64` in order: the first key seals."""
         return {
             label: Secret(self._key_bytes(name, value, f" {position}"))
             for position, (label, value) in enumerate(
@@ -128,12 +128,12 @@ class Environment:
         for position, entry in enumerate((e.strip() for e in text.split(",")), start=1):
             label, colon, value = entry.partition(":")
             if not (colon and is_printable(value) and re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", label)):
-                # The entry itself may be a secret: only its position is named.
+                # Name only the position: the entry itself may be a secret.
                 self.problem(name, f"entry {position} is not of the form name:secret, such as backend:…")
             elif any(label == seen for seen, _ in pairs):
                 self.problem(
                     name,
-                    f"entry {position} has the name of an earlier one: give it another, of your choice",
+                    f"entry {position} has the name of an earlier entry: choose another name",
                 )
             else:
                 pairs.append((label, value))
@@ -164,7 +164,7 @@ class Environment:
     def _from_file(self, name: str) -> str | None:
         path = Path(self.text(name))
         try:
-            # A pipe or a device might keep us waiting for ever.
+            # Reading a pipe or a device might block forever.
             if path.is_file() and path.stat().st_size <= _LARGEST_FILE:
                 if text := path.read_text(encoding="utf-8").rstrip("\r\n"):
                     return text
@@ -172,7 +172,7 @@ class Environment:
                 return None
         except (OSError, UnicodeDecodeError, ValueError):
             pass
-        self.problem(name, "the file it names cannot be read, or is no small text file")
+        self.problem(name, "the file it names cannot be read, or is not a small text file")
         return None
 
     def _from_command(self, name: str) -> str | None:
@@ -182,7 +182,7 @@ class Environment:
             )
             return done.stdout.decode().strip() or None
         except (OSError, ValueError, subprocess.SubprocessError):
-            # Neither its output nor its errors are shown: both may hold the keys.
+            # Show neither output nor errors: both may contain the keys.
             self.problem(name, "the command failed or printed nothing usable")
             return None
 

@@ -1,4 +1,4 @@
-"""The settings of calls to other services: a forward proxy, and the authorities whose certificates count."""
+"""The settings for calls to other services: forward proxy and certificate authorities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ca_file(env: Environment, name: str) -> str:
 
 
 def _proxy_problem(url: str) -> str | None:
-    """Repeats no part of the URL, which may hold a password."""
+    """Return what is wrong, without quoting the URL, which may contain a password."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -39,5 +39,5 @@ def _proxy_problem(url: str) -> str | None:
         return "must end after the host and port"
     credentials = unquote(f"{parts.username or ''}{parts.password or ''}", errors="replace")
     if credentials and not is_printable(credentials):
-        return "holds credentials with characters that no HTTP header may carry"
+        return "has credentials with characters that HTTP headers can't carry"
     return None

@@ -1,4 +1,4 @@
-"""A public key in PEM, as identity providers hand it out: parsed at once: a bad one refuses the start."""
+"""Public keys in PEM, as identity providers publish them. Parsed at start, so that a bad key prevents it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cryptography.x509 import load_pem_x509_certificate
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 SMALLEST_RSA_BITS, LARGEST_RSA_BITS = 2048, 8192
-"""Larger, and each signature would take long to check."""
+"""With larger keys, verifying a signature takes too long."""
 
 
 def parse_public_key(text: str) -> PublicKey:
-    """Raises ValueError with what is wrong with it. A variable can't hold newlines everywhere, so `\\n` in
-    one line is read as such."""
+    """Parse a key or certificate. `\\n` stands for a line break, which not every variable can hold. Raises
+    ValueError with what is wrong."""
     pem = text.replace("\\n", "\n").encode()
     if b"PRIVATE KEY" in pem:
-        raise ValueError("holds a private key: only the public one belongs here")
+        raise ValueError("contains a private key: only the public key belongs here")
     try:
         key = (
             load_pem_x509_certificate(pem).public_key() if b"CERTIFICATE" in pem else load_pem_public_key(pem)
         )
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("is no public key or certificate in PEM") from None
+        raise ValueError("is not a public key or certificate in PEM") from None
     if not isinstance(key, PublicKey):
         raise ValueError("must be an RSA, EC or Ed25519 key")  # noqa: TRY004 - of a setting, not a call
     if isinstance(key, RSAPublicKey) and not SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:

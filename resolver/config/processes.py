@@ -1,4 +1,4 @@
-"""What the HTTP server is started with: it is read before anything else is, by gunicorn's master too."""
+"""The settings of the HTTP server. Gunicorn's master reads them too, before everything else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Processes(NamedTuple):
 
 
 def load_processes(variables: Mapping[str, str] | None = None) -> Processes:
-    """Raises SettingsError with every problem there is."""
+    """Read them. Raises SettingsError with all problems."""
     env = Environment(os.environ if variables is None else variables)
     found = read_processes(env)
     if env.problems:

@@ -1,31 +1,34 @@
-"""Reads the settings from the environment; `load` names every problem at once."""
+"""Read and check the settings."""
 
 from __future__ import annotations
 
+import difflib
 import os
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
-from resolver.config import callbacks, checks, outbound, redis_url
+from resolver.config import callbacks, outbound, redis_url
 from resolver.config.callbacks import SMALLEST_SECRET
 from resolver.config.environment import MADE_HERE, Environment
 from resolver.config.processes import read_processes
 from resolver.config.secret import Secret
-from resolver.config.settings import INSIDE, Settings
+from resolver.config.settings import INSIDE, SYMMETRIC, Settings, TokenSettings
 from resolver.errors import SettingsError
 
+_NOT_FOR_THE_INTERNET = ("VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS")
 DURABILITIES = ("aof-always", "aof-everysec", "managed", "none")
-_IN_VELTS_CONSOLE = "from Velt's console"
+_IN_VELT_CONSOLE = "from Velt's console"
 SURFACES = ("callback", "mirror", "token", "privacy", "metrics", "docs")
 
 
 def load(variables: Mapping[str, str] | None = None) -> Settings:
-    """Raises SettingsError with every problem there is."""
+    """Read the settings from the environment. Raises SettingsError with all problems."""
     variables = os.environ if variables is None else variables
     env = Environment(variables)
     settings = _read(env)
-    checks.refuse_shared_secrets(env, settings)
+    _refuse_shared_secrets(env, settings)
     if env.problems:
         raise SettingsError(env.problems)
     return settings
@@ -37,16 +40,16 @@ def _read(env: Environment) -> Settings:
     token = callbacks.token(env, https_only=https_only)
     permission = callbacks.permission(env, https_only=https_only)
     read_policy = env.choice("RESOLVER_READ_POLICY", "recipient", ("recipient", "document", "organization"))
-    callbacks.refuse_a_policy_that_cannot_be_kept(env, read_policy, permission, token.documents_claim)
+    callbacks.refuse_impossible_policy(env, read_policy, permission, token.documents_claim)
     surfaces = _surfaces(env, mode)
     worker = env.choice("RESOLVER_WORKER", "embedded", ("embedded", "separate"))
-    # Then nobody calls but end users, and Velt is asked by processes elsewhere.
+    # Such an instance serves only end users, and other processes call Velt.
     is_callback_only = surfaces.isdisjoint(INSIDE) and worker == "separate"
     return Settings(
         mode=cast(Literal["production", "development"], mode),
         velt_api_url=env.url("VELT_API_URL", "https://api.velt.dev", https_only=https_only),
-        velt_api_key=env.secret("VELT_API_KEY", required=_IN_VELTS_CONSOLE) or Secret(b""),
-        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required="" if is_callback_only else _IN_VELTS_CONSOLE),
+        velt_api_key=env.secret("VELT_API_KEY", required=_IN_VELT_CONSOLE) or Secret(b""),
+        velt_auth_token=env.secret("VELT_AUTH_TOKEN", required="" if is_callback_only else _IN_VELT_CONSOLE),
         caller_tokens=env.named_secrets(
             "RESOLVER_CALLER_TOKENS",
             required="" if is_callback_only else MADE_HERE,
@@ -91,7 +94,7 @@ def _read(env: Environment) -> Settings:
         log_format=cast(
             Literal["json", "console"], env.choice("RESOLVER_LOG_FORMAT", "json", ("json", "console"))
         ),
-        warnings=checks.warnings(env, token, read_policy, is_callback_only=is_callback_only),
+        warnings=_warnings(env, token, read_policy, is_callback_only=is_callback_only),
     )
 
 
@@ -107,7 +110,7 @@ def _redis_url(env: Environment) -> Secret:
 def _directory(env: Environment, name: str) -> str:
     path = env.text(name)
     if path and not (Path(path).is_dir() and os.access(path, os.R_OK | os.X_OK)):
-        env.problem(name, "is no directory that can be read")
+        env.problem(name, "is not a readable directory")
     return path
 
 
@@ -118,7 +121,7 @@ def _durability(env: Environment) -> str:
 
 
 def _surfaces(env: Environment, mode: str) -> frozenset[str]:
-    # A description helps whoever builds against it; on the internet only whoever says so gets to serve it.
+    # In production the description is served only if RESOLVER_SURFACES names it.
     usual = ",".join(s for s in SURFACES if s != "docs" or mode == "development")
     chosen = env.items("RESOLVER_SURFACES", usual)
     if strangers := sorted(set(chosen) - set(SURFACES)):
@@ -126,3 +129,71 @@ def _surfaces(env: Environment, mode: str) -> frozenset[str]:
     if not chosen:
         env.problem("RESOLVER_SURFACES", "names no surface")
     return frozenset(chosen)
+
+
+def _refuse_shared_secrets(env: Environment, settings: Settings) -> None:
+    """Refuse a secret with two uses. Velt knows its own two, and browsers know the API key: a secret equal to
+    one of these would give them access."""
+    masters = settings.master_keys.items()
+    permission = settings.permission.token if settings.permission else None
+    used = [
+        ("VELT_API_KEY", settings.velt_api_key.reveal_bytes()),
+        ("VELT_AUTH_TOKEN", settings.velt_auth_token.reveal_bytes() if settings.velt_auth_token else b""),
+        *((f"RESOLVER_CALLER_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.caller_tokens.items()),
+        *((f"RESOLVER_MASTER_KEYS ({n})", b64encode(k.reveal_bytes())) for n, k in masters),
+        ("RESOLVER_INDEX_KEY", b64encode(settings.index_key.reveal_bytes())),
+        ("RESOLVER_TOKEN_SECRET", settings.token.secret.reveal_bytes() if settings.token.secret else b""),
+        ("RESOLVER_METRICS_TOKEN", settings.metrics_token.reveal_bytes() if settings.metrics_token else b""),
+        *((f"RESOLVER_PRIVACY_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.privacy_tokens.items()),
+        ("RESOLVER_PERMISSION_TOKEN", permission.reveal_bytes() if permission else b""),
+    ]
+    seen: dict[bytes, str] = {}
+    for name, value in used:
+        if value and (other := seen.setdefault(value, name)) != name:
+            env.problem(name.partition(" ")[0], f"{name} equals {other}: every secret must be its own")
+
+
+def _warnings(
+    env: Environment, token: TokenSettings, policy: str, *, is_callback_only: bool
+) -> tuple[str, ...]:
+    """List settings that are probably mistakes."""
+    found = [*_unknown_names(env), *(_unneeded(env) if is_callback_only else ())]
+    if token.secret and SYMMETRIC not in token.algorithms:
+        found.append("RESOLVER_TOKEN_SECRET has no effect: RESOLVER_TOKEN_ALGORITHMS lacks HS256")
+    if token.has_provider and not (token.issuer and token.audience):
+        found.append(
+            "RESOLVER_TOKEN_ISSUER and RESOLVER_TOKEN_AUDIENCE should be set: otherwise tokens that your "
+            "identity provider issued for other applications are accepted"
+        )
+    if policy != "document" and env.text("RESOLVER_PERMISSION_URL"):
+        found.append("RESOLVER_PERMISSION_URL has an effect only with RESOLVER_READ_POLICY=document")
+    return tuple(found)
+
+
+def _unneeded(env: Environment) -> tuple[str, ...]:
+    """Warn of secrets that an instance facing the internet doesn't need."""
+    given = [name for name in _NOT_FOR_THE_INTERNET if env.text(name) or env.text(f"{name}_FILE")]
+    return tuple(
+        f"{name} has no effect: this instance neither serves backends nor calls Velt. Remove it, so that it "
+        f"can't be stolen from here"
+        for name in given
+    )
+
+
+def _unknown_names(env: Environment) -> tuple[str, ...]:
+    """Warn of misspelt variables, with the probable name. They can't be refused: an orchestrator sets its
+    own, such as RESOLVER_SERVICE_HOST."""
+    unknown = [
+        name
+        for prefix in ("RESOLVER_", "VELT_", "REDIS_")
+        for name in env.names(prefix)
+        if name not in env.known
+    ]
+    meant = {name: _closest(name, env.known) for name in unknown}
+    return tuple(f"{name} is not a setting; {close} may be meant" for name, close in meant.items() if close)
+
+
+def _closest(name: str, known: set[str]) -> str | None:
+    if name.removeprefix("RESOLVER_") in known:
+        return name.removeprefix("RESOLVER_")
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.8)), None)

@@ -1,4 +1,4 @@
-"""Where Redis is, read from REDIS_URL: one server, a Sentinel's service, or a cluster.
+"""Parse REDIS_URL: one server, a Sentinel's service, or a cluster.
 
 redis://user:password@host:6379/0                  rediss:// with TLS, unix://user:password@/path?db=0
 redis+sentinel://user:password@host:26379,host:26379/service/0
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote
 
 Kind = Literal["single", "sentinel", "cluster"]
 Host = tuple[str, int]
-# What may be said behind `?`. Nothing there may loosen how long we wait.
+# Allowed options after `?`. None may change time-outs.
 _OPTIONS = frozenset(
     {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "sentinel_username", "sentinel_password"}
 )
@@ -33,7 +33,7 @@ class RedisAddress:
     kind: Kind
     hosts: tuple[Host, ...] = ()
     path: str = ""
-    """Of a Unix socket."""
+    """The path of a Unix socket."""
     service: str = ""
     db: int = 0
     username: str | None = None
@@ -43,7 +43,7 @@ class RedisAddress:
 
     @property
     def is_here(self) -> bool:
-        """A Unix socket, or this very host."""
+        """Whether it is a Unix socket or this host."""
         local = (name.startswith("127.") or name in ("localhost", "::1") for name, _ in self.hosts)
         return bool(self.path) or all(local)
 
@@ -53,7 +53,8 @@ class RedisAddress:
 
 
 def parse(url: str) -> RedisAddress:
-    """ValueError says what is wrong, and repeats no part of the URL: it may hold a password."""
+    """Parse the URL. Raises ValueError with what is wrong, without quoting the URL: it may hold a
+    password."""
     if url.startswith("unix://"):
         path, _, query = url.removeprefix("unix://").partition("?")
         options = _options(query)
@@ -121,7 +122,7 @@ def _host(text: str, usual_port: int) -> Host:
     found = _HOST.fullmatch(text)
     port = int(found["port"] or usual_port) if found else 0
     if not found or not 0 < port < 65536:
-        raise ValueError("names a host or a port that is none")
+        raise ValueError("has an invalid host or port")
     return found["name"].strip("[]"), port
 
 
@@ -132,5 +133,5 @@ def _options(query: str) -> dict[str, str]:
         raise ValueError("is not a usable Redis URL") from None
     if strangers := sorted(options.keys() - _OPTIONS):
         usable = ", ".join(sorted(_OPTIONS))
-        raise ValueError(f"takes no option but {usable} (not {', '.join(strangers)[:100]})")
+        raise ValueError(f"accepts only the options {usable} (not {', '.join(strangers)[:100]})")
     return options

@@ -1,4 +1,4 @@
-"""A value that must not show up in a log, a traceback or a repr by accident."""
+"""A value that never appears in a log, a traceback or a repr by accident."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Secret:
-    """Reading it takes the word `reveal`, so that every place that does is found by searching for it."""
+    """A secret. Code must call `reveal` to read it, so a search finds every such place."""
 
     _value: bytes
 
@@ -23,7 +23,7 @@ class Secret:
         return self._value
 
     def matches(self, presented: str) -> bool:
-        """Constant time. Header values may hold any byte, hence the lenient encoding."""
+        """Compare in constant time. The encoding is lenient, since header values may hold any byte."""
         return hmac.compare_digest(self._value, presented.encode("utf-8", "surrogatepass"))
 
     def __eq__(self, other: object) -> bool:
@@ -42,5 +42,5 @@ class Secret:
 
 
 def is_weak(value: bytes, minimum: int) -> bool:
-    """Too short, or one byte repeated: what a placeholder looks like."""
+    """Whether it is too short, or one byte repeated, as placeholders are."""
     return len(value) < minimum or len(set(value)) == 1

@@ -1,4 +1,4 @@
-"""What the settings are, once read: plain frozen values."""
+"""The settings as frozen values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from resolver.config.pem import PublicKey
 from resolver.config.secret import Secret
 
 INSIDE = frozenset({"mirror", "token", "privacy"})
-"""The surfaces of backends and of privacy staff: none of them is for the internet."""
+"""The surfaces for backends and privacy operators, which must not face the internet."""
 SYMMETRIC = "HS256"
 ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
-"""Believed by default of keys that an identity provider publishes."""
+"""Accepted by default for an identity provider's keys."""
 OTHERS = ("RS384", "RS512", "PS384", "PS512", "ES384", "ES512")
 OWN_ISSUER = "velt-notification-resolver"
-"""Of minted tokens where an identity provider's keys are believed too: its own issuer stays its own."""
+"""The issuer of minted tokens when an identity provider's tokens are accepted too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class TokenSettings:
 
     @property
     def has_provider(self) -> bool:
-        """Whether tokens of an identity provider are believed."""
+        """Whether tokens of an identity provider are accepted."""
         return bool(self.jwks_url or self.public_key)
 
     @property
     def own_issuer(self) -> str:
-        """Which issuer minted tokens name."""
+        """The issuer in minted tokens."""
         return OWN_ISSUER if self.has_provider else self.issuer
 
 
 @dataclass(frozen=True, slots=True)
 class PermissionSettings:
-    """Where the team's Permission Provider answers."""
+    """The Permission Provider's address and token."""
 
     url: str
     token: Secret | None
@@ -55,12 +55,12 @@ class PermissionSettings:
 
 @dataclass(frozen=True, slots=True)
 class OutboundSettings:
-    """How other services are reached: Velt, the key set, the Permission Provider."""
+    """How to reach other services: Velt, the key set, the Permission Provider."""
 
     proxy: Secret | None = None
-    """The URL of a forward proxy, which may hold a user and a password."""
+    """The URL of a forward proxy; it may contain a password."""
     ca_file: str = ""
-    """Certificate authorities that count instead of the system's."""
+    """Certificate authorities that replace the system's."""
 
 
 DIRECT = OutboundSettings()
@@ -78,7 +78,7 @@ class Settings:
     velt_api_url: str
     velt_api_key: Secret
     velt_auth_token: Secret | None
-    """None where Velt is never asked: see `is_callback_only`."""
+    """None if this instance never calls Velt."""
     caller_tokens: Mapping[str, Secret]
     redis_url: Secret
     redis_wait: int
@@ -109,13 +109,13 @@ class Settings:
     drain_seconds: int
     web_concurrency: int
     dev_state: str
-    """Where `resolver dev` keeps its keys; empty when this isn't a part of one."""
+    """The folder with the keys of `resolver dev`; empty outside it."""
     log_level: str
     log_format: Literal["json", "console"]
     warnings: tuple[str, ...] = field(default=())
 
     @property
     def knows_backends(self) -> bool:
-        """Whether this instance serves backends at all. Where it doesn't, as on the internet's side, their
-        headers open nothing on the callback either."""
+        """Whether this instance serves backends. If not, the data provider endpoints don't accept backends'
+        headers either."""
         return not self.surfaces.isdisjoint(INSIDE)

@@ -1,1 +1,1 @@
-"""What the demo page looks at and no surface shows: the sandbox from inside, and sealed bytes."""
+"""The demo page, with views that no surface offers: the sandbox's state and sealed bytes."""

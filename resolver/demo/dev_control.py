@@ -1,4 +1,4 @@
-"""What the demo page wants and only `resolver dev` can do, which runs all processes: a file to find."""
+"""Requests from the demo page to `resolver dev`, which runs all processes: files in its folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ _ROTATION = "rotation-wanted"
 
 
 class DevControl:
-    """In the folder where `resolver dev` keeps its keys, which nobody else may write to."""
+    """Requests in the state folder of `resolver dev`, which only this user can write to."""
 
     def __init__(self, folder: Path) -> None:
         self._rotation = folder / _ROTATION
 
-    def want_rotation(self) -> None:
+    def request_rotation(self) -> None:
         self._rotation.touch(mode=0o600)
 
-    def is_rotation_wanted(self) -> bool:
-        """Until it is done."""
+    def is_rotation_requested(self) -> bool:
+        """True until the rotation is done."""
         return self._rotation.exists()
 
-    def rotation_is_over(self) -> None:
+    def clear_rotation(self) -> None:
         self._rotation.unlink(missing_ok=True)

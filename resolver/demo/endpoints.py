@@ -1,15 +1,16 @@
-"""The demo page of `resolver dev`: everything in sight, on one page.
+"""The endpoints of the demo page of `resolver dev`.
 
-It calls the real surfaces for what those do. What they don't show is below its own path: development
-credentials, the sandbox from inside, sealed bytes. Hence its guard, and development mode alone.
+The page calls the real surfaces where it can. Below its own path is only what they don't offer: development
+credentials, the sandbox's state, sealed bytes. So it is served only in development mode, to this machine.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from resolver.api import pages
 from resolver.api.body import read_json
@@ -18,16 +19,18 @@ from resolver.api.reply import Reply, json_reply
 from resolver.api.request import Call
 from resolver.audit.event import Actor, Event
 from resolver.config.secret import Secret
+from resolver.crypto.envelope import key_id_of
 from resolver.demo.dev_control import DevControl
 from resolver.demo.sandbox import Sandbox
-from resolver.demo.sealed import newest, opened, sealed
 from resolver.errors import InvalidArgument, Unavailable
+from resolver.store.record import Record
 from resolver.velt.client import Endpoint
-from resolver.wiring import Services, build_stores
+from resolver.wiring import Services, Stores, build_stores
 
 JSON = dict[str, Any]
 PATH = "/demo"
 _MOST_SHOWN = 40
+_MOST_EXAMINED = 500
 _WHO = Actor("ops", "demo page")
 
 
@@ -52,16 +55,16 @@ def _setting_out(services: Services) -> Iterator[Route]:
         )
 
     def keys(_call: Call[None]) -> Reply:
-        under_way = dev_control is not None and dev_control.is_rotation_wanted()
-        # By the process `resolver dev` tells whether one that had other keys is gone.
+        under_way = dev_control is not None and dev_control.is_rotation_requested()
+        # `resolver dev` uses `process` to see when a process with former keys has ended.
         found = {"keys": list(settings.master_keys), "rotating": under_way, "process": os.getpid()}
         return json_reply(found)
 
     def rotate(call: Call[None]) -> Reply:
         read_json(call.request)
         if dev_control is None:
-            raise InvalidArgument("The master keys of this process are not kept by `resolver dev`.")
-        dev_control.want_rotation()
+            raise InvalidArgument("`resolver dev` doesn't manage the master keys of this process.")
+        dev_control.request_rotation()
         return json_reply({"rotating": True}, 202)
 
     yield Route("GET", f"{PATH}/credentials", "credentials", credentials)
@@ -93,7 +96,7 @@ def _velt(services: Services, sandbox: Sandbox) -> Iterator[Route]:
         return json_reply({"out": wanted})
 
     def delete(call: Call[None]) -> Reply:
-        """What Velt's SDK does by itself once the deletion callback said that all is well."""
+        """Delete at Velt, as Velt's SDK does after the data provider's delete has succeeded."""
         organization, notification = _ids(read_json(call.request))
         data = {"organizationId": organization, "notificationIds": [notification]}
         try:
@@ -112,16 +115,16 @@ def _redis(services: Services) -> Iterator[Route]:
     stores = build_stores(services.settings)
 
     def held(_call: Call[None]) -> Reply:
-        return json_reply({"held": newest(stores, _MOST_SHOWN)})
+        return json_reply({"held": _newest(stores, _MOST_SHOWN)})
 
     def stored(call: Call[None]) -> Reply:
-        return json_reply(sealed(stores, *_ids(read_json(call.request))))
+        return json_reply(_sealed(stores, *_ids(read_json(call.request))))
 
     def inspect(call: Call[None]) -> Reply:
         organization, notification = _ids(read_json(call.request))
         read = Event(_WHO, "demo", "inspect", "ok", call.id, organization, [notification])
         services.trail.record(read)
-        return json_reply({"opened": opened(stores, organization, notification)})
+        return json_reply({"opened": _opened(stores, organization, notification)})
 
     yield Route("GET", f"{PATH}/held", "held", held)
     yield Route("POST", f"{PATH}/stored", "stored", stored)
@@ -138,3 +141,31 @@ def _ids(body: JSON) -> tuple[str, str]:
 def _first(secrets: Any) -> str:
     found: Secret | None = next(iter(secrets), None)
     return found.reveal() if found else ""
+
+
+def _newest(stores: Stores, most: int) -> list[JSON]:
+    """List the newest of some hundred records: ids and time, no content."""
+    examined = islice(stores.store.scan(), _MOST_EXAMINED)
+    found = {(record.created, record.organization, record.notification) for record in examined}
+    return [
+        {"organizationId": organization, "notificationId": notification, "created": created}
+        for created, organization, notification in sorted(found, reverse=True)[:most]
+    ]
+
+
+def _sealed(stores: Stores, organization: str, notification: str) -> JSON:
+    """Return a record's sealed bytes; `sealed` is null if there is none."""
+    name = stores.keyspace.record(organization, notification)
+    with stores.store.guard:
+        held = cast(bytes | None, stores.redis.get(name))
+    return {
+        "keyName": name,
+        "sealed": held.hex() if held else None,
+        "length": len(held or b""),
+        "keyId": key_id_of(held or b""),
+    }
+
+
+def _opened(stores: Stores, organization: str, notification: str) -> JSON | None:
+    held: Record | None = stores.store.read(organization, [notification]).get(notification)
+    return held.described() if held else None

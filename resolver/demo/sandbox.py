@@ -1,4 +1,4 @@
-"""The Velt sandbox's control paths, for the demo page: that talks to its own origin alone."""
+"""Calls to the Velt sandbox's control paths. The demo page itself may only call its own origin."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Sandbox:
         )
 
     def notifications(self, deadline: Deadline) -> list[JSON]:
-        """What it holds, the newest first."""
+        """All stored notifications, newest first."""
         found = self._listed("notifications", "notifications", deadline)[::-1]
         return sorted(found, key=itemgetter("timestamp"), reverse=True)
 
     def ledger(self, deadline: Deadline) -> list[JSON]:
-        """Every body that it was ever sent, the newest first."""
+        """Every body that Velt was sent, newest first."""
         return self._listed("ledger", "entries", deadline)[::-1]
 
     def feed(self, organization: str, user: str, deadline: Deadline) -> list[JSON]:
-        """What Velt's SDK gets for somebody, before it asks the data provider."""
+        """The notifications that Velt's SDK gets for a user, before it calls the data provider."""
         query = urlencode({"organizationId": organization, "userId": user})
         return self._listed(f"inbox?{query}", "notifications", deadline)
 

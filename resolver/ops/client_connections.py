@@ -1,10 +1,10 @@
-"""The connections of a web process: what each one waits for, and how long it may.
+"""Time limits for the client connections of a web process.
 
     idle ── first byte ──> receiving ── reply begins ──> sending ── reply is sent ──> idle …
                                                             └── last reply ──> closing
 
-A greenlet that waits for its client is never interrupted. A connection that has waited for too long is shut
-down, and its greenlet goes on with an ordinary end of file or error.
+A greenlet that waits for its client is never interrupted. Instead, an overdue connection is shut down, and
+its greenlet sees an ordinary end of file or error.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, Final
 REQUEST_SECONDS: Final = 20.0
 """For receiving a request, head and body."""
 REPLY_SECONDS: Final = 20.0
-"""For sending a reply; of a stream, for sending each of its pieces."""
+"""For sending a reply; for a stream, for sending each piece."""
 CLOSING_SECONDS: Final = 2.0
-"""For what the client is still sending when its last reply is out."""
+"""For receiving what the client still sends after its last reply."""
 _AT_ONCE = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _MOST_WITHOUT_PAUSE = 8
@@ -31,11 +31,11 @@ _MOST_WITHOUT_PAUSE = 8
 Clock = Callable[[], float]
 
 IDLE, RECEIVING, SENDING, CLOSING, WORKING = range(5)
-"""WORKING: the client waits, and not the connection."""
+"""WORKING: the request is being handled, so no limit applies to the client."""
 
 
 class ClientConnection:
-    """A client's socket that notes what it waits for. Everything else about it is the socket's."""
+    """A client's socket that notes what it waits for. Everything else is delegated to the socket."""
 
     def __init__(self, client: socket.socket, connections: ClientConnections) -> None:
         self._socket = client
@@ -48,7 +48,7 @@ class ClientConnection:
         return getattr(self._socket, name)
 
     def handshake(self) -> None:
-        """Complete the TLS handshake, which a client must not draw out any more than a request."""
+        """Complete the TLS handshake, within the time limit of a request."""
         if isinstance(self._socket, ssl.SSLSocket):
             self.enter(RECEIVING)
             self._socket.do_handshake()
@@ -56,8 +56,8 @@ class ClientConnection:
 
     def recv(self, size: int) -> bytes:
         if self._was_ended():
-            # The kernel still delivers what comes after a shutdown. The rest of a request that was cut off
-            # must not pass for the next one.
+            # The kernel delivers data even after a shutdown. The rest of a request that was cut off must not
+            # be taken for the next request.
             return b""
         if self.phase != RECEIVING:
             self.enter(IDLE)
@@ -66,7 +66,7 @@ class ClientConnection:
         except OSError:
             if not self._was_ended():
                 raise
-            return b""  # gevent raises where other sockets are at their end
+            return b""  # gevent raises where other sockets return an end of file
         if self.phase == IDLE and data:
             self.enter(RECEIVING)
         return data
@@ -82,14 +82,14 @@ class ClientConnection:
         self.enter(WORKING)
 
     def send(self, data: bytes) -> int:
-        """Send what gunicorn sends before it reads a body: 100 Continue. A client may not take even that."""
+        """Send gunicorn's 100 Continue, with a time limit: a client may not even read that."""
         self.sendall(data)
         self.enter(RECEIVING)
         return len(data)
 
     def begin_request(self) -> bool:
-        """Note that the head of a request is there. Returns whether it is time to let other connections go
-        first: a client that sends its requests in one go is never waited for."""
+        """Note that the head of a request was received. Return whether to yield to other connections first: a
+        client that pipelines requests never waits otherwise."""
         is_pipelined = self.phase != RECEIVING
         if is_pipelined:
             self.enter(RECEIVING)  # the body may still be on its way
@@ -97,8 +97,8 @@ class ClientConnection:
         return is_pipelined or self._requests % _MOST_WITHOUT_PAUSE == 0
 
     def close(self) -> None:
-        """Close the connection once the client has finished sending: closed before that, the system would
-        reset it, and the client would lose its reply."""
+        """Close the connection after the client has finished sending. If it were closed earlier, the kernel
+        would reset it, and the client would lose its reply."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
             self.enter(CLOSING)
@@ -113,14 +113,14 @@ class ClientConnection:
         self.phase, self.since = phase, self._connections.clock()
 
     def end(self) -> None:
-        """Shut the connection down under the greenlet that waits for it."""
+        """Shut the connection down while its greenlet waits for it."""
         self._is_ended = True
         with suppress(OSError):
             if self.phase == SENDING:
-                # Closed with a reset: the kernel would go on holding what the client doesn't take.
+                # Close with a reset: otherwise the kernel keeps the data that the client doesn't read.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            # A request that was cut off can still be answered. Under TLS, too, it is the socket that is shut
-            # down: the layer above it is its own greenlet's business.
+            # A request that was cut off can still be answered. With TLS, shut down only the socket: the TLS
+            # layer belongs to the connection's greenlet.
             how = socket.SHUT_RD if self.phase == RECEIVING else socket.SHUT_RDWR
             socket.socket.shutdown(self._socket, how)
         self.enter(WORKING)
@@ -130,7 +130,7 @@ class ClientConnections:
     """All client connections of a process."""
 
     def __init__(self, *, idle_seconds: float, most: int, clock: Clock = time.monotonic) -> None:
-        """`most`: how many there may be before those that have been idle for longest are closed."""
+        """`most`: with more connections than this, those idle for longest are closed."""
         self.clock = clock
         self._most = most
         self._limits = {
@@ -143,7 +143,7 @@ class ClientConnections:
 
     @contextmanager
     def opened(self, client: socket.socket) -> Iterator[ClientConnection]:
-        """A connection for as long as it is open."""
+        """Track a connection while the block runs."""
         connection = ClientConnection(client, self)
         self._open.add(connection)
         try:
@@ -152,7 +152,7 @@ class ClientConnections:
             self._open.discard(connection)
 
     def stop(self, idle_seconds: float) -> None:
-        """Close idle connections after so little time from now on."""
+        """From now on, close idle connections after at most this time."""
         self._limits[IDLE] = min(idle_seconds, self._limits[IDLE])
 
     def end_overdue(self) -> None:

@@ -1,15 +1,15 @@
-"""Whether this deployment of processes is about to stop: the master says so, every process it forked sees it.
+"""Whether the processes are draining. The master sets it; all processes that it forked see it.
 
-    running ─TERM→ draining: /readyz is red, replies close their connections ─RESOLVER_DRAIN_SECONDS→ stopping
+    running ─TERM→ draining: /readyz is 503, replies close their connections ─RESOLVER_DRAIN_SECONDS→ stopping
 
-A balancer needs that while to notice; one that reuses an idle connection just then must not find it closed.
+A load balancer needs this time to notice; until then it may reuse an idle connection, which must be open.
 """
 
 from __future__ import annotations
 
 import mmap
 
-# One byte of memory that children share with the process that imported this before it forked.
+# One byte of memory, shared with child processes that are forked after this import.
 _shared = mmap.mmap(-1, 1)
 
 

@@ -1,7 +1,7 @@
 """The embedded worker: one `resolver worker` as a child of gunicorn's master.
 
-The master forks its web processes. So this module imports the standard library alone, and starts no thread: a
-fork while a thread runs may copy a lock that is never released in the child.
+The master forks its web processes. So this module imports only the standard library and starts no thread: a
+fork may copy a lock that a thread holds, which is never released in the child.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 STOP_SECONDS = 8.0
-"""How long a worker may take to finish what is under way before it is killed."""
+"""How long a worker may take to finish its work before it is killed."""
 _LIVED_WELL_SECONDS = 60.0
 
 
@@ -26,7 +26,7 @@ def worker_command() -> list[str]:
 
 
 class RestartPauses:
-    """How long to wait before each restart: doubling, and from the beginning after a long life."""
+    """The pause before each restart. It doubles, and starts again after the worker ran for a minute."""
 
     def __init__(self) -> None:
         self._next = FIRST_PAUSE_SECONDS
@@ -42,21 +42,19 @@ class RestartPauses:
 class EmbeddedWorker:
     """Keeps one worker process running. Its methods don't raise: the web goes on without a worker."""
 
-    def __init__(
-        self, command: list[str], log: logging.Logger, look_again_after: Callable[[float], object]
-    ) -> None:
-        """`look_again_after` arranges that `look_after` is called again after so many seconds."""
+    def __init__(self, command: list[str], log: logging.Logger, schedule: Callable[[float], object]) -> None:
+        """`schedule` must arrange a call of `supervise` after this many seconds."""
         self._command = command
         self._log = log
-        self._look_again_after = look_again_after
+        self._schedule = schedule
         self._pauses = RestartPauses()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_replaced = False
         self._started = self._due = 0.0
 
-    def look_after(self) -> None:
-        """Log the end of a worker, and start one when none runs and its pause is over. Call it whenever a
-        child of this process has ended."""
+    def supervise(self) -> None:
+        """Log a worker's end, and start a worker if none runs and the pause is over. Call it whenever a child
+        process has ended."""
         if self._process and (status := self._process.poll()) is not None:
             self._process = None
             if self._is_replaced:
@@ -66,16 +64,16 @@ class EmbeddedWorker:
         if self._process is None and time.monotonic() >= self._due:
             self._start()
         if self._process is None:
-            self._look_again_after(max(self._due - time.monotonic(), 0.001))
+            self._schedule(max(self._due - time.monotonic(), 0.001))
 
     def replace(self) -> None:
-        """Have the worker finish what is under way and end; `look_after` then starts another at once."""
+        """Have the worker finish its work and end; `supervise` then starts another without a pause."""
         if self._process:
             self._is_replaced = True
             self._process.terminate()
 
     def stop(self) -> None:
-        """Have the worker finish what is under way and end, and kill it when it takes too long."""
+        """Have the worker finish its work and end; kill it if it takes too long."""
         if self._process is None:
             return
         self._process.terminate()
@@ -89,7 +87,7 @@ class EmbeddedWorker:
     def _start(self) -> None:
         self._started = time.monotonic()
         try:
-            # In a session of its own: a Ctrl-C reaches the master alone, which stops the worker in the end.
+            # In a session of its own: Ctrl-C reaches only the master, which stops the worker at its end.
             self._process = subprocess.Popen(  # noqa: S603 - a command of our own making
                 [*self._command, "--parent", str(os.getpid())],
                 stdin=subprocess.DEVNULL,

@@ -1,7 +1,6 @@
-"""gunicorn's own log lines, without anything that a client sent.
+"""Remove everything that a client sent from gunicorn's own log lines.
 
-gunicorn quotes request lines, header lines and texts of exceptions. A query may hold a token, a header line
-may be a credential, and the text of an exception may be either.
+gunicorn quotes request lines, header lines and exceptions. Any of them may contain a token or a credential.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from gunicorn.glogging import Logger
 
 from resolver.errors import SettingsError
 
-# Up to the first thing that is filled in. The address isn't the client's own words.
+# The message up to its first placeholder. The address is not chosen by the client.
 _FIXED = re.compile(r"Invalid request from ip=[0-9A-Fa-f.:]*|[^%:\n]*")
 
 
@@ -27,15 +26,15 @@ class ServerLog(Logger):  # type: ignore[misc]
 
 
 def without_requests(record: logging.LogRecord) -> bool:
-    """Leaves the fixed part of a line that is about an error, with the error's type and its place in the
-    code. Lines about processes and signals stay as they are."""
+    """Reduce a line about an error to its fixed part, the error's type and its place in the code. Lines about
+    processes and signals are unchanged."""
     error = sys.exc_info()[1]
     if error is None:
         return True
     fixed = _FIXED.match(record.msg) if isinstance(record.msg, str) else None
     said = [fixed[0].rstrip(": ")] if fixed else []
     if isinstance(error, SettingsError):
-        said.append(str(error))  # written for the operator, without any value
+        said.append(str(error))  # written for operators, and contains no values
     else:
         said.append(type(error).__name__)
     places = traceback.extract_tb(error.__traceback__) if record.exc_info else []

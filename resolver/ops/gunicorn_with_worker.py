@@ -1,7 +1,7 @@
-"""gunicorn's settings for `resolver serve` with RESOLVER_WORKER=embedded: those of
-`resolver.ops.gunicorn_settings`, and hooks that run one worker from the master.
+"""gunicorn's settings for `resolver serve` with RESOLVER_WORKER=embedded.
 
-gunicorn that is started in another way reads `resolver.ops.gunicorn_settings` and starts no worker.
+They are those of `resolver.ops.gunicorn_settings`, with hooks that run one worker from the master. If
+gunicorn is started in another way, it reads `resolver.ops.gunicorn_settings` and starts no worker.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ _running: list[EmbeddedWorker] = []
 
 
 def when_ready(server: Any) -> None:  # type: ignore[no-redef]  # in place of the imported one
-    """In the master, once it listens: start the worker, and look after it from the master's own loop."""
+    """Start the worker in the master, once it listens, and supervise it from the master's loop."""
     gunicorn_settings.when_ready(server)
     worker = EmbeddedWorker(worker_command(), server.log, _set_alarm)
     _running.append(worker)
     reap = server.handle_chld
 
-    def look_after() -> None:
+    def supervise() -> None:
         if not draining.is_under_way():
-            worker.look_after()
+            worker.supervise()
 
     def handle_child_exit() -> None:
-        # Before gunicorn reaps all children: the worker's exit status would be lost.
-        look_after()
+        # Before gunicorn reaps all children, which would lose the worker's exit status.
+        supervise()
         reap()
 
-    # The master's loop calls `handle_<name of the signal>` for each signal that it has queued.
+    # The master's loop calls `handle_<signal name>` for each queued signal.
     server.handle_chld = server.handle_cld = handle_child_exit
-    server.handle_alrm = look_after
+    server.handle_alrm = supervise
     _queue_alarms(server)
-    worker.look_after()
+    worker.supervise()
 
 
 def on_reload(_server: Any) -> None:
-    """On SIGHUP, which replaces the web processes too: all of them then use the same files of settings."""
+    """Replace the worker on SIGHUP, as gunicorn does the web processes, so that all read the same
+    settings."""
     for worker in _running:
         worker.replace()
 
@@ -58,7 +59,7 @@ def _set_alarm(seconds: float) -> None:
 
 
 def _queue_alarms(server: Any) -> None:
-    """An alarm means the end of draining when that is under way, else the end of a pause before a restart."""
+    """Handle alarms: while draining, one means its end; otherwise, the end of a pause before a restart."""
     stop = signal.getsignal(signal.SIGALRM)
     queue: Callable[[int, FrameType | None], None] = server.signal
 

@@ -1,4 +1,4 @@
-"""One line per event. Never a body, a query string, a token or content: those are not handed to the log."""
+"""Logging, one line per event. No call passes a body, a query string, a token or content to it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import structlog
 from resolver import clock
 
 REQUEST: ContextVar[str] = ContextVar("request", default="")
-"""The id of the request on whose behalf this thread logs."""
+"""The id of the request that is being handled."""
 REQUEST_LINE = "request"
-"""The event that every request ends with."""
+"""The event logged at the end of every request."""
 _COLOURS = {"ok": "32", "denied": "33", "limited": "33", "invalid": "33", "unavailable": "31", "failed": "31"}
-# What asks by itself, again and again: people look for what they did.
-_ASKS_BY_ITSELF = frozenset({"ops", "metrics", "demo", "docs"})
+# Called repeatedly by machines: on the console, hide them from people looking for their own calls.
+_CALLED_BY_MACHINES = frozenset({"ops", "metrics", "demo", "docs"})
 bound: Any = structlog.get_logger()
-"""For what is logged with every request: made once, where the others are made anew for each line."""
+"""The logger for every request: bound once, since binding for each line costs time."""
 
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
@@ -57,13 +57,13 @@ def _with_request_and_time(
 
 
 def _for_people(*, coloured: bool) -> structlog.typing.Processor:
-    """A request as one short line; whatever else happens as structlog shows it."""
+    """Render a request as one short line, and all other events as structlog does."""
     others = structlog.dev.ConsoleRenderer(colors=coloured)
 
     def render(logger: Any, method: str, event: structlog.typing.EventDict) -> str | bytes:
         if event["event"] != REQUEST_LINE:
             return others(logger, method, event)
-        if event["surface"] in _ASKS_BY_ITSELF and event["outcome"] in ("ok", "unavailable"):
+        if event["surface"] in _CALLED_BY_MACHINES and event["outcome"] in ("ok", "unavailable"):
             raise structlog.DropEvent
         return _request_line(event, coloured=coloured)
 

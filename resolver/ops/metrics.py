@@ -1,8 +1,7 @@
-"""What is counted and timed. No label holds a tenant, a person or a notification: each has a few values only.
+"""The metrics. No label holds a tenant, a person or a notification: each label has only a few values.
 
-Every figure of a process is a child of one of these; `sharing` says in whose company it is counted. All have
-labels, and so begin with their first use: a figure that began at import would belong to the process before
-the fork.
+All metrics have labels, so that their series start with the first use: a series created at import would
+belong to the process before the fork. `multiprocess` combines the processes' figures.
 """
 
 from __future__ import annotations
@@ -15,53 +14,53 @@ REGISTRY = CollectorRegistry()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 REQUESTS = Histogram(
     "resolver_request_seconds",
-    "Requests: how many, how they ended, how long they took.",
+    "Duration of requests, by outcome.",
     ("surface", "outcome"),
     buckets=_SECONDS,
     registry=REGISTRY,
 )
 VAULT = Histogram(
     "resolver_vault_seconds",
-    "Reads and writes of sealed records: how many, how they ended, how long they took.",
+    "Duration of reads and writes of sealed records, by outcome.",
     ("operation", "outcome"),
     buckets=_SECONDS,
     registry=REGISTRY,
 )
 VELT = Histogram(
     "resolver_velt_seconds",
-    "Calls to Velt: how many, how they ended, how long they took.",
+    "Duration of calls to Velt, by outcome.",
     ("endpoint", "outcome"),
     buckets=(*_SECONDS, 5.0),
     registry=REGISTRY,
 )
 BREAKER = Gauge(
     "resolver_breaker_open",
-    "Processes that hold back from calling a service because it was out of reach.",
+    "Processes whose circuit breaker for a service is open.",
     ("service",),
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
 AUDIT_FAILURES = Counter(
     "resolver_audit_failures",
-    "What couldn't be put on record (line: its request was refused), and anchors that couldn't be kept.",
+    "Audit lines that could not be written (line: the request was refused), and checkpoints (anchor).",
     ("what",),
     registry=REGISTRY,
 )
 UNRECORDED = Counter(
     "resolver_audit_unrecorded",
-    "Refusals without a valid credential that have no line in the audit trail: there, only their number is.",
+    "Refused calls without a valid credential that the audit trail only counts, without a line each.",
     ("surface",),
     registry=REGISTRY,
 )
 UNREADABLE = Counter(
     "resolver_unreadable",
-    "What is stored and didn't open: damaged, or sealed with a key that isn't known here.",
+    "Stored values that did not open: damaged, or sealed with a key that is missing here.",
     ("what",),
     registry=REGISTRY,
 )
 REPLIES_REFUSED = Counter(
     "resolver_replies_refused",
-    "Replies that were refused because a process was reading or sending too many large ones.",
+    "Replies refused because the memory for replies was full.",
     ("what",),
     registry=REGISTRY,
 )
@@ -70,19 +69,19 @@ _ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNRECORDED, UNREADABLE, 
 
 @cache
 def series(meter: Histogram, *labels: str) -> Histogram:
-    """The one with these labels; for what every request counts, finding it costs more than counting."""
+    """Return the series with these labels. Cached: finding it costs more than counting."""
     return meter.labels(*labels)
 
 
 def forget() -> None:
-    """All that was counted here so far."""
+    """Clear everything this process has counted."""
     series.cache_clear()
     for meter in _ALL:
         meter.clear()
 
 
 def begin() -> None:
-    """Zeros: what appears with its first failure only is no rise to whoever watches for one."""
+    """Create series with zeros: a series that first appears with a failure shows no increase to an alert."""
     for what in ("line", "anchor"):
         AUDIT_FAILURES.labels(what)
     for surface in ("mirror", "callback", "token", "privacy"):

@@ -1,7 +1,7 @@
-"""The folder that several processes keep their figures in.
+"""The folder in which processes share their metrics.
 
-Standard library alone: gunicorn's master makes the folder, and what a master has imported can't be made
-cooperative afterwards in the workers that it forks.
+This module imports only the standard library: gunicorn's master makes the folder, and gevent can't patch
+modules afterwards that the master has imported.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import IO
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 IN_USE = "in-use"
 _OURS = "resolver-metrics-"
-_MEMORY = "/dev/shm"  # noqa: S108 - what is made there is nobody else's to read
-# A folder younger than that may belong to a process that hasn't come to locking it.
+_MEMORY = "/dev/shm"  # noqa: S108 - folders are made there for this user only
+# A younger folder may belong to a process that hasn't locked it yet.
 _SETTLED_SECONDS = 60
-held: list[IO[bytes]] = []
-"""Files that this process has locked, for as long as it runs."""
+locked: list[IO[bytes]] = []
+"""Files that this process keeps locked while it runs."""
 
 
-def provide() -> str:
-    """Make a folder for this process and those that it starts, or use the one that it was started with.
-    Returns why figures can't be shared, or nothing."""
+def create() -> str:
+    """Make a folder for this process and its children, or use the one from the environment. Return why that
+    isn't possible, or an empty string."""
     try:
         if not os.environ.get(VARIABLE):
             base = _MEMORY if os.access(_MEMORY, os.W_OK) else tempfile.gettempdir()
@@ -36,35 +36,35 @@ def provide() -> str:
             os.environ[VARIABLE] = tempfile.mkdtemp(prefix=_OURS, dir=base)
         folder = Path(os.environ[VARIABLE])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        hold(folder / IN_USE, fcntl.LOCK_SH)
+        lock(folder / IN_USE, fcntl.LOCK_SH)
     except OSError as error:
         os.environ.pop(VARIABLE, None)
         return type(error).__name__
     return ""
 
 
-def withdraw() -> None:
-    """Its maker's end: the folder goes, unless others are still in it."""
+def remove() -> None:
+    """Remove the folder that this process made, unless other processes still use it."""
     folder = Path(os.environ.get(VARIABLE, ""))
-    while held:
-        held.pop().close()
+    while locked:
+        locked.pop().close()
     if folder.name.startswith(_OURS):
         _remove_unless_used(folder)
 
 
-def hold(path: Path, how: int) -> None:
-    """For as long as this process, or one that it forked, has the file open."""
-    lock = path.open("ab")
+def lock(path: Path, how: int) -> None:
+    """Lock a file until this process, and those that it forked, have ended."""
+    file = path.open("ab")
     try:
-        fcntl.flock(lock, how)
+        fcntl.flock(file, how)
     except OSError:
-        lock.close()
+        file.close()
         raise
-    held.append(lock)
+    locked.append(file)
 
 
 def _sweep(base: Path) -> None:
-    """What was left behind by somebody who was killed."""
+    """Remove folders that killed processes left behind."""
     for folder in base.glob(f"{_OURS}*"):
         with suppress(OSError):
             found = folder.lstat()
@@ -74,6 +74,6 @@ def _sweep(base: Path) -> None:
 
 
 def _remove_unless_used(folder: Path) -> None:
-    with suppress(OSError), (folder / IN_USE).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError), (folder / IN_USE).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)

@@ -1,9 +1,9 @@
-"""The figures of several processes as one: each keeps its own in files of a common folder, and whichever is
+"""Combine the metrics of several processes: each writes files in a shared folder, and the process that is
 scraped adds them up.
 
-A process writes under the number of a slot, not under its pid: what starts again goes on in the files of
-one that ended. So counters never fall, and the folder is as large as the most processes that ran side by
-side. The kernel lets go of a slot's lock however its process ends.
+A process writes under a slot number, not under its pid, and a new process continues in the files of one that
+ended. So counters never fall, and the folder doesn't grow with restarts. The kernel releases a slot's lock
+when its process ends in any way.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from resolver.ops import metrics
-from resolver.ops.metrics_folder import IN_USE, VARIABLE, held, hold
+from resolver.ops.metrics_folder import IN_USE, VARIABLE, lock, locked
 
-# Of each file, before anything is in it. A write to a part that no memory is left for would end the process.
+# Reserved for each file in advance: writing to mapped memory that can't be allocated kills the process.
 _ROOM = {"histogram": 512 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
 _log = structlog.get_logger(__name__)
 _joined = 0
-# The library decides by the variable alone, before anybody knows whether the folder is of any use.
+# By default the library decides from the variable alone, at import, before the folder is known to work.
 values.ValueClass = values.MutexValue
 
 
 def join() -> None:
-    """From here on this process's figures are counted among those of the folder, if there is one. Call it
-    after fork, and before anything is counted; a second call changes nothing."""
+    """Write this process's metrics to the shared folder, if there is one. Call it after fork and before
+    anything is counted; a second call changes nothing."""
     global _joined  # noqa: PLW0603 - a process is in one company or none
     if _joined == os.getpid():
         return
@@ -44,13 +44,13 @@ def join() -> None:
             slot = _take_slot(Path(os.environ[VARIABLE]))
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
         metrics.begin()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the files, we serve
-        _say_alone(error)
+    except Exception as error:  # noqa: BLE001 - a problem with the files must not prevent serving
+        _stop_sharing(error)
         metrics.begin()
 
 
-def gathered() -> Collector:
-    """The figures of all processes; of this one alone when it shares with nobody."""
+def collected() -> Collector:
+    """Return the metrics of all processes, or of this process if there is no shared folder."""
     folder = os.environ.get(VARIABLE, "")
     if not folder or not Path(folder, IN_USE).exists():
         return metrics.REGISTRY
@@ -60,7 +60,7 @@ def gathered() -> Collector:
 
 
 class _Files(MultiProcessCollector):
-    """One that can't be read must not hide the others."""
+    """Skips unreadable files, so that the others are still collected."""
 
     def collect(self) -> Iterable[Metric]:
         files = list(map(str, Path(self._path).glob("*.db")))
@@ -75,18 +75,18 @@ class _Files(MultiProcessCollector):
 def _is_sound(file: str) -> bool:
     try:
         list(MmapedDict.read_all_values_from_file(file))  # type: ignore[no-untyped-call]
-    except Exception:  # noqa: BLE001 - cut off, or not what was written
+    except Exception:  # noqa: BLE001 - truncated or damaged
         return False
     return True
 
 
 def _take_slot(folder: Path) -> int:
-    # Again, should somebody have removed it under us.
+    # The folder may have been removed meanwhile.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / IN_USE).touch()
     for number in itertools.count():
         try:
-            hold(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(folder / f"slot-{number}", fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             continue
         try:
@@ -94,14 +94,14 @@ def _take_slot(folder: Path) -> int:
             for kind, room in _ROOM.items():
                 _make_room(folder / f"{kind}_{number}.db", room)
         except OSError:
-            held.pop().close()
+            locked.pop().close()
             raise
         return number
-    raise AssertionError  # numbers don't end
+    raise AssertionError  # unreachable: the loop doesn't end
 
 
 def _make_room(file: Path, room: int) -> None:
-    """There whole or not at all: a scrape may look at any moment."""
+    """Create the file atomically: a scrape may read it at any moment."""
     if file.exists() and _is_sound(str(file)):
         return
     beside = file.with_suffix(".part")
@@ -114,15 +114,15 @@ def _make_room(file: Path, room: int) -> None:
 
 
 def _free_slots(folder: Path) -> Iterator[int]:
-    """Nobody takes one while it is looked at."""
+    """Yield the slots without a process. Each is locked while the caller handles it."""
     for path in folder.glob("slot-*"):
-        with suppress(OSError), path.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield int(path.name.partition("-")[2])
 
 
-def _say_alone(error: Exception) -> None:
-    """Figures are no reason not to serve. `/metrics` is then about the process that answers."""
+def _stop_sharing(error: Exception) -> None:
+    """Go on without the shared folder. `/metrics` then shows only the process that answers."""
     os.environ.pop(VARIABLE, None)
     values.ValueClass = values.MutexValue
     metrics.forget()

@@ -1,7 +1,7 @@
-"""Whether this process may get traffic: it has reached Redis at least once since it started.
+"""Readiness: whether this process has reached Redis at least once since its start.
 
-A process looks for Redis by itself, right after its start. Otherwise a process that no health check had asked
-before an outage would answer `starting` during it, although it served until then.
+A process checks Redis itself, right after its start. If only health checks did, a process that none had
+called before an outage would answer `starting` during it, although it had served.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ _LONGEST_PAUSE_SECONDS = 4.0
 
 class Readiness:
     def __init__(self, redis_state: Callable[[], str]) -> None:
-        """`redis_state` returns `ok` when Redis is reached and its database is ours, else what is wrong."""
+        """`redis_state` returns `ok` if Redis answers and its database is ours, else the problem."""
         self._redis_state = redis_state
         self.has_reached_redis = False
 
-    def look(self) -> str:
-        """The state of Redis now; remembers when it is `ok`."""
+    def check(self) -> str:
+        """Return the current state of Redis, and remember if it was `ok`."""
         state = self._redis_state()
         if state == "ok":
             self.has_reached_redis = True
         return state
 
     def start(self) -> None:
-        """Look for Redis, and go on in the background until it was reached once. Call it after fork: a thread
-        doesn't survive one."""
-        if self.look() == "ok":
+        """Check Redis, and repeat in the background until it was reached once. Call it after fork: threads
+        don't survive a fork."""
+        if self.check() == "ok":
             return
-        # Without a thread, the first health check looks for it.
+        # If no thread can be started, the first health check does it.
         with suppress(RuntimeError):
-            threading.Thread(target=self._look_until_reached, name="readiness", daemon=True).start()
+            threading.Thread(target=self._check_until_reached, name="readiness", daemon=True).start()
 
-    def _look_until_reached(self) -> None:
+    def _check_until_reached(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while not self.has_reached_redis and self.look() != "ok":
+        while not self.has_reached_redis and self.check() != "ok":
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -1,16 +1,16 @@
 """A byte budget for the replies that this process is building or sending.
 
-A client that asks for much and takes nothing keeps its reply in memory until its connection ends. So bytes
-are counted as they arrive from Redis, and given back when the reply was sent. What is counted is the sealed
-records. Each is let go of when it is opened, and a large reply is joined while it is sent, so that a reply is
-in memory about once.
+A client that requests much and reads nothing keeps its reply in memory until its connection ends. So the
+bytes of sealed records are counted as they arrive from Redis, and released when the reply is sent. A sealed
+record is freed when it is opened, and a large reply is joined while it is sent, so a reply is in memory
+about once.
 
-| pool  | for replies     | in all | of one person |
+| pool  | for replies     | in all | per person    |
 | small | up to 256 KiB   | 16 MiB | 4 MiB         |
 | large | of any size     | 64 MiB | 40 MiB        |
 
-A reply is in one pool. A small one tries its own first, so that large ones don't keep small ones from being
-answered. A person's share of the large pool holds the largest question, 1,000 records of 32 KiB.
+A reply is in one pool. A small reply tries the small pool first, so that large replies don't block small
+ones. A person's share of the large pool fits the largest possible reply: 1,000 records of 32 KiB.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ReplyBudget:
 
 
 class Pool:
-    """Bytes that replies hold, and how many of them are one person's."""
+    """Bytes that replies hold, in all and per person."""
 
     def __init__(self, name: str, most: int, most_of_one: int) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class Pool:
         self._lock = threading.Lock()
 
     def take(self, person: Hashable, size: int) -> bool:
-        """Whether there was room, for everybody and for this person."""
+        """Take bytes if there is room, in all and for this person. Return whether there was."""
         with self._lock:
             own = self._by_person.get(person, 0) + size
             if own > self._most_of_one or self.held + size > self._most:
@@ -63,8 +63,7 @@ class Pool:
 
 
 class Reservation:
-    """What one reply holds of the budget, from the first record that is read for it until it was sent. It
-    begins with nothing."""
+    """The bytes that one reply holds, from its first record until it is sent. Starts empty."""
 
     __slots__ = ("_budget", "_person", "_pool", "size")
 
@@ -75,24 +74,24 @@ class Reservation:
         self.size = 0
 
     def admit_for(self, person: Hashable) -> Callable[[int], None]:
-        """What counts further bytes of a reply to this person."""
+        """Return a function that reserves further bytes for a reply to this person."""
         self._person = person
         return self._admit
 
     def shrink(self, size: int) -> None:
-        """Give back all but so many bytes: what was read and isn't in the reply."""
+        """Release all but `size` bytes: some of what was read isn't in the reply."""
         if self.size > size:
             self._pool.release(self._person, self.size - size)
             self.size = size
 
     def release(self) -> None:
-        """Give everything back. A second call does nothing."""
+        """Release everything. A second call does nothing."""
         if self.size:
             size, self.size = self.size, 0
             self._pool.release(self._person, size)
 
     def _admit(self, size: int) -> None:
-        """Raises Overloaded when there is no room for so many bytes more."""
+        """Reserve `size` more bytes. Raises Overloaded if there is no room."""
         if not size:
             return
         pool, grown = self._pool, self.size + size

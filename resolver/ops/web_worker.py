@@ -1,6 +1,6 @@
-"""gunicorn's gevent worker with limits on what a client may take: time, and connections.
+"""gunicorn's gevent worker, with limits for clients: time and number of connections.
 
-It overrides four methods of gunicorn's own class (tests/ops/test_web_worker.py notices when one is renamed).
+It overrides methods of gunicorn's class; tests/ops/test_web_worker.py fails when one is renamed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gunicorn.workers.ggevent import GeventWorker
 from resolver.ops import draining
 from resolver.ops.client_connections import ClientConnections
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _BACKLOG_SECONDS = 1.0
 _LAST_IDLE_SECONDS = 2.0
-"""Idle connections at a stop without draining: a client may have sent a request just now."""
+"""How long idle connections stay open at a stop without draining: a client may have just sent a request."""
 _NEARLY_ALL = 0.9
 
 
@@ -41,7 +41,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
                 super().handle(listener, connection, addr)
 
     def timeout_ctx(self) -> AbstractContextManager[None]:
-        # gunicorn would interrupt the greenlet; here its connection ends (`ClientConnections`).
+        # gunicorn would interrupt the greenlet; `ClientConnections` ends its connection instead.
         return nullcontext()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
@@ -54,10 +54,10 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         gevent.spawn(self._stop)
 
     def _stop(self) -> None:
-        """Accept the connections that are in the kernel's queue, then stop: it would reset them."""
-        gives_up_at = time.monotonic() + _BACKLOG_SECONDS
+        """Accept the connections in the kernel's queue, then stop: the kernel would reset them."""
+        until = time.monotonic() + _BACKLOG_SECONDS
         with suppress(OSError, ValueError):  # closed already: this is the second signal
-            while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < gives_up_at:
+            while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < until:
                 gevent.sleep(0)
         self.alive = False
 
@@ -66,4 +66,4 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
             if not self.alive:
                 self._connections.stop(0 if draining.is_under_way() else _LAST_IDLE_SECONDS)
             self._connections.end_overdue()
-            gevent.sleep(_LOOK_SECONDS)
+            gevent.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Opens a TCP connection within a deadline: name resolution and every address that is tried included."""
+"""Open a TCP connection within a deadline, including name resolution and all addresses tried."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contextlib import suppress
 from resolver.deadline import Deadline
 
 _LONGEST_SECONDS = 1.0
-"""For one address. A packet that was lost is sent again after one second, so that more is no use."""
+"""For one address. TCP repeats a lost packet only after one second, so waiting longer is useless."""
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[object, ...]]
 SocketOptions = Sequence[tuple[int, int, int | bytes]]
 
 
 def connect(host: str, port: int, deadline: Deadline, options: SocketOptions = ()) -> socket.socket:
-    """Try the addresses one by one, each for its share of the time that is left: a dead one leaves time for
-    the others, and all of them for the exchange itself. Raises OSError or UnicodeError."""
+    """Try the addresses in order, each for its share of the remaining time, so that unreachable ones leave
+    time for the others and for the exchange. Raises OSError or UnicodeError."""
     addresses = resolve(host, port, deadline)
     failure: OSError = TimeoutError()
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -43,8 +43,8 @@ def connect(host: str, port: int, deadline: Deadline, options: SocketOptions = (
 
 
 def resolve(host: str, port: int, deadline: Deadline) -> Sequence[Address]:
-    """Look a name up, and wait no longer than the deadline. Raises OSError or UnicodeError."""
-    with suppress(socket.gaierror):  # not an address, but a name
+    """Resolve a name within the deadline. Raises OSError or UnicodeError."""
+    with suppress(socket.gaierror):  # it is a name, not an address
         return _addresses(host, port, socket.AI_NUMERICHOST)
     return _look_up(host, port).result(deadline)
 
@@ -54,9 +54,9 @@ def _addresses(host: str, port: int, flags: int = 0) -> Sequence[Address]:
 
 
 class _LookUp:
-    """A call of getaddrinfo, which has no time-out and can't be interrupted, in a thread of its own.
+    """A call of getaddrinfo in a thread of its own, since it has no time-out and can't be interrupted.
 
-    The thread is a daemon: a process that ends doesn't wait for a name server, as it would for an executor's.
+    The thread is a daemon, so that an ending process doesn't wait for a name server.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -69,7 +69,7 @@ class _LookUp:
         if not self._done.wait(max(0.0, deadline.remaining())):
             raise TimeoutError
         if isinstance(self._found, Exception):
-            raise type(self._found)(*self._found.args)  # several callers may have waited for this one
+            raise type(self._found)(*self._found.args)  # a new one: several callers may share this result
         return self._found
 
     def _run(self) -> None:
@@ -84,14 +84,14 @@ class _LookUp:
 
 
 _under_way: dict[tuple[str, int], _LookUp] = {}
-"""One at a time for each name: a name server that never answers holds no more threads than there are names
-in the settings, and other names are looked up meanwhile."""
+"""One look-up per name at a time: a name server that never answers blocks at most one thread per name in the
+settings, and no other names."""
 _lock = threading.Lock()
 
 
 def _forget() -> None:
-    """A child process has none of its parent's threads."""
-    global _lock  # noqa: PLW0603 - the parent's may be held for ever here
+    """Start afresh in a child process, which has none of its parent's threads."""
+    global _lock  # noqa: PLW0603 - a parent's thread may hold it, which would never release it here
     _under_way.clear()
     _lock = threading.Lock()
 
@@ -100,7 +100,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def _look_up(host: str, port: int) -> _LookUp:
-    """The one that is under way, or a new one."""
+    """Return the running look-up of the name, or start one."""
     with _lock:
         found = _under_way.get((host, port))
         if found is None:

@@ -1,7 +1,7 @@
-"""urllib3's connections, bounded by the deadline of the call that uses them.
+"""urllib3 connections with a total deadline per call.
 
-urllib3 starts its time-outs anew with each system call. Here a call's TimeLimit shuts the connection down
-when its deadline has passed, whatever the call is at: the TLS handshake, a proxy's answer, sending, reading.
+urllib3's time-outs start again with each system call. Here a TimeLimit shuts the connection down at the
+call's deadline, in every phase: TLS handshake, proxy, sending, reading.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resolver.deadline import Deadline
 from resolver.errors import ServiceUnreachable
 from resolver.outbound.connecting import connect
 
-# Linux closes an idle connection within 13 seconds of its peer's, or a firewall's, silent end.
+# With these, Linux closes an idle connection within 13 s after its peer or a firewall silently dropped it.
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 6_000}
 SOCKET_OPTIONS: list[tuple[int, int, int | bytes]] = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -36,17 +36,17 @@ SOCKET_OPTIONS: list[tuple[int, int, int | bytes]] = [
 
 
 class Call:
-    """One exchange, and what its connection needs to know of it."""
+    """One exchange, as its connection needs to know it."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
         self.limit = deadline.enforced()
         self.has_connected = False
-        """Whether it opened a connection, instead of using an idle one."""
+        """Whether it opened a new connection instead of using an idle one."""
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Bounds what urllib3 does in the block. Raises TimeoutError when the deadline has passed."""
+        """Apply the deadline to urllib3 in the block. Raises TimeoutError when it has passed."""
         with self.limit:
             token = _CALL.set(self)
             try:
@@ -59,9 +59,11 @@ _CALL: ContextVar[Call] = ContextVar("call")
 
 
 class _Shutdown:
-    """Ends a connection from another thread, by a file descriptor of its own: TLS takes a socket's away from
-    it during the handshake, and a closed one's number may belong to another file by then. It is closed with
-    the last reference, which the connection or a running call holds."""
+    """Ends a connection from another thread, through a duplicate of its file descriptor.
+
+    The original is not safe: TLS takes it from the socket during the handshake, and after a close its number
+    may belong to another file. The duplicate is closed with the last reference.
+    """
 
     def __init__(self, duplicate: socket.socket) -> None:
         self._sock: socket.socket | None = duplicate
@@ -71,11 +73,11 @@ class _Shutdown:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def handed_on(self) -> _Shutdown:
-        """For the next call on the connection: the one before can't end it any more."""
+    def transferred(self) -> _Shutdown:
+        """Return a new one for the next call on the connection; this one can't end it any more."""
         sock, self._sock = self._sock, None
         if sock is None:
-            raise ServiceUnreachable("the connection is another call's")
+            raise ServiceUnreachable("the connection belongs to another call")
         return _Shutdown(sock)
 
     def __del__(self) -> None:
@@ -84,7 +86,7 @@ class _Shutdown:
 
 
 def _has_unread(sock: socket.socket | SSLTransport) -> bool:
-    """What TLS has decrypted already is invisible to a poll of the socket."""
+    """Whether TLS has decrypted data that a poll of the socket can't see."""
     if isinstance(sock, SSLTransport):  # TLS through a proxy that speaks TLS itself
         return bool(sock.incoming.pending or sock.sslobj.pending()) or _has_unread(sock.socket)
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
@@ -94,7 +96,7 @@ class _Connection(HTTPConnection):
     _shutdown: _Shutdown | None = None
 
     def _new_conn(self) -> socket.socket:
-        """Called by urllib3 for a server or, where there is one, for the proxy."""
+        """Connect to the server, or to the proxy if there is one. Called by urllib3."""
         call = _CALL.get()
         call.has_connected = True
         try:
@@ -111,12 +113,12 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether an idle connection may be used again: it is open, and the server said nothing unasked."""
+        """Whether an idle connection can be used again: it is open, and has no unexpected data."""
         return super().is_connected and not (self.sock and _has_unread(self.sock))
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self._shutdown:
-            self._shutdown = self._shutdown.handed_on()
+            self._shutdown = self._shutdown.transferred()
             _CALL.get().limit.ends(self._shutdown)
         super().request(*args, **kwargs)
 

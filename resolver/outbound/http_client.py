@@ -1,8 +1,9 @@
-"""Calls to another service by HTTP, bounded in time and size.
+"""HTTP calls to another service, limited in time and size.
 
-Certificates are always verified. Redirects are not followed: they would carry credentials to another host,
-and a key set would come from somebody else. Nothing is repeated: the caller knows whether a call may be made
-twice. Of the environment, neither HTTP_PROXY nor NO_PROXY is read.
+- Certificates are always verified.
+- Redirects are not followed: they would send credentials to another host, or fetch a key set from one.
+- Nothing is retried: only the caller knows whether a call is idempotent.
+- HTTP_PROXY and NO_PROXY are ignored.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from resolver.outbound.connections import POOLS, SOCKET_OPTIONS, Call
 
 _USER_AGENT = f"velt-notification-resolver/{__version__}"
 _GZIP = 16 + zlib.MAX_WBITS
-# Some control characters in a header could begin a request of another's making.
+# Control characters in a header could inject another request.
 _CONTROL = re.compile(r"[^\x20-\x7e]")
 _REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 
@@ -43,7 +44,7 @@ class Answer(NamedTuple):
 
 
 class HttpClient:
-    """For one service. Thread-safe; connections are kept open between calls."""
+    """Calls one service. Thread-safe; connections are kept open between calls."""
 
     def __init__(  # noqa: PLR0913 - what bounds a call has no useful default
         self,
@@ -55,8 +56,8 @@ class HttpClient:
         outbound: OutboundSettings = DIRECT,
         ca_file: str = "",
     ) -> None:
-        """Paths of calls begin with the path of the URL. `ca_file`: authorities that count for this service
-        instead of `outbound`'s."""
+        """The URL's path is the prefix of each call's path. `ca_file`: certificate authorities for this
+        service that replace those of `outbound`."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not an http(s) URL")
@@ -70,17 +71,17 @@ class HttpClient:
         self._largest = largest_answer
         self._manager = _manager(proxy.reveal() if proxy else "", outbound.ca_file, tls, connections)
         self._origin = origin
-        # A proxy is told the whole URL where it may see it, and otherwise opens a tunnel.
+        # For plain HTTP, a proxy gets the whole URL; for TLS, it opens a tunnel.
         self._is_forwarded = bool(proxy) and tls is None
         self._base = origin + path if self._is_forwarded else path
         self._connections = self._fresh_connections()
 
     def _fresh_connections(self) -> RequestMethods:
-        """A pool directly where possible: through its manager a call costs a quarter more."""
+        """Return the pool itself where possible: through its manager, a call costs a quarter more."""
         return self._manager if self._is_forwarded else self._manager.connection_from_url(self._origin)
 
     def call(self, method: str, deadline: Deadline, body: bytes | None = None, path: str = "") -> Answer:
-        """Raises Unanswered when there is no usable answer in time."""
+        """Make a call. Raises ServiceUnreachable if there is no usable answer in time."""
         if deadline.remaining() <= 0:
             raise ServiceUnreachable("no time left")
         call = Call(deadline)
@@ -90,7 +91,7 @@ class HttpClient:
         # RuntimeError: a thread couldn't be started.
         except (HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error, RuntimeError) as error:
             if not call.has_connected:
-                # What ended this connection unnoticed, such as a firewall, has ended all that are idle.
+                # An idle connection failed: whatever ended it, such as a firewall, has ended the others too.
                 self._manager.clear()
                 self._connections = self._fresh_connections()
             raise ServiceUnreachable(_kind(error)) from error
@@ -110,14 +111,14 @@ class HttpClient:
         try:
             return Answer(response.status, self._read(response), response.headers)
         except BaseException:
-            # What is still on its way would be the next call's answer.
+            # Data still to come would be taken for the next call's answer.
             response.close()
             raise
 
     def _read(self, response: BaseHTTPResponse) -> bytes:
-        """The whole body, of at most so many bytes as it was sent and unpacked."""
+        """Read the whole body. The size limit applies to the compressed and the unpacked bytes."""
         if response.status < 200:
-            response.close()  # after an interim answer comes another
+            response.close()  # another answer follows an interim one
             return b""
         chunks, left = [], self._largest + 1
         while chunk := response.read(left):
@@ -129,7 +130,7 @@ class HttpClient:
         return self._unpacked(body) if response.headers.get("content-encoding") == "gzip" else body
 
     def _unpacked(self, body: bytes) -> bytes:
-        """Not asked for, but some stores of files send what they hold."""
+        """Unpack gzip. It is not requested, but some file stores send what they hold."""
         unpacking = zlib.decompressobj(_GZIP)
         unpacked = unpacking.decompress(body, self._largest + 1)
         if len(unpacked) > self._largest or not unpacking.eof:
@@ -159,12 +160,12 @@ def _manager(proxy: str, proxy_ca_file: str, tls: ssl.SSLContext | None, connect
 
 
 def _tls(ca_file: str) -> ssl.SSLContext:
-    """Verifies against these authorities, or against the system's."""
+    """Build a context that verifies against these authorities, or the system's."""
     return ssl.create_default_context(cafile=ca_file or None)
 
 
 def _is_loopback(host: str) -> bool:
-    """Such an address means another host to a proxy."""
+    """Whether the host is this machine; to a proxy, such an address would mean the proxy's machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -172,7 +173,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _kind(error: BaseException) -> str:
-    """What went wrong, without an address or anything that was answered."""
+    """Name what went wrong, without addresses or anything from the answer."""
     if isinstance(error, HTTPTimeoutError):
         return "TimeoutError"
     by = "proxy: " if isinstance(error, ProxyError) else ""

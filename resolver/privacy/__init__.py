@@ -1,1 +1,1 @@
-"""What people may ask for: everything that is held about them."""
+"""Export and erasure of everything that is stored about a person or an organization."""

@@ -1,7 +1,7 @@
-"""What is left of an erasure: who asked, what went, what Velt said, and nothing that tells who it was about.
+"""Erasure certificates: who requested an erasure, what was removed, and what Velt answered.
 
-Anybody with the public key can check it, offline. Whoever has the index key can tell whether it is about a
-given person, and nobody can tell whom it is about.
+The public key is enough to verify a certificate offline. The people are in it as pseudonyms: the lookup key
+is needed to test whether it is about a given person, and no key turns a pseudonym back into a name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from resolver.privacy.erasure_request import ErasureRequest
 from resolver.privacy.people import folded
 
 JSON = dict[str, Any]
-Blinded = Callable[[str], str]
+Pseudonymize = Callable[[str], str]
 _VERSION = 1
 LONGEST = 1024 * 1024
 NOT_COVERED = (
@@ -47,24 +47,26 @@ class NotSigned(InvalidCertificate):
     )
 
 
-def certificate(order: ErasureRequest, outcome: Outcome, head: Link, pseudonym: Blinded, key: str) -> JSON:
-    """What is signed."""
+def certificate(
+    request: ErasureRequest, outcome: Outcome, head: Link, pseudonym: Pseudonymize, key: str
+) -> JSON:
+    """Build the body that is signed."""
     mentioned = [
-        {"words": len(words), "blinded": pseudonym(" ".join(words))} for words in order.mentions if words
+        {"words": len(words), "blinded": pseudonym(" ".join(words))} for words in request.mentions if words
     ]
     return {
         "version": _VERSION,
-        "erasureId": order.id,
-        "askedBy": order.by,
-        "askedAt": order.asked,
+        "erasureId": request.id,
+        "askedBy": request.by,
+        "askedAt": request.asked,
         "finishedAt": clock.now(),
-        "scope": "whole organizations" if order.whole else "person",
+        "scope": "whole organizations" if request.whole else "person",
         "subject": {
-            "users": sorted(pseudonym(folded(user)) for user in order.users),
-            "emails": sorted(pseudonym(address.lower()) for address in order.emails),
+            "users": sorted(pseudonym(folded(user)) for user in request.users),
+            "emails": sorted(pseudonym(address.lower()) for address in request.emails),
             "mentioned": mentioned,
         },
-        "organizations": sorted(map(pseudonym, order.organizations)),
+        "organizations": sorted(map(pseudonym, request.organizations)),
         "counts": outcome.counts,
         "velt": outcome.velt,
         "audit": head._asdict(),
@@ -78,17 +80,17 @@ def signed(body: JSON, signer: Signer) -> bytes:
 
 
 def verified(text: bytes, public_keys: Collection[str]) -> JSON:
-    """What a certificate says, once it proves to be one. InvalidCertificate else."""
-    body: JSON = proven(text, public_keys)["certificate"]
+    """Verify a certificate and return its body. Raises InvalidCertificate."""
+    body: JSON = verified_document(text, public_keys)["certificate"]
     return body
 
 
-def proven(text: bytes, public_keys: Collection[str]) -> JSON:
-    """The same with its signature."""
+def verified_document(text: bytes, public_keys: Collection[str]) -> JSON:
+    """Verify a certificate and return body and signature. Raises InvalidCertificate."""
     try:
         whole: JSON = json.loads(text[:LONGEST])
         if "signature" not in whole:
-            whole = whole["certificate"]  # as it stands in the answer that tells how far an erasure is
+            whole = whole["certificate"]  # the answer about an erasure's status wraps it once more
         body, signature = whole["certificate"], whole["signature"]
         if body["version"] != _VERSION:
             raise InvalidCertificate()
@@ -101,7 +103,7 @@ def proven(text: bytes, public_keys: Collection[str]) -> JSON:
 
 
 def claimed_id(text: bytes) -> str:
-    """Which erasure it says that it is of, whether it is a certificate or not. Empty when it says none."""
+    """Read the erasure's id without verifying anything; empty when there is none."""
     try:
         id_ = json.loads(text[:LONGEST])["certificate"]["erasureId"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -109,13 +111,13 @@ def claimed_id(text: bytes) -> str:
     return id_ if isinstance(id_, str) and id_.isascii() else ""
 
 
-def is_about(body: JSON, name: str, pseudonym: Blinded) -> bool:
-    """Whether this is the person, or the organization, that it is about. For whoever has the index key."""
+def is_about(body: JSON, name: str, pseudonym: Pseudonymize) -> bool:
+    """Whether the erasure was of this person or organization. `pseudonym` needs the lookup key."""
     known = {*body["subject"]["users"], *body["organizations"]}
     is_user_or_organization = not known.isdisjoint({pseudonym(name), pseudonym(folded(name))})
     return is_user_or_organization or pseudonym(name.lower()) in body["subject"]["emails"]
 
 
 def _text(body: JSON) -> bytes:
-    """One spelling, however a file was laid out in between."""
+    """Serialize canonically, so that a file's layout doesn't matter."""
     return b"vnr erasure certificate\n" + json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

@@ -1,7 +1,6 @@
-"""Who is in a command, and the command without them. Pure.
+"""Find people in a queued command, and rewrite the command without them. Pure.
 
-A command holds identifiers alone: of people in some fields, and of everything else in the others. Those stay,
-whatever they are called.
+A command holds only identifiers. Some fields identify people; the others are kept, whatever their values.
 """
 
 from __future__ import annotations
@@ -9,18 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from resolver.privacy.people import People, is_access_about, without
+from resolver.privacy.people import People, is_access_about, remove_person
 from resolver.store.command import Command, Kind
 from resolver.store.record import Record
 
 JSON = dict[str, Any]
 _PEOPLE = frozenset({"actionUser", "notifyUsers", "readByUserIds", "context"})
 _FILTER = "userId"
-"""Bounds a removal or a change to somebody's notifications."""
+"""Limits a removal or a change to one person's notifications."""
 
 
 def people_fields(data: JSON) -> Record:
-    """As a record, so that the same rules apply."""
+    """Return the fields about people as a record, so that the rules for records apply."""
     filters = {name: value for name, value in data.items() if name == _FILTER}
     entries = ({name: value for name, value in entry.items() if name in _PEOPLE} for entry in _entries(data))
     return Record("", "", "", "", private={**filters, "entries": list(entries)})
@@ -31,9 +30,9 @@ def removal(organization: str, notification: str) -> Command:
     return Command(Kind.REMOVE, notification, data)
 
 
-def command_without(command: Command, people: People, held: Record | None) -> Command:
-    """The very same when it isn't about them. Of what goes, nothing but the removal is left to tell.
-    `held`: the record that a removal left for others."""
+def command_without_person(command: Command, people: People, held: Record | None) -> Command:
+    """Return the command without the people, a removal if nothing else may be sent, or the same object if the
+    command isn't about them. `held`: the record that remains for others after a filtered removal."""
     if command.kind is Kind.REMOVE:
         return _removal_without(command, people, held)
     if any(_goes(entry, command.kind, people) for entry in _entries(command.data)):
@@ -51,8 +50,8 @@ def is_filtered(command: Command) -> bool:
 
 
 def _removal_without(command: Command, people: People, held: Record | None) -> Command:
-    """Without its bound it would remove more, unless it is gone here too. What is held stays for others, so
-    Velt hears instead who they are; when they are everyone, a change is left that changes nothing."""
+    """Without its filter, a removal would also remove the notification for others. If the record is still
+    stored, send Velt the remaining audience instead; for everyone, that is a change that changes nothing."""
     data = _without_filter(command.data, people)
     if data == command.data:
         return command
@@ -72,21 +71,21 @@ def _entries(data: JSON) -> list[JSON]:
 
 
 def _goes(entry: JSON, kind: Kind, people: People) -> bool:
-    """Who reads isn't widened by taking somebody out: where it can't be narrowed any more, nobody does."""
+    """Whether to remove the whole entry: without the person, more people could read it than before."""
     if is_access_about(entry.get("context", {}).get("access"), people):
         return True
     if kind is not Kind.REGISTER:
         return False
     named = [user.get("userId") for user in entry.get("notifyUsers", ())]
     alone = bool(named) and all(map(people.has, named)) and entry.get("notifyAll") is False
-    return alone or _is_theirs(entry.get("actionUser"), people)
+    return alone or _is_subject(entry.get("actionUser"), people)
 
 
 def _entry_without(entry: JSON, people: People) -> JSON:
     return {
-        name: without(value, people) if name in _PEOPLE - {"context"} else value
+        name: remove_person(value, people) if name in _PEOPLE - {"context"} else value
         for name, value in entry.items()
-        if name != "actionUser" or not _is_theirs(value, people)
+        if name != "actionUser" or not _is_subject(value, people)
     }
 
 
@@ -94,5 +93,5 @@ def _without_filter(data: JSON, people: People) -> JSON:
     return {name: value for name, value in data.items() if name != _FILTER or not people.has(value)}
 
 
-def _is_theirs(value: Any, people: People) -> bool:
+def _is_subject(value: Any, people: People) -> bool:
     return isinstance(value, dict) and people.is_person(value)

@@ -1,9 +1,13 @@
-"""Erase: a person out of everything that is held, or an organization with all it has.
+"""Erase a person from all records and commands, or an organization with all its records.
 
-A record goes when the person is its actor or its only recipient, when they are in what narrows who reads it,
-or when its text names them and that was asked for; otherwise they are cut out of it. Velt is told of each
-through the outbox. What is under way or given up there is seen to as well. Each step is safe to repeat: a run
-that was stopped, the next finishes.
+A record is removed if:
+
+- the person is its action user or its only recipient,
+- its access rules name them, or
+- its text names them, and the request has that name in `mentioning`.
+
+Otherwise the person is cut out of the record. The outbox carries each change to Velt; queued commands and
+dead letters are rewritten too. Every step is idempotent: the next run finishes one that was interrupted.
 """
 
 from __future__ import annotations
@@ -17,10 +21,10 @@ import orjson
 from msgspec.structs import replace
 
 from resolver.outbox.rewriting import Rewriting, Rewritten
-from resolver.privacy.commands import command_without, is_filtered, people_fields, removal
+from resolver.privacy.commands import command_without_person, is_filtered, people_fields, removal
 from resolver.privacy.erasure_request import ErasureRequest
 from resolver.privacy.mentions import is_mentioned
-from resolver.privacy.people import STRUCTURE, People, narrows, people_in, prose_in, roles, without
+from resolver.privacy.people import STRUCTURE, People, narrows, people_in, prose_in, remove_person, roles
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.record import Record
 from resolver.store.records import Changed, Held, RecordStore
@@ -32,23 +36,23 @@ JSON = dict[str, Any]
 class Effect(StrEnum):
     REMOVED = "removed"
     CUT = "cut"
-    """The person was cut out of it."""
-    CUT_AND_TOLD = "cut and told"
-    """Out of its audience too, which Velt is to hear."""
-    TOLD = "told"
-    """No record any more, but a command was waiting."""
+    """The record stays, without the person."""
+    CUT_WITH_COMMAND = "cut and told"
+    """The person was in the audience too, so a command takes the change to Velt."""
+    COMMAND_ONLY = "told"
+    """There was a queued command and no record any more."""
 
 
 class PlannedErasure(NamedTuple):
     held: Held
-    fate: Effect
+    effect: Effect
     changed: Changed
 
 
 Announce = Callable[[Sequence[PlannedErasure]], None]
-"""Hears what is about to happen; when it raises, it doesn't."""
+"""Called before a batch is erased; if it raises, the batch is not erased."""
 AnnounceOne = Callable[[str, str], None]
-"""The same, of an organization's notification."""
+"""The same for one command: organization, notification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +60,30 @@ class Erase:
     store: RecordStore
     rewriting: Rewriting
 
-    def records(self, order: ErasureRequest, announce: Announce) -> Iterator[int]:
-        """How many were looked at, some hundred at a time."""
+    def records(self, request: ErasureRequest, announce: Announce) -> Iterator[int]:
+        """Erase from records, and yield how many each batch examined."""
         for batch in self.store.batches():
-            if planned := [found for held in in_time_slices(batch) if (found := _planned(held, order))]:
+            if planned := [found for held in in_time_slices(batch) if (found := _planned(held, request))]:
                 announce(planned)
-                self._write(planned, order)
+                self._write(planned, request)
             yield len(batch)
 
     def commands(
-        self, order: ErasureRequest, announce: AnnounceOne, told: Callable[[str], None]
+        self, request: ErasureRequest, announce: AnnounceOne, on_removal: Callable[[str], None]
     ) -> Rewritten:
-        """Those that wait, and those that were given up: how many told of the person. `told` hears of which
-        records, there or not, Velt must still hear that they are gone."""
+        """Erase from queued commands and dead letters, and count those changed. `on_removal` is called with
+        the name of each record whose removal must still reach Velt."""
 
         def changed(command: Command) -> Command:
-            instead = _command_without(command, order, self.store)
+            instead = _rewritten(command, request, self.store)
             if instead is not command:
                 announce(str(command.data.get("organizationId", "")), command.notification)
                 if instead.kind is Kind.REMOVE and command.kind is not Kind.REMOVE:
-                    told(self._removed_behind(command))
+                    on_removal(self._removed_behind(command))
             return instead
 
         def previous(record: Record) -> Record | None:
-            instead, _ = erased(record, order)
+            instead, _ = erased(record, request)
             if instead is not record:
                 announce(record.organization, record.notification)
             return instead
@@ -87,41 +91,41 @@ class Erase:
         return self.rewriting(changed, previous)
 
     def _removed_behind(self, command: Command) -> str:
-        """Somebody may be telling Velt of it this very moment, and takes out of the line whatever stands
-        there then: so the removal waits behind it, too."""
+        """Enqueue the removal behind the command. A worker that is sending the command completes whatever
+        entry is first by then, so replacing it in place could lose the removal."""
         organization = str(command.data.get("organizationId", ""))
         entry = Entry(removal(organization, command.notification))
         return self.store.enqueue(organization, command.notification, entry).key_name
 
-    def _write(self, planned: Sequence[PlannedErasure], order: ErasureRequest) -> None:
+    def _write(self, planned: Sequence[PlannedErasure], request: ErasureRequest) -> None:
         done = self.store.replace_all([(item.held, item.changed) for item in planned])
         for item, is_done in zip(planned, done, strict=True):
             if not is_done:
-                # Somebody wrote it since it was looked at: whatever it is by now.
+                # Written by another request since it was read: erase from its current version.
                 record = item.held.record
-                self.store.change(record.organization, record.notification, lambda r: erased(r, order))
+                self.store.change(record.organization, record.notification, lambda r: erased(r, request))
 
 
-def _planned(held: Held, order: ErasureRequest) -> PlannedErasure | None:
-    changed, entry = erased(held.record, order)
+def _planned(held: Held, request: ErasureRequest) -> PlannedErasure | None:
+    changed, entry = erased(held.record, request)
     if changed is held.record:
         return None
-    fate = Effect.REMOVED if changed is None else Effect.CUT_AND_TOLD if entry else Effect.CUT
-    return PlannedErasure(held, fate, (changed, entry))
+    effect = Effect.REMOVED if changed is None else Effect.CUT_WITH_COMMAND if entry else Effect.CUT
+    return PlannedErasure(held, effect, (changed, entry))
 
 
-def erased(record: Record, order: ErasureRequest) -> Changed:
-    """What becomes of it, and what Velt is to hear."""
-    if not order.covers(record.organization, record.created):
+def erased(record: Record, request: ErasureRequest) -> Changed:
+    """Decide what remains of a record, and which command Velt gets. Pure."""
+    if not request.covers(record.organization, record.created):
         return record, None
     gone = None, Entry(removal(record.organization, record.notification), Place.REPLACE_UNSENT)
-    if order.whole:
+    if request.whole:
         return gone
-    people = people_in(record, order.subject, frozenset())
+    people = people_in(record, request.subject, frozenset())
     found = roles(record, people)
     if narrows(record, people) or "actor" in found or ("recipient" in found and _alone(record, people)):
         return gone
-    if order.mentioning and is_mentioned(prose_in(record), order.mentions):
+    if request.mentioning and is_mentioned(prose_in(record), request.mentions):
         return gone
     return _cut(record, people) if found else (record, None)
 
@@ -131,15 +135,15 @@ def _alone(record: Record, people: People) -> bool:
 
 
 def _cut(record: Record, people: People) -> Changed:
-    """What isn't about them keeps its very bytes."""
+    """Cut the person out. Content that isn't about them keeps its bytes."""
     audience = tuple(user for user in record.audience if not people.has(user))
     content = record.parsed_content()
-    rest = without(content, people)
+    rest = remove_person(content, people)
     cut = replace(
         record,
         audience=audience,
         dismissed_by=tuple(user for user in record.dismissed_by if not people.has(user)),
-        private=without(dict(record.private), people, STRUCTURE),
+        private=remove_person(dict(record.private), people, STRUCTURE),
         content=record.content if rest == content else orjson.dumps(rest),
     )
     if cut == record:
@@ -153,17 +157,17 @@ def _new_audience(record: Record, audience: tuple[str, ...]) -> Entry:
     return Entry(Command(Kind.CHANGE, record.notification, data))
 
 
-def _command_without(command: Command, order: ErasureRequest, store: RecordStore) -> Command:
+def _rewritten(command: Command, request: ErasureRequest, store: RecordStore) -> Command:
     organization = command.data.get("organizationId", "")
-    if not order.covers(organization, command.created):
+    if not request.covers(organization, command.created):
         return command
-    if order.whole:
+    if request.whole:
         is_plain = command.kind is Kind.REMOVE and not is_filtered(command)
         return command if is_plain else removal(organization, command.notification)
     held = people_fields(command.data)
-    people = people_in(held, order.subject, frozenset())
+    people = people_in(held, request.subject, frozenset())
     if not roles(held, people):
         return command
     is_removal = command.kind is Kind.REMOVE
     found = store.read(organization, [command.notification]) if is_removal else {}
-    return command_without(command, people, found.get(command.notification))
+    return command_without_person(command, people, found.get(command.notification))

@@ -1,7 +1,7 @@
-"""Carries erasures out: content first, then Velt is told, then the certificate.
+"""Carry out erasures: first the content here, then Velt, then the erasure certificate.
 
-What is done is noted before it is done, so whoever goes on after a crash finishes it and counts nothing
-twice. One process at a time works on them; the others look again a second later.
+Each step is noted before it is taken, so another process can finish after a crash without counting anything
+twice. A lease lets one process at a time work on erasures; the others poll every second.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from resolver.deadline import Deadline
 from resolver.errors import StoreUnavailable, Unavailable, VeltRefused
 from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import (
-    Blinded,
     InvalidCertificate,
     Outcome,
+    Pseudonymize,
     certificate,
     signed,
     verified,
@@ -41,25 +41,23 @@ from resolver.store.restored_backup import Certificates
 from resolver.velt.client import FINAL, VeltClient
 
 JSON = dict[str, Any]
-_HOLD_SECONDS = 20.0
-_LOOK_SECONDS = 1.0
+_LEASE_SECONDS = 20.0
+_POLL_SECONDS = 1.0
 _SAVE_SECONDS = 1.0
-# Of its time, this part at most is spent looking whether Velt has been told of everything.
-_LOOKING_SHARE = 10
-# Velt's own words: a deletion may take five minutes to be taken on, and a day to be done.
+# Checking whether Velt has everything takes at most one part in so many of the worker's time.
+_POLL_FACTOR = 10
+# Velt documents up to five minutes until a deletion is accepted, and a day until it is done.
 _VELT_STARTS_SECONDS = 300.0
 _VELT_ANSWERS_SECONDS = 10.0
 _PEOPLE_PER_JOB = 30
-"""Velt's documented cap; of more it silently leaves out the rest."""
+"""Velt's documented limit; Velt silently ignores the users beyond it."""
 _log = structlog.get_logger(__name__)
 
 
-class Swept(NamedTuple):
-    """After commands were looked through."""
-
-    order: ErasureRequest
+class CommandsPass(NamedTuple):
+    request: ErasureRequest
     is_complete: bool
-    """None of them was written by another process between reading and changing."""
+    """No other process wrote a command between reading and rewriting it."""
 
 
 @dataclass
@@ -70,23 +68,23 @@ class Eraser:
     velt: VeltClient
     trail: Trail
     signer: Signer
-    pseudonym: Blinded
+    pseudonym: Pseudonymize
     certificates: Certificates | None
     me: str = field(default_factory=lambda: secrets.token_hex(8))
-    _look_again: dict[str, float] = field(default_factory=dict)
+    _next_poll: dict[str, float] = field(default_factory=dict)
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; what is under way then goes on elsewhere, or later."""
-        while not stop.wait(_LOOK_SECONDS):
-            with _only_logged():
+        """Work on erasures until `stop` is set; another process, or a later run, continues from there."""
+        while not stop.wait(_POLL_SECONDS):
+            with _log_errors():
                 self.round(stop.is_set)
 
     def round(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Some work on each that is under way, the oldest first. One's trouble is not the others'."""
+        """Advance each open erasure, oldest first. An error in one doesn't stop the others."""
         under_way = self.erasure_store.under_way()
         try:
             for id_ in sorted(under_way, key=lambda name: str(under_way[name]["asked"])):
-                with _only_logged():
+                with _log_errors():
                     for _ in self.advance(id_):
                         if is_over():
                             return
@@ -94,204 +92,210 @@ class Eraser:
             self.erasure_store.release_lease(self.me)
 
     def advance(self, id_: str) -> Iterator[ErasureRequest]:
-        """As far as it goes now, told after each step; nothing while another process is at it."""
-        # Read once it is ours: what was read before that may have been done by somebody else since.
-        if not self._held() or (state := self.erasure_store.read(id_)) is None:
+        """Advance one erasure as far as possible now, and yield it after each step. Does nothing while
+        another process has the lease."""
+        # Read under the lease: a state read earlier may be outdated.
+        if not self._renew_lease() or (state := self.erasure_store.read(id_)) is None:
             return
-        order = ErasureRequest.from_state(state)
-        if self._is_put_back(order):
+        request = ErasureRequest.from_state(state)
+        if self._close_if_finished(request):
             return
-        if order.phase in (Phase.WAITING, Phase.ERASING):
-            for order in self._erase(order):  # noqa: B020 - the same one, further on
-                yield order
-        if order.phase is Phase.TELLING:
-            yield self._told(order)
+        if request.phase in (Phase.WAITING, Phase.ERASING):
+            for request in self._erase(request):  # noqa: B020 - the same one, further on
+                yield request
+        if request.phase is Phase.AWAITING_VELT:
+            yield self._finish_with_velt(request)
 
-    def again(self, order: ErasureRequest) -> Iterator[ErasureRequest]:
-        """What was certified already, after a backup was restored: to its end, or an error."""
-        until = time.monotonic() + _HOLD_SECONDS + _LOOK_SECONDS
-        while not self._held() and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)  # whoever was killed at it holds it still
-        for order in self._erase(order):  # noqa: B020, PLR1704 - the same one, further on
-            yield order
+    def repeat(self, request: ErasureRequest) -> Iterator[ErasureRequest]:
+        """Repeat a certified erasure after a backup was restored. Raises StoreUnavailable if another process
+        takes over."""
+        until = time.monotonic() + _LEASE_SECONDS + _POLL_SECONDS
+        while not self._renew_lease() and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)  # a process that was killed keeps its lease until it expires
+        for request in self._erase(request):  # noqa: B020, PLR1704 - the same one, further on
+            yield request
         self.erasure_store.release_lease(self.me)
-        if order.phase is not Phase.TELLING:
+        if request.phase is not Phase.AWAITING_VELT:
             raise StoreUnavailable("another process is at work on erasures")
 
-    def _is_put_back(self, order: ErasureRequest) -> bool:
-        """Whether it is done already, and came back: it must not be done a second time in somebody's name."""
-        kept = self.certificates.text_of(order.id) if self.certificates else None
-        texts = (kept, self.erasure_store.certificate(order.id))
-        certificate = next((text for text in texts if text and self._is_certificate_of(order, text)), None)
-        if certificate is None and (order.ending or not self.erasure_store.known([order.id])):
+    def _close_if_finished(self, request: ErasureRequest) -> bool:
+        """Whether a finished erasure is open again, put back by someone who can write to Redis. Close it: it
+        must not be carried out a second time in the requester's name."""
+        kept = self.certificates.text_of(request.id) if self.certificates else None
+        texts = (kept, self.erasure_store.certificate(request.id))
+        certificate = next((text for text in texts if text and self._is_certificate_of(request, text)), None)
+        if certificate is None and (request.ending or not self.erasure_store.known([request.id])):
             return False
-        if not order.ending:  # else a process ended between two of the last steps
-            _log.error("erasure_refused", erasure=order.id, reason="finished before, and put back")
+        if not request.ending:  # with `ending`, a process only stopped between two of the last steps
+            _log.error("erasure_refused", erasure=request.id, reason="finished before, and put back")
         if certificate:
-            self.erasure_store.close(order.id, certificate)
+            self.erasure_store.close(request.id, certificate)
         return True
 
-    def _is_certificate_of(self, order: ErasureRequest, text: bytes) -> bool:
+    def _is_certificate_of(self, request: ErasureRequest, text: bytes) -> bool:
         try:
             body = verified(text, [self.signer.public_key])
         except InvalidCertificate:
             return False
-        return bool(body["erasureId"] == order.id)
+        return bool(body["erasureId"] == request.id)
 
-    def _erase(self, order: ErasureRequest) -> Iterator[ErasureRequest]:
-        """Pass after pass, until one during which nothing moved back past it (docs/privacy.md)."""
-        order = order.now(phase=Phase.ERASING, of=self.erasure_store.size())
+    def _erase(self, request: ErasureRequest) -> Iterator[ErasureRequest]:
+        """Repeat the pass until no entry moved during one: a moved entry may be missed (docs/privacy.md)."""
+        request = request.now(phase=Phase.ERASING, of=self.erasure_store.size())
         is_settled = False
         while not is_settled:
             moves = self.outbox.moves()
-            passed = yield from self._pass(order)
+            passed = yield from self._pass(request)
             if passed is None:
                 return
-            order, is_complete = passed
+            request, is_complete = passed
             is_settled = is_complete and self.outbox.moves() == moves
-        order = order.now(phase=Phase.TELLING, jobs=_jobs(order))
-        self._save(order)
-        yield order
+        request = request.now(phase=Phase.AWAITING_VELT, jobs=_jobs(request))
+        self._save(request)
+        yield request
 
-    def _pass(self, order: ErasureRequest) -> Generator[ErasureRequest, None, Swept | None]:
-        """Records, then commands that wait, then dead ones; None when another process took over."""
-        order = order.now(looked=0, unreadable=0)
+    def _pass(self, request: ErasureRequest) -> Generator[ErasureRequest, None, CommandsPass | None]:
+        """Erase from records, queued commands, dead letters, in this order; None if the lease was lost."""
+        request = request.now(looked=0, unreadable=0)
         unreadable = self._unreadable()
         saved = 0.0
-        for looked in self.erase.records(order, partial(self._announce, order)):
-            order = order.now(looked=order.looked + looked)
+        for looked in self.erase.records(request, partial(self._announce, request)):
+            request = request.now(looked=request.looked + looked)
             if time.monotonic() - saved >= _SAVE_SECONDS:
-                self._save(order)
+                self._save(request)
                 saved = time.monotonic()
-            yield order
-            if not self._held():
+            yield request
+            if not self._renew_lease():
                 return None
-        swept = self._out_of_commands(order)
-        return swept._replace(order=swept.order.now(unreadable=self._unreadable() - unreadable))
+        swept = self._erase_commands(request)
+        return swept._replace(request=swept.request.now(unreadable=self._unreadable() - unreadable))
 
     def _unreadable(self) -> int:
         return self.erase.store.unreadable + self.outbox.unreadable
 
-    def _announce(self, order: ErasureRequest, planned: Sequence[PlannedErasure]) -> None:
-        """On record, and noted, before it is done."""
+    def _announce(self, request: ErasureRequest, planned: Sequence[PlannedErasure]) -> None:
+        """Write the audit lines and note the effects before the batch is erased."""
         by_organization: dict[str, list[str]] = {}
         for item in planned:
             record = item.held.record
             by_organization.setdefault(record.organization, []).append(record.notification)
         for organization, ids in by_organization.items():
-            self._record("erase", order, organization=organization, ids=ids)
-        self.erasure_store.touch(order.id, {item.held.key_name: item.fate.value for item in planned})
+            self._record("erase", request, organization=organization, ids=ids)
+        self.erasure_store.touch(request.id, {item.held.key_name: item.effect.value for item in planned})
 
-    def _out_of_commands(self, order: ErasureRequest) -> Swept:
+    def _erase_commands(self, request: ErasureRequest) -> CommandsPass:
         def announce(organization: str, notification: str) -> None:
-            self._record("erase", order, organization=organization, ids=[notification])
-            self._held()
+            self._record("erase", request, organization=organization, ids=[notification])
+            self._renew_lease()
 
-        def told(name: str) -> None:
-            self.erasure_store.touch_if_new(order.id, name, Effect.TOLD.value)
+        def on_removal(name: str) -> None:
+            self.erasure_store.touch_if_new(request.id, name, Effect.COMMAND_ONLY.value)
 
-        changed, overtaken = self.erase.commands(order, announce, told)
-        return Swept(order.now(commands=order.commands + changed), is_complete=not overtaken)
+        changed, overtaken = self.erase.commands(request, announce, on_removal)
+        return CommandsPass(request.now(commands=request.commands + changed), is_complete=not overtaken)
 
-    def _told(self, order: ErasureRequest) -> ErasureRequest:
-        order = self._ask_velt(order)
-        if time.monotonic() < self._look_again.get(order.id, 0.0) or not all(j.ended for j in order.jobs):
-            return order
+    def _finish_with_velt(self, request: ErasureRequest) -> ErasureRequest:
+        request = self._advance_jobs(request)
+        if time.monotonic() < self._next_poll.get(request.id, 0.0) or not all(j.ended for j in request.jobs):
+            return request
         started = time.monotonic()
-        touched = self.erasure_store.touched(order.id)
-        told = [name for name, fate in touched.items() if fate != Effect.CUT]
-        if self.erasure_store.waiting(told):
+        touched = self.erasure_store.touched(request.id)
+        with_command = [name for name, effect in touched.items() if effect != Effect.CUT]
+        if self.erasure_store.waiting(with_command):
             cost = time.monotonic() - started
-            self._look_again[order.id] = time.monotonic() + max(_LOOK_SECONDS, cost * _LOOKING_SHARE)
-            return order
-        # Once more, before a certificate says so: all scripts keep to it, and an operator's hands may not.
+            self._next_poll[request.id] = time.monotonic() + max(_POLL_SECONDS, cost * _POLL_FACTOR)
+            return request
+        # Check once more before signing: an operator may have changed Redis by hand meanwhile.
         moves = self.outbox.moves()
-        swept, is_complete = self._out_of_commands(order)
-        if swept.commands != order.commands or not is_complete or self.outbox.moves() != moves:
+        swept, is_complete = self._erase_commands(request)
+        if swept.commands != request.commands or not is_complete or self.outbox.moves() != moves:
             self._save(swept)
             return swept
-        return self._certify(order, Outcome(counts(order, touched), self._velts_outcome(order, told)))
+        return self._certify(
+            request, Outcome(counts(request, touched), self._velt_outcome(request, with_command))
+        )
 
-    def _certify(self, order: ErasureRequest, outcome: Outcome) -> ErasureRequest:
-        """Where the restored database would look first, then where it is asked for."""
-        if not self._held() or self.erasure_store.read(order.id) is None:
-            return order  # it took so long that somebody else went on with it
-        head = self._record("erased", order, counts=outcome.counts)
-        body = certificate(order, outcome, head, self.pseudonym, self.signer.public_key)
+    def _certify(self, request: ErasureRequest, outcome: Outcome) -> ErasureRequest:
+        """Sign the erasure certificate, and store it first outside Redis (replay reads it there), then in
+        Redis."""
+        if not self._renew_lease() or self.erasure_store.read(request.id) is None:
+            return request  # the lease ran out, and another process continued
+        head = self._record("erased", request, counts=outcome.counts)
+        body = certificate(request, outcome, head, self.pseudonym, self.signer.public_key)
         text = signed(body, self.signer)
-        self._save(order.now(ending=True))
-        self.erasure_store.know(order.id)
+        self._save(request.now(ending=True))
+        self.erasure_store.know(request.id)
         if self.certificates:
-            text = self.certificates.keep(order.id, text)
-        self.erasure_store.close(order.id, text)
-        self._look_again.pop(order.id, None)
-        return order.now(phase=Phase.DONE)
+            text = self.certificates.keep(request.id, text)
+        self.erasure_store.close(request.id, text)
+        self._next_poll.pop(request.id, None)
+        return request.now(phase=Phase.DONE)
 
-    def _velts_outcome(self, order: ErasureRequest, told: Sequence[str]) -> JSON:
+    def _velt_outcome(self, request: ErasureRequest, records: Sequence[str]) -> JSON:
         given_up = {dead.name.split(":")[1] for dead in self.outbox.dead_letters.all()}
-        refused = sum(queue_of(name).member in given_up for name in told)
-        asked = [{"people": len(job.users), "job": job.job, "outcome": job.ended} for job in order.jobs]
-        return {"told": len(told) - refused, "refused": refused, "userData": asked or "not asked for"}
+        refused = sum(queue_of(name).member in given_up for name in records)
+        asked = [{"people": len(job.users), "job": job.job, "outcome": job.ended} for job in request.jobs]
+        return {"told": len(records) - refused, "refused": refused, "userData": asked or "not asked for"}
 
-    def _ask_velt(self, order: ErasureRequest) -> ErasureRequest:
-        """One step on each of Velt's own jobs, when its deletion of people's data was asked for."""
-        for number, job in enumerate(order.jobs):
-            if job.ended or time.monotonic() < self._look_again.get(order.id, 0.0):
+    def _advance_jobs(self, request: ErasureRequest) -> ErasureRequest:
+        """Advance each of Velt's deletion jobs by one step, if the request asks for them."""
+        for number, job in enumerate(request.jobs):
+            if job.ended or time.monotonic() < self._next_poll.get(request.id, 0.0):
                 continue
-            jobs = (*order.jobs[:number], self._further(job, order), *order.jobs[number + 1 :])
-            order = order.now(jobs=jobs)
-            self._save(order)
-        return order
+            jobs = (*request.jobs[:number], self._advance_job(job, request), *request.jobs[number + 1 :])
+            request = request.now(jobs=jobs)
+            self._save(request)
+        return request
 
-    def _further(self, job: VeltJob, order: ErasureRequest) -> VeltJob:
-        self._look_again[order.id] = time.monotonic() + _LOOK_SECONDS * _LOOKING_SHARE
+    def _advance_job(self, job: VeltJob, request: ErasureRequest) -> VeltJob:
+        self._next_poll[request.id] = time.monotonic() + _POLL_SECONDS * _POLL_FACTOR
         try:
-            further = self._asked(job, order)
+            further = self._request_or_poll(job, request)
         except VeltRefused as refusal:
-            # Too many requests, or a credential that is mended in an hour, is no answer to what was asked.
+            # A rate limit or a wrong credential is temporary: don't record it as Velt's answer.
             if refusal.status not in FINAL:
                 _log.error("velt_refuses_an_erasure", status=refusal.status[:40])
                 return job
             further = replace(job, ended=refusal.status[:40])
         finally:
-            self._held()
+            self._renew_lease()
         if further is not job:
-            del self._look_again[order.id]
+            del self._next_poll[request.id]
         return further
 
-    def _asked(self, job: VeltJob, order: ErasureRequest) -> VeltJob:
+    def _request_or_poll(self, job: VeltJob, request: ErasureRequest) -> VeltJob:
         if not job.job:
-            self.erasure_store.hold(self.me, _VELT_STARTS_SECONDS + _HOLD_SECONDS)
+            self.erasure_store.acquire_lease(self.me, _VELT_STARTS_SECONDS + _LEASE_SECONDS)
             until = Deadline.after(_VELT_STARTS_SECONDS)
-            return replace(job, job=self.velt.delete_user_data(job.users, order.organizations, until))
+            return replace(job, job=self.velt.delete_user_data(job.users, request.organizations, until))
         if self.velt.is_user_data_deleted(job.job, Deadline.after(_VELT_ANSWERS_SECONDS)):
             return replace(job, ended="completed")
         return job
 
-    def _record(self, action: str, order: ErasureRequest, **more: Any) -> Link:
+    def _record(self, action: str, request: ErasureRequest, **more: Any) -> Link:
         named = {name: more.pop(name) for name in ("organization", "ids") if name in more}
-        told = {"erasure": order.id, **more}
-        return self.trail.record(Event(Actor("ops", order.by), "privacy", action, "ok", more=told, **named))
+        more = {"erasure": request.id, **more}
+        return self.trail.record(Event(Actor("ops", request.by), "privacy", action, "ok", more=more, **named))
 
-    def _save(self, order: ErasureRequest) -> None:
-        self.erasure_store.save(order.id, order.state(), self.me)
+    def _save(self, request: ErasureRequest) -> None:
+        self.erasure_store.save(request.id, request.state(), self.me)
 
-    def _held(self) -> bool:
-        return self.erasure_store.hold(self.me, _HOLD_SECONDS)
+    def _renew_lease(self) -> bool:
+        return self.erasure_store.acquire_lease(self.me, _LEASE_SECONDS)
 
 
 @contextmanager
-def _only_logged() -> Iterator[None]:
+def _log_errors() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
         _log.warning("erasures_wait", reason=getattr(error, "reason", type(error).__name__))
-    except Exception as error:  # noqa: BLE001 - one erasure's trouble must not end the others
+    except Exception as error:  # noqa: BLE001 - one erasure's error must not end the others
         _log.error("erasure_failed", type=type(error).__name__)
 
 
-def _jobs(order: ErasureRequest) -> tuple[VeltJob, ...]:
-    if not order.velt_user_data:
+def _jobs(request: ErasureRequest) -> tuple[VeltJob, ...]:
+    if not request.velt_user_data:
         return ()
-    starts = range(0, len(order.users), _PEOPLE_PER_JOB)
-    return tuple(VeltJob(order.users[start : start + _PEOPLE_PER_JOB]) for start in starts)
+    starts = range(0, len(request.users), _PEOPLE_PER_JOB)
+    return tuple(VeltJob(request.users[start : start + _PEOPLE_PER_JOB]) for start in starts)

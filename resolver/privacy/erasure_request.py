@@ -1,4 +1,4 @@
-"""An erasure: whom it is about, where, and how far it is. Kept from the asking to the certificate."""
+"""The erasure request: who is to be erased, where, and the progress. Stored until the certificate is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum, StrEnum, auto
 from typing import Any, Self
 
 from resolver import clock
-from resolver.privacy.mentions import Mention, mention
+from resolver.privacy.mentions import Phrase, to_phrase
 from resolver.privacy.people import Subject
 from resolver.validation.fields import is_identifier, is_valid_unicode
 
@@ -20,29 +20,29 @@ CLOCK_MARGIN_MS = 300_000
 class Phase(StrEnum):
     WAITING = "waiting"
     ERASING = "erasing"
-    TELLING = "telling"
-    """All is gone here; Velt is being told."""
+    AWAITING_VELT = "telling"
+    """Everything is erased here; commands for Velt are queued."""
     DONE = "done"
 
 
-class Odd(Enum):
-    """Why an order can't be meant so. What the caller wrote has other names over HTTP than at a terminal."""
+class Problem(Enum):
+    """Why a request is invalid. HTTP API and CLI each have a message for it, with their own field names."""
 
-    NAMES = auto()
-    WHOLE = auto()
-    NOBODY = auto()
+    INVALID_NAME = auto()
+    WHOLE_WITH_PEOPLE = auto()
+    NO_SUBJECT = auto()
     VELT_NEEDS_USERS = auto()
-    NO_WORD = auto()
+    MENTION_WITHOUT_WORD = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class VeltJob:
-    """A deletion of people's data that Velt was asked for: at most thirty people each."""
+    """A deletion of user data at Velt: at most thirty people each."""
 
     users: tuple[str, ...]
     job: str = ""
     ended: str = ""
-    """`completed`, or the status that Velt refused it with."""
+    """`completed`, or the status with which Velt refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,20 @@ class ErasureRequest:
     emails: tuple[str, ...] = ()
     mentioning: tuple[str, ...] = ()
     organizations: tuple[str, ...] = ()
-    """None: everywhere."""
+    """Empty: all organizations."""
     whole: bool = False
-    """All that these organizations have, whoever it is about."""
+    """Erase everything these organizations have, not one person's data."""
     velt_user_data: bool = False
-    """Velt is to delete all that it has of these users, not the notifications alone."""
+    """Velt deletes all data of these users, not only notifications."""
     until: int = 0
-    """Reaches only what was added before (epoch milliseconds), whenever it is carried out. 0: unbounded."""
+    """Erase only what was added before this time (epoch milliseconds). 0: no limit."""
     phase: Phase = Phase.WAITING
     looked: int = 0
     of: int = 0
     commands: int = 0
     unreadable: int = 0
     ending: bool = False
-    """Nothing is left to do but to sign the certificate and to keep it."""
+    """Only signing and storing the certificate is left."""
     jobs: tuple[VeltJob, ...] = ()
 
     @property
@@ -75,36 +75,36 @@ class ErasureRequest:
         return Subject(frozenset(self.users), frozenset(map(str.lower, self.emails)))
 
     @property
-    def mentions(self) -> tuple[Mention, ...]:
-        return tuple(map(mention, self.mentioning))
+    def mentions(self) -> tuple[Phrase, ...]:
+        return tuple(map(to_phrase, self.mentioning))
 
     def covers(self, organization: str, created: int = 0) -> bool:
         inside = not self.organizations or organization in self.organizations
         return inside and (not self.until or created <= self.until)
 
     def names(self) -> list[str]:
-        """Of whom or what it is about."""
+        """List everything that identifies the people or organizations."""
         return [*self.users, *map(str.lower, self.emails), *self.mentioning, *self.organizations]
 
-    def problem(self) -> Odd | None:
-        """Why it can't be meant so. An empty name would stand for everybody who has none."""
+    def problem(self) -> Problem | None:
+        """Return why the request is invalid, or None. An empty name would match every record without one."""
         names = (*self.users, *self.emails, *self.organizations)
         if not all(is_identifier(name) and is_valid_unicode(name) for name in names):
-            return Odd.NAMES
-        somebody = bool(self.users or self.emails or self.mentioning)
-        if self.whole and (somebody or not self.organizations):
-            return Odd.WHOLE
-        if not self.whole and not somebody:
-            return Odd.NOBODY
+            return Problem.INVALID_NAME
+        has_people = bool(self.users or self.emails or self.mentioning)
+        if self.whole and (has_people or not self.organizations):
+            return Problem.WHOLE_WITH_PEOPLE
+        if not self.whole and not has_people:
+            return Problem.NO_SUBJECT
         if self.velt_user_data and not self.users:
-            return Odd.VELT_NEEDS_USERS
+            return Problem.VELT_NEEDS_USERS
         if not (all(self.mentions) and all(map(is_valid_unicode, self.mentioning))):
-            return Odd.NO_WORD
+            return Problem.MENTION_WITHOUT_WORD
         return None
 
     def bounded(self) -> ErasureRequest:
-        """As it is filed. An order that comes back later, from a backup or by the hand of someone who can
-        write to Redis, doesn't reach what people were sent since."""
+        """Limit the request to notifications added before it. A request that reappears later, from a backup
+        or written to Redis by hand, can't erase newer ones."""
         return self.now(until=reach(self.asked))
 
     def now(self, **changes: Any) -> ErasureRequest:
@@ -121,7 +121,7 @@ class ErasureRequest:
 
 
 def reach(asked: str) -> int:
-    """Until when an erasure reaches, by when it was asked for. Clocks of hosts may differ by the margin."""
+    """Return the latest creation time that an erasure covers. Hosts' clocks may differ by the margin."""
     return clock.milliseconds_of(asked) + CLOCK_MARGIN_MS
 
 

@@ -1,5 +1,6 @@
-"""Erasures in Redis: those under way, sealed since they name people, and the certificates of those done,
-which name nobody. What is in either is `privacy`'s to know.
+"""Erasures in Redis: open requests, sealed because they name people, and erasure certificates.
+
+This module stores both without reading them.
 """
 
 from __future__ import annotations
@@ -29,123 +30,128 @@ from resolver.store.keyspace import (
 JSON = dict[str, Any]
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 1000
-_FATE_WIDTH = 16
+_EFFECT_WIDTH = 16
 
 
 class ErasureStore:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope, keyspace: Keyspace) -> None:
         self._redis, self._guard, self._envelope, self._keyspace = redis, guard, envelope, keyspace
-        self._hold, self._let_go, self._save, self._reseal, self._close = (
+        self._acquire_lease, self._release_lease, self._save, self._reseal, self._close = (
             redis.register_script(read_script("resolver.store", name))
             for name in ("hold", "let_go", "save_order", "reseal_order", "close_order")
         )
 
-    def file(self, order: str, state: JSON) -> None:
+    def file(self, erasure: str, state: JSON) -> None:
         with self._guard:
-            self._redis.hset(ORDERS, order, self._sealed(order, state))
+            self._redis.hset(ORDERS, erasure, self._sealed(erasure, state))
 
-    def know(self, order: str) -> None:
-        """Its people are gone here: a database that doesn't know it is older than that. Not said sooner, or a
-        backup that was taken while they were still here would say it too."""
+    def know(self, erasure: str) -> None:
+        """Note that this database has carried the erasure out; a backup from before it doesn't know the id.
+        Call it only after the content is gone: a backup taken earlier must not know it."""
         with self._guard:
-            self._redis.sadd(ORDERS_KNOWN, order)
+            self._redis.sadd(ORDERS_KNOWN, erasure)
 
-    def save(self, order: str, state: JSON, who: str) -> None:
-        """Unless it was closed meanwhile. Only for whoever holds the right to work on it."""
+    def save(self, erasure: str, state: JSON, holder: str) -> None:
+        """Save the state of an open erasure. Raises StoreUnavailable unless `holder` has the lease."""
         with self._guard:
-            saved = self._save(keys=[ORDERS, ORDERS_HELD], args=[order, self._sealed(order, state), who])
+            sealed = self._sealed(erasure, state)
+            saved = self._save(keys=[ORDERS, ORDERS_HELD], args=[erasure, sealed, holder])
         if saved < 0:
             raise StoreUnavailable("another process is at work on erasures")
 
     def under_way(self) -> dict[str, JSON]:
-        """Those that open. One that doesn't must not end the others; `read` says so."""
+        """Return the open erasures that can be decrypted; `read` raises for one that can't."""
         opened = ((name, self._opened(name, sealed)) for name, sealed in self._all().items())
         return {name: state for name, state in opened if state is not None}
 
-    def read(self, order: str) -> JSON | None:
+    def read(self, erasure: str) -> JSON | None:
         with self._guard:
-            sealed = cast(bytes | None, self._redis.hget(ORDERS, order))
+            sealed = cast(bytes | None, self._redis.hget(ORDERS, erasure))
         if not sealed:
             return None
-        if (state := self._opened(order, sealed)) is None:
-            # Somebody asked for it, and it isn't done: that must not look like "never heard of".
+        if (state := self._opened(erasure, sealed)) is None:
+            # It was requested and isn't done: the caller must not take it for an unknown id.
             raise StoreUnavailable("an erasure does not open with these keys")
         return state
 
-    def close(self, order: str, certificate: bytes) -> None:
-        names = [CERTIFICATES, ORDERS_KNOWN, ORDERS, touched_by(order)]
+    def close(self, erasure: str, certificate: bytes) -> None:
+        names = [CERTIFICATES, ORDERS_KNOWN, ORDERS, touched_by(erasure)]
         with self._guard:
-            self._close(keys=names, args=[order, certificate])
+            self._close(keys=names, args=[erasure, certificate])
 
-    def certificate(self, order: str) -> bytes | None:
+    def certificate(self, erasure: str) -> bytes | None:
         with self._guard:
-            return cast(bytes | None, self._redis.hget(CERTIFICATES, order))
+            return cast(bytes | None, self._redis.hget(CERTIFICATES, erasure))
 
-    def known(self, erasure_store: Sequence[str]) -> set[str]:
-        if not erasure_store:
+    def known(self, erasures: Sequence[str]) -> set[str]:
+        if not erasures:
             return set()
         with self._guard:
-            known = cast(list[int], self._redis.smismember(ORDERS_KNOWN, list(erasure_store)))
-        return {order for order, is_known in zip(erasure_store, known, strict=True) if is_known}
+            known = cast(list[int], self._redis.smismember(ORDERS_KNOWN, list(erasures)))
+        return {erasure for erasure, is_known in zip(erasures, known, strict=True) if is_known}
 
     def certificates(self) -> dict[str, bytes]:
         with self._guard:
             found = cast(dict[bytes, bytes], self._redis.hgetall(CERTIFICATES))
         return {name: found[name.encode()] for name in decoded(found)}
 
-    def hold(self, who: str, seconds: float) -> bool:
-        """The right to work on orders, one process at a time. Two would do no harm, but everything twice."""
+    def acquire_lease(self, holder: str, seconds: float) -> bool:
+        """Acquire or renew the lease on all erasures. Without it, two processes would do everything twice."""
         with self._guard:
-            return bool(self._hold(keys=[ORDERS_HELD], args=[who, int(seconds * 1000)]))
+            return bool(self._acquire_lease(keys=[ORDERS_HELD], args=[holder, int(seconds * 1000)]))
 
-    def release_lease(self, who: str) -> None:
+    def release_lease(self, holder: str) -> None:
         with self._guard:
-            self._let_go(keys=[ORDERS_HELD], args=[who])
+            self._release_lease(keys=[ORDERS_HELD], args=[holder])
 
-    def touch(self, order: str, fates: Mapping[str, str]) -> None:
-        """Which records it is about to change, and how: so that whoever goes on after a crash counts none
-        twice, and forgets none."""
-        if fates:
-            items = [part for name, fate in fates.items() for part in self._noted(order, name, fate)]
+    def touch(self, erasure: str, effects: Mapping[str, str]) -> None:
+        """Note which records the erasure is about to change, and how. After a crash, the process that
+        continues counts none twice and forgets none."""
+        if effects:
+            items = [part for name, effect in effects.items() for part in self._noted(erasure, name, effect)]
             with self._guard:
-                self._redis.hset(touched_by(order), items=items)
+                self._redis.hset(touched_by(erasure), items=items)
 
-    def touch_if_new(self, order: str, name: str, fate: str) -> None:
+    def touch_if_new(self, erasure: str, name: str, effect: str) -> None:
         with self._guard:
-            self._redis.hsetnx(touched_by(order), *self._noted(order, name, fate))
+            self._redis.hsetnx(touched_by(erasure), *self._noted(erasure, name, effect))
 
-    def touched(self, order: str) -> dict[str, str]:
+    def touched(self, erasure: str) -> dict[str, str]:
         touched: dict[str, str] = {}
-        for found in self._touches(order):
-            touched.update(self._read_touch(order, field, sealed) for field, sealed in found.items())
+        for found in self._touches(erasure):
+            touched.update(self._read_touch(erasure, field, sealed) for field, sealed in found.items())
         return touched
 
-    def _touches(self, order: str) -> Iterator[dict[bytes, bytes]]:
-        """In steps: an organization may have had more than fits into one answer in time."""
+    def _touches(self, erasure: str) -> Iterator[dict[bytes, bytes]]:
+        """Scan in steps: one answer with all records of an organization may take too long."""
         cursor = 0
         while True:
             with self._guard:
-                answer = self._redis.hscan(touched_by(order), cursor, count=_AT_ONCE)
+                answer = self._redis.hscan(touched_by(erasure), cursor, count=_AT_ONCE)
             cursor, found = cast(tuple[int, dict[bytes, bytes]], answer)
             yield found
             if not cursor:
                 return
 
-    def _noted(self, order: str, name: str, fate: str) -> tuple[str, bytes]:
-        """Field and value: neither tells a reader of the database which record it is, nor what became of it
-        (all are equally long)."""
-        field = self._keyspace.touched(order, name)
-        return field, self._envelope.seal(_touch_of(order, field), f"{name} {fate:{_FATE_WIDTH}}".encode())
+    def _noted(self, erasure: str, name: str, effect: str) -> tuple[str, bytes]:
+        """Build a hash field and its value. Neither reveals the record or the effect to a reader of the
+        database, not by the length either."""
+        field = self._keyspace.touched(erasure, name)
+        return field, self._envelope.seal(
+            _touch_of(erasure, field), f"{name} {effect:{_EFFECT_WIDTH}}".encode()
+        )
 
-    def _read_touch(self, order: str, field: bytes, sealed: bytes) -> tuple[str, str]:
+    def _read_touch(self, erasure: str, field: bytes, sealed: bytes) -> tuple[str, str]:
         try:
-            name, fate = self._envelope.open(_touch_of(order, field.decode()), sealed).decode().split(" ", 1)
+            name, effect = (
+                self._envelope.open(_touch_of(erasure, field.decode()), sealed).decode().split(" ", 1)
+            )
         except (Unreadable, ValueError):
             raise StoreUnavailable("what an erasure touched does not open with these keys") from None
-        return name, fate.rstrip()
+        return name, effect.rstrip()
 
     def waiting(self, records: list[str]) -> list[str]:
-        """Those of which Velt hasn't been told all."""
+        """Return those records that have queued commands."""
         left: list[str] = []
         for start in range(0, len(records), _AT_ONCE):
             some = records[start : start + _AT_ONCE]
@@ -157,29 +163,29 @@ class ErasureStore:
         return left
 
     def size(self) -> int:
-        """About how many records there are, for a progress bar: other keys count too."""
+        """Approximate number of records, for a progress bar. Other keys are counted too."""
         with self._guard:
             return int(self._redis.dbsize())
 
     def key_ids(self) -> Counter[str]:
-        """Under which master keys orders are, and what they touched."""
+        """Count values by the master key that sealed them."""
         found: Counter[str] = Counter()
-        for order, sealed in self._all().items():
+        for erasure, sealed in self._all().items():
             found[key_id_of(sealed)] += 1
-            for touches in self._touches(order):
+            for touches in self._touches(erasure):
                 found.update(map(key_id_of, touches.values()))
         return found
 
     def reseal(self) -> None:
-        """Puts orders and what they touched under the key that seals now, unless they changed meanwhile."""
-        for order, sealed in self._all().items():
-            if state := self._opened(order, sealed):
-                self._replace(ORDERS, order.encode(), sealed, self._sealed(order, state))
-            for touches in self._touches(order):
+        """Seal everything again under the current master key, except values that changed meanwhile."""
+        for erasure, sealed in self._all().items():
+            if state := self._opened(erasure, sealed):
+                self._replace(ORDERS, erasure.encode(), sealed, self._sealed(erasure, state))
+            for touches in self._touches(erasure):
                 for field, touch in touches.items():
                     if not self._envelope.is_fresh(touch):
-                        resealed = self._envelope.reseal(_touch_of(order, field.decode()), touch)
-                        self._replace(touched_by(order), field, touch, resealed)
+                        resealed = self._envelope.reseal(_touch_of(erasure, field.decode()), touch)
+                        self._replace(touched_by(erasure), field, touch, resealed)
 
     def _replace(self, name: str, field: bytes, old: bytes, new: bytes) -> None:
         with self._guard:
@@ -190,18 +196,18 @@ class ErasureStore:
             found = cast(dict[bytes, bytes], self._redis.hgetall(ORDERS))
         return {name: found[name.encode()] for name in decoded(found)}
 
-    def _sealed(self, order: str, state: JSON) -> bytes:
-        return self._envelope.seal(touched_by(order), orjson.dumps(state))
+    def _sealed(self, erasure: str, state: JSON) -> bytes:
+        return self._envelope.seal(touched_by(erasure), orjson.dumps(state))
 
-    def _opened(self, order: str, sealed: bytes) -> JSON | None:
+    def _opened(self, erasure: str, sealed: bytes) -> JSON | None:
         try:
-            state: JSON = orjson.loads(self._envelope.open(touched_by(order), sealed))
+            state: JSON = orjson.loads(self._envelope.open(touched_by(erasure), sealed))
         except (Unreadable, orjson.JSONDecodeError):
-            _log.error("erasure_unreadable", erasure=order)
+            _log.error("erasure_unreadable", erasure=erasure)
             return None
         return state
 
 
-def _touch_of(order: str, field: str) -> str:
-    """The name that what was touched is sealed under: a value that is moved elsewhere doesn't open."""
-    return f"{touched_by(order)}:{field}"
+def _touch_of(erasure: str, field: str) -> str:
+    """Return the name a touch is sealed under, so that a value moved elsewhere doesn't open."""
+    return f"{touched_by(erasure)}:{field}"

@@ -1,4 +1,4 @@
-"""Erasures as they are asked for and followed; `Eraser` carries them out."""
+"""File and follow erasures. `Eraser` carries them out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from resolver.errors import StoreTampered
-from resolver.privacy.certificate import InvalidCertificate, proven
+from resolver.privacy.certificate import InvalidCertificate, verified_document
 from resolver.privacy.erase import Effect
 from resolver.privacy.erasure_request import ErasureRequest, Phase
 from resolver.privacy.erasure_store import ErasureStore
@@ -22,21 +22,21 @@ TAMPERED = "tampered"
 class Erasures:
     erasure_store: ErasureStore
     keys: Callable[[], Collection[str]]
-    """Public keys whose signatures count."""
+    """Returns the public keys whose signatures are accepted."""
 
-    def file(self, order: ErasureRequest) -> None:
-        """From here on it will be done, whatever dies in between."""
-        self.erasure_store.file(order.id, order.bounded().state())
+    def file(self, request: ErasureRequest) -> None:
+        """Store the request. From here on it will be carried out, even if processes crash."""
+        self.erasure_store.file(request.id, request.bounded().state())
 
     def find(self, id_: str) -> JSON | None:
-        """How far it is; with the certificate when it is done. None when nobody asked for such a one.
-        StoreTampered when Redis gives out a certificate that was never signed here, or another one's."""
+        """Return status, counts and, when it is done, the erasure certificate; None for an unknown id.
+        Raises VaultTampered when Redis returns a certificate that was not signed here, or another's."""
         if (state := self.erasure_store.read(id_)) is not None:
-            order = ErasureRequest.from_state(state)
+            request = ErasureRequest.from_state(state)
             return {
                 "erasureId": id_,
-                "status": order.phase,
-                "counts": counts(order, self.erasure_store.touched(id_)),
+                "status": request.phase,
+                "counts": counts(request, self.erasure_store.touched(id_)),
             }
         if (kept := self.erasure_store.certificate(id_)) is None:
             return None
@@ -44,15 +44,15 @@ class Erasures:
         found = whole["certificate"]["counts"]
         return {"erasureId": id_, "status": Phase.DONE, "counts": found, "certificate": whole}
 
-    def pressing(self) -> tuple[int, float]:
-        """How many are under way, and how many seconds ago the first of them was asked for."""
+    def pending(self) -> tuple[int, float]:
+        """Return how many erasures are open, and the age of the oldest in seconds."""
         asked = [ErasureRequest.from_state(state).asked for state in self.erasure_store.under_way().values()]
         first = min(map(datetime.fromisoformat, asked), default=None)
         return len(asked), (datetime.now(UTC) - first).total_seconds() if first else 0.0
 
     def all(self) -> Iterator[JSON]:
-        """Those under way and those done, each as `find` has it and with when it was asked for, the oldest
-        first; of what was tampered with, that it was."""
+        """Every erasure as `find` returns it, with `askedAt`, oldest first. Its status is TAMPERED where
+        `find` would raise."""
         ids = {*self.erasure_store.under_way(), *self.erasure_store.certificates()}
         listed = filter(None, map(self._listed, sorted(ids)))
         yield from sorted(listed, key=lambda found: str(found.get("askedAt", "")))
@@ -70,9 +70,9 @@ class Erasures:
         return {**found, "askedAt": asked}
 
     def _proven(self, id_: str, kept: bytes) -> JSON:
-        """Redis is no place to be believed: whoever can write to it could call anything done."""
+        """Verify what Redis returned: a process with write access could mark any erasure as done."""
         try:
-            whole = proven(kept, self.keys())
+            whole = verified_document(kept, self.keys())
         except InvalidCertificate:
             whole = None
         if whole is None or whole["certificate"]["erasureId"] != id_:
@@ -80,12 +80,12 @@ class Erasures:
         return whole
 
 
-def counts(order: ErasureRequest, touched: dict[str, str]) -> JSON:
-    fates = Counter(touched.values())
+def counts(request: ErasureRequest, touched: dict[str, str]) -> JSON:
+    effects = Counter(touched.values())
     return {
-        "lookedAt": order.looked,
-        "removed": fates[Effect.REMOVED],
-        "cut": fates[Effect.CUT] + fates[Effect.CUT_AND_TOLD],
-        "commands": order.commands,
-        "unreadable": order.unreadable,
+        "lookedAt": request.looked,
+        "removed": effects[Effect.REMOVED],
+        "cut": effects[Effect.CUT] + effects[Effect.CUT_WITH_COMMAND],
+        "commands": request.commands,
+        "unreadable": request.unreadable,
     }

@@ -1,4 +1,4 @@
-"""Export: everything that is held about somebody, one JSON object a line, with nobody else's data in it."""
+"""Export everything stored about a person, one JSON object per line, without other people's data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resolver.outbox.queue import Outbox
 from resolver.privacy.commands import people_fields
 from resolver.privacy.erasure_request import ErasureRequest
 from resolver.privacy.erasure_store import ErasureStore
-from resolver.privacy.people import Subject, fields_as_theirs, folded, names_in, people_in, roles
+from resolver.privacy.people import Subject, folded, names_in, people_in, redacted_fields, roles
 from resolver.store.record import Record
 from resolver.store.records import RecordStore
 from resolver.store.revocations import Mark, Revocations
@@ -28,15 +28,15 @@ class Export:
     revocations: Revocations
 
     def __call__(self, subject: Subject, organizations: frozenset[str]) -> Iterator[JSON | None]:
-        """None for each record that was only looked at: whoever shows how far it is wants to count those too.
-        Twice, since who is a person may be told by another record. Without organizations, in all of them. The
-        last one says how much it was, and whether it is all."""
+        """Yield the export's objects, and None for each other record examined, so that the caller can show
+        progress. Empty `organizations` stands for all. The last object has the number found and whether the
+        export is complete. All records are read twice: one may show that a bare id in another is a person."""
         unreadable = self.store.unreadable
         known: set[str] = set()
         for record in in_time_slices(self.store.scan()):
             known |= names_in(record)
             yield None
-        # Of records by the first pass, which saw each once; of commands by the second, the only one.
+        # The first pass counts unreadable records, each once; the second counts commands and marks.
         unreadable = self.store.unreadable - unreadable
         commands, marks = self.outbox.unreadable, self.revocations.unreadable
         found = 0
@@ -77,33 +77,33 @@ def _notification(record: Record, subject: Subject, known: Set[str]) -> JSON | N
         "created": record.created,
         "roles": found,
         "toEveryone": record.everyone,
-        "content": fields_as_theirs(record.parsed_content(), people),
-        "backendOnly": fields_as_theirs(dict(record.private), people),
+        "content": redacted_fields(record.parsed_content(), people),
+        "backendOnly": redacted_fields(dict(record.private), people),
     }
 
 
 def _command(kind: str, data: JSON, subject: Subject, known: Set[str]) -> JSON | None:
-    """What Velt hasn't been told yet, or never was: ids alone."""
+    """Describe a queued command or a dead letter. It holds only ids."""
     held = people_fields(data)
     people = people_in(held, subject, known | names_in(held))
     if not roles(held, people):
         return None
-    return {"type": "command", "kind": kind, "data": fields_as_theirs(data, people)}
+    return {"type": "command", "kind": kind, "data": redacted_fields(data, people)}
 
 
-def _erasure(order: ErasureRequest, subject: Subject, organizations: frozenset[str]) -> JSON | None:
-    """One that was asked for, and is kept until it is done: with whom it names, who may be others as well."""
-    users = [user for user in order.users if folded(user) in subject.ids()]
-    emails = [email for email in order.emails if email.lower() in subject.ids()]
-    bounds = frozenset(order.organizations)
+def _erasure(request: ErasureRequest, subject: Subject, organizations: frozenset[str]) -> JSON | None:
+    """Describe an open erasure of this person. It may name others, who are left out."""
+    users = [user for user in request.users if folded(user) in subject.ids()]
+    emails = [email for email in request.emails if email.lower() in subject.ids()]
+    bounds = frozenset(request.organizations)
     elsewhere = organizations and bounds and organizations.isdisjoint(bounds)
     if elsewhere or not (users or emails):
         return None
     return {
         "type": "erasure",
-        "erasureId": order.id,
-        "askedAt": order.asked,
-        "status": order.phase,
+        "erasureId": request.id,
+        "askedAt": request.asked,
+        "status": request.phase,
         "organizationIds": sorted(bounds & organizations if organizations else bounds),
         "userIds": users,
         "emails": emails,
@@ -111,7 +111,7 @@ def _erasure(order: ErasureRequest, subject: Subject, organizations: frozenset[s
 
 
 def _revocation(mark: Mark, subject: Subject, organizations: frozenset[str]) -> JSON | None:
-    """That their tokens were revoked. One that holds everywhere holds in each organization."""
+    """Describe a revocation of the person's tokens. One without an organization applies in each."""
     elsewhere = organizations and mark.organization and mark.organization not in organizations
     if elsewhere or folded(mark.user) not in subject.ids():
         return None
@@ -124,8 +124,8 @@ def _revocation(mark: Mark, subject: Subject, organizations: frozenset[str]) -> 
 
 
 def audit_entries(lines: Iterable[bytes], subject: Subject) -> Iterator[JSON | int]:
-    """What somebody did, and tokens that were minted for them, out of the audit trail; and the numbers of the
-    lines that should be entries and don't read. Other lines may be there: a log shares the file, perhaps."""
+    """Yield the audit entries of what the person did and of tokens minted for them, and the numbers of
+    entries that can't be parsed. Lines without an entry are skipped: a log may share the file."""
     for number, line in enumerate(lines, 1):
         if b'"audit"' not in line:
             continue
@@ -137,7 +137,7 @@ def audit_entries(lines: Iterable[bytes], subject: Subject) -> Iterator[JSON | i
 
 
 def _entry_about(line: bytes, ids: frozenset[str]) -> JSON | None:
-    """ValueError or TypeError when it is no entry."""
+    """Raises ValueError or TypeError if the line is not an entry."""
     entry = json.loads(line)
     if not isinstance(entry, dict) or "audit" not in entry:
         return None

@@ -1,9 +1,13 @@
-"""Who is in a notification, and what of it is about whom. Pure.
+"""Find people in a notification, and separate one person's data from others'. Pure.
 
-People are where the schema has them (action user, audience), wherever an object within the content has a
-`userId` or an `email`, and wherever a text is one of these ids or addresses and nothing else. Free text isn't
-searched: a name in a sentence is found by nobody. Ids are compared as they are, addresses (and ids that are
-addresses) without regard to case. A number is an id where a `userId` is, and nowhere else: it may count.
+A person is recognized:
+
+- in the schema's fields (action user, audience),
+- by an object within the content that has a `userId` or an `email`,
+- by a text that is one of these ids or addresses and nothing else.
+
+Free text is not searched: a name within a sentence is not found. Ids are compared exactly, addresses (and ids
+that are addresses) without case. A number is an id only as a value of `userId`; elsewhere it may be a count.
 """
 
 from __future__ import annotations
@@ -18,28 +22,28 @@ import orjson
 from resolver.store.record import Record
 
 JSON = dict[str, Any]
-SOMEBODY = "[another person]"
+ANOTHER_PERSON = "[another person]"
 _LISTS_OF_IDS = frozenset({"readByUserIds", "userIds"})
 Kept = Mapping[str, Any]
-"""Names whose values stay whatever they are (None), or of which some do (the same again)."""
+"""Fields to keep: None keeps the whole value, a mapping keeps some fields inside it."""
 _NOTHING: Kept = {}
 STRUCTURE: Kept = {
     "context": {"access": None},
     "locationId": None,
     "location": {"id": None, "version": {"id": None}},
 }
-"""What of a record decides who reads it, and where it is: never what somebody is called."""
+"""Fields that decide who reads a record and where it belongs. They never hold a person's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Somebody, by any of these."""
+    """The person whose data is exported or erased: any of these ids and addresses."""
 
     users: frozenset[str] = frozenset()
     emails: frozenset[str] = frozenset()
 
     def ids(self) -> frozenset[str]:
-        """An id may be an address."""
+        """All ids, and the addresses too: an id may be an address."""
         return _ids_of(self)
 
     def addresses(self) -> frozenset[str]:
@@ -48,42 +52,42 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Whose a name in one notification is: the subject's, or another known person's."""
+    """Tells in one notification whether a name is the subject's or another known person's."""
 
     ids: frozenset[str]
-    theirs: frozenset[str]
-    """Addresses of theirs too, that stand beside their ids: texts may be one, and nobody's id is."""
+    names: frozenset[str]
+    """The ids, and the addresses that stand beside them."""
     known: Set[str]
 
     def has(self, user: Any) -> bool:
-        """Whether an id is theirs."""
+        """Whether an id is the subject's."""
         return _as_id(user) in self.ids
 
     def is_another(self, value: Any) -> bool:
-        return _is(value, self.known) and not _is(value, self.theirs)
+        return _is(value, self.known) and not _is(value, self.names)
 
     def is_named_by(self, value: Any) -> bool:
-        return _is(value, self.theirs)
+        return _is(value, self.names)
 
     def is_person(self, value: Mapping[str, Any]) -> bool:
-        """Whether an object is about them. Whoever has another id is somebody else, with whatever address."""
+        """Whether an object is about the subject. The address counts only if there is no id."""
         id_ = _id(value)
-        return id_ in self.ids if id_ else _email(value) in self.theirs
+        return id_ in self.ids if id_ else _email(value) in self.names
 
 
 @lru_cache(maxsize=4)
 def _ids_of(subject: Subject) -> frozenset[str]:
-    """A thousand may be asked for, of every record."""
+    """Cached: a subject may have a thousand names, and every record asks."""
     return (frozenset(map(folded, subject.users)) | subject.addresses()) - {""}
 
 
 def folded(name: str) -> str:
-    """As names are compared."""
+    """Normalize an id or an address for comparison."""
     return name.lower() if "@" in name else name
 
 
 def names_in(record: Record) -> set[str]:
-    """Every id and address that is known to be somebody's."""
+    """Return every id and address that is known to be a person's."""
     people = {record.actor, *record.audience, *record.dismissed_by}
     for value in _parts(record):
         people.update(_names_within(value))
@@ -91,10 +95,13 @@ def names_in(record: Record) -> set[str]:
 
 
 def people_in(record: Record, subject: Subject, known: Set[str]) -> People:
-    """An id that stands beside one of the subject's addresses is theirs, in this notification; an address
-    that stands beside their ids and nobody else's is theirs too, and tells no further ids. `known` are all
-    people's names: in one notification a bare id may stand that only another one tells for a person's."""
-    persons = [(_id(person), _email(person)) for person in _everybody(record)]
+    """Resolve the subject's ids and addresses within one notification.
+
+    An id beside one of the subject's addresses is theirs. An address beside their ids, and beside no other
+    person's, is theirs too, but adds no further ids. `known`: the names of all people, since only another
+    notification may show that a bare id is a person's.
+    """
+    persons = [(_id(person), _email(person)) for person in _all_persons(record)]
     addresses = subject.addresses()
     ids = subject.ids() | {id_ for id_, email in persons if id_ and email in addresses}
     beside = {email for id_, email in persons if id_ in ids and "@" in email}
@@ -103,7 +110,7 @@ def people_in(record: Record, subject: Subject, known: Set[str]) -> People:
 
 
 def roles(record: Record, people: People) -> list[str]:
-    """What the subject is in it; nothing when it isn't about them."""
+    """List the subject's roles in a record; empty when it isn't about them."""
     found = {
         "actor": people.has(record.actor),
         "recipient": any(map(people.has, record.audience)),
@@ -114,7 +121,7 @@ def roles(record: Record, people: People) -> list[str]:
 
 
 def narrows(record: Record, people: People) -> bool:
-    """Whether they are in what narrows who reads it: nobody knows what that means without them."""
+    """Whether the access rules name the subject. Without them, the rules' meaning is unknown."""
     return is_access_about(dict(record.access()), people)
 
 
@@ -123,54 +130,54 @@ def is_access_about(access: Any, people: People) -> bool:
 
 
 def texts_in(record: Record) -> Iterator[str]:
-    """Every text in it, short or long, what its keys are called, and ids that are numbers."""
+    """Yield every string in a record, including keys and numeric ids."""
     for value in _parts(record):
         yield from (leaf for leaf in _leaves(value) if isinstance(leaf, str))
 
 
 def prose_in(record: Record) -> Iterator[str]:
-    """What it says: every text in it, and not what its keys are called."""
+    """Yield every string in a record except keys."""
     for value in _parts(record):
         yield from (leaf for leaf in _leaves(value, keys=False) if isinstance(leaf, str))
 
 
-def as_theirs(value: Any, people: People) -> Any:
-    """What of a field may be shown to the subject: other people are there, and are nobody."""
+def redacted(value: Any, people: People) -> Any:
+    """Return a field's value with other people replaced by a placeholder."""
     if isinstance(value, list):
-        return [as_theirs(item, people) for item in value]
+        return [redacted(item, people) for item in value]
     if not isinstance(value, dict):
-        return SOMEBODY if people.is_another(value) else value
+        return ANOTHER_PERSON if people.is_another(value) else value
     if _is_person(value) and not people.is_person(value):
-        return SOMEBODY
-    shown = fields_as_theirs(value, people)
+        return ANOTHER_PERSON
+    shown = redacted_fields(value, people)
     if people.is_person(value) and "email" in value:
-        # Theirs, even if others have it too.
+        # The address is the subject's, even if others share it.
         shown["email"] = value["email"]
     return shown
 
 
-def fields_as_theirs(value: JSON, people: People) -> JSON:
-    """The same of all fields, of what is nobody itself, though it may have a `userId` or an `email`."""
+def redacted_fields(value: JSON, people: People) -> JSON:
+    """Redact each field of an object that is not a person itself, even if it has a `userId` or an `email`."""
     return {
-        (SOMEBODY if people.is_another(name) else name): (
-            [id_ if people.has(id_) else SOMEBODY for id_ in inner]
+        (ANOTHER_PERSON if people.is_another(name) else name): (
+            [id_ if people.has(id_) else ANOTHER_PERSON for id_ in inner]
             if name in _LISTS_OF_IDS and isinstance(inner, list)
-            else as_theirs(inner, people)
+            else redacted(inner, people)
         )
         for name, inner in value.items()
     }
 
 
-def without(value: Any, people: People, kept: Kept = _NOTHING) -> Any:
-    """The same without the subject: nothing stands where they stood."""
+def remove_person(value: Any, people: People, kept: Kept = _NOTHING) -> Any:
+    """Return a value without the subject. No placeholder is left."""
     if isinstance(value, list):
-        return [without(item, people) for item in value if not _is_theirs(item, people)]
+        return [remove_person(item, people) for item in value if not _is_subject(item, people)]
     if not isinstance(value, dict):
         return value
     return {
-        name: inner if _stays(name, kept) else without(inner, people, kept.get(name, _NOTHING))
+        name: inner if _stays(name, kept) else remove_person(inner, people, kept.get(name, _NOTHING))
         for name, inner in value.items()
-        if name in kept or not (people.is_named_by(name) or _is_theirs(inner, people, name))
+        if name in kept or not (people.is_named_by(name) or _is_subject(inner, people, name))
     }
 
 
@@ -178,14 +185,14 @@ def _stays(name: str, kept: Kept) -> bool:
     return name in kept and kept[name] is None
 
 
-def _is_theirs(value: Any, people: People, name: str = "") -> bool:
+def _is_subject(value: Any, people: People, name: str = "") -> bool:
     if name == "userId" and people.has(value):
         return True
     return people.is_person(value) if isinstance(value, dict) else people.is_named_by(value)
 
 
 def _is_mentioned(record: Record, people: People) -> bool:
-    return any(_is(leaf, people.theirs) for part in _parts(record) for leaf in _leaves(part))
+    return any(_is(leaf, people.names) for part in _parts(record) for leaf in _leaves(part))
 
 
 def _parts(record: Record) -> tuple[JSON, JSON]:
@@ -194,7 +201,7 @@ def _parts(record: Record) -> tuple[JSON, JSON]:
 
 @lru_cache(maxsize=1)
 def _parsed(content: bytes) -> JSON:
-    """Each record is asked several things, one after the other; nobody changes what is given out here."""
+    """Cached: several functions read the same record in turn. Callers must not modify the result."""
     parsed: JSON = orjson.loads(content)
     return parsed
 
@@ -214,8 +221,8 @@ def _leaves(value: Any, *, keys: bool = True) -> Iterator[Any]:
         yield value
 
 
-def _everybody(record: Record) -> Iterator[Mapping[str, Any]]:
-    """Content as a whole is nobody, whatever its fields are called."""
+def _all_persons(record: Record) -> Iterator[Mapping[str, Any]]:
+    """Yield every object that is a person. The content as a whole never is one."""
     for part in _parts(record):
         for value in part.values():
             yield from _persons(value)
@@ -254,7 +261,7 @@ def _id(person: Mapping[str, Any]) -> str:
 
 
 def _as_id(value: Any) -> str:
-    """As ids are compared; empty when it is none. JSON has anything there, numbers among it."""
+    """Normalize an id for comparison; empty if the value can't be one. JSON may hold any type here."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Erasures done again after a backup was restored.
+"""Repeat erasures after a backup was restored.
 
-Certificates name nobody, so the people are found first: whatever stands in a record and blinds to what stands
-in a certificate is who was erased. Whom no record names any more needs no erasing.
+A certificate holds only pseudonyms, so the people are found first: a name in a record whose pseudonym is in a
+certificate belongs to a person who was erased. A person whom no record names needs no erasure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from resolver import clock
 from resolver.outbox.queue import Outbox
-from resolver.privacy.certificate import Blinded
+from resolver.privacy.certificate import Pseudonymize
 from resolver.privacy.erasure_request import ErasureRequest, reach
 from resolver.privacy.mentions import phrases
 from resolver.privacy.people import folded, texts_in
@@ -24,21 +24,21 @@ from resolver.store.records import RecordStore
 JSON = dict[str, Any]
 _REMEMBERED = 1 << 17
 _LONGEST_NAME = 1024
-"""No id or address is longer: what is, is text."""
+"""Longer strings are text, not an id or an address."""
 
 
 @dataclass
 class Found:
-    """By what they blind to: whose names are still there."""
+    """Names that are still stored, by pseudonym."""
 
     names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def people_behind(
-    certificates: Iterable[JSON], store: RecordStore, outbox: Outbox, pseudonym: Blinded
+def find_people(
+    certificates: Iterable[JSON], store: RecordStore, outbox: Outbox, pseudonym: Pseudonymize
 ) -> Iterator[Found | None]:
-    """None for each record looked at; in the end, what was found."""
-    wanted, lengths = _wanted(certificates)
+    """Yield None for each record examined, and finally the names found."""
+    wanted, lengths = _pseudonyms_in(certificates)
     blind = lru_cache(_REMEMBERED)(pseudonym)
     found = Found()
 
@@ -56,33 +56,33 @@ def people_behind(
     yield found
 
 
-def order_again(body: JSON, found: Found) -> ErasureRequest | None:
-    """The same erasure, of those who came back; None when nobody did."""
+def repeated_request(body: JSON, found: Found) -> ErasureRequest | None:
+    """Rebuild the request for the people who are stored again; None if there are none."""
     subject = body["subject"]
-    organizations = _back(body["organizations"], found)
-    order = ErasureRequest(
+    organizations = _names_behind(body["organizations"], found)
+    request = ErasureRequest(
         id=body["erasureId"],
         by=body["askedBy"],
         asked=body["askedAt"],
-        users=_back(subject["users"], found),
-        emails=_back(subject["emails"], found),
-        mentioning=_back([mentioned["blinded"] for mentioned in subject["mentioned"]], found),
+        users=_names_behind(subject["users"], found),
+        emails=_names_behind(subject["emails"], found),
+        mentioning=_names_behind([mentioned["blinded"] for mentioned in subject["mentioned"]], found),
         organizations=organizations,
         whole=body["scope"] == "whole organizations",
-        # No further than the erasure itself did.
+        # Must not erase more than the original did.
         until=min(reach(body["askedAt"]), clock.milliseconds_of(body["finishedAt"]) + 1000),
     )
     # An erasure within organizations of which none is left must not become one in all of them.
     bounds_are_gone = body["organizations"] and not organizations
-    return None if bounds_are_gone or order.problem() else order
+    return None if bounds_are_gone or request.problem() else request
 
 
-def _back(digests: Iterable[str], found: Found) -> tuple[str, ...]:
+def _names_behind(digests: Iterable[str], found: Found) -> tuple[str, ...]:
     return tuple(sorted(name for digest in digests for name in found.names.get(digest, ())))
 
 
-def _wanted(certificates: Iterable[JSON]) -> tuple[set[str], set[int]]:
-    """What to look for, and of how many words the names in texts are."""
+def _pseudonyms_in(certificates: Iterable[JSON]) -> tuple[set[str], set[int]]:
+    """Return the pseudonyms to search for, and the word counts of names to search texts for."""
     digests: set[str] = set()
     lengths: set[int] = set()
     for body in certificates:

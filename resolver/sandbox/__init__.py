@@ -1,7 +1,7 @@
 """An emulator of Velt's notification API, to develop and test a notification resolver against.
 
-It is written from Velt's documentation alone and shares no code with the resolver, so that a
-misreading of Velt's contract on either side shows as a failing test.
+It is written only from Velt's documentation and shares no code with the resolver, so that a
+misreading of Velt's contract on either side makes a test fail.
 """
 
 from resolver.sandbox.app import create_app

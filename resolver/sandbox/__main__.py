@@ -13,12 +13,14 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65_535))
-@click.option("--api-key", envvar="VELT_API_KEY", required=True, help="What callers send as x-velt-api-key.")
-@click.option("--auth-token", envvar="VELT_AUTH_TOKEN", required=True, help="... and as x-velt-auth-token.")
+@click.option("--api-key", envvar="VELT_API_KEY", required=True, help="Callers send it as x-velt-api-key.")
+@click.option(
+    "--auth-token", envvar="VELT_AUTH_TOKEN", required=True, help="Callers send it as x-velt-auth-token."
+)
 def main(host: str, port: int, api_key: str, auth_token: str) -> None:
-    """Emulate Velt's notification API. Everything is held in memory and gone at the end."""
-    # Blocked here and in every thread to come, so that sigwait gets them: a handler runs in the main thread
-    # alone, which a signal delivered to another thread doesn't wake.
+    """Emulate Velt's notification API. All data is in memory and lost at the end."""
+    # Block the signals here and in all later threads, for sigwait. A handler would run only in the main
+    # thread, which a signal delivered to another thread doesn't wake.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         sandbox = start(create_app(api_key, auth_token), host, port)

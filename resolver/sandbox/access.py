@@ -1,13 +1,13 @@
 """Which organizations and documents exist, who belongs to them, and what context a user may see.
 
-What was never declared is open: an organization without a member list has everyone as member, a
-document without one is open to the whole organization. Only context is closed by default, since a
-notification that names a context asks the reader to prove a match.
+By default, access is open: everyone is a member of an organization without a member list, and a
+document without one is open to the whole organization. Only context is closed by default: a reader
+of a notification with a context must match it.
 """
 
 from dataclasses import dataclass, field
 
-from resolver.sandbox.errors import VeltError
+from resolver.sandbox.replies import VeltError
 from resolver.sandbox.validation import Fields, Json, flag, list_of, map_of, mapping, text
 
 Members = frozenset[str] | None
@@ -31,7 +31,7 @@ class Access:
         self.organizations: dict[str, Organization] = {}
 
     def enter(self, organization_id: str, document_id: str, create: set[str]) -> None:
-        """Make sure both exist. In strict mode only what `create` names may come into being."""
+        """Make sure that both exist. In strict mode, only the kinds in `create` are created."""
         known = self.organizations.get(organization_id)
         if known is None:
             self._refuse_unless("organization" in create, "Organization not found.")
@@ -59,7 +59,7 @@ class Access:
         return all(name in held and _holds(held[name], value) for name, value in wanted.items())
 
     def declare(self, body: Fields) -> None:
-        """Take over what a control request declares; what it does not name stays as it was."""
+        """Apply a control request. What it does not name stays unchanged."""
         body.refuse_others({"strict", "organizations"})
         strict = body.optional("strict", flag)
         organizations = body.optional("organizations", map_of(_organization_check)) or {}

@@ -1,16 +1,21 @@
-"""Which requests are to go wrong, and how: as declared over /_sandbox/faults."""
+"""Faults declared at /_sandbox/faults: which requests go wrong, and how."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from random import Random
 from threading import Event
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
+from flask import Response
 
-from resolver.sandbox.errors import invalid, status_for
+from resolver.sandbox.replies import invalid, status_for
 from resolver.sandbox.validation import Fields, Json, flag, integer, mapping, number, one_of, text
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 
 _HANG_SECONDS = 30.0
 _LONGEST_WAIT = 300
@@ -41,11 +46,11 @@ class Fault:
     drop: Literal["before", "after"] | None
     reply: FaultReply | None
     commits: bool
-    """Whether the request's work is done although its answer goes wrong."""
+    """Whether the request takes effect although its answer goes wrong."""
     hits: int = field(default=0)
 
     def strikes(self, path: str) -> bool:
-        """Decide about one request, and count it when it is struck."""
+        """Decide whether the fault applies to a request, and count it if so."""
         if self.remaining == 0 or not fnmatchcase(path, self.path) or self.chance.random() >= self.rate:
             return False
         self.hits += 1
@@ -65,13 +70,13 @@ class Faults:
         self._faults.extend(faults)
 
     def clear(self) -> None:
-        """Forget every fault, and let go of the requests that are being held up."""
+        """Remove all faults, and release the requests that they hold."""
         self._faults.clear()
         self._release.set()
         self._release = Event()
 
     def strike(self, path: str) -> Fault | None:
-        """The first fault that this request runs into; later ones do not add to it."""
+        """Return the first fault that applies to a request; later ones have no effect on it."""
         return next((fault for fault in self._faults if fault.strikes(path)), None)
 
     def pause(self, seconds: float) -> None:
@@ -82,7 +87,7 @@ class Faults:
 
 
 def read_faults(body: Any) -> list[Fault]:
-    """One fault, a list of them, or `{"faults": […]}`."""
+    """Read one fault, a list of faults, or `{"faults": […]}`."""
     listed = body.get("faults", [body]) if isinstance(body, dict) else body
     if not isinstance(listed, list):
         raise invalid("faults must be an array")
@@ -117,7 +122,8 @@ def _drop(given: Fields) -> Literal["before", "after"] | None:
 
 
 def _commits(given: Fields, drop: str | None, spoils: bool) -> bool:
-    """`drop` says so itself, mere latency always commits; a spoiled answer does when asked to."""
+    """Whether the work is done: `drop` decides itself, latency alone always commits, and a replaced answer
+    commits if `commit` says so."""
     commit = given.optional("commit", flag)
     if commit is not None and (drop or not spoils):
         raise invalid("commit goes with status, body, malformed, retryAfter or hang only, and without drop")
@@ -145,7 +151,7 @@ def _default_code(given: Fields) -> int:
 
 
 def _retry_after(value: object, path: str) -> str:
-    """Seconds, or the HTTP date that the header may hold as well."""
+    """Read seconds, or an HTTP date, which the header also allows."""
     if isinstance(value, str) and value.isascii() and value.isprintable():
         return text(value, path)
     return str(integer(0, _NO_LIMIT)(value, path))
@@ -159,3 +165,42 @@ def _body(given: Fields, code: int) -> bytes:
     status = given.optional("errorStatus", text) or status_for(code)
     message = given.optional("message", text) or "Injected fault."
     return orjson.dumps({"error": {"message": message, "status": status}})
+
+
+class DroppedConnectionError(ConnectionError):
+    """Tells the server to end the connection without an answer; `reset` asks for a TCP reset."""
+
+    def __init__(self, reset: bool) -> None:
+        super().__init__("the sandbox drops this connection on purpose")
+        self.reset = reset
+
+
+class Dropped(Response):
+    """A response that is never sent: the server calls it, and gets the exception instead."""
+
+    def __init__(self, reset: bool) -> None:
+        super().__init__()
+        self.reset = reset
+
+    def __call__(self, _environ: "WSGIEnvironment", _start: "StartResponse") -> Iterable[bytes]:
+        raise DroppedConnectionError(self.reset)
+
+
+def answer(work: Callable[[], Response], fault: Fault | None, faults: Faults) -> Response:
+    """Do the work of a request, with its fault applied."""
+    if fault is None:
+        return work()
+    faults.pause(fault.latency)
+    response = work() if fault.commits else Dropped(reset=False)
+    faults.pause(fault.hang)
+    if fault.drop:
+        return Dropped(reset=fault.drop == "after")
+    return _replaced(fault.reply) if fault.reply else response
+
+
+def answered_code(response: Response) -> int | None:
+    return None if isinstance(response, Dropped) else response.status_code
+
+
+def _replaced(reply: FaultReply) -> Response:
+    return Response(reply.body, reply.code, reply.headers, mimetype="application/json")

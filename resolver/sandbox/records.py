@@ -1,4 +1,4 @@
-"""The notifications Velt holds: one per id and organization, in the order of their timestamps."""
+"""The stored notifications: one per id and organization, in the order of their timestamps."""
 
 import secrets
 import time
@@ -15,19 +15,19 @@ _GONE = 1000
 
 @dataclass
 class Record:
-    """A notification. `sent` is what the caller sent, verbatim, with later updates laid on top."""
+    """A notification. `sent` is the caller's data, unchanged, with later updates merged in."""
 
     id: str
     sent: Json
     admitted: Members
     key: str = ""
-    """Under which it is held: its id, unless another stands there and stays."""
+    """The key it is stored under: its id, unless another notification keeps that."""
     timestamp: int = 0
     sequence: int = 0
     read: dict[str, bool] = field(default_factory=dict)
-    """Who has read it, and whether it stays in that person's "For You" all the same."""
+    """The users who have read it, and whether it stays in their "For You" tab."""
     gone: set[str] = field(default_factory=set)
-    """Whose copy was deleted."""
+    """The users whose copy was deleted."""
 
     @property
     def organization_id(self) -> str:
@@ -65,13 +65,13 @@ class Record:
         return self.is_for_everyone or bool(self.people)
 
     def take_out(self, user_id: str) -> None:
-        """Delete one person's copy: the others keep theirs."""
+        """Delete one user's copy; the others keep theirs."""
         left = [person for person in self.sent.get("notifyUsers", []) if person["userId"] != user_id]
         self.sent["notifyUsers"] = left
         self.gone.add(user_id)
 
     def raw(self) -> Json:
-        """Everything held about it, for whoever wants to see what Velt would hold."""
+        """Return everything that is stored, to show what Velt would store."""
         return {
             "id": self.id,
             "organizationId": self.organization_id,
@@ -92,7 +92,7 @@ class Records:
         self._gone: deque[tuple[int, Record]] = deque(maxlen=_GONE)
 
     def put(self, record: Record, *, beside: bool = False) -> None:
-        """Store it as the newest. An id that exists is replaced; `beside` leaves it there too."""
+        """Store it as the newest. It replaces an existing one with its id, unless `beside` keeps both."""
         known = self.find(record.organization_id, record.id)
         self._sequence += 1
         self._latest = max(self._latest, _now_ms())
@@ -110,11 +110,11 @@ class Records:
         self._gone.append((_now_ms(), record))
 
     def of(self, organization_id: str) -> list[Record]:
-        """An organization's notifications, oldest first."""
+        """Return an organization's notifications, oldest first."""
         return list(self._organizations.get(organization_id, {}).values())
 
     def of_a_moment_ago(self, organization_id: str, lag_ms: int) -> list[Record]:
-        """The same as they were then, oldest first."""
+        """Return an organization's notifications as they were `lag_ms` ago, oldest first."""
         then = _now_ms() - lag_ms
         gone = [
             record for at, record in self._gone if at > then and record.organization_id == organization_id
@@ -131,5 +131,5 @@ def _now_ms() -> int:
 
 
 def new_id() -> str:
-    """Velt's own ids look like 16-digit numbers."""
+    """Make an id that looks like Velt's own: a number of 16 digits."""
     return str(10**15 + secrets.randbelow(9 * 10**15))

@@ -1,4 +1,4 @@
-"""How answers look on the wire."""
+"""Replies and errors in Velt's shape."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,42 @@ from typing import Any
 import orjson
 from flask import Response
 
-from resolver.sandbox.errors import VeltError
+HTTP_CODES = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+
+class VeltError(Exception):
+    """An error that is answered in Velt's shape. `code`: an HTTP code other than the status's own."""
+
+    def __init__(self, status: str, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code or HTTP_CODES[status]
+
+    def shape(self) -> dict[str, dict[str, str]]:
+        return {"error": {"message": self.message, "status": self.status}}
+
+
+def invalid(message: str) -> VeltError:
+    return VeltError("INVALID_ARGUMENT", message)
+
+
+def status_for(code: int) -> str:
+    """Return the Velt status for an HTTP code, even one that Velt doesn't document."""
+    for status, known in HTTP_CODES.items():
+        if known == code:
+            return status
+    return "INTERNAL" if code >= HTTP_CODES["INTERNAL"] else "INVALID_ARGUMENT"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
-"""/v2/notifications/get, and the shape in which Velt hands out a notification."""
+"""/v2/notifications/get, and a user's feed in the browser."""
 
 import re
 
-from resolver.sandbox.answers import Answers
-from resolver.sandbox.errors import invalid
 from resolver.sandbox.records import Record
-from resolver.sandbox.replies import Success
-from resolver.sandbox.scope import Scope
-from resolver.sandbox.state import State
+from resolver.sandbox.replies import Success, invalid
+from resolver.sandbox.scope import Scope, is_for_you, sees
+from resolver.sandbox.state import Answers, State
 from resolver.sandbox.validation import Fields, Json, integer, list_of, one_of, text
 
 ID_LIMIT = 30
@@ -74,7 +72,7 @@ def _candidates(state: State, data: Fields, scope: Scope) -> list[Record]:
 
 
 def _page(wanted: list[Record], data: Fields, newest_first: bool) -> tuple[list[Record], str | None]:
-    """A token names the last notification handed out, so that new ones do not shift the pages."""
+    """Cut out a page. A token names the last notification returned, so new ones do not shift the pages."""
     size = data.optional("pageSize", integer(1, _MAX_INTEGER)) or _DEFAULT_PAGE
     last = data.optional("pageToken", _page_token)
     if last is not None:
@@ -94,3 +92,19 @@ def _metadata(record: Record, api_key: str) -> Json:
     ids = {"apiKey": api_key, "documentId": record.document_id, "organizationId": record.organization_id}
     location = {} if record.location_id is None else {"locationId": record.location_id}
     return {**record.sent.get("metadata", {}), **location, **ids}
+
+
+def inbox(state: State, organization_id: str, user_id: str) -> list[Json]:
+    """List a user's feed, newest first, as the browser SDK gets it, with the fields that the SDK computes."""
+    newest_first = reversed(state.records.of(organization_id))
+    return [_feed_item(state, r, user_id) for r in newest_first if sees(r, user_id, state.access)]
+
+
+def _feed_item(state: State, record: Record, user_id: str) -> Json:
+    resolved = record.sent.get("isNotificationResolverUsed", False)
+    return {
+        **item(record, state.api_key),
+        **({"isNotificationResolverUsed": True} if resolved else {}),
+        "isUnread": user_id not in record.read,
+        "forYou": is_for_you(record, user_id, state.access),
+    }

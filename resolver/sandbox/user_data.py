@@ -1,20 +1,20 @@
-"""/v2/users/data/delete and /v2/users/data/delete/status: a job that Velt takes a while for."""
+"""/v2/users/data/delete and /v2/users/data/delete/status: a job that takes a while at Velt."""
 
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from resolver.sandbox.errors import VeltError
+from resolver.sandbox.replies import VeltError
 from resolver.sandbox.state import State
 from resolver.sandbox.validation import Fields, filled_list_of, list_of, text
 
 _MOST_USERS = 30
-"""Velt silently leaves out the rest, and so does this."""
+"""Velt silently ignores further users, and so does the sandbox."""
 
 
 @dataclass(frozen=True)
 class Unwrapped:
-    """These two answer without the `result` that everything else is wrapped in."""
+    """The reply of these two endpoints, which isn't wrapped in `result`."""
 
     message: str
     data: Any
@@ -42,7 +42,7 @@ def delete_user_data(state: State, data: Fields) -> Unwrapped:
 
 
 def deletion_status(state: State, data: Fields) -> Unwrapped:
-    """Not done at the first look, done at the second."""
+    """Report the job as not done at the first call, and as done at the second."""
     job = data.required("jobId", text)
     if job not in state.jobs:
         raise VeltError("NOT_FOUND", "Job not found.")

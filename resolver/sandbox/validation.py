@@ -1,13 +1,13 @@
-"""Reads JSON objects field by field. Every refusal names the field by its full path.
+"""Read JSON objects field by field. Every error names the field by its full path.
 
 A check takes a value and its path, and returns the value as its type or raises INVALID_ARGUMENT.
-A field that is present with `null` is of the wrong type: only leaving it out makes it absent.
+A field with `null` has the wrong type: it is not the same as an absent field.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from resolver.sandbox.errors import invalid
+from resolver.sandbox.replies import invalid
 
 T = TypeVar("T")
 Json: TypeAlias = dict[str, Any]
@@ -48,7 +48,7 @@ def number(low: float, high: float) -> Check[float]:
 
 
 def integer(low: int, high: int) -> Check[int]:
-    """10.0 counts as an integer, as it does for a JavaScript validator; true and "10" do not."""
+    """Check an integer. As in JavaScript, 10.0 is an integer; true and "10" are not."""
 
     def check(value: object, path: str) -> int:
         whole = int(value) if isinstance(value, float) and value.is_integer() else value
@@ -95,7 +95,7 @@ def map_of(check: Check[T]) -> Check[dict[str, T]]:
 
 
 def user(value: object, path: str) -> Json:
-    """A Velt user: whatever it holds, `userId` must be there."""
+    """Check a Velt user: `userId` is required, other fields are free."""
     person = mapping(value, path)
     Fields(person, path).required("userId", text)
     return person

@@ -55,7 +55,7 @@ def get(api: Api, body: JSON = READ, headers: JSON | None = None) -> TestRespons
     return api.post("/api/velt/notifications/get", body, headers or bearer())
 
 
-def test_a_read_says_what_was_given_and_what_was_not(api: Api, path: Path) -> None:
+def test_audit_line_of_a_read_names_given_and_denied_ids(api: Api, path: Path) -> None:
     api.add()
     api.add(notificationId="n-2", notifyUsers=[{"userId": "dan"}])
     get(api)
@@ -79,14 +79,16 @@ def test_a_read_says_what_was_given_and_what_was_not(api: Api, path: Path) -> No
     ("user", "outcome", "effect"),
     [("ana", "ok", "removes"), ("ben", "ok", "removes"), ("zoe", "denied", "nothing")],
 )
-def test_a_deletion_says_what_it_does(api: Api, path: Path, user: str, outcome: str, effect: str) -> None:
+def test_audit_line_of_a_delete_names_its_effect(
+    api: Api, path: Path, user: str, outcome: str, effect: str
+) -> None:
     api.add()
     body = {"organizationId": "acme", "notificationId": "n-1"}
     api.post("/api/velt/notifications/delete", body, bearer(user))
     assert (last(path)["outcome"], last(path)["effect"], last(path)["ids"]) == (outcome, effect, ["n-1"])
 
 
-def test_what_backends_do_is_under_their_name(api: Api, path: Path) -> None:
+def test_audit_line_names_the_backend(api: Api, path: Path) -> None:
     api.add()
     api.velt("notifications/update", {"organizationId": "acme", "notifications": [{"id": "n-1", "x": 1}]})
     api.velt("notifications/get", {"organizationId": "acme", "documentId": "doc-1"})
@@ -107,7 +109,7 @@ def test_what_backends_do_is_under_their_name(api: Api, path: Path) -> None:
     assert lines[5]["user"] == "ben"
 
 
-def test_refusals_are_on_record_with_their_code(api: Api, path: Path) -> None:
+def test_refusals_are_audited_with_their_code(api: Api, path: Path) -> None:
     get(api, headers={"authorization": "Bearer nonsense"})
     assert (last(path)["outcome"], last(path)["code"], last(path)["who"]["kind"]) == (
         "denied",
@@ -120,7 +122,7 @@ def test_refusals_are_on_record_with_their_code(api: Api, path: Path) -> None:
     assert (last(path)["outcome"], last(path)["code"]) == ("refused", "INVALID_ARGUMENT")
 
 
-def test_what_fails_after_it_was_put_on_record_says_so_under_the_same_request(
+def test_failure_after_the_audit_line_is_audited_with_the_same_request_id(
     api: Api, path: Path, velt: Any
 ) -> None:
     velt.break_with(status=400, errorStatus="INVALID_ARGUMENT", path="/v2/notifications/add")
@@ -130,7 +132,7 @@ def test_what_fails_after_it_was_put_on_record_says_so_under_the_same_request(
     assert before["request"] == after["request"]
 
 
-def test_probes_preflights_and_scrapes_are_not_on_record(api: Api, path: Path) -> None:
+def test_health_checks_preflights_and_scrapes_are_not_audited(api: Api, path: Path) -> None:
     api.client.get("/livez")
     api.client.get("/readyz")
     api.client.get("/openapi.json")
@@ -144,7 +146,7 @@ def test_probes_preflights_and_scrapes_are_not_on_record(api: Api, path: Path) -
     }
 
 
-def test_what_cannot_be_put_on_record_is_not_done(make_api: MakeApi, api: Api, velt: Any) -> None:
+def test_request_is_refused_when_it_cannot_be_audited(make_api: MakeApi, api: Api, velt: Any) -> None:
     api.add()
     told = len(velt.ledger())
     full = make_api(RESOLVER_AUDIT_LOG="/dev/full", RESOLVER_CORS_ORIGINS="https://app.example.com")
@@ -184,7 +186,7 @@ def test_request_is_refused_once_and_in_time_while_the_trail_is_stuck(
         assert [outcome for _, outcome in pipe.drain()] == ["ok", "ok", "failed", "ok"]
 
 
-def test_every_request_of_a_mixed_thousand_is_there_once_and_no_content_is(
+def test_audit_trail_has_each_of_a_thousand_requests_once_without_content(
     api: Api, path: Path, resolver_environment: dict[str, str]
 ) -> None:
     chance = random.Random(7)
@@ -225,7 +227,7 @@ def numbered(n: int, headers: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.single_server
-def test_a_deletion_that_does_something_else_when_it_is_tried_again_says_that_too(
+def test_retried_delete_with_another_effect_is_audited_again(
     make_api: MakeApi, path: Path, resolver_environment: dict[str, str]
 ) -> None:
     """Ben leaves, and then he is the last one there: whenever that happens, what happened is on record."""
@@ -249,9 +251,7 @@ def test_a_deletion_that_does_something_else_when_it_is_tried_again_says_that_to
     assert effects == {("removes",), ("leaves", "removes"), ("leaves",)}
 
 
-def test_a_flood_of_refusals_has_ten_lines_a_second_and_is_on_record_as_a_number(
-    api: Api, path: Path
-) -> None:
+def test_flood_of_refusals_is_counted_in_the_audit_trail(api: Api, path: Path) -> None:
     before = figures_in(api.client.get("/metrics").text)
     began = time.monotonic()
     for n in range(300):
@@ -269,7 +269,7 @@ def test_a_flood_of_refusals_has_ten_lines_a_second_and_is_on_record_as_a_number
     assert after[name] - before.get(name, 0) == unrecorded
 
 
-def test_each_denial_of_somebody_known_has_its_line(api: Api, path: Path) -> None:
+def test_each_denial_of_a_known_caller_is_audited(api: Api, path: Path) -> None:
     api.add()
     for _ in range(50):
         get(api, headers=bearer("zoe"))
@@ -277,7 +277,7 @@ def test_each_denial_of_somebody_known_has_its_line(api: Api, path: Path) -> Non
     assert [line["who"]["id"] for line in denied] == ["zoe"] * 50
 
 
-def test_a_flood_on_a_full_disk_is_refused_and_everybody_else_still_fails_closed(make_api: MakeApi) -> None:
+def test_flood_on_a_full_disk_is_refused_and_other_requests_fail_closed(make_api: MakeApi) -> None:
     full = make_api(RESOLVER_AUDIT_LOG="/dev/full")
     statuses = Counter(get(full, headers={"authorization": "Bearer x"}).status_code for _ in range(200))
     assert statuses.keys() == {401, 503}

@@ -31,7 +31,7 @@ def facing(make_api: MakeApi) -> Api:
     return make_api(**ALONE, **WITHOUT)
 
 
-def test_it_serves_end_users(facing: Api) -> None:
+def test_callback_only_instance_serves_end_users(facing: Api) -> None:
     bearer = {"authorization": f"Bearer {signed('ana', 'acme')}"}
     assert facing.post(GET, ASKED[GET], bearer).get_json()["data"].keys() == {"n-1"}
     assert facing.post(DELETE, ASKED[DELETE], bearer).status_code == 200
@@ -44,7 +44,7 @@ def test_it_serves_end_users(facing: Api) -> None:
     ids=["without tokens", "given tokens all the same", "with a worker beside it"],
 )
 @pytest.mark.parametrize("path", ASKED)
-def test_the_headers_of_backends_open_nothing(make_api: MakeApi, given: dict[str, str], path: str) -> None:
+def test_callback_only_instance_refuses_backends(make_api: MakeApi, given: dict[str, str], path: str) -> None:
     inside = make_api()
     inside.add()
     facing = make_api(**{**ALONE, **given})
@@ -55,21 +55,21 @@ def test_the_headers_of_backends_open_nothing(make_api: MakeApi, given: dict[str
     assert inside.post(GET, ASKED[GET], BACKEND).status_code == 200, "inside they do"
 
 
-def test_the_surfaces_of_backends_are_not_there(facing: Api) -> None:
+def test_callback_only_instance_has_no_backend_surfaces(facing: Api) -> None:
     for path in ("/v2/notifications/add", "/api/velt/token", "/api/velt/token/revoke", "/privacy/export"):
         assert facing.post(path, {}, BACKEND).status_code == 404
 
 
-def test_a_deletion_there_is_told_to_velt_by_others(facing: Api, velt: Velt) -> None:
+def test_callback_only_instance_leaves_sending_to_other_workers(facing: Api, velt: Velt) -> None:
     before = len(velt.ledger())
     facing.post(DELETE, ASKED[DELETE], {"authorization": f"Bearer {signed('ana', 'acme')}"})
     assert len(velt.ledger()) == before
 
 
-def test_check_copes_and_says_what_it_is(resolver_environment: Environment, velt: Velt) -> None:
+def test_check_reports_a_callback_only_instance(resolver_environment: Environment, velt: Velt) -> None:
     checked = CliRunner().invoke(main, ["check"], env={**resolver_environment, **ALONE, **WITHOUT})
     assert checked.exit_code == 0, checked.output
-    assert "is never asked by this instance" in checked.output
+    assert "is never called by this instance" in checked.output
     assert velt.ledger() == []
     probe = ["check", "--live", "--organization", "acme", "--document", "d", "--user", "ben"]
     live = CliRunner().invoke(main, probe, env={**resolver_environment, **ALONE, **WITHOUT})
@@ -77,7 +77,7 @@ def test_check_copes_and_says_what_it_is(resolver_environment: Environment, velt
     assert "has no VELT_AUTH_TOKEN" in live.output
 
 
-def test_the_demo_page_copes(facing: Api) -> None:
+def test_demo_page_works_on_a_callback_only_instance(facing: Api) -> None:
     found = facing.client.get("/demo/credentials").get_json()
     assert (found["callerToken"], facing.client.get("/demo").status_code) == ("", 200)
     asked = {"organizationId": "acme", "notificationId": "n-1"}
@@ -85,7 +85,7 @@ def test_the_demo_page_copes(facing: Api) -> None:
 
 
 @pytest.mark.parametrize("command", [["worker"], ["workspace", "get"]])
-def test_what_asks_velt_says_that_it_lacks_the_token(
+def test_commands_that_call_velt_explain_the_missing_token(
     resolver_environment: Environment, velt: Velt, command: list[str]
 ) -> None:
     env = plain_environment({**resolver_environment, **ALONE, **WITHOUT})

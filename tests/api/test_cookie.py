@@ -27,7 +27,7 @@ def ask(api: Api, cookie: str, origin: str | None = ORIGIN, path: str = GET, **h
     return api.post(path, BODY, given)
 
 
-def test_a_page_of_ours_reads_with_its_cookie(api: Api) -> None:
+def test_allowed_page_reads_with_its_cookie(api: Api) -> None:
     reply = ask(api, f"other=1; {NAME}={signed('ben', 'acme')}; more=2")
     assert reply.get_json()["data"].keys() == {"n-1"}
     assert reply.headers["access-control-allow-credentials"] == "true"
@@ -38,25 +38,25 @@ def test_a_page_of_ours_reads_with_its_cookie(api: Api) -> None:
 @pytest.mark.parametrize(
     "origin", [None, "", "null", "https://evil.example.com", "https://app.example.com.evil.com", f"{ORIGIN}/"]
 )
-def test_no_other_page_gets_anything_by_it(api: Api, path: str, origin: str | None) -> None:
+def test_cookie_is_refused_from_other_pages(api: Api, path: str, origin: str | None) -> None:
     reply = ask(api, f"{NAME}={signed('ben', 'acme')}", origin, path)
     assert reply.status_code == 401
     assert "access-control-allow-credentials" not in reply.headers
     assert api.read("n-1")
 
 
-def test_a_cookie_planted_beside_the_real_one_is_refused(api: Api) -> None:
+def test_two_cookies_of_the_same_name_are_refused(api: Api) -> None:
     mine, planted = signed("ben", "acme"), signed("eve", "acme")
     for cookie in (f"{NAME}={planted}; {NAME}={mine}", f"{NAME}={mine}; {NAME}={planted}"):
         assert ask(api, cookie).status_code == 401
 
 
 @pytest.mark.parametrize("cookie", ["", "resolver=x", f"{NAME}=", f"{NAME}=nonsense"])
-def test_without_the_right_cookie_nobody_comes_in(api: Api, cookie: str) -> None:
+def test_wrong_or_missing_cookie_is_refused(api: Api, cookie: str) -> None:
     assert ask(api, cookie).status_code == 401
 
 
-def test_a_header_counts_before_the_cookie_and_its_failure_is_final(api: Api) -> None:
+def test_authorization_header_takes_precedence_over_the_cookie(api: Api) -> None:
     good = f"{NAME}={signed('ben', 'acme')}"
     assert ask(api, good, authorization="Bearer nonsense").status_code == 401
     assert ask(api, good, **{**BACKEND, "x-velt-auth-token": "wrong"}).status_code == 401
@@ -64,13 +64,13 @@ def test_a_header_counts_before_the_cookie_and_its_failure_is_final(api: Api) ->
     assert reader.get_json()["data"].keys() == {"n-1"}
 
 
-def test_only_json_is_taken_so_that_no_form_can_call(api: Api) -> None:
+def test_only_json_bodies_are_accepted_so_that_forms_cannot_call(api: Api) -> None:
     good = f"{NAME}={signed('ben', 'acme')}"
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         assert ask(api, good, path=DELETE, **{"content-type": kind}).status_code == 415
 
 
-def test_without_cookie_mode_a_cookie_is_nothing_and_credentials_are_not_allowed(
+def test_cookie_is_ignored_without_cookie_mode(
     make_api: Callable[..., Api],
 ) -> None:
     api = make_api(RESOLVER_CORS_ORIGINS=ORIGIN)

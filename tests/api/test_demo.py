@@ -21,7 +21,7 @@ POSTS = ("/demo/keys/rotate", "/demo/outage", "/demo/velt/delete", "/demo/stored
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_production_has_none_of_it_whatever_the_surfaces_say(make_api: Callable[..., Api], path: str) -> None:
+def test_demo_is_not_served_in_production(make_api: Callable[..., Api], path: str) -> None:
     api = make_api(RESOLVER_MODE="production", RESOLVER_DEV_STATE="/tmp")
     assert api.client.get(path).status_code == 404
     assert api.post(path, {}).status_code == 404
@@ -31,7 +31,7 @@ def test_production_has_none_of_it_whatever_the_surfaces_say(make_api: Callable[
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8080", ""]
 )
-def test_a_name_that_somebody_else_made_to_lead_here_is_refused(api: Api, path: str, host: str) -> None:
+def test_demo_refuses_foreign_host_names(api: Api, path: str, host: str) -> None:
     for method in ("GET", "POST"):
         reply = api.client.open(path, method=method, json={}, headers={"host": host})
         assert reply.status_code in (404, 405)
@@ -39,7 +39,7 @@ def test_a_name_that_somebody_else_made_to_lead_here_is_refused(api: Api, path: 
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "::ffff:192.0.2.7", ""])
-def test_another_machine_is_refused_whatever_it_calls_this_one(api: Api, address: str) -> None:
+def test_demo_refuses_other_machines(api: Api, address: str) -> None:
     for path in PATHS:
         reply = api.client.get(path, environ_base={"REMOTE_ADDR": address})
         assert reply.status_code in (404, 405), path
@@ -47,9 +47,7 @@ def test_another_machine_is_refused_whatever_it_calls_this_one(api: Api, address
 
 @pytest.mark.parametrize("proxies", ["0", "1"])
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
-def test_what_a_proxy_passes_on_is_refused_and_so_is_who_claims_to_be_one(
-    make_api: Callable[..., Api], proxies: str, header: str
-) -> None:
+def test_demo_refuses_proxied_requests(make_api: Callable[..., Api], proxies: str, header: str) -> None:
     api = make_api(RESOLVER_TRUSTED_PROXIES=proxies)
     for address in ("127.0.0.1", "192.0.2.7"):
         for path in PATHS:
@@ -59,13 +57,13 @@ def test_what_a_proxy_passes_on_is_refused_and_so_is_who_claims_to_be_one(
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:8081", "[::1]:8080"])
-def test_this_machine_gets_the_page_under_any_of_its_names(api: Api, host: str) -> None:
+def test_demo_serves_this_machine_under_its_local_names(api: Api, host: str) -> None:
     reply = api.client.get("/demo", headers={"host": host})
     assert (reply.status_code, reply.mimetype) == (200, "text/html")
 
 
 @pytest.mark.parametrize("path", ["/demo", "/demo/main.js", "/docs", "/docs/docs.js"])
-def test_a_page_may_load_what_is_ours_and_nothing_else(api: Api, path: str) -> None:
+def test_demo_page_may_only_load_its_own_files(api: Api, path: str) -> None:
     policy = api.client.get(path).headers["content-security-policy"]
     allowed = {name: sources.split() for name, _, sources in (d.partition(" ") for d in policy.split("; "))}
     ours = {name for name, sources in allowed.items() if sources == ["'self'"]}
@@ -79,7 +77,7 @@ def test_a_page_may_load_what_is_ours_and_nothing_else(api: Api, path: str) -> N
 @pytest.mark.parametrize(
     "kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""]
 )
-def test_what_a_form_of_another_page_can_send_is_refused(
+def test_demo_refuses_what_a_foreign_form_can_send(
     make_api: Callable[..., Api], velt: Velt, tmp_path: Path, path: str, kind: str
 ) -> None:
     api = make_api(RESOLVER_DEV_STATE=str(tmp_path))
@@ -93,7 +91,7 @@ def test_what_a_form_of_another_page_can_send_is_refused(
     assert "access-control-allow-origin" not in reply.headers
 
 
-def test_a_preflight_of_another_page_gets_no_leave(api: Api) -> None:
+def test_demo_refuses_preflights_of_other_pages(api: Api) -> None:
     for path in PATHS:
         reply = api.client.options(path, headers={"origin": "https://evil.example"})
         assert reply.status_code == 405
@@ -124,12 +122,12 @@ def test_what_redis_holds_is_listed_the_newest_first_and_without_content(api: Ap
     assert "CANARY" not in reply.text
 
 
-def test_of_what_is_not_held_nothing_is_shown(api: Api) -> None:
+def test_demo_shows_nothing_of_unknown_notifications(api: Api) -> None:
     assert api.post("/demo/stored", IDS).get_json()["sealed"] is None
     assert api.post("/demo/opened", IDS).get_json() == {"opened": None}
 
 
-def test_what_is_opened_is_on_record(make_api: Callable[..., Api], tmp_path: Path) -> None:
+def test_demo_audits_opened_records(make_api: Callable[..., Api], tmp_path: Path) -> None:
     trail = tmp_path / "audit.log"
     api = make_api(RESOLVER_AUDIT_LOG=str(trail))
     api.add()

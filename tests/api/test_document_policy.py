@@ -34,7 +34,7 @@ def api(make_api: Callable[..., Api], provider: Service, velt: Velt) -> Api:
     return api
 
 
-def test_whoever_may_see_the_document_reads_addressed_or_not(api: Api, provider: Service) -> None:
+def test_document_policy_allows_readers_of_the_document(api: Api, provider: Service) -> None:
     for user in ("ana", "ben", "zoe"):
         assert api.read("doc-1", "doc-2", user=user).keys() == {"doc-1"}
     assert {asked["data"]["requests"][0]["userId"] for asked in provider.requests} == {"ana", "ben", "zoe"}
@@ -51,13 +51,13 @@ def test_whoever_may_see_the_document_reads_addressed_or_not(api: Api, provider:
     ],
     ids=["no JSON", "neither yes nor no", "of another organization", "a failure", "a redirect"],
 )
-def test_nobody_reads_by_an_answer_that_is_no_yes(api: Api, provider: Service, broken: Any) -> None:
+def test_document_policy_denies_on_any_answer_but_yes(api: Api, provider: Service, broken: Any) -> None:
     for name, value in broken.items():
         setattr(provider, name, value)
     assert api.read("doc-1", "doc-2") == {}
 
 
-def test_while_it_is_slow_what_is_known_is_answered_in_time(api: Api, provider: Service) -> None:
+def test_cached_permissions_are_used_while_the_provider_is_slow(api: Api, provider: Service) -> None:
     provider.body = answering("doc-1", "doc-2", expiresAt=later(60))
     assert api.read("doc-1").keys() == {"doc-1"}
     provider.delay = 5
@@ -67,7 +67,7 @@ def test_while_it_is_slow_what_is_known_is_answered_in_time(api: Api, provider: 
         assert time.monotonic() - started < 2
 
 
-def test_while_it_is_down_what_is_known_is_answered(make_api: Callable[..., Api]) -> None:
+def test_cached_permissions_are_used_while_the_provider_is_down(make_api: Callable[..., Api]) -> None:
     down = make_api(
         RESOLVER_READ_POLICY="document",
         RESOLVER_PERMISSION_URL="http://127.0.0.1:1/",
@@ -78,7 +78,9 @@ def test_while_it_is_down_what_is_known_is_answered(make_api: Callable[..., Api]
     assert down.read("claimed", "asked").keys() == {"claimed"}
 
 
-def test_it_is_not_asked_about_what_is_not_held_or_not_theirs(api: Api, provider: Service) -> None:
+def test_permission_provider_is_not_asked_about_absent_or_foreign_records(
+    api: Api, provider: Service
+) -> None:
     api.read("nothing")
     api.read("doc-1", organization="zeta")
     assert provider.requests == []
@@ -152,7 +154,9 @@ def test_the_folder_that_the_backend_named_goes_to_the_provider_and_nowhere_else
 
 
 @pytest.mark.parametrize("folder", [7, "", None, ["folder-9"], {"id": "folder-9"}])
-def test_a_folder_that_is_no_id_is_left_out(api: Api, provider: Service, folder: Any) -> None:
+def test_invalid_folder_is_not_sent_to_the_permission_provider(
+    api: Api, provider: Service, folder: Any
+) -> None:
     api.add(notificationId="filed", metadata={"parentFolderId": folder})
     assert api.read("filed").keys() == {"filed"}
     assert "parentFolderId" not in provider.requests[0]["data"]["requests"][0]["resource"]

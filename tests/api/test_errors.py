@@ -57,8 +57,8 @@ def test_a_bug_is_a_500_in_shape_and_its_text_is_nowhere(
     def broken(*_anything: object) -> None:
         raise RuntimeError("CANARY content")
 
-    monkeypatch.setattr(Readiness, "look", broken)
-    monkeypatch.setattr(guards, "let_in", broken if method == "POST" else guards.let_in)
+    monkeypatch.setattr(Readiness, "check", broken)
+    monkeypatch.setattr(guards, "authorize", broken if method == "POST" else guards.authorize)
     with capture_logs() as logged:
         reply = api.client.open(path, method=method, headers=BACKEND)
     assert (reply.status_code, reply.get_json()["error"]["status"]) == (500, "INTERNAL")
@@ -75,7 +75,7 @@ def test_a_failure_while_a_failure_is_rendered_is_a_500_in_shape(
     def broken(*_anything: object) -> None:
         raise errors.VeltRefused("NOT_FOUND", 404, {"error": {"deep": object()}})
 
-    monkeypatch.setattr(guards, "let_in", broken)
+    monkeypatch.setattr(guards, "authorize", broken)
     with capture_logs() as logged:
         reply = api.client.post("/v2/notifications/get", headers=BACKEND)
     assert (reply.status_code, reply.get_json()["error"]["status"]) == (500, "INTERNAL")

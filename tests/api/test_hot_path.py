@@ -102,7 +102,7 @@ def bearer(api: Api, user: str = "ben") -> dict[str, str]:
         b"[" * 100,
     ],
 )
-def test_whatever_is_asked_is_answered_alike(both: Both, body: bytes) -> None:
+def test_hot_path_answers_any_read_like_flask(both: Both, body: bytes) -> None:
     same_on_both(both, environ(body, bearer(both.api)))
 
 
@@ -121,7 +121,7 @@ def test_whatever_is_asked_is_answered_alike(both: Both, body: bytes) -> None:
         BACKEND,
     ],
 )
-def test_whoever_asks_is_answered_alike(both: Both, headers: dict[str, str]) -> None:
+def test_hot_path_answers_any_reader_like_flask(both: Both, headers: dict[str, str]) -> None:
     own = (
         bearer(both.api)
         if headers.keys() <= {"content-type", "origin"}
@@ -143,7 +143,7 @@ def test_whoever_asks_is_answered_alike(both: Both, headers: dict[str, str]) -> 
         {"HTTP_X_REQUEST_ID": "bad id\n"},
     ],
 )
-def test_however_it_comes_it_is_answered_alike(both: Both, changes: dict[str, Any]) -> None:
+def test_hot_path_answers_any_transport_like_flask(both: Both, changes: dict[str, Any]) -> None:
     wanted = environ(asked(), bearer(both.api), **changes)
     if "HTTP_X_REQUEST_ID" not in changes:
         same_on_both(both, wanted)
@@ -163,11 +163,11 @@ def test_however_it_comes_it_is_answered_alike(both: Both, changes: dict[str, An
         max_leaves=8,
     )
 )
-def test_any_json_is_answered_alike(both: Both, body: Any) -> None:
+def test_hot_path_answers_any_json_like_flask(both: Both, body: Any) -> None:
     same_on_both(both, environ(orjson.dumps(body), bearer(both.api)))
 
 
-def test_a_read_is_on_record_alike(both: Both, tmp_path: Path) -> None:
+def test_hot_path_audits_a_read_like_flask(both: Both, tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     before = len(log.read_bytes().splitlines())
     same_on_both(both, environ(asked(), bearer(both.api)))
@@ -232,7 +232,7 @@ UPDATE = {"notificationId": "n-1", "displayBodyMessage": "another"}
         ("delete", {"data": {"organizationId": "acme", "notificationIds": []}}),
     ],
 )
-def test_whatever_a_backend_asks_is_answered_alike(both: Both, endpoint: str, body: Any) -> None:
+def test_hot_path_answers_any_backend_call_like_flask(both: Both, endpoint: str, body: Any) -> None:
     same_on_both(both, environ(orjson.dumps(body), {**JSON_TYPE, **BACKEND}, MIRROR + endpoint))
 
 
@@ -247,12 +247,12 @@ def test_whatever_a_backend_asks_is_answered_alike(both: Both, endpoint: str, bo
         {**BACKEND, "origin": ORIGIN},
     ],
 )
-def test_whichever_backend_asks_is_answered_alike(both: Both, headers: dict[str, str]) -> None:
+def test_hot_path_answers_any_backend_like_flask(both: Both, headers: dict[str, str]) -> None:
     body = orjson.dumps({"data": notification()})
     same_on_both(both, environ(body, {**JSON_TYPE, **headers}, MIRROR + "add"))
 
 
-def test_a_write_that_fails_is_tried_and_put_on_record_alike(both: Both, velt: Velt, tmp_path: Path) -> None:
+def test_hot_path_handles_a_failed_write_like_flask(both: Both, velt: Velt, tmp_path: Path) -> None:
     velt.break_with(status=400, errorStatus="FAILED_PRECONDITION", message="Velt's own words")
     log = tmp_path / "audit.log"
     before, told = len(log.read_bytes().splitlines()), len(velt.ledger(MIRROR + "add"))

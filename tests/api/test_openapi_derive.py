@@ -12,8 +12,8 @@ import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resolver.api.docs import document
 from resolver.api.openapi import mirror
-from resolver.api.openapi.document import document
 from resolver.errors import InvalidArgument
 from resolver.validation.fields import IDENTIFIER, is_identifier
 from resolver.velt import config_requests, requests

@@ -31,7 +31,7 @@ def exported(api: Api, **asked: Any) -> list[JSON]:
     return lines
 
 
-def test_without_tokens_the_surface_is_closed(make_api: MakeApi) -> None:
+def test_privacy_surface_is_closed_without_tokens(make_api: MakeApi) -> None:
     api = make_api()
     for reply in (
         api.post("/privacy/export", {"userIds": ["ben"]}, BEARER),
@@ -52,7 +52,7 @@ def test_without_tokens_the_surface_is_closed(make_api: MakeApi) -> None:
         ({"authorization": f"Bearer {signed('ben', 'acme')}"}, 403),
     ],
 )
-def test_no_other_credential_opens_it(api: Api, headers: dict[str, str], status: int) -> None:
+def test_privacy_surface_refuses_other_credentials(api: Api, headers: dict[str, str], status: int) -> None:
     for path in ("export", "erase"):
         assert api.post(f"/privacy/{path}", {"userIds": ["ben"]}, headers).status_code == status
     assert api.client.get("/privacy/erasures/x", headers=headers).status_code == status
@@ -97,7 +97,7 @@ def test_one_export_at_a_time_and_the_next_once_it_ended(api: Api) -> None:
         {"organizationIds": ["acme"]},
     ],
 )
-def test_nothing_missing_empty_or_misspelt_widens_what_is_asked(api: Api, body: JSON) -> None:
+def test_privacy_request_with_missing_empty_or_misspelt_keys_is_refused(api: Api, body: JSON) -> None:
     for path in ("export", "erase"):
         assert error_of(api.post(f"/privacy/{path}", body, BEARER)) == (400, "INVALID_ARGUMENT"), path
 
@@ -111,7 +111,7 @@ def test_nothing_missing_empty_or_misspelt_widens_what_is_asked(api: Api, body: 
         {"emails": ["ben@example.com"], "veltUserData": True},
     ],
 )
-def test_an_erasure_that_cannot_be_meant_so_is_refused(api: Api, body: JSON) -> None:
+def test_invalid_erasure_request_is_refused(api: Api, body: JSON) -> None:
     assert error_of(api.post("/privacy/erase", body, BEARER)) == (400, "INVALID_ARGUMENT")
 
 
@@ -126,7 +126,7 @@ def test_an_erasure_is_followed_to_its_certificate(api: Api, make_eraser: Callab
     assert api.client.get(path, headers=BEARER).get_json()["status"] == "telling"
     assert api.read("n-1") == {}
     api.services.outbox.complete(api.services.outbox.claim(api.services.outbox.due()[0]))  # type: ignore[arg-type]
-    eraser._look_again.clear()
+    eraser._next_poll.clear()
     eraser.round()
     found = api.client.get(path, headers=BEARER).get_json()
     assert found["status"] == "done"
@@ -134,7 +134,7 @@ def test_an_erasure_is_followed_to_its_certificate(api: Api, make_eraser: Callab
     assert found["counts"]["removed"] == 1
 
 
-def test_an_erasure_that_nobody_asked_for_is_not_found(api: Api) -> None:
+def test_unknown_erasure_is_not_found(api: Api) -> None:
     assert error_of(api.client.get("/privacy/erasures/nonesuch", headers=BEARER)) == (404, "NOT_FOUND")
 
 
@@ -148,7 +148,7 @@ def test_an_outage_of_redis_is_not_an_empty_export_and_not_an_absent_erasure(mak
         assert error_of(reply) == (503, "UNAVAILABLE")
 
 
-def test_who_asked_is_on_record_and_nobody_is_named(make_api: MakeApi, tmp_path: Path) -> None:
+def test_privacy_request_is_audited_without_names(make_api: MakeApi, tmp_path: Path) -> None:
     trail = tmp_path / "audit.log"
     api = make_api(RESOLVER_PRIVACY_TOKENS=TOKENS, RESOLVER_AUDIT_LOG=str(trail))
     somebody = {"userIds": ["a-person-to-find"], "emails": ["somebody@example.com"]}
@@ -168,7 +168,7 @@ def test_who_asked_is_on_record_and_nobody_is_named(make_api: MakeApi, tmp_path:
     assert "somebody@" not in trail.read_text()
 
 
-def test_without_a_trail_nothing_is_exported_or_erased(make_api: MakeApi) -> None:
+def test_export_and_erasure_are_refused_without_audit_trail(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_PRIVACY_TOKENS=TOKENS, RESOLVER_AUDIT_LOG="/dev/full")
     for path in ("export", "erase"):
         reply = api.post(f"/privacy/{path}", {"userIds": ["ben"]}, BEARER)

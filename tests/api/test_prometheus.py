@@ -32,7 +32,7 @@ def rise(api: Api) -> Iterator[Figures]:
     risen |= {name: value - before.get(name, 0) for name, value in after.items()}
 
 
-def test_they_tell_what_waits_and_whether_anybody_is_at_it(make_api: Callable[..., Api]) -> None:
+def test_metrics_show_queued_commands_and_worker(make_api: Callable[..., Api]) -> None:
     api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN, RESOLVER_REGISTRATION="deferred")
     for n in range(3):
         api.add(notificationId=f"n-{n}")
@@ -92,7 +92,7 @@ def test_a_breaker_shows_while_it_is_open(make_api: Callable[..., Api], velt: Ve
     assert figures(api)['resolver_breaker_open{service="velt"}'] == 0
 
 
-def test_what_does_not_open_is_counted(make_api: Callable[..., Api], redis: Redis) -> None:
+def test_unreadable_values_are_counted(make_api: Callable[..., Api], redis: Redis) -> None:
     api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     api.add()
     redis.set(keys_of(redis, RECORD_PATTERN)[0], b"damaged")
@@ -148,7 +148,7 @@ def test_without_a_token_they_are_closed_in_production(make_api: Callable[..., A
     assert make_api().client.get("/metrics").status_code == 200
 
 
-def test_that_nobody_is_at_what_waits_is_said_in_the_log_now_and_then(make_api: Callable[..., Api]) -> None:
+def test_missing_worker_is_logged_from_time_to_time(make_api: Callable[..., Api]) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     with capture_logs() as logged:
         for n in range(5):

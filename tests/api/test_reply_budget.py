@@ -106,13 +106,13 @@ def test_reply_that_the_server_did_not_take_is_not_counted(large: Api, pytestcon
     assert held(large) == 0
 
 
-def test_what_a_reader_may_not_see_is_counted_no_longer_than_it_is_looked_at(large: Api) -> None:
+def test_denied_records_are_released_from_the_budget_after_the_check(large: Api) -> None:
     reply = large.callback("get", ASKED, "zoe")
     assert reply.get_json()["data"] == {}
     assert held(large) <= len(reply.data)
 
 
-def test_data_provider_refuses_what_finds_no_room_with_retry_after(large: Api) -> None:
+def test_data_provider_refuses_with_retry_after_when_memory_is_full(large: Api) -> None:
     fill(large)
     before = held(large)
     reply = large.callback("get", ASKED)
@@ -122,7 +122,7 @@ def test_data_provider_refuses_what_finds_no_room_with_retry_after(large: Api) -
     assert held(large) == before
 
 
-def test_mirror_refuses_what_finds_no_room_with_retry_after(large: Api, velt: Velt) -> None:
+def test_mirror_refuses_with_retry_after_when_memory_is_full(large: Api, velt: Velt) -> None:
     reply = large.velt("notifications/get", MIRROR)
     assert len(reply.get_json()["result"]["data"]) == len(IDS)
     assert held(large) == 0

@@ -220,7 +220,7 @@ def test_marks_are_read_in_the_round_trip_of_the_records(api: Api, redis: Redis)
     assert calls == {"cmdstat_mget": 1, "cmdstat_config|resetstat": 1}
 
 
-def test_what_is_kept_names_nobody_and_does_not_expire(api: Api, redis: Redis) -> None:
+def test_stored_revocations_name_no_one_and_do_not_expire(api: Api, redis: Redis) -> None:
     revoke(api, "somebody@example.com", organizationId="the-organization")
     (name,) = keys_of(redis, REVOCATION_PATTERN)
     assert redis.pttl(name) == -1
@@ -243,7 +243,7 @@ def test_what_is_kept_names_nobody_and_does_not_expire(api: Api, redis: Redis) -
         {},
     ],
 )
-def test_nothing_that_is_misspelt_widens_what_is_revoked(api: Api, body: Any, redis: Redis) -> None:
+def test_misspelt_keys_of_a_revocation_are_refused(api: Api, body: Any, redis: Redis) -> None:
     assert error_of(api.post(REVOKE, body)) == (400, "INVALID_ARGUMENT")
     assert keys_of(redis, REVOCATION_PATTERN) == []
 

@@ -44,7 +44,7 @@ def test_its_lifetime_can_be_chosen(api: Api, seconds: int) -> None:
         {"organizationIds": ["o" * 500] * 40},
     ],
 )
-def test_a_wrong_wish_is_refused(api: Api, changes: dict[str, Any]) -> None:
+def test_invalid_token_request_is_refused(api: Api, changes: dict[str, Any]) -> None:
     assert error_of(api.post(PATH, {**WANTED, **changes})) == (400, "INVALID_ARGUMENT")
 
 
@@ -54,11 +54,11 @@ def test_a_misspelt_lifetime_is_refused_rather_than_made_longer(api: Api) -> Non
     assert "ttlSeconds" in reply.get_json()["error"]["message"]
 
 
-def test_only_a_backend_gets_one(api: Api) -> None:
+def test_token_is_minted_only_for_backends(api: Api) -> None:
     assert error_of(api.post(PATH, WANTED, {})) == (401, "UNAUTHENTICATED")
     own = {"authorization": f"Bearer {api.token('ben', 'acme')}"}
     assert error_of(api.post(PATH, WANTED, own)) == (401, "UNAUTHENTICATED")
 
 
-def test_without_a_secret_it_says_so(make_api: Callable[..., Api]) -> None:
+def test_token_endpoint_fails_without_a_secret(make_api: Callable[..., Api]) -> None:
     assert error_of(make_api(RESOLVER_TOKEN_SECRET="").post(PATH, WANTED)) == (503, "UNAVAILABLE")

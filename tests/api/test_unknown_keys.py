@@ -207,7 +207,7 @@ def test_key_beside_data_that_belongs_into_it_is_refused(api: Api, velt: Velt, n
     assert api.read("n-1")
 
 
-def test_key_beside_data_that_nobody_knows_is_ignored(api: Api) -> None:
+def test_unknown_key_beside_data_is_ignored(api: Api) -> None:
     assert api.post(Endpoint.ADD, {"data": notification(), "trace": "x"}).status_code == 200
 
 

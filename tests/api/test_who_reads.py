@@ -125,7 +125,7 @@ def seed(services: Services) -> None:
 
 
 @pytest.mark.parametrize("withheld", ["", "Sign in to the document to read this"])
-def test_whoever_it_was_not_meant_for_sees_what_absence_looks_like(
+def test_denied_readers_get_the_answer_for_absent_notifications(
     make_api: Callable[..., Api], settings: dict[str, str], policy: str, withheld: str
 ) -> None:
     api = make_api(**settings, RESOLVER_WITHHELD_HEADLINE=withheld)
@@ -221,7 +221,7 @@ def what_deletion_does(delete_policy: str, user: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize("delete_policy", ["recipient", "actor", "backend"])
-def test_whoever_deletes_what_is_not_theirs_sees_what_an_absent_one_looks_like_and_changes_nothing(
+def test_denied_delete_changes_nothing_and_answers_as_for_absent_notifications(
     make_api: Callable[..., Api], settings: dict[str, str], delete_policy: str
 ) -> None:
     api = make_api(**settings, RESOLVER_DELETE_POLICY=delete_policy)
@@ -268,7 +268,7 @@ def test_the_trusted_backend_reads_and_removes_everything_under_every_policy(
     assert api.services.store.read("zeta", ["everyone"])
 
 
-def test_nobody_gains_anything_by_asking_twice_or_for_many(
+def test_repeated_or_batched_reads_reveal_nothing_more(
     make_api: Callable[..., Api], settings: dict[str, str]
 ) -> None:
     api = make_api(**settings)

@@ -27,7 +27,7 @@ def check(env: dict[str, str]) -> tuple[int, dict[str, list[str]]]:
     return done.exit_code, texts
 
 
-def test_a_good_deployment_passes(resolver_environment: dict[str, str]) -> None:
+def test_check_passes_for_a_good_deployment(resolver_environment: dict[str, str]) -> None:
     status, found = check(resolver_environment)
     assert status == 0
     assert "empty" in found["ok vault"][0]
@@ -35,14 +35,12 @@ def test_a_good_deployment_passes(resolver_environment: dict[str, str]) -> None:
     assert not [name for name in found if name.startswith("fail")]
 
 
-def test_looking_at_an_empty_database_leaves_it_empty(
-    resolver_environment: dict[str, str], redis: Redis
-) -> None:
+def test_check_leaves_an_empty_database_empty(resolver_environment: dict[str, str], redis: Redis) -> None:
     check(resolver_environment)
     assert redis.keys() == []
 
 
-def test_database_of_an_earlier_schema_fails_the_check(
+def test_check_fails_for_a_database_of_an_earlier_schema(
     api: Api, resolver_environment: dict[str, str], redis: Redis
 ) -> None:
     """It says so, instead of counting records that don't open."""
@@ -55,18 +53,18 @@ def test_database_of_an_earlier_schema_fails_the_check(
     assert "this version reads 3 only" in text
 
 
-def test_each_finding_is_a_line_for_people(resolver_environment: dict[str, str]) -> None:
+def test_check_prints_one_line_per_finding(resolver_environment: dict[str, str]) -> None:
     lines = CliRunner().invoke(main, ["check"], env=resolver_environment).output.splitlines()
     assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines)
 
 
-def test_every_problem_of_the_settings_is_a_finding() -> None:
+def test_check_lists_every_problem_of_the_settings() -> None:
     status, found = check({"VELT_API_KEY": "", "RESOLVER_MODE": "odd"})
     assert status == 1
     assert len(found["fail settings"]) >= 5
 
 
-def test_user_ids_that_look_like_addresses_are_warned_of(
+def test_check_warns_of_user_ids_that_look_like_addresses(
     api: Api, resolver_environment: dict[str, str]
 ) -> None:
     api.add(notifyUsers=[{"userId": "ben@example.com"}, {"userId": "dan"}])
@@ -75,7 +73,7 @@ def test_user_ids_that_look_like_addresses_are_warned_of(
     assert found["warn privacy"] == ["1 of 3 user ids look like e-mail addresses, and Velt receives user ids"]
 
 
-def test_notification_ids_that_say_what_they_are_about_are_warned_of(
+def test_check_warns_of_notification_ids_with_a_meaning(
     api: Api, resolver_environment: dict[str, str]
 ) -> None:
     for id_ in ("order-1042-shipped", "Vq3xZ8rT1mK5wY7cN0aB2dLf", "550e8400-e29b-41d4-a716-446655440000"):
@@ -86,7 +84,9 @@ def test_notification_ids_that_say_what_they_are_about_are_warned_of(
     assert text.startswith("1 of 3 notification ids")
 
 
-def test_minted_notification_ids_are_not_warned_of(api: Api, resolver_environment: dict[str, str]) -> None:
+def test_check_does_not_warn_of_minted_notification_ids(
+    api: Api, resolver_environment: dict[str, str]
+) -> None:
     for n in range(60):
         api.services.store.put(Record("acme", mint_id(), f"d-{n}", "ana"))
     _, found = check(resolver_environment)
@@ -96,7 +96,7 @@ def test_minted_notification_ids_are_not_warned_of(api: Api, resolver_environmen
 @pytest.mark.parametrize(
     ("fault", "outcome", "words"),
     [
-        ({"status": 429}, "warn", "slow down"),
+        ({"status": 429}, "warn", "limits our calls"),
         ({"status": 403, "errorStatus": "PERMISSION_DENIED"}, "fail", "refuses our credentials"),
         ({"status": 400, "errorStatus": "INVALID_ARGUMENT"}, "fail", "workspace's settings"),
     ],
@@ -110,13 +110,13 @@ def test_check_tells_wrong_credentials_from_other_refusals_of_velt(
     assert words in found[f"{outcome} velt"][0]
 
 
-def test_an_unreachable_redis_fails(resolver_environment: dict[str, str]) -> None:
+def test_check_fails_when_redis_is_unreachable(resolver_environment: dict[str, str]) -> None:
     status, found = check({**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"})
     assert status == 1
     assert "fail redis" in found
 
 
-def test_a_redis_that_may_evict_fails(resolver_environment: dict[str, str], redis: Redis) -> None:
+def test_check_fails_when_redis_may_evict(resolver_environment: dict[str, str], redis: Redis) -> None:
     try:
         redis.config_set("maxmemory-policy", "volatile-lru")
         status, found = check(resolver_environment)
@@ -127,7 +127,7 @@ def test_a_redis_that_may_evict_fails(resolver_environment: dict[str, str], redi
 
 
 @pytest.mark.single_server
-def test_a_redis_without_append_only_file_fails_unless_that_was_declared(
+def test_check_fails_without_append_only_file_unless_declared(
     resolver_environment: dict[str, str],
 ) -> None:
     status, found = check({**resolver_environment, "RESOLVER_DURABILITY": ""})
@@ -136,7 +136,9 @@ def test_a_redis_without_append_only_file_fails_unless_that_was_declared(
 
 
 @pytest.mark.single_server
-def test_a_redis_weaker_than_declared_fails(resolver_environment: dict[str, str], redis: Redis) -> None:
+def test_check_fails_when_redis_is_less_durable_than_declared(
+    resolver_environment: dict[str, str], redis: Redis
+) -> None:
     try:
         redis.config_set("appendonly", "yes")
         redis.config_set("appendfsync", "everysec")
@@ -147,7 +149,7 @@ def test_a_redis_weaker_than_declared_fails(resolver_environment: dict[str, str]
         redis.config_set("appendonly", "no")
 
 
-def test_commands_that_are_due_with_nobody_at_them_fail(
+def test_check_fails_when_commands_are_due_without_a_worker(
     make_api: Callable[..., Api], resolver_environment: dict[str, str]
 ) -> None:
     make_api(RESOLVER_REGISTRATION="deferred").add()
@@ -155,21 +157,23 @@ def test_commands_that_are_due_with_nobody_at_them_fail(
     assert (status, "no worker is alive" in found["fail outbox"][0]) == (1, True)
 
 
-def test_another_index_key_fails(api: Api, resolver_environment: dict[str, str]) -> None:
+def test_check_fails_for_another_lookup_key(api: Api, resolver_environment: dict[str, str]) -> None:
     api.add()
     status, found = check({**resolver_environment, "RESOLVER_INDEX_KEY": key(77)})
     assert status == 1
     assert "index key" in found["fail vault"][0]
 
 
-def test_records_that_do_not_open_fail(api: Api, resolver_environment: dict[str, str], redis: Redis) -> None:
+def test_check_fails_when_records_are_unreadable(
+    api: Api, resolver_environment: dict[str, str], redis: Redis
+) -> None:
     api.add()
     redis.set(keys_of(redis)[0], b"damaged")
     status, found = check(resolver_environment)
     assert (status, found["fail vault"]) == (1, ["1 record does not open with these keys"])
 
 
-def test_it_says_where_the_trail_goes_and_that_some_of_it_went_elsewhere(
+def test_check_reports_where_the_audit_trail_goes(
     make_api: Callable[..., Api], resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     served, mine = tmp_path / "served.log", tmp_path / "nowhere" / "mine.log"
@@ -191,13 +195,15 @@ def test_it_says_where_the_trail_goes_and_that_some_of_it_went_elsewhere(
 
 
 @pytest.mark.parametrize("broken", [{"VELT_AUTH_TOKEN": "wrong-one"}, {"VELT_API_URL": "http://127.0.0.1:1"}])
-def test_velt_refusing_or_missing_fails(resolver_environment: dict[str, str], broken: dict[str, Any]) -> None:
+def test_check_fails_when_velt_refuses_or_is_unreachable(
+    resolver_environment: dict[str, str], broken: dict[str, Any]
+) -> None:
     status, found = check({**resolver_environment, **broken})
     assert status == 1
     assert "fail velt" in found
 
 
-def test_nothing_it_prints_is_a_secret(resolver_environment: dict[str, str], velt: Velt) -> None:
+def test_check_prints_no_secret(resolver_environment: dict[str, str], velt: Velt) -> None:
     printed = CliRunner().invoke(main, ["check"], env=resolver_environment).output
     for name, value in resolver_environment.items():
         if "KEY" in name or "TOKEN" in name:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resolver.cli.dev_keys import MasterKeys, kept_secrets, rotated_here
+from resolver.cli.dev_state import MasterKeys, managed_master_keys, stored_secrets
 from resolver.cli.keys import fresh_secrets
 from resolver.config import load
 
@@ -19,7 +19,7 @@ def started(state: Path, **given: str) -> dict[str, str]:
         "VELT_API_KEY": "dev",
         "RESOLVER_MODE": "development",
         "RESOLVER_AUDIT_LOG": "/dev/null",
-        **kept_secrets(state, given),
+        **stored_secrets(state, given),
         **given,
     }
 
@@ -30,12 +30,12 @@ def labels(state: Path) -> list[str]:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> MasterKeys:
-    found = rotated_here(started(tmp_path), tmp_path)
+    found = managed_master_keys(started(tmp_path), tmp_path)
     assert found
     return found
 
 
-def test_they_are_made_once_for_this_user_alone(tmp_path: Path) -> None:
+def test_dev_secrets_are_made_once_and_private(tmp_path: Path) -> None:
     state = tmp_path / "state"
     assert started(state) == started(state)
     load(started(state))
@@ -43,7 +43,7 @@ def test_they_are_made_once_for_this_user_alone(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
-def test_a_file_of_an_earlier_version_goes_on_working(tmp_path: Path) -> None:
+def test_dev_secrets_of_an_earlier_version_are_kept(tmp_path: Path) -> None:
     old = {**fresh_secrets(), "VELT_AUTH_TOKEN": "a token of Velt's"}
     text = "".join(f"{name}={value}\n" for name, value in old.items())
     (tmp_path / "dev.env").write_text(text)
@@ -55,7 +55,7 @@ def test_a_file_of_an_earlier_version_goes_on_working(tmp_path: Path) -> None:
     assert (tmp_path / "dev.env").read_text().startswith(text)
 
 
-def test_a_new_key_opens_first_and_seals_then(tmp_path: Path, keys: MasterKeys) -> None:
+def test_new_dev_key_opens_first_and_seals_later(tmp_path: Path, keys: MasterKeys) -> None:
     (first,) = labels(tmp_path)
     second = keys.add_second()
     assert labels(tmp_path) == [first, second]
@@ -67,7 +67,7 @@ def test_a_new_key_opens_first_and_seals_then(tmp_path: Path, keys: MasterKeys) 
     assert labels(tmp_path) == [third, second, first]
 
 
-def test_what_an_interrupted_write_left_does_no_harm(tmp_path: Path, keys: MasterKeys) -> None:
+def test_dev_secrets_survive_an_interrupted_write(tmp_path: Path, keys: MasterKeys) -> None:
     (tmp_path / "master-keys.new").write_text("k9:half of a k")
     (first,) = labels(tmp_path)
     assert labels(tmp_path) == [first]
@@ -77,16 +77,16 @@ def test_what_an_interrupted_write_left_does_no_harm(tmp_path: Path, keys: Maste
 
 
 @pytest.mark.parametrize("source", ["", "_FILE", "_COMMAND"])
-def test_keys_that_somebody_gives_are_used_and_left_alone(tmp_path: Path, source: str) -> None:
+def test_given_master_keys_are_used_and_not_rotated(tmp_path: Path, source: str) -> None:
     own = "mine:" + fresh_secrets()["RESOLVER_INDEX_KEY"]
     (tmp_path / "own").write_text(own)
     value = {"": own, "_FILE": str(tmp_path / "own"), "_COMMAND": f"cat {tmp_path / 'own'}"}[source]
     variables = started(tmp_path, **{f"RESOLVER_MASTER_KEYS{source}": value})
     assert list(load(variables).master_keys) == ["mine"]
-    assert rotated_here(variables, tmp_path) is None
+    assert managed_master_keys(variables, tmp_path) is None
 
 
-def test_another_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
+def test_dev_secret_may_be_given_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "own").write_text("dpo:" + "0123456789abcdef" * 2)
     variables = started(tmp_path, RESOLVER_PRIVACY_TOKENS_FILE=str(tmp_path / "own"))
     assert list(load(variables).privacy_tokens) == ["dpo"]

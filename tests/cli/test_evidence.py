@@ -21,7 +21,7 @@ from resolver.cli import main
 from resolver.config import load
 from resolver.config.secret import Secret
 from tests.audit.test_verify import forged, head_of, written
-from tests.erasing import done, forge, order
+from tests.erasing import done, erasure_request, forge
 from tests.support import API_KEY, CALLER_TOKEN, TOKEN_SECRET, VELT_TOKEN, Api, key
 
 Environment = dict[str, str]
@@ -38,7 +38,7 @@ def evidence(
     api = make_api()
     api.add()
     api.add(notificationId="other", actionUser={"userId": "zoe"}, notifyUsers=[{"userId": "cleo"}])
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     api.services.trail.close()
     path = tmp_path / "evidence.zip"
     told = run(resolver_environment, "--since", "1d", "-o", str(path))
@@ -54,7 +54,7 @@ def part(evidence: zipfile.ZipFile, name: str) -> Any:
     return json.loads(evidence.read(name))
 
 
-def test_it_holds_what_is_asked_for(evidence: zipfile.ZipFile) -> None:
+def test_evidence_holds_all_parts(evidence: zipfile.ZipFile) -> None:
     with evidence:
         (erasure,) = part(evidence, "erasures.json")
         assert erasure["certificate"]["certificate"]["counts"]["removed"] == 1
@@ -69,7 +69,9 @@ def test_it_holds_what_is_asked_for(evidence: zipfile.ZipFile) -> None:
         assert part(evidence, "settings.json")["retention_days"] == 90
 
 
-def test_it_is_signed_to_the_last_part(evidence: zipfile.ZipFile, resolver_environment: Environment) -> None:
+def test_evidence_signature_covers_every_part(
+    evidence: zipfile.ZipFile, resolver_environment: Environment
+) -> None:
     with evidence:
         manifest = evidence.read("manifest.json")
         own = Signer(load(resolver_environment).index_key).public_key
@@ -81,7 +83,7 @@ def test_it_is_signed_to_the_last_part(evidence: zipfile.ZipFile, resolver_envir
             assert hashlib.sha256(evidence.read(name)).hexdigest() == digest
 
 
-def test_no_secret_and_no_content_is_in_it(evidence: zipfile.ZipFile) -> None:
+def test_evidence_holds_no_secret_and_no_content(evidence: zipfile.ZipFile) -> None:
     with evidence:
         everything = b"".join(map(evidence.read, evidence.namelist())).decode()
     for secret in (API_KEY, VELT_TOKEN, CALLER_TOKEN, TOKEN_SECRET, key(1), key(9), "CANARY"):
@@ -91,13 +93,13 @@ def test_no_secret_and_no_content_is_in_it(evidence: zipfile.ZipFile) -> None:
 @pytest.mark.parametrize(
     "span", ["", "90", "d", "-1d", "9 d", "3m", "999999999999d", "101y", "3000y", f"{'9' * 5000}w", "٣d"]
 )
-def test_a_span_that_is_none_is_refused(span: str, resolver_environment: Environment) -> None:
+def test_evidence_refuses_an_invalid_span(span: str, resolver_environment: Environment) -> None:
     told = CliRunner().invoke(main, ["evidence", "--since", span, "-o", "x.zip"], env=resolver_environment)
     assert told.exit_code == 2
     assert "a span such as" in told.output or "a hundred years" in told.output
 
 
-def test_a_certificate_that_was_never_signed_here_is_no_evidence_but_of_tampering(
+def test_evidence_reports_an_unsigned_certificate_as_tampered(
     make_api: Callable[..., Api],
     make_eraser: Callable[..., Any],
     resolver_environment: Environment,
@@ -105,7 +107,7 @@ def test_a_certificate_that_was_never_signed_here_is_no_evidence_but_of_tamperin
     tmp_path: Path,
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, what := order("ben"))
+    done(make_eraser(), resolver_environment, what := erasure_request("ben"))
     forge(redis, what.id)
     path = tmp_path / "evidence.zip"
     told = run(resolver_environment, "--since", "100y", "-o", str(path))
@@ -116,7 +118,7 @@ def test_a_certificate_that_was_never_signed_here_is_no_evidence_but_of_tamperin
     assert "certificate" not in erasure
 
 
-def test_a_trail_that_is_not_whole_is_said_by_words_and_exit_status_and_written_all_the_same(
+def test_evidence_is_written_and_exits_with_1_when_the_trail_is_not_whole(
     make_api: Callable[..., Api], resolver_environment: Environment, tmp_path: Path
 ) -> None:
     trail, path = tmp_path / "audit.log", tmp_path / "evidence.zip"
@@ -133,9 +135,7 @@ def test_a_trail_that_is_not_whole_is_said_by_words_and_exit_status_and_written_
     assert run(resolver_environment, "--verify", str(path)).exit_code == 1
 
 
-def test_a_trail_that_was_not_given_is_said_not_to_be_looked_at(
-    resolver_environment: Environment, tmp_path: Path
-) -> None:
+def test_evidence_says_that_no_trail_was_given(resolver_environment: Environment, tmp_path: Path) -> None:
     path = tmp_path / "evidence.zip"
     told = run(resolver_environment, "-o", str(path))
     assert (told.exit_code, "no file of it was given" in told.stderr) == (0, True)
@@ -143,7 +143,7 @@ def test_a_trail_that_was_not_given_is_said_not_to_be_looked_at(
         assert part(found, "audit.json")["whole"] is None
 
 
-def test_whoever_has_the_public_key_checks_it_without_settings_or_redis(
+def test_evidence_verifies_with_the_public_key_alone(
     evidence: zipfile.ZipFile, resolver_environment: Environment
 ) -> None:
     evidence.close()
@@ -167,7 +167,7 @@ def test_whoever_has_the_public_key_checks_it_without_settings_or_redis(
         ({"manifest.json": None}, "no evidence"),
     ],
 )
-def test_what_was_changed_in_it_afterwards_is_named(
+def test_evidence_verification_names_changed_parts(
     evidence: zipfile.ZipFile,
     resolver_environment: Environment,
     tmp_path: Path,
@@ -183,13 +183,13 @@ def test_what_was_changed_in_it_afterwards_is_named(
     assert (told.exit_code, named in told.output) == (1, True), told.output
 
 
-def test_what_is_no_zip_is_no_evidence(resolver_environment: Environment, tmp_path: Path) -> None:
+def test_evidence_verification_refuses_other_files(resolver_environment: Environment, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("junk")
     told = run(resolver_environment, "--verify", str(tmp_path / "x.zip"))
     assert (told.exit_code, "no evidence" in told.output) == (1, True)
 
 
-def test_the_manifests_signature_holds_by_the_commands_of_the_documentation(
+def test_manifest_signature_verifies_with_the_documented_commands(
     evidence: zipfile.ZipFile, resolver_environment: Environment, tmp_path: Path
 ) -> None:
     """Who doesn't trust the tool of whom they look at needs none of it."""
@@ -212,7 +212,7 @@ def test_the_manifests_signature_holds_by_the_commands_of_the_documentation(
     assert by_hand().returncode != 0
 
 
-def test_a_place_that_cannot_be_written_to_is_said_in_a_sentence(
+def test_evidence_explains_when_the_output_cannot_be_written(
     resolver_environment: Environment, tmp_path: Path
 ) -> None:
     told = run(resolver_environment, "-o", str(tmp_path / "nosuch" / "x.zip"))
@@ -222,7 +222,7 @@ def test_a_place_that_cannot_be_written_to_is_said_in_a_sentence(
 
 
 @pytest.mark.parametrize("arguments", [[], ["-o", "x.zip", "--verify", "{file}"]])
-def test_it_writes_or_verifies_and_not_both(
+def test_evidence_refuses_to_write_and_verify_at_once(
     resolver_environment: Environment, arguments: list[str], tmp_path: Path
 ) -> None:
     (file := tmp_path / "y.zip").write_text("")
@@ -230,7 +230,7 @@ def test_it_writes_or_verifies_and_not_both(
     assert (told.exit_code, "Say either" in told.output) == (2, True)
 
 
-def test_an_end_that_is_not_signed_is_not_called_whole_in_what_is_signed(
+def test_evidence_exits_with_3_when_the_end_of_a_chain_is_unsigned(
     api: Api, resolver_environment: Environment, tmp_path: Path
 ) -> None:
     api.add()

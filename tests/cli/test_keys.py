@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from resolver.cli import main
 from resolver.config import load
 from resolver.privacy.eraser import Eraser
-from tests.erasing import filed, order
+from tests.erasing import erasure_request, filed
 from tests.support import BACKEND, Api, environment, notification
 
 
@@ -19,7 +19,7 @@ def test_fresh_secrets_make_a_valid_production_environment() -> None:
     assert list(settings.caller_tokens) == ["backend"]
 
 
-def test_they_are_fresh_each_time_and_come_as_json_too() -> None:
+def test_keys_new_prints_different_secrets_each_time() -> None:
     runs = [json.loads(CliRunner().invoke(main, ["keys", "new", "--json"]).output) for _ in range(2)]
     assert not set(runs[0].values()) & set(runs[1].values())
 
@@ -31,7 +31,7 @@ def test_keys_status_counts_the_idempotency_secret_and_erasures_apart_from_comma
     del data["notificationId"]
     deferred = make_api(RESOLVER_REGISTRATION="deferred")
     deferred.post("/v2/notifications/add", {"data": data}, {**BACKEND, "idempotency-key": "order-1042"})
-    filed(make_eraser(), order("nobody-here"))
+    filed(make_eraser(), erasure_request("nobody-here"))
     done = CliRunner().invoke(main, ["keys", "status", "--json"], env=resolver_environment)
     counts = {name: count for name, count in json.loads(done.output)["keys"]["k1"].items() if name != "since"}
     assert counts == {

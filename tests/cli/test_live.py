@@ -62,7 +62,7 @@ def nothing_is_left(velt: Velt, redis: Redis) -> bool:
     return velt.control("GET", "notifications")["notifications"] == [] and keys_of(redis) == []
 
 
-def test_it_shows_that_velt_holds_ids_alone_and_takes_the_probe_away(
+def test_live_shows_that_velt_holds_only_ids_and_removes_the_probe(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     found = live(resolver_environment)
@@ -70,30 +70,26 @@ def test_it_shows_that_velt_holds_ids_alone_and_takes_the_probe_away(
     assert found.record["id"].startswith(PREFIX)
     assert found.record["notifyUsers"] == [{"userId": "ben"}]
     assert found.outcome("the callback gives ben the content") == "ok"
-    assert found.outcome("does not give it to somebody else of the organization") == "ok"
-    assert found.outcome("an add without notifyUsers is taken") == "ok"
-    assert found.outcome("an update with blank texts is taken") == "ok"
+    assert found.outcome("does not give it to another user of the organization") == "ok"
+    assert found.outcome("an add without notifyUsers is accepted") == "ok"
+    assert found.outcome("an update with blank texts is accepted") == "ok"
     assert found.outcome("leaves the notification to its other recipients") == "ok"
-    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert found.outcome("the probe is removed, at Velt and here") == "ok"
     assert nothing_is_left(velt, redis)
     sent = "".join(entry["raw"] for entry in velt.ledger()).lower()
     assert not [word for word in WORDS if word in sent]
     assert velt.sent(ADD)[0]["notifyAll"] is False
 
 
-def test_it_says_first_what_it_is_about_to_do_and_nothing_secret(
-    resolver_environment: dict[str, str], velt: Velt
-) -> None:
+def test_live_announces_the_probe_without_secrets(resolver_environment: dict[str, str], velt: Velt) -> None:
     done = CliRunner().invoke(main, ["check", "--live", *WHERE], env=resolver_environment)
     assert "Adding one notification at Velt" in done.stderr
-    assert all(word in done.stderr for word in (PREFIX, "acme", "doc-1", "ben alone"))
+    assert all(word in done.stderr for word in (PREFIX, "acme", "doc-1", "only to ben"))
     assert API_KEY not in done.output
     assert not [word for word in WORDS if word in done.output.lower()]
 
 
-def test_what_velt_repeats_of_our_credentials_is_not_shown(
-    resolver_environment: dict[str, str], velt: Velt
-) -> None:
+def test_live_masks_credentials_that_velt_repeats(resolver_environment: dict[str, str], velt: Velt) -> None:
     refusal = {"error": {"message": f"{API_KEY} may not", "status": "INVALID_ARGUMENT"}}
     velt.break_with(body=refusal, status=400, path=ADD)
     done = CliRunner().invoke(main, ["check", "--live", *WHERE], env=resolver_environment)
@@ -107,25 +103,25 @@ def test_what_velt_repeats_of_our_credentials_is_not_shown(
         ({"addAgain": "keep"}, "leaves one notification", "ok"),
         ({"addAgain": "duplicate"}, "makes a second notification", "warn"),
         ({"unknownUpdate": "refuse"}, "an update of an unknown id is reported (NOT_FOUND)", "ok"),
-        ({"unknownUpdate": "success"}, "an update of an unknown id passes for done", "warn"),
+        ({"unknownUpdate": "success"}, "an update of an unknown id is confirmed", "warn"),
         ({"unknownDelete": "refuse"}, "a deletion of an unknown id is answered (NOT_FOUND)", "ok"),
         ({"unknownDelete": "success"}, "a deletion of an unknown id is answered (true)", "ok"),
         ({"getFlag": True}, "keeps isNotificationResolverUsed", "ok"),
-        ({"getSource": False}, "leaves notificationSource out", "warn"),
-        ({"displayFields": "invented"}, "puts words of its own into displayBodyMessage", "warn"),
-        ({"displayFields": "invented"}, "more of people than was sent (name)", "warn"),
+        ({"getSource": False}, "omits notificationSource", "warn"),
+        ({"displayFields": "invented"}, "fills displayBodyMessage", "warn"),
+        ({"displayFields": "invented"}, "more about people than was sent (name)", "warn"),
         ({"addWithoutUsers": "refused"}, "an add without notifyUsers is refused", "warn"),
-        ({"addWithoutUsers": "refused"}, "an add with an empty notifyUsers is taken", "ok"),
+        ({"addWithoutUsers": "refused"}, "an add with an empty notifyUsers is accepted", "ok"),
         ({"addWithEmptyUsers": "refused"}, "an add with an empty notifyUsers is refused", "warn"),
         ({"blankUpdate": "refused"}, "an update with blank texts is refused", "warn"),
-        ({"deleteForUser": "row"}, "takes the notification from everyone at Velt", "warn"),
+        ({"deleteForUser": "row"}, "removes the notification for everyone at Velt", "warn"),
         ({"lagMs": 2000}, "get lags", "warn"),
         ({"lagMs": 1500}, "leaves the notification to its other recipients", "ok"),
         ({"lagMs": 1500, "addAgain": "duplicate"}, "makes a second notification", "warn"),
     ],
     ids=str,
 )
-def test_whichever_way_velt_answers_it_says_so_and_leaves_nothing(
+def test_live_reports_each_behaviour_of_velt_and_leaves_nothing(
     resolver_environment: dict[str, str],
     velt: Velt,
     redis: Redis,
@@ -137,11 +133,13 @@ def test_whichever_way_velt_answers_it_says_so_and_leaves_nothing(
     velt.control("POST", "answers", answers)
     found = live(resolver_environment)
     assert (found.outcome(words), found.status) == (outcome, 0), found.live
-    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert found.outcome("the probe is removed, at Velt and here") == "ok"
     assert nothing_is_left(velt, redis)
 
 
-def test_content_at_velt_fails_loudly(resolver_environment: dict[str, str], velt: Velt, redis: Redis) -> None:
+def test_live_fails_when_content_reached_velt(
+    resolver_environment: dict[str, str], velt: Velt, redis: Redis
+) -> None:
     """As if something around the resolver had sent it there, before a get that lags shows the probe."""
     velt.control("POST", "answers", {"lagMs": 2000})
     with started(resolver_environment) as process:
@@ -155,7 +153,7 @@ def test_content_at_velt_fails_loudly(resolver_environment: dict[str, str], velt
     assert nothing_is_left(velt, redis)
 
 
-def test_a_velt_that_refuses_the_probe_fails(
+def test_live_fails_when_velt_refuses_the_probe(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     velt.control("POST", "access", {"strict": True})
@@ -164,7 +162,7 @@ def test_a_velt_that_refuses_the_probe_fails(
     assert nothing_is_left(velt, redis)
 
 
-def test_a_velt_that_cannot_be_read_proves_nothing_and_fails(
+def test_live_fails_when_velt_refuses_to_list(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     velt.break_with(
@@ -177,7 +175,7 @@ def test_a_velt_that_cannot_be_read_proves_nothing_and_fails(
     assert nothing_is_left(velt, redis)
 
 
-def test_a_get_that_is_refused_for_one_question_leaves_the_others(
+def test_live_goes_on_when_velt_refuses_one_get(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     by_id_and_document = 3
@@ -190,7 +188,7 @@ def test_a_get_that_is_refused_for_one_question_leaves_the_others(
     assert nothing_is_left(velt, redis)
 
 
-def test_an_outage_in_the_middle_leaves_the_removal_in_the_outbox_and_says_so(
+def test_live_leaves_the_removal_in_the_outbox_during_an_outage(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis, drain: Callable[[], None]
 ) -> None:
     for path in (GET, UPDATE, DELETE):
@@ -203,18 +201,18 @@ def test_an_outage_in_the_middle_leaves_the_removal_in_the_outbox_and_says_so(
     assert nothing_is_left(velt, redis)
 
 
-def test_an_outage_that_ends_meanwhile_leaves_nothing(
+def test_live_leaves_nothing_when_an_outage_ends_meanwhile(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     velt.break_with(path=ADD, drop="after", count=1)
     velt.break_with(path=DELETE, status=503, count=1)
     found = live(resolver_environment)
     assert (found.status, found.outcome("waited in the outbox")) == (1, "fail")
-    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert found.outcome("the probe is removed, at Velt and here") == "ok"
     assert nothing_is_left(velt, redis)
 
 
-def test_a_redis_that_goes_meanwhile_does_not_keep_velts_copy(
+def test_live_removes_the_probe_at_velt_when_redis_fails_meanwhile(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
     server = LocalRedis(tmp_path)
@@ -241,7 +239,7 @@ def test_a_redis_that_goes_meanwhile_does_not_keep_velts_copy(
         (signal.SIGINT, DELETE, 2),
     ],
 )
-def test_interrupted_at_any_moment_it_leaves_nothing(
+def test_live_leaves_nothing_when_interrupted(
     resolver_environment: dict[str, str],
     velt: Velt,
     redis: Redis,
@@ -257,12 +255,12 @@ def test_interrupted_at_any_moment_it_leaves_nothing(
         process.send_signal(number)
         found = ended(process)
     assert found.status == 1
-    assert found.outcome("the probe is gone, at Velt and here") == "ok"
+    assert found.outcome("the probe is removed, at Velt and here") == "ok"
     assert path == DELETE or found.outcome("was interrupted") == "fail"
     assert nothing_is_left(velt, redis)
 
 
-def test_a_terminal_that_is_closed_does_not_cut_off_the_removal(
+def test_live_removes_the_probe_when_the_terminal_closes(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     velt.break_with(path=DELETE, status=503, count=2)
@@ -273,11 +271,11 @@ def test_a_terminal_that_is_closed_does_not_cut_off_the_removal(
         while len(velt.ledger(DELETE)) < 3:  # the one that removes it
             process.send_signal(signal.SIGHUP)
             time.sleep(0.02)
-        assert ended(process).outcome("the probe is gone, at Velt and here") == "ok"
+        assert ended(process).outcome("the probe is removed, at Velt and here") == "ok"
     assert nothing_is_left(velt, redis)
 
 
-def test_an_interrupt_is_noticed_while_others_notifications_are_looked_through(api: Api) -> None:
+def test_live_notices_an_interrupt_while_listing_notifications(api: Api) -> None:
     for number in range(4):
         api.add(organizationId="globex", notificationId=f"n-{number}")
     have, who = api.services, Actor("ops", "somebody")
@@ -290,7 +288,7 @@ def test_an_interrupt_is_noticed_while_others_notifications_are_looked_through(a
     assert next(looks, None) is None
 
 
-def test_a_reader_who_turns_away_leaves_nothing_behind(
+def test_live_leaves_nothing_when_its_output_pipe_closes(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     with started(resolver_environment, "--live", *WHERE) as process:
@@ -302,7 +300,7 @@ def test_a_reader_who_turns_away_leaves_nothing_behind(
     assert nothing_is_left(velt, redis)
 
 
-def test_what_a_killed_run_left_is_removed_by_a_later_one_and_a_fresh_one_is_let_be(
+def test_live_removes_old_probes_of_killed_runs_only(
     api: Api, resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     old = f"{PREFIX}{int(time.time()) - STALE_SECONDS - 1}-0123456789ab"
@@ -315,7 +313,7 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one_and_a_fresh_one_is_let
     assert {item["id"] for item in velt.inbox("ben")} == {fresh, "n-1"}
 
 
-def test_killed_outright_it_leaves_what_expires_within_a_day(
+def test_live_leaves_content_that_expires_within_a_day_when_killed(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
     velt.break_with(path=GET, latencyMs=2000)
@@ -337,7 +335,7 @@ def test_killed_outright_it_leaves_what_expires_within_a_day(
         (("--organization", "acme"), "go with --live"),
     ],
 )
-def test_where_and_for_whom_has_to_be_said(
+def test_live_requires_organization_document_and_user(
     resolver_environment: dict[str, str], velt: Velt, given: tuple[str, ...], said: str
 ) -> None:
     done = CliRunner().invoke(main, ["check", *given], env=resolver_environment)
@@ -345,19 +343,19 @@ def test_where_and_for_whom_has_to_be_said(
     assert velt.ledger() == []
 
 
-def test_it_does_not_begin_where_something_else_failed(
+def test_live_does_not_start_when_another_check_failed(
     resolver_environment: dict[str, str], velt: Velt
 ) -> None:
     found = live({**resolver_environment, "RESOLVER_DURABILITY": ""})
-    assert (found.status, found.outcome("not begun")) == (1, "fail")
+    assert (found.status, found.outcome("not started")) == (1, "fail")
     assert velt.ledger(ADD) == []
 
 
-def test_without_a_secret_to_mint_a_token_with_the_callback_is_left_out_and_that_is_said(
+def test_live_skips_the_callback_without_a_token_secret(
     resolver_environment: dict[str, str],
 ) -> None:
     found = live({**resolver_environment, "RESOLVER_TOKEN_SECRET": ""})
-    assert (found.status, found.outcome("the callback was left out")) == (0, "warn")
+    assert (found.status, found.outcome("the callback was not checked")) == (0, "warn")
 
 
 @pytest.mark.parametrize(
@@ -372,7 +370,7 @@ def test_without_a_secret_to_mint_a_token_with_the_callback_is_left_out_and_that
     ],
     ids=str,
 )
-def test_the_callback_is_asked_under_the_teams_own_settings(
+def test_live_reads_the_callback_with_the_configured_policy(
     resolver_environment: dict[str, str],
     velt: Velt,
     redis: Redis,
@@ -385,7 +383,7 @@ def test_the_callback_is_asked_under_the_teams_own_settings(
         found = ended(process)
     assert found.status == status, found.live
     assert [f["outcome"] for f in found.live if "ben the content" in f["text"]] == [outcome]
-    assert found.outcome("not give it to somebody of another organization") == "ok"
+    assert found.outcome("not give it to a user of another organization") == "ok"
     assert nothing_is_left(velt, redis)
 
 

@@ -67,7 +67,7 @@ def test_inspect_opens_what_is_held(api: Api, resolver_environment: dict[str, st
     assert shown["content"]["displayBodyMessage"] == "CANARY body"
 
 
-def test_with_another_index_key_nothing_is_opened_and_nothing_strange_gets_into_the_trail(
+def test_inspect_is_refused_and_not_audited_with_another_lookup_key(
     api: Api, resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     api.add()
@@ -114,7 +114,9 @@ def test_explain_says_why(  # noqa: PLR0917
     assert (spoken.exit_code, spoken.output.count("\n")) == (0, 1)
 
 
-def test_explain_tells_who_left_and_what_is_not_held(api: Api, resolver_environment: dict[str, str]) -> None:
+def test_explain_names_dismissed_and_absent_notifications(
+    api: Api, resolver_environment: dict[str, str]
+) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
     api.erase("n-1")
     left = run("explain", "acme", "n-1", "--user", "ben", env=resolver_environment)
@@ -123,7 +125,7 @@ def test_explain_tells_who_left_and_what_is_not_held(api: Api, resolver_environm
     assert "not held here" in absent.output
 
 
-def test_an_operator_is_told_what_is_unavailable(resolver_environment: dict[str, str]) -> None:
+def test_inspect_names_the_unavailable_service(resolver_environment: dict[str, str]) -> None:
     down = {**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"}
     done = run("explain", "acme", "n-1", "--user", "ben", env=down)
     assert (done.exit_code, "redis: ConnectionError" in done.output) == (1, True)
@@ -144,7 +146,7 @@ def test_explain_asks_who_may_see_the_document(api: Api, resolver_environment: d
     assert "may see the document" in run(*arguments, "--document", "doc-1", env=env).output
 
 
-def test_a_minted_token_opens_the_callback(api: Api, resolver_environment: dict[str, str]) -> None:
+def test_minted_token_is_accepted_by_the_callback(api: Api, resolver_environment: dict[str, str]) -> None:
     api.add()
     token = run("token", "--user", "ben", "--org", "acme", env=resolver_environment).output.strip()
     body = {"organizationId": "acme", "notificationIds": ["n-1"]}
@@ -173,6 +175,6 @@ def test_wrong_usage_exits_with_2() -> None:
         ("token", "--user", "\udcff", "--org", "acme"),
     ],
 )
-def test_bytes_that_are_no_text_are_no_id(arguments: tuple[str, ...]) -> None:
+def test_invalid_unicode_is_refused_as_an_id(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
-    assert (done.exit_code, "no id does" in done.output) == (2, True)
+    assert (done.exit_code, "not valid Unicode" in done.output) == (2, True)

@@ -1,4 +1,4 @@
-"""outbox: what waits, what was given up and why, and putting it in line again."""
+"""outbox: what waits, what was given up and why, and queueing it again."""
 
 from __future__ import annotations
 
@@ -46,17 +46,13 @@ def listed(env: Env) -> list[dict[str, str]]:
     return found
 
 
-def test_the_status_is_the_depth_and_whether_anybody_is_at_it(
-    given_up: Outbox, resolver_environment: Env
-) -> None:
+def test_outbox_status_shows_depth_and_worker(given_up: Outbox, resolver_environment: Env) -> None:
     given_up.heartbeat()
     status = json.loads(run(resolver_environment, "status", "--json").output)
     assert status == {"waiting": 0, "due": 0, "oldest_ms": 0, "dead": 2, "worker": True}
 
 
-def test_the_dead_are_listed_with_their_reason_and_no_content(
-    given_up: Outbox, resolver_environment: Env
-) -> None:
+def test_outbox_dead_lists_reasons_without_content(given_up: Outbox, resolver_environment: Env) -> None:
     dead = listed(resolver_environment)
     assert {entry["notification"] for entry in dead} == {"n-0", "n-1"}
     assert {(entry["kind"], entry["organization"], entry["reason"]) for entry in dead} == {
@@ -65,19 +61,23 @@ def test_the_dead_are_listed_with_their_reason_and_no_content(
     assert "CANARY" not in run(resolver_environment, "dead").output
 
 
-def test_retry_puts_one_in_line_again(given_up: Outbox, resolver_environment: Env) -> None:
+def test_outbox_retry_queues_a_dead_letter_again(given_up: Outbox, resolver_environment: Env) -> None:
     name = listed(resolver_environment)[0]["name"]
-    assert run(resolver_environment, "retry", name).output == "1 in line again\n"
+    assert run(resolver_environment, "retry", name).output == "1 queued again\n"
     assert (given_up.depth().due, given_up.depth().dead) == (1, 1)
 
 
-def test_drop_forgets_and_leaves_content(given_up: Outbox, resolver_environment: Env, api: Api) -> None:
+def test_outbox_drop_discards_dead_letters_and_keeps_content(
+    given_up: Outbox, resolver_environment: Env, api: Api
+) -> None:
     assert run(resolver_environment, "drop", "--all").output == "2 dropped\n"
     assert (given_up.depth().due, given_up.depth().dead) == (0, 0)
     assert api.read("n-0", "n-1").keys() == {"n-0", "n-1"}
 
 
-def test_what_cannot_be_opened_stays(given_up: Outbox, resolver_environment: Env, redis: Redis) -> None:
+def test_outbox_retry_keeps_unreadable_dead_letters(
+    given_up: Outbox, resolver_environment: Env, redis: Redis
+) -> None:
     for name in keys_of(redis, "{p*d"):
         for field in redis.hkeys(name):
             redis.hset(name, field, b"garbage")
@@ -102,9 +102,7 @@ def lines_of(output: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-def test_waiting_lists_commands_by_line_and_position_and_no_content(
-    waiting: Api, resolver_environment: Env
-) -> None:
+def test_outbox_waiting_lists_commands_without_content(waiting: Api, resolver_environment: Env) -> None:
     found = lines_of(run(resolver_environment, "waiting", "--json").output)
     kinds = [(entry["notification"], entry["kind"]) for entry in found]
     assert sorted(kinds) == [("n-0", "change"), ("n-0", "change"), ("n-0", "register"), ("n-1", "register")]
@@ -112,7 +110,7 @@ def test_waiting_lists_commands_by_line_and_position_and_no_content(
 
 
 @pytest.mark.parametrize("positions", [[1], [0], [2], [0, 1], [0, 1, 2]])
-def test_drop_takes_waiting_commands_out_of_their_line_and_leaves_the_others_in_order(
+def test_outbox_drop_removes_queued_commands_and_keeps_the_order(
     waiting: Api, outbox: Outbox, resolver_environment: Env, positions: list[int]
 ) -> None:
     listed_ = lines_of(run(resolver_environment, "waiting", "--json").output)
@@ -131,7 +129,7 @@ def command(entry: WaitingCommand) -> object:
     return entry.command.data
 
 
-def test_drop_leaves_a_command_that_is_being_sent(
+def test_outbox_drop_keeps_a_command_that_is_being_sent(
     waiting: Api, outbox: Outbox, resolver_environment: Env
 ) -> None:
     """Its sender couldn't take back what Velt refuses."""
@@ -150,7 +148,7 @@ def test_drop_leaves_a_command_that_is_being_sent(
     assert again.command.data["notifications"][0]["readByUserIds"] == ["cleo"]
 
 
-def test_drop_marks_no_record_whose_command_was_sent_meanwhile(
+def test_outbox_drop_marks_no_record_when_its_command_was_sent_meanwhile(
     make_api: Callable[..., Api], outbox: Outbox, resolver_environment: Env, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -174,13 +172,15 @@ def test_drop_marks_no_record_whose_command_was_sent_meanwhile(
     assert again.get_json()["result"]["data"]["registration"] == "registered"
 
 
-def test_drop_refuses_a_waiting_command_that_is_gone(waiting: Api, resolver_environment: Env) -> None:
+def test_outbox_drop_refuses_an_unknown_command(waiting: Api, resolver_environment: Env) -> None:
     missing = run(resolver_environment, "drop", "{p00}:nothing.0")
     assert (missing.exit_code, missing.output) == (1, "Error: Not in the outbox: {p00}:nothing.0\n")
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
-def test_which_ones_must_be_said(given_up: Outbox, resolver_environment: Env, command: str) -> None:
+def test_outbox_retry_and_drop_require_names_or_all(
+    given_up: Outbox, resolver_environment: Env, command: str
+) -> None:
     assert run(resolver_environment, command).exit_code == 2
     assert run(resolver_environment, command, "{p00}:x:0").exit_code == 1
     assert given_up.depth().dead == 2

@@ -21,7 +21,7 @@ from resolver.store.keyspace import FORMER_SIGNERS, IDENTITY_KEY, ORDERS_KNOWN, 
 from resolver.store.record import Record
 from resolver.store.reindex import Reindex
 from tests.cli.test_rotation import drained
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import API_KEY, Api, Velt, key, keys_of
 from tests.system.conftest import RESOLVER, plain_environment
 
@@ -66,7 +66,7 @@ def fill(api: Api, count: int) -> None:
         api.services.store.put(Record("acme", f"n-{n}", "d", "ana", ("ben",), False, content=content))
 
 
-def test_everything_is_found_under_the_new_key_and_lives_as_long_as_before(
+def test_reindex_moves_everything_with_its_expiry(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis, new_key: Path
 ) -> None:
     fill(make_api(), 1200)
@@ -85,7 +85,7 @@ def test_everything_is_found_under_the_new_key_and_lives_as_long_as_before(
     assert "Done already" in again.output
 
 
-def test_killed_half_way_nobody_is_served_until_the_second_run_has_finished(
+def test_requests_are_refused_until_an_interrupted_reindex_is_finished(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis, new_key: Path
 ) -> None:
     fill(make_api(), 3000)
@@ -103,7 +103,7 @@ def test_killed_half_way_nobody_is_served_until_the_second_run_has_finished(
     assert len(keys_of(redis)) == 3000
 
 
-def test_while_commands_wait_nothing_is_changed(
+def test_reindex_changes_nothing_while_commands_are_queued(
     make_api: MakeApi, resolver_environment: Environment, velt: Velt, new_key: Path
 ) -> None:
     velt.break_with(status=503)
@@ -117,7 +117,7 @@ def test_while_commands_wait_nothing_is_changed(
     assert reindex(resolver_environment, new_key).exit_code == 0
 
 
-def test_a_database_of_another_key_is_left_alone(
+def test_reindex_refuses_a_database_of_another_lookup_key(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis, new_key: Path
 ) -> None:
     make_api(RESOLVER_INDEX_KEY=key(55)).add()
@@ -126,7 +126,7 @@ def test_a_database_of_another_key_is_left_alone(
     assert redis.get(IDENTITY_KEY) == before
 
 
-def test_what_the_old_key_signed_goes_on_to_count_and_nobody_else_is_let_in(  # noqa: PLR0917 - fixtures
+def test_signatures_of_the_former_key_are_accepted_after_reindex(  # noqa: PLR0917 - fixtures
     make_api: MakeApi,
     make_eraser: Callable[..., object],
     resolver_environment: Environment,
@@ -135,7 +135,7 @@ def test_what_the_old_key_signed_goes_on_to_count_and_nobody_else_is_let_in(  # 
     new_key: Path,
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, order("ben"))  # type: ignore[arg-type]
+    done(make_eraser(), resolver_environment, erasure_request("ben"))  # type: ignore[arg-type]
     old = json.loads(run(resolver_environment, "keys", "status", "--json").stdout)["publicKey"]
     assert reindex(resolver_environment, new_key).exit_code == 0
     status = json.loads(run({**resolver_environment, **NEW}, "keys", "status", "--json").stdout)
@@ -147,7 +147,7 @@ def test_what_the_old_key_signed_goes_on_to_count_and_nobody_else_is_let_in(  # 
 
 
 @pytest.mark.single_server
-def test_a_redis_that_is_full_loses_nothing_and_the_next_run_finishes(
+def test_reindex_loses_nothing_when_redis_is_full(
     make_api: MakeApi,
     resolver_environment: Environment,
     redis: Redis,
@@ -187,7 +187,7 @@ def killed_after_a_batch(env: Environment, new_key: Path, monkeypatch: pytest.Mo
         assert reindex(env, new_key).exit_code == 1
 
 
-def test_once_records_are_renamed_a_latecomer_does_not_bring_the_old_key_back(
+def test_reindex_cannot_be_cancelled_after_records_were_renamed(
     make_api: MakeApi,
     resolver_environment: Environment,
     redis: Redis,
@@ -201,7 +201,7 @@ def test_once_records_are_renamed_a_latecomer_does_not_bring_the_old_key_back(
     assert len(list(make_api(**NEW).services.store.scan())) == 1200
 
 
-def test_killed_before_the_first_record_was_renamed_it_can_still_be_given_up(
+def test_reindex_can_be_cancelled_before_the_first_record_is_renamed(
     make_api: MakeApi,
     resolver_environment: Environment,
     velt: Velt,
@@ -218,7 +218,7 @@ def test_killed_before_the_first_record_was_renamed_it_can_still_be_given_up(
     assert make_api().read("n-1").keys() == {"n-1"}
 
 
-def test_it_does_not_finish_while_records_do_not_open(
+def test_reindex_does_not_finish_while_records_are_unreadable(
     make_api: MakeApi, resolver_environment: Environment, new_key: Path
 ) -> None:
     both = {"RESOLVER_MASTER_KEYS": f"k1:{key(1)},k2:{key(2)}"}
@@ -233,7 +233,7 @@ def test_it_does_not_finish_while_records_do_not_open(
     assert make_api(**NEW, **both).read("n-1", "n-2").keys() == {"n-1", "n-2"}
 
 
-def test_a_database_that_was_restored_is_replayed_first(
+def test_reindex_is_refused_until_erasures_are_replayed(
     make_api: MakeApi, resolver_environment: Environment, kept: Path, redis: Redis, new_key: Path
 ) -> None:
     make_api().add()
@@ -250,7 +250,7 @@ def test_a_database_that_was_restored_is_replayed_first(
     assert reindex(resolver_environment, new_key).exit_code == 0
 
 
-def test_killed_while_it_finishes_every_former_key_goes_on_to_count(
+def test_former_keys_are_accepted_after_an_interrupted_reindex(
     make_api: MakeApi,
     resolver_environment: Environment,
     new_key: Path,

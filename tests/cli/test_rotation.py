@@ -45,7 +45,7 @@ def fill(api: Api, count: int) -> None:
         api.services.store.put(Record("acme", f"n-{n}", "d", "ana", ("ben",), False, content=content))
 
 
-def test_everything_comes_under_the_new_key_and_the_old_one_can_go(
+def test_rotation_reseals_everything_with_the_new_key(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis
 ) -> None:
     fill(make_api(RESOLVER_MASTER_KEYS=OLD), 1200)
@@ -63,7 +63,7 @@ def test_everything_comes_under_the_new_key_and_the_old_one_can_go(
         assert left - 60_000 < redis.pttl(name) <= left
 
 
-def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_of_them(
+def test_rotation_reseals_queued_commands_and_dead_letters(
     make_api: MakeApi, resolver_environment: Environment, velt: Velt, redis: Redis
 ) -> None:
     velt.break_with(status=503)
@@ -81,21 +81,21 @@ def test_commands_that_wait_and_dead_ones_are_rotated_too_and_velt_still_hears_o
     assert usage(resolver_environment)["k2"][1] >= 4, "three commands and a dead one, sealed twice"
     velt.mend()
     env = {**resolver_environment, "RESOLVER_MASTER_KEYS": NEW}
-    assert run(env, "outbox", "retry", "--all").output.startswith("1 in line")
+    assert run(env, "outbox", "retry", "--all").output.startswith("1 queued")
     drained(env)
     assert {item["notificationId"] for item in velt.sent("/v2/notifications/add")} == {"n-1", "n-2"}
 
 
 def wait_until_due(api: Api) -> None:
-    gives_up_at = time.monotonic() + 20
-    while not api.services.outbox.due() and time.monotonic() < gives_up_at:
+    until = time.monotonic() + 20
+    while not api.services.outbox.due() and time.monotonic() < until:
         time.sleep(0.1)
 
 
 def drained(env: Environment) -> None:
     with subprocess.Popen([*RESOLVER, "worker"], env=plain_environment(env)) as worker:
-        gives_up_at = time.monotonic() + 30
-        while time.monotonic() < gives_up_at:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
             waiting = json.loads(run(env, "outbox", "status", "--json").output)["waiting"]
             if not waiting:
                 break
@@ -104,7 +104,7 @@ def drained(env: Environment) -> None:
     assert waiting == 0
 
 
-def test_killed_half_way_it_goes_on_where_it_was(
+def test_rotation_continues_after_an_interruption(
     make_api: MakeApi, resolver_environment: Environment
 ) -> None:
     fill(make_api(RESOLVER_MASTER_KEYS=OLD), 3000)
@@ -119,7 +119,9 @@ def test_killed_half_way_it_goes_on_where_it_was(
     assert usage(resolver_environment)["k1"] == (0, 0)
 
 
-def test_readers_and_writers_notice_nothing(make_api: MakeApi, resolver_environment: Environment) -> None:
+def test_rotation_does_not_disturb_readers_and_writers(
+    make_api: MakeApi, resolver_environment: Environment
+) -> None:
     fill(make_api(RESOLVER_MASTER_KEYS=OLD), 2000)
     api = make_api(RESOLVER_MASTER_KEYS=BOTH)
     stop, failed, written = threading.Event(), [], {}
@@ -154,7 +156,7 @@ def test_readers_and_writers_notice_nothing(make_api: MakeApi, resolver_environm
     assert usage(resolver_environment)["k1"] == (0, 0)
 
 
-def test_what_does_not_open_is_said_and_left_as_it_is(
+def test_rotation_reports_unreadable_records_and_leaves_them(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis
 ) -> None:
     fill(make_api(RESOLVER_MASTER_KEYS=OLD), 3)
@@ -171,7 +173,7 @@ def test_what_does_not_open_is_said_and_left_as_it_is(
     ("keys", "outcome", "text"),
     [(OLD, "ok", "k1 seals"), (BOTH, "warn", "still opens 2 records"), (NEW, "fail", "not among")],
 )
-def test_check_says_which_keys_are_needed(
+def test_check_names_the_keys_in_use(
     make_api: MakeApi, resolver_environment: Environment, keys: str, outcome: str, text: str
 ) -> None:
     fill(make_api(RESOLVER_MASTER_KEYS=OLD), 2)

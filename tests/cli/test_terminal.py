@@ -108,7 +108,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.usefixtures("hostile")
-def test_no_command_prints_what_a_terminal_obeys(name: str, env: Env, kept: Path, erasure: str) -> None:
+def test_commands_print_no_control_characters(name: str, env: Env, kept: Path, erasure: str) -> None:
     words = {
         "{trail}": env["RESOLVER_AUDIT_LOG"],
         "{certificates}": str(kept),
@@ -160,13 +160,13 @@ def certified(signer: Signer, redis: Redis, kept: Path) -> str:
 
 
 @pytest.mark.parametrize("letter", UNSAFE)
-def test_everything_that_acts_on_a_terminal_is_spelt_out(letter: str) -> None:
+def test_printable_escapes_what_acts_on_a_terminal(letter: str) -> None:
     shown = printable(f"a{letter}b")
     assert letter not in shown
     assert json.loads(f'"{shown}"') == f"a{letter}b"
 
 
-def test_letters_of_any_script_stay_as_they_are() -> None:
+def test_printable_keeps_letters_of_any_script() -> None:
     text = "Grüße, नमस्ते, 你好, مرحبا, 안녕, e\u0301, 🙂\u3000\u00a0"
     assert printable(text) == text
 

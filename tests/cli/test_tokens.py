@@ -17,7 +17,7 @@ from resolver.cli import main
 from resolver.config.secret import Secret
 from resolver.privacy.eraser import Eraser
 from resolver.store.keyspace import REVOCATION_PATTERN, Keyspace
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import Api, key, keys_of, signed
 
 MakeApi = Callable[..., Api]
@@ -48,7 +48,9 @@ def api(api: Api) -> Api:
     return api
 
 
-def test_it_revokes_everywhere_or_in_one_organization(api: Api, resolver_environment: Environment) -> None:
+def test_tokens_revoke_applies_everywhere_or_in_one_organization(
+    api: Api, resolver_environment: Environment
+) -> None:
     told = revoke(resolver_environment, "--organization", "acme")
     assert told.exit_code == 0, told.output
     assert told.stdout.startswith("Tokens of ben that were issued until 20")
@@ -62,7 +64,7 @@ def test_it_revokes_everywhere_or_in_one_organization(api: Api, resolver_environ
 
 
 @pytest.mark.parametrize("arguments", [["--organization", ""], ["--user", ""], ["--organization", " "]])
-def test_an_empty_id_widens_nothing(
+def test_tokens_revoke_refuses_an_empty_id(
     api: Api, resolver_environment: Environment, arguments: list[str], redis: Redis
 ) -> None:
     """A script's variable that isn't set must not read as an option that was left out."""
@@ -70,7 +72,9 @@ def test_an_empty_id_widens_nothing(
     assert keys_of(redis, REVOCATION_PATTERN) == []
 
 
-def test_it_is_on_record_before_it_is_done(resolver_environment: Environment, tmp_path: Path) -> None:
+def test_tokens_revoke_is_audited_before_it_takes_effect(
+    resolver_environment: Environment, tmp_path: Path
+) -> None:
     log = tmp_path / "audit.log"
     revoke({**resolver_environment, "RESOLVER_AUDIT_LOG": str(log)}, "--organization", "acme")
     lines = [line for line in map(orjson.loads, log.read_bytes().splitlines()) if "who" in line]
@@ -79,13 +83,13 @@ def test_it_is_on_record_before_it_is_done(resolver_environment: Environment, tm
     assert line["who"]["kind"] == "ops"
 
 
-def test_while_redis_is_down_it_says_so(resolver_environment: Environment) -> None:
+def test_tokens_revoke_fails_when_redis_is_down(resolver_environment: Environment) -> None:
     told = revoke({**resolver_environment, "REDIS_URL": "redis://127.0.0.1:1/0"})
     assert told.exit_code == 1
     assert "revoked" not in told.stdout
 
 
-def test_a_rotated_master_key_leaves_them_revoked_and_the_old_key_can_go(
+def test_revocations_survive_the_rotation_of_the_master_key(
     make_api: MakeApi, resolver_environment: Environment
 ) -> None:
     make_api().add()
@@ -109,7 +113,7 @@ def test_a_rotated_master_key_leaves_them_revoked_and_the_old_key_can_go(
     assert after.services.revocations.unreadable == 0
 
 
-def test_the_old_master_key_is_not_called_free_while_a_revocation_is_under_it(
+def test_master_key_is_reported_in_use_while_it_seals_a_revocation(
     make_api: MakeApi, resolver_environment: Environment
 ) -> None:
     make_api()
@@ -119,7 +123,7 @@ def test_the_old_master_key_is_not_called_free_while_a_revocation_is_under_it(
     assert "k1 still opens" in run(env, "check").output
 
 
-def test_another_index_key_leaves_them_revoked(
+def test_revocations_survive_a_reindex(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis, tmp_path: Path
 ) -> None:
     make_api().add()
@@ -138,7 +142,7 @@ def test_another_index_key_leaves_them_revoked(
     assert after.services.revocations.unreadable == 0
 
 
-def test_a_revocation_that_does_not_open_stops_the_change_of_the_index_key(
+def test_reindex_stops_at_an_unreadable_revocation(
     make_api: MakeApi, resolver_environment: Environment, redis: Redis, tmp_path: Path
 ) -> None:
     make_api()
@@ -152,7 +156,7 @@ def test_a_revocation_that_does_not_open_stops_the_change_of_the_index_key(
     assert name.decode() in told.output
 
 
-def test_an_export_lists_them_and_an_erasure_keeps_them(
+def test_revocations_are_exported_and_not_erased(
     api: Api, resolver_environment: Environment, make_eraser: Callable[..., Eraser]
 ) -> None:
     revoke(resolver_environment)
@@ -171,12 +175,12 @@ def test_an_export_lists_them_and_an_erasure_keeps_them(
 
     assert listed() == ["acme", "everywhere"]
     assert listed("--org", "zeta") == ["everywhere"]
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     assert listed() == ["acme", "everywhere"]
     assert status_of(api) == 401
 
 
-def test_an_export_is_not_called_complete_when_a_revocation_does_not_open(
+def test_export_is_incomplete_when_a_revocation_is_unreadable(
     api: Api, resolver_environment: Environment, redis: Redis
 ) -> None:
     revoke(resolver_environment)

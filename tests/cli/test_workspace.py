@@ -13,7 +13,7 @@ def run(env: dict[str, str], *arguments: str, text: str | None = None) -> Result
     return CliRunner().invoke(main, ["workspace", *arguments], env=env, input=text)
 
 
-def test_what_was_set_is_shown(resolver_environment: dict[str, str]) -> None:
+def test_workspace_get_shows_what_was_set(resolver_environment: dict[str, str]) -> None:
     wanted = {"notificationServiceConfig": {"delayConfig": {"isEnabled": True, "delaySeconds": 30}}}
     set_ = run(resolver_environment, "set", "-", text=json.dumps({"data": wanted}))
     got = run(resolver_environment, "get")
@@ -22,7 +22,7 @@ def test_what_was_set_is_shown(resolver_environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("text", ["{}", '{"notificationServiceConfig":{"delayConfig":{"delaySeconds":9}}}'])
-def test_what_velt_would_refuse_is_refused_here(
+def test_workspace_set_refuses_what_velt_would_refuse(
     resolver_environment: dict[str, str], velt: Velt, text: str
 ) -> None:
     done = run(resolver_environment, "set", "-", text=text)
@@ -30,6 +30,6 @@ def test_what_velt_would_refuse_is_refused_here(
     assert velt.ledger() == []
 
 
-def test_velts_refusal_is_one_line(resolver_environment: dict[str, str]) -> None:
+def test_workspace_command_prints_velts_refusal_as_one_line(resolver_environment: dict[str, str]) -> None:
     done = run({**resolver_environment, "VELT_AUTH_TOKEN": "wrong"}, "get")
     assert (done.exit_code, done.output) == (1, "Error: Velt refused: PERMISSION_DENIED\n")

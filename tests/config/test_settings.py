@@ -189,7 +189,7 @@ def test_every_secret_has_one_use(name: str, other: str) -> None:
 @pytest.mark.parametrize(
     "other", ["VELT_API_KEY", "VELT_AUTH_TOKEN", "RESOLVER_TOKEN_SECRET", "RESOLVER_INDEX_KEY"]
 )
-def test_a_caller_token_is_nothing_else_besides(other: str) -> None:
+def test_caller_token_must_differ_from_other_secrets(other: str) -> None:
     same = key(9)
     (problem,) = problems(
         environment(
@@ -204,7 +204,7 @@ def test_a_caller_token_is_nothing_else_besides(other: str) -> None:
     assert other in problem
 
 
-def test_two_master_keys_are_two() -> None:
+def test_master_keys_must_differ() -> None:
     assert problems(environment(RESOLVER_MASTER_KEYS=f"a:{key(3)},b:{key(3)}"))
 
 
@@ -252,7 +252,7 @@ ALONE = {"RESOLVER_SURFACES": "callback,metrics,docs", "RESOLVER_WORKER": "separ
 UNNEEDED = ("VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS")
 
 
-def test_an_instance_of_the_callback_alone_needs_no_credential_of_backends_or_velt() -> None:
+def test_callback_only_instance_requires_no_credential_of_backends_or_velt() -> None:
     settings = load(environment(**ALONE, **dict.fromkeys(UNNEEDED, "")))
     assert (settings.velt_auth_token, settings.caller_tokens, settings.warnings) == (None, {}, ())
     assert not settings.knows_backends
@@ -268,19 +268,19 @@ def test_an_instance_of_the_callback_alone_needs_no_credential_of_backends_or_ve
         {"RESOLVER_SURFACES": ""},
     ],
 )
-def test_every_other_instance_needs_them(changes: dict[str, str]) -> None:
+def test_other_instances_require_credentials_of_backends_and_velt(changes: dict[str, str]) -> None:
     found = problems(environment(**{**ALONE, **changes}, **dict.fromkeys(UNNEEDED, "")))
     assert [problem.partition(":")[0] for problem in found] == list(UNNEEDED)
     assert all("is required" in problem for problem in found)
 
 
-def test_what_an_instance_of_the_callback_alone_does_not_need_is_pointed_out(write: Write) -> None:
+def test_callback_only_instance_warns_of_unneeded_secrets(write: Write) -> None:
     assert [warning.partition(" ")[0] for warning in load(environment(**ALONE)).warnings] == list(UNNEEDED)
     file = {"VELT_AUTH_TOKEN": "", "VELT_AUTH_TOKEN_FILE": str(write("token", VELT_TOKEN))}
     assert len(load(environment(**ALONE, **file)).warnings) == 2
 
 
-def test_a_weak_caller_token_is_refused_there_too() -> None:
+def test_callback_only_instance_refuses_a_weak_caller_token() -> None:
     (problem,) = problems(environment(**ALONE, RESOLVER_CALLER_TOKENS="backend:short"))
     assert "too weak" in problem
 
@@ -330,13 +330,13 @@ def test_settings_cannot_be_changed() -> None:
         settings.mode = "production"  # type: ignore[misc]
 
 
-def test_certificates_go_into_a_directory_that_is_there(tmp_path: Path) -> None:
+def test_certificate_directory_must_exist(tmp_path: Path) -> None:
     assert load(environment(RESOLVER_CERTIFICATE_DIR=str(tmp_path))).certificate_dir == str(tmp_path)
     (problem,) = problems(environment(RESOLVER_CERTIFICATE_DIR=str(tmp_path / "absent")))
     assert problem.startswith("RESOLVER_CERTIFICATE_DIR")
 
 
-def test_a_privacy_token_is_nobody_elses_secret() -> None:
+def test_privacy_token_must_differ_from_other_secrets() -> None:
     (problem,) = problems(environment(RESOLVER_PRIVACY_TOKENS=f"dpo:{CALLER_TOKEN}"))
     assert "RESOLVER_PRIVACY_TOKENS" in problem
 
@@ -349,15 +349,15 @@ def test_a_privacy_token_is_nobody_elses_secret() -> None:
         ("VELT_APIKEY", "VELT_API_KEY"),
     ],
 )
-def test_a_close_name_is_pointed_out(wrong: str, right: str) -> None:
+def test_settings_warn_of_a_name_close_to_a_setting(wrong: str, right: str) -> None:
     assert f"{wrong} is not a setting; {right} may be meant" in load(environment(**{wrong: "x"})).warnings
 
 
-def test_one_cause_is_one_problem() -> None:
+def test_settings_report_one_problem_per_cause() -> None:
     assert len(problems(environment(VELT_AUTH_TOKEN="", VELT_AUTH_TOKEN_FILE="/nowhere"))) == 1
 
 
-def test_a_misspelt_name_is_pointed_out_and_an_orchestrators_is_not() -> None:
+def test_settings_warn_of_misspelt_names_but_not_of_an_orchestrators() -> None:
     settings = load(environment(RESOLVER_RETENTION_DAY="1", RESOLVER_SERVICE_HOST="10.0.0.1"))
     assert settings.warnings == (
         "RESOLVER_RETENTION_DAY is not a setting; RESOLVER_RETENTION_DAYS may be meant",

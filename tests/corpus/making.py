@@ -16,7 +16,7 @@ from resolver.cli import main
 from resolver.config import load
 from resolver.wiring import build_eraser, build_stores, build_trail
 from tests.corpus import store
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import BACKEND, TOKEN_SECRET, Api, Velt, notification
 
 IDEMPOTENT = "order-1042-shipped"
@@ -107,6 +107,10 @@ def _erase_somebody(api: Api, environment: dict[str, str]) -> None:
     stores = build_stores(settings)
     trail = build_trail(settings, stores)
     try:
-        done(build_eraser(settings, stores, trail), environment, order("zoe", organizations=("acme",)))
+        done(
+            build_eraser(settings, stores, trail),
+            environment,
+            erasure_request("zoe", organizations=("acme",)),
+        )
     finally:
         trail.close()

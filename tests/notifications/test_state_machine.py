@@ -31,7 +31,7 @@ from resolver.store.guard import read_script
 from resolver.store.keyspace import partitions, schedule_of
 from resolver.velt.client import Endpoint
 from tests.boundaries import Boundaries, boundaries
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.notifications.conftest import Working, empty
 from tests.support import JSON, Api, Velt
 from tests.waiting import until
@@ -247,7 +247,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Settle first: the erasure then says of each notification whether the person was in it."""
         self.settle()
         before = dict(self.states)
-        done(self.world.make_eraser(), self.world.environment, order(user, organizations=("acme",)))
+        done(self.world.make_eraser(), self.world.environment, erasure_request(user, organizations=("acme",)))
         for id_, states in before.items():
             self.states[id_] = frozenset(Dismiss(id_, user).after(state) for state in states)
         assert self.world.readable(user) == set()

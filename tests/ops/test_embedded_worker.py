@@ -61,7 +61,7 @@ def test_restart_pauses_begin_anew_after_a_long_life() -> None:
 
 def test_worker_is_started_once_however_often_it_is_looked_after(master: Master) -> None:
     for _ in range(3):
-        master.worker.look_after()
+        master.worker.supervise()
     master.running_one()
     assert f"--parent {os.getpid()}" in command_of(master.running()[0])
 
@@ -69,24 +69,24 @@ def test_worker_is_started_once_however_often_it_is_looked_after(master: Master)
 def test_worker_that_ended_is_started_after_its_pause_and_not_before(
     master: Master, caplog: pytest.LogCaptureFixture
 ) -> None:
-    master.worker.look_after()
+    master.worker.supervise()
     first = master.running_one()
     os.kill(first, signal.SIGKILL)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-    master.worker.look_after()
-    master.worker.look_after()
+    master.worker.supervise()
+    master.worker.supervise()
     assert master.running() == []
     assert master.alarms == [pytest.approx(0.5, abs=0.1)] * 2
     assert caplog.messages == ["worker_ended: exit_status=-9 restart_in_seconds=0.5"]
     time.sleep(0.5)
-    master.worker.look_after()
+    master.worker.supervise()
     master.running_one()
 
 
 def test_worker_that_cannot_be_started_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     master = Master(SLEEPS, python="/no/such/program")
-    master.worker.look_after()
-    master.worker.look_after()
+    master.worker.supervise()
+    master.worker.supervise()
     assert caplog.messages == ["worker_not_started: FileNotFoundError restart_in_seconds=0.5"]
     assert master.alarms[0] == pytest.approx(0.5, abs=0.1)
     master.worker.replace()
@@ -96,21 +96,21 @@ def test_worker_that_cannot_be_started_is_logged_and_tried_again(caplog: pytest.
 def test_replaced_worker_is_followed_by_another_without_a_pause(
     master: Master, caplog: pytest.LogCaptureFixture
 ) -> None:
-    master.worker.look_after()
+    master.worker.supervise()
     first = master.running_one()
     master.worker.replace()
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-    master.worker.look_after()
+    master.worker.supervise()
     master.running_one()
     assert (master.alarms, caplog.messages) == ([], [])
 
 
 def test_worker_whose_end_another_part_of_the_master_collected_is_started_again(master: Master) -> None:
-    master.worker.look_after()
+    master.worker.supervise()
     first = master.running_one()
     os.kill(first, signal.SIGKILL)
     os.waitpid(first, 0)
-    master.worker.look_after()
+    master.worker.supervise()
     assert master.alarms[0] == pytest.approx(0.5, abs=0.1)
 
 
@@ -120,7 +120,7 @@ def test_worker_that_does_not_stop_is_killed_in_bounded_time(
     monkeypatch.setattr(embedded_worker, "STOP_SECONDS", 0.3)
     started = tmp_path / "started"
     master = Master(IGNORES_TERM.format(path=str(started)))
-    master.worker.look_after()
+    master.worker.supervise()
     until(started.exists, "it ignores TERM")
     master.worker.stop()
     assert master.running() == []

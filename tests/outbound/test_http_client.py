@@ -124,7 +124,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("stray", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"x"])
-def test_what_follows_an_answer_is_never_the_next_ones(stray: bytes) -> None:
+def test_unexpected_data_is_not_taken_for_the_next_answer(stray: bytes) -> None:
     with saying([PLAIN + stray, PLAIN]) as server:
         client = client_of(server)
         assert [call(client), call(client)] == [b"plain", b"plain"]
@@ -142,7 +142,7 @@ def test_what_follows_an_answer_is_never_the_next_ones(stray: bytes) -> None:
     ],
     ids=["short", "short chunk", "cut gzip", "gzip bomb", "endless", "endless head"],
 )
-def test_an_answer_that_is_cut_off_or_too_large_is_none(answer: bytes) -> None:
+def test_truncated_or_too_large_answer_is_refused(answer: bytes) -> None:
     with saying([answer], then_closes=True) as server, pytest.raises(ServiceUnreachable):
         call(client_of(server))
 
@@ -154,7 +154,7 @@ def test_a_header_that_could_end_its_line_is_never_sent(value: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["{}", "{}/", "{}/?a=b", "{}?a=b"])
-def test_what_is_asked_for_is_always_a_path(url: str) -> None:
+def test_request_target_is_always_a_path(url: str) -> None:
     with saying([PLAIN]) as server:
         url = url.format(server.url.removesuffix("/base"))
         HttpClient(url, {}, connections=1, largest_answer=LARGEST).call("GET", Deadline.after(2))
@@ -170,7 +170,7 @@ def test_after_an_interim_answer_a_connection_is_not_used_again() -> None:
     assert server.connections == 2
 
 
-def test_what_tls_has_unpacked_already_is_never_the_next_answer(tmp_path: Path) -> None:
+def test_data_that_tls_decrypted_early_is_not_taken_for_the_next_answer(tmp_path: Path) -> None:
     certified = authority(tmp_path)
     stray = b" " * (8192 - len(PLAIN)) + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
     with saying([PLAIN + stray], certified=certified) as server:

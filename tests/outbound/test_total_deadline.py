@@ -222,7 +222,7 @@ def test_call_ends_in_time_when_a_proxy_drips() -> None:
         ask(client_of("https://velt.test", proxy=Secret.of(f"http://{host}:{port}")))
 
 
-def test_a_late_answer_is_never_the_next_calls() -> None:
+def test_late_answer_is_not_taken_for_the_next_calls() -> None:
     def serve(connection: socket.socket) -> None:
         while read_request(connection):
             time.sleep(0.3)
@@ -345,7 +345,7 @@ def test_deadlines_hold_in_a_child_process(plain: Address) -> None:
     code = """
 import os, sys, time
 from resolver.deadline import Deadline
-from resolver.errors import Unanswered
+from resolver.errors import ServiceUnreachable
 from resolver.outbound.http_client import HttpClient
 
 def call(port):
@@ -357,7 +357,7 @@ if os.fork() == 0:
     started = time.monotonic()
     try:
         call(sys.argv[2])
-    except Unanswered:
+    except ServiceUnreachable:
         os._exit(int(time.monotonic() - started > 0.7))
     os._exit(2)
 raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))

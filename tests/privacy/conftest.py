@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resolver.privacy.eraser import Eraser
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import Api
 
 
@@ -24,7 +24,9 @@ def certificate(
     """Of ben's erasure from acme."""
     api.add()
     done(
-        make_eraser(), resolver_environment, order("ben", emails=("B@example.com",), organizations=("acme",))
+        make_eraser(),
+        resolver_environment,
+        erasure_request("ben", emails=("B@example.com",), organizations=("acme",)),
     )
     (found,) = kept.iterdir()
     return found

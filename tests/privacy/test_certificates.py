@@ -18,7 +18,7 @@ from resolver.config import load
 from resolver.privacy.eraser import Eraser
 from resolver.store.keyspace import CERTIFICATES
 from resolver.store.restored_backup import Certificates
-from tests.erasing import done, filed, forge, order, run
+from tests.erasing import done, erasure_request, filed, forge, run
 from tests.support import Api, key
 from tests.system.conftest import RESOLVER, plain_environment
 
@@ -31,7 +31,7 @@ def public_key(env: Environment) -> str:
     return Signer(load(env).index_key).public_key
 
 
-def test_it_is_checked_with_the_public_key_alone(
+def test_certificate_is_verified_with_the_public_key_alone(
     certificate: Path, resolver_environment: Environment
 ) -> None:
     arguments = ["privacy", "verify", str(certificate), "--public-key", public_key(resolver_environment)]
@@ -54,7 +54,7 @@ def test_it_is_checked_with_the_public_key_alone(
         lambda text: "[" * 100_000,
     ],
 )
-def test_a_changed_one_is_none(
+def test_certificate_is_invalid_when_changed(
     certificate: Path, resolver_environment: Environment, tampered: Callable[[str], str]
 ) -> None:
     certificate.write_text(changed := tampered(text := certificate.read_text()))
@@ -62,7 +62,9 @@ def test_a_changed_one_is_none(
     assert run(resolver_environment, "verify", str(certificate)).exit_code == 1
 
 
-def test_signed_by_somebody_else_it_is_none(certificate: Path, resolver_environment: Environment) -> None:
+def test_certificate_is_invalid_when_signed_with_another_key(
+    certificate: Path, resolver_environment: Environment
+) -> None:
     stranger = {**resolver_environment, "RESOLVER_INDEX_KEY": key(8)}
     assert run(stranger, "verify", str(certificate)).exit_code == 1
     done = run(resolver_environment, "verify", str(certificate), "--public-key", public_key(stranger))
@@ -73,7 +75,7 @@ def test_signed_by_somebody_else_it_is_none(certificate: Path, resolver_environm
     ("name", "is_about"),
     [("ben", True), ("b@EXAMPLE.com", True), ("acme", True), ("ana", False), ("BEN", False)],
 )
-def test_whoever_has_the_index_key_can_tell_whether_it_is_about_somebody(
+def test_certificate_can_be_matched_to_a_person_with_the_lookup_key(
     certificate: Path, resolver_environment: Environment, name: str, is_about: bool
 ) -> None:
     told = run(resolver_environment, "verify", str(certificate), "--about", name)
@@ -81,7 +83,7 @@ def test_whoever_has_the_index_key_can_tell_whether_it_is_about_somebody(
     assert f"{'about' if is_about else 'NOT about'} {name}" in told.output
 
 
-def test_without_settings_or_key_nothing_is_believed(certificate: Path) -> None:
+def test_certificate_is_not_accepted_without_settings_or_key(certificate: Path) -> None:
     found = subprocess.run(
         [*RESOLVER, "privacy", "verify", str(certificate)],
         env=plain_environment({}),
@@ -91,10 +93,10 @@ def test_without_settings_or_key_nothing_is_believed(certificate: Path) -> None:
     assert found.returncode == 1
 
 
-def test_what_the_status_answers_verifies_as_it_is(
+def test_certificate_in_the_status_answer_verifies(
     make_eraser: MakeEraser, resolver_environment: Environment, tmp_path: Path
 ) -> None:
-    what = order("ben")
+    what = erasure_request("ben")
     done(make_eraser(), resolver_environment, what)
     status = CliRunner().invoke(main, ["privacy", "status", what.id, "--json"], env=resolver_environment)
     (tmp_path / "status.json").write_text(status.stdout)
@@ -103,30 +105,30 @@ def test_what_the_status_answers_verifies_as_it_is(
     assert checked.exit_code == 0, checked.output
 
 
-def test_a_certificate_that_is_kept_is_never_overwritten(kept: Path) -> None:
+def test_kept_certificate_is_never_overwritten(kept: Path) -> None:
     certificates = Certificates(str(kept))
     assert certificates.keep("a" * 32, b"first") == b"first"
     assert certificates.keep("a" * 32, b"second") == b"first"
 
 
-def test_status_shows_those_under_way_and_those_done(
+def test_status_shows_open_and_finished_erasures(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
     eraser = make_eraser()
-    first = done(eraser, resolver_environment, order("ben"))["erasureId"]
-    filed(eraser, second := order("ana"))
+    first = done(eraser, resolver_environment, erasure_request("ben"))["erasureId"]
+    filed(eraser, second := erasure_request("ana"))
     told = json.loads(run(resolver_environment, "status", "--json").stdout)
     assert {item["erasureId"]: item["status"] for item in told} == {first: "done", second.id: "waiting"}
     assert "certificate" in json.loads(run(resolver_environment, "status", first, "--json").stdout)
     assert run(resolver_environment, "status", "nonesuch").exit_code == 1
 
 
-def test_what_redis_calls_a_certificate_and_was_never_signed_is_said_and_not_believed(
+def test_status_reports_an_unsigned_certificate_in_redis_as_tampered(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, what := order("ben"))
-    done(make_eraser(), resolver_environment, other := order("zoe"))
+    done(make_eraser(), resolver_environment, what := erasure_request("ben"))
+    done(make_eraser(), resolver_environment, other := erasure_request("zoe"))
     token = {"authorization": f"Bearer {(secret := secrets.token_urlsafe(40))}"}
     api = make_api(RESOLVER_PRIVACY_TOKENS=f"dpo:{secret}")
     redis.hset(CERTIFICATES, "swapped", redis.hget(CERTIFICATES, other.id) or b"")
@@ -146,11 +148,11 @@ def test_what_redis_calls_a_certificate_and_was_never_signed_is_said_and_not_bel
     assert "tampered with" in run(resolver_environment, "status").output
 
 
-def test_after_a_re_index_what_the_former_key_signed_is_still_shown(
+def test_status_accepts_certificates_of_a_former_key_after_reindex(
     make_api: MakeApi, make_eraser: MakeEraser, resolver_environment: Environment, tmp_path: Path
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, what := order("ben"))
+    done(make_eraser(), resolver_environment, what := erasure_request("ben"))
     (new_key := tmp_path / "new.key").write_text(key(77))
     told = CliRunner().invoke(main, ["keys", "reindex", str(new_key), "--yes"], env=resolver_environment)
     assert told.exit_code == 0, told.output
@@ -158,7 +160,7 @@ def test_after_a_re_index_what_the_former_key_signed_is_still_shown(
     assert json.loads(run(resolver_environment, "status", what.id, "--json").stdout)["status"] == "done"
 
 
-def test_each_cause_of_a_refusal_is_a_sentence_of_its_own(
+def test_verify_names_each_cause_of_a_refusal(
     certificate: Path, resolver_environment: Environment, tmp_path: Path
 ) -> None:
     (tmp_path / "page.md").write_text("# Page")
@@ -171,7 +173,7 @@ def test_each_cause_of_a_refusal_is_a_sentence_of_its_own(
     assert (unsigned.exit_code, "Its signature doesn't hold" in unsigned.output) == (1, True)
 
 
-def test_a_directory_without_certificates_verifies_nothing_and_says_so(
+def test_verify_fails_for_a_directory_without_certificates(
     resolver_environment: Environment, tmp_path: Path
 ) -> None:
     (empty := tmp_path / "empty").mkdir()
@@ -179,13 +181,13 @@ def test_a_directory_without_certificates_verifies_nothing_and_says_so(
     assert (told.exit_code, "There is no certificate (*.json) in" in told.output) == (1, True)
 
 
-def test_status_lists_a_line_for_each_the_oldest_first_and_shows_one_in_full(
+def test_status_lists_erasures_oldest_first_and_shows_one_in_full(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
-    assert run(resolver_environment, "status").output == "No erasure was asked for.\n"
+    assert run(resolver_environment, "status").output == "There are no erasures.\n"
     eraser = make_eraser()
     asked = ["2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"]
-    made = [order("ben").now(asked=time) for time in asked]
+    made = [erasure_request("ben").now(asked=time) for time in asked]
     done(eraser, resolver_environment, made[0])
     done(eraser, resolver_environment, made[1])
     filed(eraser, made[2])

@@ -61,7 +61,7 @@ def expected(record: Record, user: str) -> str:
 
 
 @pytest.mark.parametrize("organizations", [(), ("org-1", "org-2", "org-3")])
-def test_it_is_complete_and_changes_no_byte_of_anybody_else(
+def test_erasure_is_complete_and_changes_no_byte_of_other_people(
     api: Api, redis: Redis, resolver_environment: Environment, organizations: tuple[str, ...]
 ) -> None:
     user = PEOPLE[7]
@@ -70,14 +70,14 @@ def test_it_is_complete_and_changes_no_byte_of_anybody_else(
     bounds = [part for name in organizations for part in ("--org", name)]
     counts = erase(resolver_environment, "--user", user, *bounds)
     inside = {id_ for id_, r in records.items() if not organizations or r.organization in organizations}
-    fates = {id_: expected(records[id_], user) if id_ in inside else "kept" for id_ in records}
+    effects = {id_: expected(records[id_], user) if id_ in inside else "kept" for id_ in records}
     assert (counts["removed"], counts["cut"]) == tuple(
-        list(fates.values()).count(fate) for fate in ("removed", "cut")
+        list(effects.values()).count(effect) for effect in ("removed", "cut")
     )
     after = {record.notification: record for record in api.services.store.scan()}
-    assert after.keys() == {id_ for id_, fate in fates.items() if fate != "removed"}
+    assert after.keys() == {id_ for id_, effect in effects.items() if effect != "removed"}
     for id_, record in after.items():
-        if fates[id_] == "kept":
+        if effects[id_] == "kept":
             assert record == records[id_]
         else:
             assert f'"{user}"' not in json.dumps(record.parsed_content())
@@ -90,7 +90,7 @@ def test_it_is_complete_and_changes_no_byte_of_anybody_else(
     assert erase(resolver_environment, "--user", user, *bounds)["removed"] == 0
 
 
-def test_others_are_cut_out_of_nothing(api: Api, resolver_environment: Environment) -> None:
+def test_erasure_keeps_other_people_in_records(api: Api, resolver_environment: Environment) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}], who=[{"userId": "ben", "name": "B"}, "cleo"])
     erase(resolver_environment, "--user", "ben")
     (held,) = api.services.store.scan()
@@ -102,14 +102,16 @@ def test_others_are_cut_out_of_nothing(api: Api, resolver_environment: Environme
     assert content["displayBodyMessage"] == "CANARY body"
 
 
-def test_by_address_the_id_beside_it_goes_too(api: Api, resolver_environment: Environment) -> None:
+def test_erasure_by_address_removes_the_id_beside_it(api: Api, resolver_environment: Environment) -> None:
     api.add()
     api.add(notificationId="n-2", actionUser={"userId": "zoe"})
     assert erase(resolver_environment, "--email", "canary-ANA@example.com")["removed"] == 1
     assert [record.notification for record in api.services.store.scan()] == ["n-2"]
 
 
-def test_velt_is_told_of_each(api: Api, velt: Velt, resolver_environment: Environment) -> None:
+def test_erasure_sends_velt_a_command_for_each_record(
+    api: Api, velt: Velt, resolver_environment: Environment
+) -> None:
     api.add(notificationId="goes")
     api.add(notificationId="stays", notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
     erase(resolver_environment, "--user", "ben")
@@ -119,7 +121,7 @@ def test_velt_is_told_of_each(api: Api, velt: Velt, resolver_environment: Enviro
     assert change["notifications"] == [{"id": "stays", "notifyUsers": [{"userId": "cleo"}]}]
 
 
-def test_commands_that_wait_or_were_given_up_are_seen_to(
+def test_erasure_rewrites_queued_commands_and_dead_letters(
     make_api: Callable[..., Api], velt: Velt, resolver_environment: Environment
 ) -> None:
     velt.break_with(status=503)
@@ -147,7 +149,9 @@ def test_commands_that_wait_or_were_given_up_are_seen_to(
     assert not [item for item in velt.inbox("cleo") if item["id"] in ("waits", "dead")]
 
 
-def test_killed_half_way_the_second_run_finishes(api: Api, resolver_environment: Environment) -> None:
+def test_erasure_is_finished_by_the_second_run_when_the_first_is_killed(
+    api: Api, resolver_environment: Environment
+) -> None:
     user = PEOPLE[3]
     records = fill(api, 4000)
     arguments = ["privacy", "erase", "--user", user, "--yes"]
@@ -161,7 +165,7 @@ def test_killed_half_way_the_second_run_finishes(api: Api, resolver_environment:
     assert {record.notification for record in api.services.store.scan()} == kept
 
 
-def test_a_whole_organization_goes_and_no_other(
+def test_erasure_of_an_organization_removes_no_other(
     api: Api, velt: Velt, resolver_environment: Environment
 ) -> None:
     for organization in ("acme", "zeta"):
@@ -192,14 +196,16 @@ def test_a_whole_organization_goes_and_no_other(
         ["--mentioning", "half-a-character-\udcff"],
     ],
 )
-def test_it_needs_to_know_whom(api: Api, resolver_environment: Environment, arguments: list[str]) -> None:
+def test_privacy_erase_is_refused_without_a_subject(
+    api: Api, resolver_environment: Environment, arguments: list[str]
+) -> None:
     api.add(displayHeadlineMessageTemplateData={"a": "", "recipientUser": {"userId": "cleo", "photoUrl": ""}})
     before = list(api.services.store.scan())
     assert run(resolver_environment, *arguments, "--yes").exit_code == 2
     assert list(api.services.store.scan()) == before
 
 
-def test_it_asks_before_it_erases(api: Api, resolver_environment: Environment) -> None:
+def test_privacy_erase_asks_for_confirmation(api: Api, resolver_environment: Environment) -> None:
     api.add()
     done = CliRunner().invoke(
         main, ["privacy", "erase", "--user", "ben"], env=resolver_environment, input="n\n"

@@ -22,7 +22,7 @@ from resolver.store.keyspace import ORDERS
 from resolver.store.record import Record
 from resolver.velt.client import Endpoint
 from resolver.wiring import build_stores
-from tests.erasing import done, erasures_of, filed, order
+from tests.erasing import done, erasure_request, erasures_of, filed
 from tests.support import Api, Velt, everything_in, key, keys_of
 
 JSON = dict[str, Any]
@@ -30,12 +30,12 @@ Environment = dict[str, str]
 MakeEraser = Callable[..., Eraser]
 
 
-def test_the_certificate_comes_once_velt_was_told_of_all(
+def test_certificate_is_issued_after_velt_has_all_commands(
     api: Api, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api.add(notificationId="goes")
     api.add(notificationId="stays", notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
-    erasures = filed(eraser, what := order("ben"))
+    erasures = filed(eraser, what := erasure_request("ben"))
     eraser.round()
     found = erasures.find(what.id)
     assert found
@@ -46,11 +46,11 @@ def test_the_certificate_comes_once_velt_was_told_of_all(
     assert [item["id"] for item in velt.inbox("ben") if item["forYou"]] == []
 
 
-def test_nothing_in_redis_or_in_the_certificate_names_the_person(
+def test_erasure_leaves_no_name_in_redis_or_the_certificate(
     api: Api, eraser: Eraser, redis: Redis, resolver_environment: Environment
 ) -> None:
     api.add(notifyUsers=[{"userId": "who-will-be-erased"}])
-    what = order("who-will-be-erased", emails=("Her.Address@example.com",), organizations=("acme",))
+    what = erasure_request("who-will-be-erased", emails=("Her.Address@example.com",), organizations=("acme",))
     filed(eraser, what)
     while_under_way = everything_in(redis)
     found = done(eraser, resolver_environment, what)
@@ -61,7 +61,7 @@ def test_nothing_in_redis_or_in_the_certificate_names_the_person(
 
 
 @pytest.mark.parametrize("kind", ["n", "c", "e", "d"])
-def test_an_erasure_passes_over_names_that_this_service_never_writes(
+def test_erasure_skips_keys_that_this_service_never_writes(
     api: Api, eraser: Eraser, redis: Redis, resolver_environment: Environment, kind: str
 ) -> None:
     api.add(notificationId="goes")
@@ -73,12 +73,12 @@ def test_an_erasure_passes_over_names_that_this_service_never_writes(
             redis.hset((odd + b":\xff\xfe"), mapping={"h": "0"})
         case "e" | "d":
             redis.hset(odd, mapping={b"\xff\xfe": b"1"})
-    filed(eraser, what := order("ben"))
+    filed(eraser, what := erasure_request("ben"))
     assert done(eraser, resolver_environment, what)["certificate"]["certificate"]["counts"]["removed"] == 1
     assert api.read("goes") == {}
 
 
-def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
+def test_outbox_drop_keeps_commands_of_an_open_erasure(
     make_api: Callable[..., Api], resolver_environment: Environment, eraser: Eraser
 ) -> None:
     """Its certificate would say that Velt was told."""
@@ -90,14 +90,14 @@ def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
         claimed = outbox.claim(queue)
         assert claimed
         outbox.complete(claimed)
-    filed(eraser, order("ben"))
+    filed(eraser, erasure_request("ben"))
     eraser.round()
     names = [entry.name for entry in outbox.waiting.all()]
     assert len(names) == 2
     done = CliRunner().invoke(main, ["outbox", "drop", *names], env=resolver_environment)
-    assert done.output.count("tells Velt of an erasure that is under way, and stays") == 2
-    for queue in outbox.due():
-        claimed = outbox.claim(queue)
+    assert done.output.count("belongs to an open erasure, and stays") == 2
+    for line in outbox.due():
+        claimed = outbox.claim(line)
         assert claimed
         outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     dead = CliRunner().invoke(main, ["outbox", "drop", "--all"], env=resolver_environment)
@@ -105,21 +105,21 @@ def test_outbox_drop_leaves_what_an_erasure_under_way_has_velt_told(
     assert outbox.depth().dead == 2
 
 
-def test_asked_for_twice_the_second_finds_nothing(
+def test_second_erasure_of_a_person_finds_nothing(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
     api.add()
-    done(eraser, resolver_environment, order("ben"))
-    assert done(eraser, resolver_environment, order("ben"))["counts"]["removed"] == 0
+    done(eraser, resolver_environment, erasure_request("ben"))
+    assert done(eraser, resolver_environment, erasure_request("ben"))["counts"]["removed"] == 0
 
 
-def test_stopped_after_any_batch_another_process_finishes_and_counts_nothing_twice(
+def test_eraser_continues_without_counting_twice_when_another_process_stopped(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
     for number in range(1200):
         api.services.store.put(record(f"n-{number}"))
     first, second = make_eraser(), make_eraser()
-    erasures = filed(first, what := order("ben"))
+    erasures = filed(first, what := erasure_request("ben"))
     steps = first.advance(what.id)
     next(steps)
     second.round()
@@ -136,18 +136,18 @@ def record(name: str) -> Record:
     return Record("acme", name, "d", "ana", ("ben",), False, content=b'{"displayBodyMessage":"hello"}')
 
 
-def test_what_cannot_be_put_on_record_is_not_erased(
+def test_eraser_erases_no_record_when_the_audit_trail_fails(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
     api.add()
     eraser = make_eraser(RESOLVER_AUDIT_LOG="/dev/full")
-    filed(eraser, what := order("ben"))
+    filed(eraser, what := erasure_request("ben"))
     with pytest.raises(AuditUnavailable):
         list(eraser.advance(what.id))
     assert len(list(api.services.store.scan())) == 1
 
 
-def test_neither_is_a_command_taken_out_of_line(
+def test_eraser_rewrites_no_command_when_the_audit_trail_fails(
     make_api: Callable[..., Api], make_eraser: MakeEraser, redis: Redis
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -155,7 +155,7 @@ def test_neither_is_a_command_taken_out_of_line(
     forget_records(redis)
     before = list(api.services.outbox.commands())
     eraser = make_eraser(RESOLVER_AUDIT_LOG="/dev/full")
-    filed(eraser, what := order("ben"))
+    filed(eraser, what := erasure_request("ben"))
     with pytest.raises(AuditUnavailable):
         list(eraser.advance(what.id))
     assert list(api.services.outbox.commands()) == before
@@ -167,7 +167,7 @@ def forget_records(redis: Redis) -> None:
         redis.delete(name)
 
 
-def test_what_velt_is_told_this_very_moment_is_removed_there_afterwards(
+def test_eraser_removes_at_velt_what_a_worker_is_sending_meanwhile(
     make_api: Callable[..., Api], eraser: Eraser, redis: Redis, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -178,7 +178,7 @@ def test_what_velt_is_told_this_very_moment_is_removed_there_afterwards(
     claimed = outbox.claim(queue)
     assert claimed
     assert claimed.command
-    erasures = filed(eraser, what := order("ben"))
+    erasures = filed(eraser, what := erasure_request("ben"))
     eraser.round()
     api.services.velt.post(Endpoint.ADD, claimed.command.data, Deadline.after(2))
     outbox.complete(claimed)
@@ -191,7 +191,7 @@ def test_what_velt_is_told_this_very_moment_is_removed_there_afterwards(
     assert velt.inbox("cleo") == []
 
 
-def test_one_that_cannot_go_on_holds_up_no_other(
+def test_erasure_that_fails_does_not_block_others(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment, velt: Velt
 ) -> None:
     api.add(notifyUsers=[{"userId": "cleo"}])
@@ -199,7 +199,7 @@ def test_one_that_cannot_go_on_holds_up_no_other(
     stuck, other = make_eraser(), make_eraser()
     first = ErasureRequest("a" * 32, "dpo", "2020-01-01T00:00:00Z", users=("zoe",), velt_user_data=True)
     filed(stuck, first)
-    filed(stuck, what := order("cleo"))
+    filed(stuck, what := erasure_request("cleo"))
     for _ in range(2):
         stuck.round()
     assert list(api.services.store.scan()) == []
@@ -209,13 +209,13 @@ def test_one_that_cannot_go_on_holds_up_no_other(
 @pytest.mark.parametrize(
     ("status", "word"), [(429, "RESOURCE_EXHAUSTED"), (401, "UNAUTHENTICATED"), (403, "PERMISSION_DENIED")]
 )
-def test_velts_deletion_of_data_waits_for_a_velt_that_is_busy_or_refuses_our_credential(
+def test_user_data_deletion_waits_when_velt_is_busy_or_refuses_the_credential(
     status: int, word: str, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     velt.break_with(status=status, errorStatus=word, path="/v2/users/data/delete")
-    erasures = filed(eraser, what := order("ben", velt_user_data=True))
+    erasures = filed(eraser, what := erasure_request("ben", velt_user_data=True))
     for _ in range(3):
-        eraser._look_again.clear()
+        eraser._next_poll.clear()
         eraser.round()
     found = erasures.find(what.id)
     assert found
@@ -225,23 +225,23 @@ def test_velts_deletion_of_data_waits_for_a_velt_that_is_busy_or_refuses_our_cre
     assert [job["outcome"] for job in velts["userData"]] == ["completed"]
 
 
-def test_whoever_read_it_before_it_was_done_does_not_do_it_again(
+def test_eraser_does_not_repeat_an_erasure_when_its_state_is_outdated(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
     api.add()
     slow, quick = make_eraser(), make_eraser()
-    erasures = filed(quick, what := order("ben"))
+    erasures = filed(quick, what := erasure_request("ben"))
     steps = slow.advance(what.id)
     found = done(quick, resolver_environment, what)
     assert list(steps) == []
     assert erasures.find(what.id) == found
 
 
-def test_whoever_lost_the_right_to_it_says_nothing_about_it_any_more(
+def test_eraser_saves_nothing_when_it_lost_the_lease(
     make_eraser: MakeEraser, resolver_environment: Environment
 ) -> None:
     slow, quick = make_eraser(), make_eraser()
-    erasures = filed(quick, what := order("ben"))
+    erasures = filed(quick, what := erasure_request("ben"))
     steps = slow.advance(what.id)
     next(steps, None)
     slow.erasure_store.release_lease(slow.me)
@@ -252,23 +252,23 @@ def test_whoever_lost_the_right_to_it_says_nothing_about_it_any_more(
     assert erasures.find(what.id) == found
 
 
-def test_commands_that_do_not_open_are_counted(
+def test_eraser_counts_unreadable_commands(
     make_api: Callable[..., Api], eraser: Eraser, resolver_environment: Environment
 ) -> None:
     other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.store
     other.enqueue("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
-    filed(eraser, what := order("ben"))
+    filed(eraser, what := erasure_request("ben"))
     *_, last = eraser.advance(what.id)
     assert last.unreadable == 1
 
 
-def test_one_that_does_not_open_is_no_stranger(make_eraser: MakeEraser) -> None:
-    filed(make_eraser(RESOLVER_MASTER_KEYS=f"k2:{key(2)}"), what := order("ben"))
+def test_reading_an_unreadable_erasure_raises(make_eraser: MakeEraser) -> None:
+    filed(make_eraser(RESOLVER_MASTER_KEYS=f"k2:{key(2)}"), what := erasure_request("ben"))
     with pytest.raises(StoreUnavailable):
         erasures_of(make_eraser()).find(what.id)
 
 
-def test_what_somebody_writes_meanwhile_is_erased_as_it_is_by_then(
+def test_eraser_erases_the_current_version_when_a_record_changes_meanwhile(
     api: Api, eraser: Eraser, resolver_environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
@@ -279,19 +279,19 @@ def test_what_somebody_writes_meanwhile_is_erased_as_it_is_by_then(
         api.add(notifyUsers=[{"userId": "ben"}, {"userId": "zoe"}], displayBodyMessage="later")
 
     monkeypatch.setattr(eraser, "_announce", meddle)
-    done(eraser, resolver_environment, order("ben"))
+    done(eraser, resolver_environment, erasure_request("ben"))
     (held,) = api.services.store.scan()
     assert held.audience == ("zoe",)
     assert held.parsed_content()["displayBodyMessage"] == "later"
 
 
-def test_every_record_that_changes_is_on_record(
+def test_eraser_audits_every_changed_record(
     api: Api, make_eraser: MakeEraser, resolver_environment: Environment, tmp_path: Path
 ) -> None:
     for organization in ("acme", "zeta"):
         api.add(organizationId=organization)
     eraser = make_eraser(RESOLVER_AUDIT_LOG=str(tmp_path / "audit.log"))
-    found = done(eraser, resolver_environment, what := order("ben"))
+    found = done(eraser, resolver_environment, what := erasure_request("ben"))
     lines = list(map(json.loads, (tmp_path / "audit.log").read_text().splitlines()))
     erased = [line for line in lines if line["action"] == "erase"]
     assert {(line["organization"], *line["ids"]) for line in erased} == {("acme", "n-1"), ("zeta", "n-1")}
@@ -301,14 +301,14 @@ def test_every_record_that_changes_is_on_record(
     assert {line["erasure"] for line in (*erased, last)} == {what.id}
 
 
-def test_velts_own_data_goes_only_when_asked_for_and_is_waited_for(
+def test_user_data_at_velt_is_deleted_only_on_request(
     api: Api, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api.add()
-    done(eraser, resolver_environment, order("zoe"))
+    done(eraser, resolver_environment, erasure_request("zoe"))
     assert not velt.sent("/v2/users/data/delete")
     users = tuple(f"user-{number}" for number in range(31))
-    what = order(*users, organizations=("acme",), velt_user_data=True)
+    what = erasure_request(*users, organizations=("acme",), velt_user_data=True)
     certificate = done(eraser, resolver_environment, what)["certificate"]["certificate"]
     sent = velt.sent("/v2/users/data/delete")
     assert [len(body["userIds"]) for body in sent] == [30, 1], "of more, Velt leaves out the rest silently"
@@ -319,23 +319,23 @@ def test_velts_own_data_goes_only_when_asked_for_and_is_waited_for(
     assert len(velt.sent("/v2/users/data/delete/status")) == 4
 
 
-def test_that_velt_refuses_to_delete_is_in_the_certificate(
+def test_certificate_shows_that_velt_refused_to_delete_user_data(
     api: Api, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     refusal = {"status": 400, "errorStatus": "FAILED_PRECONDITION", "path": "/v2/users/data/delete"}
     velt.break_with(**refusal)
-    found = done(eraser, resolver_environment, order("ben", velt_user_data=True))
+    found = done(eraser, resolver_environment, erasure_request("ben", velt_user_data=True))
     (job,) = found["certificate"]["certificate"]["velt"]["userData"]
     assert job["outcome"] == "FAILED_PRECONDITION"
 
 
-def test_while_velt_is_down_there_is_no_certificate_and_the_content_is_gone(
+def test_content_is_erased_without_certificate_while_velt_is_down(
     make_api: Callable[..., Api], eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add()
     velt.break_with(status=503)
-    erasures = filed(eraser, what := order("ben", velt_user_data=True))
+    erasures = filed(eraser, what := erasure_request("ben", velt_user_data=True))
     for _ in range(2):
         eraser.round()
     found = erasures.find(what.id)
@@ -348,18 +348,18 @@ def test_while_velt_is_down_there_is_no_certificate_and_the_content_is_gone(
 
 @pytest.mark.parametrize(("name", "goes"), [("ben kenobi", True), ("BEN  Kenobi", True), ("ben", True)])
 @pytest.mark.parametrize("searched", [True, False])
-def test_a_name_in_a_text_counts_when_that_was_asked_for(  # noqa: PLR0917
+def test_name_in_a_text_is_erased_only_on_request(  # noqa: PLR0917
     api: Api, eraser: Eraser, resolver_environment: Environment, name: str, goes: bool, searched: bool
 ) -> None:
     about = {"actionUser": {"userId": "zoe"}, "notifyUsers": [{"userId": "cleo"}]}
     plain = {"displayHeadlineMessageTemplate": "x", "displayHeadlineMessageTemplateData": {}}
     api.add(**about, **plain, displayBodyMessage="Thanks to Ben Kenobi, all is well")
     api.add(**about, **plain, notificationId="n-2", displayBodyMessage="Benno went bending")
-    what = order("nobody", mentioning=(name,) if searched else ())
+    what = erasure_request("nobody", mentioning=(name,) if searched else ())
     done(eraser, resolver_environment, what)
     left = {held.notification for held in api.services.store.scan()}
     assert left == ({"n-2"} if searched and goes else {"n-1", "n-2"})
 
 
-def test_an_order_that_is_not_known_is_not_found(eraser: Eraser) -> None:
+def test_find_returns_none_for_an_unknown_erasure(eraser: Eraser) -> None:
     assert erasures_of(eraser).find("0" * 32) is None

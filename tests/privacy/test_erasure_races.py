@@ -19,7 +19,7 @@ from resolver.store.keyspace import COMMANDS_PATTERN, dead_letters_of, queue_of
 from resolver.store.record import Record
 from resolver.wiring import Stores, build_stores
 from tests.boundaries import Boundaries, boundaries, patience
-from tests.erasing import filed, order
+from tests.erasing import erasure_request, filed
 from tests.support import keys_of
 
 pytestmark = pytest.mark.single_server
@@ -92,9 +92,9 @@ class Walk:
         self.redis.flushall()
         self.between.arm(dict(zip(at, begin(), strict=True)))
         eraser = self._make_eraser(REDIS_URL=self.between.url)
-        filed(eraser, what := order("ben"))
+        filed(eraser, what := erasure_request("ben"))
         # Not as far as the certificate: before that, commands are looked through once more.
-        next(at for at in eraser.advance(what.id) if at.phase is Phase.TELLING)
+        next(at for at in eraser.advance(what.id) if at.phase is Phase.AWAITING_VELT)
         assert not self.between.failures, self.between.failures
         left = left_behind(self.stores, self.redis, "ben")
         assert left == [], f"{left} after moves before messages {at}"
@@ -239,7 +239,7 @@ def test_a_command_that_an_erasure_changed_is_tried_as_it_is_by_then_instead_of_
     added(stores, "ben", claimed=False)
     claimed = stores.outbox.claim(stores.outbox.due()[0])
     assert claimed
-    filed(eraser := make_eraser(), what := order("ben"))
+    filed(eraser := make_eraser(), what := erasure_request("ben"))
     list(eraser.advance(what.id))
     assert not stores.outbox.dead_letter(claimed, "INVALID_ARGUMENT")
     assert list(stores.outbox.dead_letters.all()) == []

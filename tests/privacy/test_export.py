@@ -20,7 +20,7 @@ from resolver.privacy.people import Subject
 from resolver.store.command import Command, Entry, Kind
 from resolver.store.record import Record
 from tests.audit.test_trail import SIGNER, event
-from tests.erasing import filed, order
+from tests.erasing import erasure_request, filed
 from tests.support import Api, Velt, key
 
 JSON = dict[str, Any]
@@ -89,7 +89,7 @@ def lines(env: Environment, *arguments: str) -> list[JSON]:
 
 
 @pytest.mark.parametrize("by", ["--user", "--email"])
-def test_it_is_complete_and_holds_nobody_else(
+def test_export_is_complete_without_other_people(
     oracle: dict[str, set[str]], resolver_environment: Environment, by: str
 ) -> None:
     for user in PEOPLE[:2]:
@@ -108,14 +108,14 @@ def test_it_is_complete_and_holds_nobody_else(
         assert not [other for other in PEOPLE if other != user and email(other) in text]
 
 
-def test_it_can_be_bounded_to_organizations(
+def test_export_can_be_limited_to_organizations(
     oracle: dict[str, set[str]], resolver_environment: Environment
 ) -> None:
     found = lines(resolver_environment, "--user", PEOPLE[0], "--org", "org-3", "--org", "org-4")
     assert {item["organizationId"] for item in found} == {"org-3", "org-4"}
 
 
-def test_it_says_what_they_are_in_it_and_shows_their_own(api: Api, resolver_environment: Environment) -> None:
+def test_export_shows_roles_and_own_data(api: Api, resolver_environment: Environment) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}], metadata={"m": 1, "by": "cleo"})
     (ana,) = lines(resolver_environment, "--user", "ana")
     assert ana["roles"] == ["actor", "mentioned"]
@@ -128,9 +128,7 @@ def test_it_says_what_they_are_in_it_and_shows_their_own(api: Api, resolver_envi
     assert lines(resolver_environment, "--user", "nobody") == []
 
 
-def test_what_velt_has_not_been_told_yet_is_in_it(
-    api: Api, velt: Velt, resolver_environment: Environment
-) -> None:
+def test_export_includes_queued_commands(api: Api, velt: Velt, resolver_environment: Environment) -> None:
     velt.break_with(status=503)
     api.add()
     api.services.store.remove("acme", "n-1")
@@ -139,7 +137,7 @@ def test_what_velt_has_not_been_told_yet_is_in_it(
     assert "ana" not in json.dumps(command)
 
 
-def test_audit_entries_about_them_are_in_it_when_the_trail_is_given(
+def test_export_includes_audit_entries_when_a_trail_is_given(
     resolver_environment: Environment, tmp_path: Path
 ) -> None:
     trail = Trail(str(tmp_path / "audit.log"), SIGNER)
@@ -162,7 +160,7 @@ def test_audit_entries_about_them_are_in_it_when_the_trail_is_given(
         '\xff{"audit"',
     ],
 )
-def test_a_line_of_the_trail_that_does_not_read_is_told_and_the_others_are_looked_into(
+def test_export_reports_unreadable_audit_lines_and_reads_the_others(
     resolver_environment: Environment, tmp_path: Path, odd: str
 ) -> None:
     file = tmp_path / "audit.log"
@@ -177,10 +175,10 @@ def test_a_line_of_the_trail_that_does_not_read_is_told_and_the_others_are_looke
     assert [item["who"].get("id") for item in found if item["type"] == "audit"] == ["ben", None]
     assert end["type"] == "end"
     assert done.exit_code == 1
-    assert "line 6 of audit.log does not read" in done.stderr
+    assert "line 6 of audit.log can't be parsed" in done.stderr
 
 
-def test_an_address_or_an_id_of_the_content_itself_hides_nothing_else(
+def test_export_shows_all_fields_when_the_content_itself_has_an_id(
     api: Api, resolver_environment: Environment
 ) -> None:
     named = {"userId": "cleo", "email": "support@example.com"}
@@ -190,7 +188,7 @@ def test_an_address_or_an_id_of_the_content_itself_hides_nothing_else(
     assert found["content"]["userId"] == found["content"]["email"] == "[another person]"
 
 
-def test_a_command_shows_no_other_readers_and_hides_no_more_than_them(
+def test_export_redacts_only_other_readers_in_commands(
     make_api: Callable[..., Api], resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -206,7 +204,7 @@ def test_a_command_shows_no_other_readers_and_hides_no_more_than_them(
     assert shown["notifyUsers"] == [{"userId": "ben"}]
 
 
-def test_an_organization_that_is_called_like_them_makes_no_command_theirs(
+def test_export_skips_commands_of_an_organization_with_the_same_name(
     make_api: Callable[..., Api], resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -214,12 +212,12 @@ def test_an_organization_that_is_called_like_them_makes_no_command_theirs(
     assert lines(resolver_environment, "--user", "ben") == []
 
 
-def test_an_erasure_of_theirs_that_is_under_way_is_in_it(
+def test_export_includes_open_erasures_of_the_person(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
-    filed(eraser, what := order("ben", "zoe", emails=("Ben@example.com",), organizations=("acme",)))
-    filed(eraser, order("zoe"))
-    filed(eraser, order(organizations=("acme",), whole=True))
+    filed(eraser, what := erasure_request("ben", "zoe", emails=("Ben@example.com",), organizations=("acme",)))
+    filed(eraser, erasure_request("zoe"))
+    filed(eraser, erasure_request(organizations=("acme",), whole=True))
     (found,) = lines(resolver_environment, "--user", "ben")
     assert found == {
         "type": "erasure",
@@ -246,25 +244,27 @@ def test_an_erasure_of_theirs_that_is_under_way_is_in_it(
         ["--user", "half-a-character-\udcff"],
     ],
 )
-def test_it_needs_somebody(api: Api, resolver_environment: Environment, arguments: list[str]) -> None:
+def test_export_is_refused_without_a_subject(
+    api: Api, resolver_environment: Environment, arguments: list[str]
+) -> None:
     api.add()
     done = run(resolver_environment, *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
 
 
-def test_half_a_character_is_no_erasure(resolver_environment: Environment) -> None:
+def test_privacy_erase_refuses_invalid_unicode(resolver_environment: Environment) -> None:
     arguments = ["privacy", "status", "half-a-character-\udcff"]
     assert CliRunner(catch_exceptions=False).invoke(main, arguments, env=resolver_environment).exit_code == 2
 
 
-def test_it_says_when_it_may_not_be_all(api: Api, resolver_environment: Environment) -> None:
+def test_export_says_when_it_may_be_incomplete(api: Api, resolver_environment: Environment) -> None:
     api.add()
     other = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
     done = run(other, "--user", "ben")
     assert done.exit_code == 1
 
 
-def test_commands_that_do_not_open_are_no_complete_export(make_api: Callable[..., Api]) -> None:
+def test_export_is_incomplete_when_commands_are_unreadable(make_api: Callable[..., Api]) -> None:
     other = make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)}").services.store
     other.enqueue("acme", "n-1", Entry(Command(Kind.REMOVE, "n-1", {"organizationId": "acme"})))
     *_, last = make_api().services.export(Subject(frozenset({"ben"})), frozenset())

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from resolver.privacy.eraser import Eraser
-from resolver.privacy.mentions import is_mentioned, mention
+from resolver.privacy.mentions import is_mentioned, to_phrase
 from resolver.store.record import Record
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import Api
 
 
@@ -32,21 +32,19 @@ from tests.support import Api
         ("STRASSE", "die straße", True),
     ],
 )
-def test_words_are_whole_whatever_the_script(name: str, text: str, found: bool) -> None:
-    assert is_mentioned([text], [mention(name)]) is found
+def test_mention_matches_whole_words_in_any_script(name: str, text: str, found: bool) -> None:
+    assert is_mentioned([text], [to_phrase(name)]) is found
 
 
 @pytest.mark.parametrize("name", ["", " ", "!?", "\u0301", "\ufe0f"])
-def test_a_name_without_a_letter_is_none(name: str) -> None:
-    assert mention(name) == ()
+def test_name_without_letters_has_no_words(name: str) -> None:
+    assert to_phrase(name) == ()
 
 
-def test_what_a_key_is_called_mentions_nobody(
-    api: Api, eraser: Eraser, resolver_environment: dict[str, str]
-) -> None:
+def test_mention_ignores_keys(api: Api, eraser: Eraser, resolver_environment: dict[str, str]) -> None:
     put(api, "kept", {"page": "/home"})
     put(api, "goes", {"text": ["a page"]})
-    done(eraser, resolver_environment, order(mentioning=("Page",)))
+    done(eraser, resolver_environment, erasure_request(mentioning=("Page",)))
     assert [held.notification for held in api.services.store.scan()] == ["kept"]
 
 

@@ -14,7 +14,7 @@ from resolver.outbox.queue import Claim, claim_of, new_claim
 from resolver.privacy.eraser import Eraser
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.record import Record
-from tests.erasing import done, filed, order
+from tests.erasing import done, erasure_request, filed
 from tests.privacy.test_export import lines
 from tests.support import Api, Velt
 
@@ -46,41 +46,41 @@ def test_ids_differ_by_case_and_addresses_do_not(
 ) -> None:
     content = {"other": {"userId": "BEN", "name": "Benita"}, "text": "BEN", "mail": "Ben@Example.com"}
     put(api, content)
-    done(eraser, resolver_environment, order("ben", emails=("bEN@example.com",)))
+    done(eraser, resolver_environment, erasure_request("ben", emails=("bEN@example.com",)))
     assert only(api).parsed_content() == {"other": {"userId": "BEN", "name": "Benita"}, "text": "BEN"}
 
 
 @pytest.mark.parametrize("address", ["-", "team@example.com"])
-def test_an_address_that_others_have_too_does_not_pull_them_in(
+def test_shared_address_does_not_include_other_people(
     api: Api, eraser: Eraser, resolver_environment: Environment, address: str
 ) -> None:
     zoe = {"userId": "zoe", "name": "Zoe", "email": address}
     put(api, {"a": zoe, "b": {"userId": "ben", "email": address}, "c": address}, audience=("zoe", "cleo"))
     (found,) = lines(resolver_environment, "--user", "ben")
     assert "Zoe" not in json.dumps(found)
-    done(eraser, resolver_environment, order("ben"))
+    done(eraser, resolver_environment, erasure_request("ben"))
     assert only(api).parsed_content() == {"a": zoe, "c": address}
     assert only(api).audience == ("zoe", "cleo")
 
 
-def test_an_address_of_their_own_goes_with_their_id(
+def test_own_address_is_erased_with_the_id(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
     put(api, {"b": {"userId": "ben", "email": "ben@example.com"}, "c": "Ben@example.com", "d": 1})
-    done(eraser, resolver_environment, order("ben"))
+    done(eraser, resolver_environment, erasure_request("ben"))
     assert only(api).parsed_content() == {"d": 1}
 
 
-def test_fields_of_the_content_itself_are_nobody(
+def test_fields_of_the_content_itself_are_not_a_person(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
     put(api, {"userId": "cleo", "email": "Ben@example.com", "text": "t"})
-    done(eraser, resolver_environment, order(emails=("ben@example.com",)))
+    done(eraser, resolver_environment, erasure_request(emails=("ben@example.com",)))
     assert only(api).parsed_content() == {"userId": "cleo", "text": "t"}
     assert only(api).audience == ("cleo",)
 
 
-def test_ids_that_are_addresses_are_found_whatever_their_case(
+def test_ids_that_are_addresses_match_in_any_case(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
     put(api, notification="n-1", audience=("Ben@Example.com", "cleo"), dismissed_by=("BEN@example.com",))
@@ -92,11 +92,11 @@ def test_ids_that_are_addresses_are_found_whatever_their_case(
         "n-2": ["actor"],
         "n-3": ["recipient"],
     }
-    done(eraser, resolver_environment, order(emails=("ben@example.com",)))
+    done(eraser, resolver_environment, erasure_request(emails=("ben@example.com",)))
     assert (only(api).notification, only(api).audience, only(api).dismissed_by) == ("n-1", ("cleo",), ())
 
 
-def test_an_id_that_is_a_number_is_found(api: Api, eraser: Eraser, resolver_environment: Environment) -> None:
+def test_numeric_id_is_found(api: Api, eraser: Eraser, resolver_environment: Environment) -> None:
     put(
         api,
         {
@@ -108,19 +108,19 @@ def test_an_id_that_is_a_number_is_found(api: Api, eraser: Eraser, resolver_envi
         },
     )
     assert lines(resolver_environment, "--user", "17")[0]["content"]["a"]["name"] == "Ben"
-    done(eraser, resolver_environment, order("17"))
+    done(eraser, resolver_environment, erasure_request("17"))
     assert only(api).parsed_content() == {"c": {"userId": True}, "count": 17}
 
 
 @pytest.mark.parametrize("id_", [["a"], {"a": 1}, None, True, 1.5, 1e300, ""])
-def test_an_id_of_any_type_stops_nobody(
+def test_id_of_unexpected_type_stops_no_erasure(
     api: Api, eraser: Eraser, resolver_environment: Environment, id_: Any
 ) -> None:
     odd = {"userId": id_, "email": "x@example.com"}
     api.add(notificationId="odd", metadata={"g": odd}, displayHeadlineMessageTemplateData={"g": odd})
     put(api, {"b": {"userId": "ben", "email": id_}})
     assert len(lines(resolver_environment, "--user", "ben")) == 2
-    assert done(eraser, resolver_environment, order("ben"))["counts"]["cut"] == 1
+    assert done(eraser, resolver_environment, erasure_request("ben"))["counts"]["cut"] == 1
 
 
 # What decides who reads, and where
@@ -130,19 +130,19 @@ ACCESS = {"notifyAll": True, "notifyUsers": [{"userId": "zoe"}], "displayHeadlin
 
 
 @pytest.mark.parametrize("access", [{"owner": "ben"}, {"ben": 1}, {"owner": "ben", "team": "red"}])
-def test_where_they_are_in_what_narrows_who_reads_all_of_it_goes(
+def test_record_is_removed_when_its_access_rules_name_the_person(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment, access: JSON
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(**ACCESS, context={"access": access})
-    done(eraser, resolver_environment, order("ben"))
+    done(eraser, resolver_environment, erasure_request("ben"))
     assert list(api.services.store.scan()) == []
     assert velt.sent("/v2/notifications/add") == []
     assert velt.sent("/v2/notifications/delete") == [{"organizationId": "acme", "notificationIds": ["n-1"]}]
 
 
 @pytest.mark.parametrize("user", ["access", "context", "location", "id", "version", "locationId"])
-def test_an_id_that_is_a_word_of_the_schema_takes_nothing_of_it_away(
+def test_id_equal_to_a_schema_word_removes_no_field(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment, user: str
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -150,38 +150,38 @@ def test_an_id_that_is_a_word_of_the_schema_takes_nothing_of_it_away(
     about = {"context": {"access": {"team": "red"}}, "location": place, "locationId": user}
     api.add(**ACCESS, **about, documentId=user, metadata={user: "x", "name": "y"})
     assert not api.read("n-1", user="cleo")
-    done(eraser, resolver_environment, order(user))
+    done(eraser, resolver_environment, erasure_request(user))
     assert only(api).private == {**about, "metadata": {"name": "y"}}
     assert not api.read("n-1", user="cleo")
     (sent,) = velt.sent("/v2/notifications/add")
     assert {name: sent[name] for name in about} == about
 
 
-def test_what_only_looks_like_them_is_not_written_anew(
+def test_record_that_only_resembles_the_person_is_not_rewritten(
     api: Api, eraser: Eraser, resolver_environment: Environment
 ) -> None:
     put(api, private={"locationId": "ben"})
-    assert done(eraser, resolver_environment, order("ben"))["counts"]["cut"] == 0
+    assert done(eraser, resolver_environment, erasure_request("ben"))["counts"]["cut"] == 0
 
 
 # Commands
 
 
-def test_commands_keep_what_is_not_about_people(
+def test_commands_keep_fields_that_are_not_about_people(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     names = {"organizationId": "ben", "documentId": "ben", "notificationId": "ben", "locationId": "ben"}
     people = {"notifyUsers": [{"userId": "cleo"}, {"userId": "ben"}]}
     api.add(**names, **people, displayHeadlineMessageTemplateData={}, location={"id": "ben"})
-    filed(eraser, order("ben"))
+    filed(eraser, erasure_request("ben"))
     eraser.round()
     sent = dict(commands(api))["register"]
     assert {name: sent[name] for name in names} == names
     assert (sent["notifyUsers"], sent["location"]) == ([{"userId": "cleo"}], {"id": "ben"})
 
 
-def test_a_change_keeps_its_id_and_loses_its_people(
+def test_change_command_keeps_its_id_without_the_person(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -189,26 +189,26 @@ def test_a_change_keeps_its_id_and_loses_its_people(
     entry: JSON = {"id": "ben", "readByUserIds": ["cleo", "ben"], "notifyUsers": [{"userId": "zoe"}]}
     entry |= {"actionUser": {"userId": "ben"}}
     api.velt("notifications/update", {"organizationId": "acme", "userId": "ben", "notifications": [entry]})
-    queue = api.services.outbox.due()[0]
-    assert api.services.outbox.claim(queue)  # it may have been told: it is changed, not replaced
-    filed(eraser, order("ben"))
+    line = api.services.outbox.due()[0]
+    assert api.services.outbox.claim(line)  # it may have been told: it is changed, not replaced
+    filed(eraser, erasure_request("ben"))
     eraser.round()
     changed = {"id": "ben", "readByUserIds": ["cleo"], "notifyUsers": [{"userId": "zoe"}]}
     assert dict(commands(api))["change"] == {"organizationId": "acme", "notifications": [changed]}
 
 
-def test_a_registration_for_them_alone_becomes_a_removal(
+def test_registration_for_the_person_alone_becomes_a_removal(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(notifyAll=False)
     assert api.services.outbox.claim(api.services.outbox.due()[0])
-    filed(eraser, order("ben"))
+    filed(eraser, erasure_request("ben"))
     eraser.round()
     assert {kind for kind, _ in commands(api)} == {"remove"}
 
 
-def test_a_removal_within_their_notifications_names_them_no_more_and_removes_no_more(
+def test_filtered_removal_loses_the_person_and_removes_no_more(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -217,7 +217,7 @@ def test_a_removal_within_their_notifications_names_them_no_more_and_removes_no_
     put(api, notification="spared", audience=("cleo",))
     theirs = {"organizationId": "acme", "documentId": "d", "userId": "ben"}
     api.velt("notifications/delete", {**theirs, "notificationIds": ["theirs", "shared", "spared"]})
-    done(eraser, resolver_environment, order("ben"))
+    done(eraser, resolver_environment, erasure_request("ben"))
     sent = velt.sent("/v2/notifications/delete")
     assert sent == [{"organizationId": "acme", "documentId": "d", "notificationIds": ["theirs"]}]
     told = {
@@ -235,21 +235,21 @@ def test_a_removal_within_their_notifications_names_them_no_more_and_removes_no_
     }
 
 
-def test_what_somebody_else_removes_stays_as_it_is(
+def test_removal_by_another_person_is_unchanged(
     make_api: MakeApi, eraser: Eraser, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
     put(api, audience=("zoe", "cleo"))
     asked = {"organizationId": "acme", "userId": "zoe", "notificationIds": ["n-1"]}
     api.velt("notifications/delete", asked)
-    done(eraser, resolver_environment, order("ben"))
+    done(eraser, resolver_environment, erasure_request("ben"))
     assert velt.sent("/v2/notifications/delete") == [asked]
 
 
 # What would come back, should Velt refuse
 
 
-def test_what_stood_there_before_does_not_come_back_with_them(
+def test_rolled_back_version_does_not_bring_the_person_back(
     api: Api, eraser: Eraser, redis: Redis, resolver_environment: Environment
 ) -> None:
     put(api, notification="went", audience=("ben",))
@@ -259,7 +259,7 @@ def test_what_stood_there_before_does_not_come_back_with_them(
     redis.delete(api.services.keyspace.record("acme", "new"))
     names = ("went", "cut", "kept", "new")
     claims = [being_told(api, name) for name in names]
-    filed(eraser, order("ben"))
+    filed(eraser, erasure_request("ben"))
     eraser.round()
     for claimed in claims:
         assert api.services.outbox.roll_back(claimed)

@@ -13,24 +13,24 @@ from resolver.cli import main
 from resolver.privacy.eraser import Eraser
 from resolver.store.keyspace import ORDERS_KNOWN
 from tests.backups import restore, saved
-from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, order, run
+from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, erasure_request, run
 from tests.support import Api, key, keys_of, signed
 
 
-def test_an_id_that_is_an_address_comes_back_in_whatever_case_and_goes_again(
+def test_replay_erases_an_address_in_any_case(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     api = make_api()
     api.add(notifyUsers=[{"userId": "Ben@Example.com"}])
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben@EXAMPLE.com"))
+    done(make_eraser(), resolver_environment, erasure_request("ben@EXAMPLE.com"))
     restore(redis, backup)
     replayed = run(resolver_environment, "replay", str(kept))
     assert replayed.exit_code == 0, replayed.output
     assert list(make_api().services.store.scan()) == []
 
 
-def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone(
+def test_restored_backup_is_refused_until_replay_erases_the_person(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     api = make_api()
@@ -39,8 +39,8 @@ def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone
     api.add(notificationId="other", notifyUsers=[{"userId": "cleo"}])
     api.add(notificationId="zeta", organizationId="zeta")
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben", organizations=("acme",)))
-    done(make_eraser(), resolver_environment, order(organizations=("zeta",), whole=True))
+    done(make_eraser(), resolver_environment, erasure_request("ben", organizations=("acme",)))
+    done(make_eraser(), resolver_environment, erasure_request(organizations=("zeta",), whole=True))
     assert api.read("other", user="cleo")
 
     restore(redis, backup)
@@ -69,29 +69,29 @@ def test_backup_erase_restore_refused_replay_served_and_the_person_is_still_gone
     assert json.loads(run(resolver_environment, "replay", str(kept), "--json").stdout)["replayed"] == 0
 
 
-def test_names_that_stood_in_texts_are_found_again_too(
+def test_replay_finds_names_in_texts(
     api: Api, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     api.add(notifyUsers=[{"userId": "cleo"}], displayBodyMessage="says Obi-Wan Kenobi")
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order(mentioning=("Wan Kenobi",)))
+    done(make_eraser(), resolver_environment, erasure_request(mentioning=("Wan Kenobi",)))
     restore(redis, backup)
     assert run(resolver_environment, "replay", str(kept)).exit_code == 0
     assert list(api.services.store.scan()) == []
 
 
-def test_an_erasure_within_organizations_that_are_all_gone_is_not_done_everywhere(
+def test_replay_does_not_widen_an_erasure_when_its_organizations_are_gone(
     api: Api, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     api.add()
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben", organizations=("elsewhere",)))
+    done(make_eraser(), resolver_environment, erasure_request("ben", organizations=("elsewhere",)))
     restore(redis, backup)
     assert run(resolver_environment, "replay", str(kept)).exit_code == 0
     assert len(list(api.services.store.scan())) == 1
 
 
-def test_what_is_no_certificate_replays_nothing_at_all(
+def test_replay_does_nothing_when_a_file_is_no_certificate(
     certificate: Path, redis: Redis, resolver_environment: Environment
 ) -> None:
     redis.delete(ORDERS_KNOWN)
@@ -103,7 +103,7 @@ def test_what_is_no_certificate_replays_nothing_at_all(
 
 
 @pytest.mark.parametrize("keys", [f"k2:{key(2)}", f"k1:{key(3)}"], ids=["withdrawn", "another"])
-def test_while_anything_does_not_open_nothing_is_replayed_and_nobody_is_served(  # noqa: PLR0917 - fixtures
+def test_replay_is_refused_while_records_are_unreadable(  # noqa: PLR0917 - fixtures
     make_api: MakeApi,
     make_eraser: MakeEraser,
     redis: Redis,
@@ -113,7 +113,7 @@ def test_while_anything_does_not_open_nothing_is_replayed_and_nobody_is_served( 
 ) -> None:
     make_api().add()
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     restore(redis, backup)
     told = run({**resolver_environment, "RESOLVER_MASTER_KEYS": keys}, "replay", str(kept))
     assert told.exit_code == 1
@@ -124,21 +124,21 @@ def test_while_anything_does_not_open_nothing_is_replayed_and_nobody_is_served( 
     assert make_api().read("n-1") == {}
 
 
-def test_commands_that_do_not_open_are_waited_for_too(
+def test_replay_is_refused_while_commands_are_unreadable(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     make_api(RESOLVER_REGISTRATION="deferred").add()
     for name in keys_of(redis, "{p*n:*"):
         redis.delete(name)
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     restore(redis, backup)
     withdrawn = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
     assert run(withdrawn, "replay", str(kept)).exit_code == 1
     assert redis.scard(ORDERS_KNOWN) == 0
 
 
-def test_what_stops_opening_while_it_is_replayed_leaves_the_gate_shut(  # noqa: PLR0917 - fixtures
+def test_service_stays_closed_when_a_record_becomes_unreadable_during_replay(  # noqa: PLR0917 - fixtures
     make_api: MakeApi,
     make_eraser: MakeEraser,
     redis: Redis,
@@ -148,16 +148,16 @@ def test_what_stops_opening_while_it_is_replayed_leaves_the_gate_shut(  # noqa: 
 ) -> None:
     make_api().add()
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     restore(redis, backup)
-    again = Eraser.again
+    repeat = Eraser.repeat
     with monkeypatch.context() as patch:
-        patch.setattr(Eraser, "again", lambda *args: (at.now(unreadable=1) for at in again(*args)))
+        patch.setattr(Eraser, "repeat", lambda *args: (at.now(unreadable=1) for at in repeat(*args)))
         assert run(resolver_environment, "replay", str(kept)).exit_code == 1
     assert redis.scard(ORDERS_KNOWN) == 0
 
 
-def test_those_of_a_former_key_that_are_known_already_are_passed_over(  # noqa: PLR0917 - fixtures
+def test_replay_skips_known_certificates_of_a_former_key(  # noqa: PLR0917 - fixtures
     make_api: MakeApi,
     make_eraser: MakeEraser,
     redis: Redis,
@@ -166,14 +166,14 @@ def test_those_of_a_former_key_that_are_known_already_are_passed_over(  # noqa: 
     tmp_path: Path,
 ) -> None:
     make_api().add()
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     (new_key := tmp_path / "new.key").write_text(key(77))
     told = CliRunner().invoke(main, ["keys", "reindex", str(new_key), "--yes"], env=resolver_environment)
     assert told.exit_code == 0, told.output
     resolver_environment["RESOLVER_INDEX_KEY"] = key(77)
     make_api().add(notificationId="n-2")
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     restore(redis, backup)
     told = run(resolver_environment, "replay", str(kept), "--json")
     assert told.exit_code == 0, told.output

@@ -16,16 +16,16 @@ from resolver.errors import ErasuresNotReplayed
 from resolver.store.keyspace import CERTIFICATES
 from resolver.wiring import build_stores
 from tests.backups import restore, saved
-from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, filed, order, run
+from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, erasure_request, filed, run
 from tests.support import Api, Velt, signed
 
 
-def test_a_backup_taken_while_it_was_asked_for_is_as_old_as_any_other(
+def test_backup_taken_during_an_erasure_needs_replay(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     make_api().add()
     eraser = make_eraser()
-    filed(eraser, what := order("ben"))
+    filed(eraser, what := erasure_request("ben"))
     backup = saved(redis)
     done(eraser, resolver_environment, what)
     restore(redis, backup)
@@ -33,7 +33,7 @@ def test_a_backup_taken_while_it_was_asked_for_is_as_old_as_any_other(
     assert served.add(notificationId="new").status_code == 503
 
 
-def test_a_process_that_is_running_notices_within_a_second_or_so(  # noqa: PLR0917 - fixtures
+def test_running_process_notices_a_restored_backup(  # noqa: PLR0917 - fixtures
     make_api: MakeApi,
     make_eraser: MakeEraser,
     redis: Redis,
@@ -45,12 +45,12 @@ def test_a_process_that_is_running_notices_within_a_second_or_so(  # noqa: PLR09
     api = make_api()
     api.add()
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     restore(redis, backup)
     assert api.add(notificationId="new").status_code == 503
 
 
-def test_a_directory_that_cannot_be_read_closes_the_house(
+def test_service_is_closed_when_the_certificate_directory_is_unreadable(
     make_api: MakeApi, kept: Path, resolver_environment: Environment
 ) -> None:
     api = make_api()
@@ -58,7 +58,7 @@ def test_a_directory_that_cannot_be_read_closes_the_house(
     assert api.add().status_code == 503
 
 
-def test_killed_after_the_certificate_was_kept_it_is_written_once_more_and_nobody_is_refused(  # noqa: PLR0917 - fixtures
+def test_eraser_writes_the_kept_certificate_again_when_killed_before_closing(  # noqa: PLR0917 - fixtures
     api: Api,
     make_eraser: MakeEraser,
     make_api: MakeApi,
@@ -72,7 +72,7 @@ def test_killed_after_the_certificate_was_kept_it_is_written_once_more_and_nobod
     with monkeypatch.context() as patch:
         patch.setattr(eraser.erasure_store, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            done(eraser, resolver_environment, what := order("ben"))
+            done(eraser, resolver_environment, what := erasure_request("ben"))
     assert [path.stem for path in kept.iterdir()] == [what.id]
     assert redis.hlen(CERTIFICATES) == 0
     assert make_api().add(notificationId="new").status_code == 200
@@ -80,7 +80,7 @@ def test_killed_after_the_certificate_was_kept_it_is_written_once_more_and_nobod
     assert done(make_eraser(), resolver_environment, what)["certificate"]
 
 
-def test_the_gate_is_for_whoever_was_told_where_to_look(
+def test_restored_backup_is_noticed_only_with_a_certificate_directory(
     resolver_environment: Environment, kept: Path, redis: Redis
 ) -> None:
     (kept / f"{'0' * 32}.json").write_text("{}")
@@ -89,12 +89,12 @@ def test_the_gate_is_for_whoever_was_told_where_to_look(
     build_stores(load(resolver_environment), replaying=True).store.ping()
 
 
-def test_a_certificate_under_another_name_is_replayed_and_said_to_keep_the_gate_shut(
+def test_replay_reports_a_certificate_under_another_file_name(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     make_api().add()
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, what := order("ben"))
+    done(make_eraser(), resolver_environment, what := erasure_request("ben"))
     restore(redis, backup)
     (found,) = kept.iterdir()
     renamed = found.rename(kept / "of-ben.json")
@@ -106,7 +106,7 @@ def test_a_certificate_under_another_name_is_replayed_and_said_to_keep_the_gate_
     assert make_api().read("n-1") == {}
 
 
-def test_a_certificate_that_says_it_is_another_one_opens_no_gate(
+def test_service_stays_closed_when_a_certificate_has_another_id(
     certificate: Path, make_api: MakeApi, resolver_environment: Environment
 ) -> None:
     (certificate.parent / f"{'0' * 32}.json").write_text(certificate.read_text().replace("person", "PERSON"))
@@ -116,7 +116,7 @@ def test_a_certificate_that_says_it_is_another_one_opens_no_gate(
     assert make_api().add(notificationId="new").status_code == 503
 
 
-def test_what_is_no_file_at_all_neither_shuts_the_gate_nor_stops_a_replay(
+def test_directories_among_certificates_are_ignored(
     make_api: MakeApi, make_eraser: MakeEraser, redis: Redis, resolver_environment: Environment, kept: Path
 ) -> None:
     (kept / "directory.json").mkdir()
@@ -126,7 +126,7 @@ def test_what_is_no_file_at_all_neither_shuts_the_gate_nor_stops_a_replay(
     (kept / "half.part").write_text("")
     make_api().add()
     backup = saved(redis)
-    done(make_eraser(), resolver_environment, order("ben"))
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
     assert make_api().read() == {}
     restore(redis, backup)
     assert make_api().add(notificationId="new").status_code == 503
@@ -137,7 +137,7 @@ def test_what_is_no_file_at_all_neither_shuts_the_gate_nor_stops_a_replay(
 
 
 @pytest.mark.parametrize("name", ["junk.json", "nowhere.json", "endless.json", os.fsdecode(b"caf\xe9.json")])
-def test_a_file_that_is_no_certificate_shuts_the_gate_and_is_named(
+def test_service_is_closed_and_names_the_file_when_a_file_is_no_certificate(
     make_api: MakeApi, redis: Redis, resolver_environment: Environment, kept: Path, name: str
 ) -> None:
     if (target := {"nowhere.json": "nowhere.json", "endless.json": "/dev/zero"}.get(name)) is not None:
@@ -152,9 +152,7 @@ def test_a_file_that_is_no_certificate_shuts_the_gate_and_is_named(
     assert isinstance(told.exception, SystemExit | None)
 
 
-def test_until_it_is_replayed_what_needs_nothing_of_redis_is_refused_as_well(
-    make_api: MakeApi, kept: Path, velt: Velt
-) -> None:
+def test_requests_without_redis_are_refused_until_replay(make_api: MakeApi, kept: Path, velt: Velt) -> None:
     api, cleo = make_api(), {"authorization": f"Bearer {signed('cleo', 'acme')}"}
     calls: tuple[Callable[[], Any], ...] = (
         lambda: api.post("/api/velt/token", {"userId": "cleo", "organizationIds": ["acme"]}),
@@ -174,20 +172,18 @@ def test_until_it_is_replayed_what_needs_nothing_of_redis_is_refused_as_well(
     assert api.client.get("/livez").status_code == 200
 
 
-def test_a_redis_that_is_away_is_no_reason_to_refuse_what_needs_none(make_api: MakeApi, kept: Path) -> None:
+def test_requests_without_redis_are_served_when_redis_is_down(make_api: MakeApi, kept: Path) -> None:
     assert kept.is_dir()
     away = make_api(REDIS_URL="redis://127.0.0.1:1/0")
     wanted = {"userId": "cleo", "organizationIds": ["acme"]}
     assert [away.post("/api/velt/token", wanted).status_code for _ in range(5)] == [200] * 5
 
 
-def test_an_operator_on_a_restored_database_is_told_in_sentences(
-    resolver_environment: Environment, kept: Path
-) -> None:
+def test_operator_commands_explain_a_restored_database(resolver_environment: Environment, kept: Path) -> None:
     (kept / f"{'0' * 32}.json").write_text("{}")
     told = run(resolver_environment, "export", "--user", "ben")
     assert told.exit_code == 1
-    assert "This is in the audit trail, but Redis couldn't be told" in told.stderr
+    assert "This is in the audit trail, but its checkpoint could not be stored" in told.stderr
     assert "1 of the erasures must be replayed first (resolver privacy replay)" in told.stderr
     assert "audit_anchor_failed" not in told.output
     assert told.stdout == ""

@@ -162,8 +162,8 @@ def balanced(
 
 
 def _wait(found: Balanced, process: subprocess.Popen[bytes]) -> None:
-    pool, gives_up_at = found.pool(), time.monotonic() + 20
-    while time.monotonic() < gives_up_at:
+    pool, until = found.pool(), time.monotonic() + 20
+    while time.monotonic() < until:
         assert process.poll() is None, found.log.read_text()
         try:
             if pool.request("GET", f"{found.inside}/readyz").status == 200:

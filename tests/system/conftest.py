@@ -71,8 +71,8 @@ def serving(variables: Mapping[str, str], log: Path, *, files: int | None = None
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    gives_up_at = time.monotonic() + 30
-    while time.monotonic() < gives_up_at:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
         assert process.poll() is None, log.read_text(encoding="utf-8")
         try:
             if urllib3.request("GET", url, retries=False, timeout=2).status == 200:

@@ -210,10 +210,10 @@ def test_every_action_has_a_word_of_its_own(page: Page) -> None:
     said, press = page.get_by_role("status"), page.get_by_role("button", name="Send").click
     page.get_by_label("Ben Okoro").uncheck()
     press()
-    expect(said).to_contain_text("Choose somebody")
+    expect(said).to_contain_text("Choose at least one recipient")
     page.get_by_label("Ben Okoro").check()
     send(page)
-    expect(said).to_contain_text("Velt has been told")
+    expect(said).to_contain_text("Velt has received")
     for field in ("Text", "Headline template"):
         page.get_by_label(field).fill(" ")
         press()
@@ -221,7 +221,7 @@ def test_every_action_has_a_word_of_its_own(page: Page) -> None:
         page.get_by_label(field).fill(TEXT)
         # The same outcome as before.
         send(page)
-        expect(said).to_contain_text("Velt has been told")
+        expect(said).to_contain_text("Velt has received")
     page.locator("#organization").select_option("globex")
     send(page)
     expect(said).to_contain_text("of Globex: it isn")
@@ -248,15 +248,15 @@ def test_during_an_outage_it_is_said_what_waits_for_velt(page: Page) -> None:
     page.get_by_role("button", name="Start a Velt outage").click()
     expect(said).to_contain_text("Velt is out")
     page.reload()
-    expect(said).to_contain_text("A Velt outage is under way")
+    expect(said).to_contain_text("Velt is out")
     inbox.get_by_role("button", name="Mark read").click()
-    expect(said).to_contain_text("It stays unread until Velt can be told")
+    expect(said).to_contain_text("It stays unread until Velt can be reached")
     inbox.get_by_role("button", name="Delete").click()
     expect(said).to_contain_text("SDK would try again")
     expect(inbox).to_contain_text("Not here, or not meant for Ben Okoro")
     send(page)
     page.get_by_role("button", name="Erase everywhere").click()
-    expect(said).to_contain_text("is over once Velt can be told", timeout=LONG_MS)
+    expect(said).to_contain_text("ends when Velt can be reached", timeout=LONG_MS)
     page.get_by_role("button", name="End the outage").click()
     expect(said).to_contain_text("Ben Okoro is erased", timeout=LONG_MS)
 
@@ -266,9 +266,9 @@ def test_a_rotation_goes_on_being_shown_after_a_reload(page: Page) -> None:
     with page.expect_response("**/demo/keys/rotate"):
         rotate.click()
     page.reload()
-    expect(said).to_contain_text("A rotation of the keys is under way")
+    expect(said).to_contain_text("The keys are being rotated")
     expect(rotate).to_be_disabled()
-    expect(said).to_contain_text("The rotation is over", timeout=LONG_MS)
+    expect(said).to_contain_text("The rotation is done", timeout=LONG_MS)
     expect(rotate).to_be_enabled()
 
 

@@ -115,8 +115,8 @@ def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.
         assert all(map(is_listening, ports))
         dev.process.send_signal(number)
         assert dev.process.wait(20) == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
-        gives_up_at = time.monotonic() + 15
-        while any(map(is_running, children)) and time.monotonic() < gives_up_at:
+        until = time.monotonic() + 15
+        while any(map(is_running, children)) and time.monotonic() < until:
             time.sleep(0.1)
         assert not [pid for pid in children if is_running(pid)]
         assert not any(map(is_listening, ports))
@@ -220,7 +220,7 @@ def test_on_a_redis_that_came_back_from_a_backup_it_says_what_to_type_and_goes_o
     shutil.copytree(backup, state / "redis")
     waiting = "Redis is unix://"
     with running(state, until=waiting, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
-        assert "came back from a backup" in dev.printed
+        assert "restored from a backup" in dev.printed
         (replay,) = [line for line in dev.printed.splitlines() if line.startswith("resolver privacy replay")]
         assert "1 erasure replayed" in dev.operate(replay).stdout
         dev.curls = [line for line in dev.until("Ready:").splitlines() if line.startswith("curl ")]

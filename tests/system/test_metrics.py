@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from resolver.cli.children import start_child, stop_child
-from resolver.cli.listening import LONGEST_SECONDS
+from resolver.cli.worker import LONGEST_SECONDS
 from resolver.ops.metrics_folder import VARIABLE
 from tests.support import BACKEND, METRICS_TOKEN, Velt, figures_in, notification
 from tests.system.conftest import (
@@ -225,8 +225,8 @@ def test_who_drips_or_says_nothing_holds_no_worker(
     with answering_worker(resolver_environment, log) as bind, ExitStack() as stack:
         host, _, port = bind.partition(":")
         slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
-        gives_up_at = time.monotonic() + LONGEST_SECONDS + 1
-        while time.monotonic() < gives_up_at:
+        until = time.monotonic() + LONGEST_SECONDS + 1
+        while time.monotonic() < until:
             for connection in slow:
                 with suppress(OSError):
                     connection.send(b"G")

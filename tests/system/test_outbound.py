@@ -235,9 +235,9 @@ def working(variables: dict[str, str], log: Path) -> Iterator[None]:
 
 
 def wait_for_adds(velt: Velt, number: int, log: Path) -> None:
-    gives_up_at = time.monotonic() + 30
+    until = time.monotonic() + 30
     while len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) < number:
-        assert time.monotonic() < gives_up_at, log.read_text(encoding="utf-8")
+        assert time.monotonic() < until, log.read_text(encoding="utf-8")
         time.sleep(0.02)
 
 
@@ -342,7 +342,7 @@ def test_check_says_that_an_authority_is_missing(
     environment = {**by_tls, **names_for(tmp_path / "names", names), "RESOLVER_OUTBOUND_CA_FILE": ""}
     shown = check(environment)
     assert "velt: cannot be reached (velt: SSLCertVerificationError)" in shown
-    assert "the key set cannot be had (SSLCertVerificationError)" in shown
+    assert "the key set cannot be fetched (SSLCertVerificationError)" in shown
 
 
 def test_variables_of_the_environment_for_proxies_are_not_read(

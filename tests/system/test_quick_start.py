@@ -84,8 +84,8 @@ def follow(step: Step, terminal: Terminal) -> str:
 
 
 def waited(step: Step, log: Path) -> str:
-    gives_up_at = time.monotonic() + 40
-    while time.monotonic() < gives_up_at and not shows(step.shown, log.read_text(encoding="utf-8")):
+    until = time.monotonic() + 40
+    while time.monotonic() < until and not shows(step.shown, log.read_text(encoding="utf-8")):
         time.sleep(0.1)
     return log.read_text(encoding="utf-8")
 

@@ -53,8 +53,8 @@ def _read(terminal: int, printed: list[str]) -> None:
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    gives_up_at = time.monotonic() + 30
-    while time.monotonic() < gives_up_at:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
         assert process.poll() is None
         try:
             if (
@@ -84,8 +84,8 @@ def ask(port: int) -> None:
 
 
 def lines_of(printed: list[str], expected: int) -> list[str]:
-    gives_up_at = time.monotonic() + 10
-    while (text := "".join(printed)).count("\n") < expected and time.monotonic() < gives_up_at:
+    until = time.monotonic() + 10
+    while (text := "".join(printed)).count("\n") < expected and time.monotonic() < until:
         time.sleep(0.05)
     return text.splitlines()
 

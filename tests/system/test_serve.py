@@ -263,8 +263,8 @@ def test_worker_that_crashes_is_restarted_with_growing_pauses_and_a_log_line_for
 def kill_workers(served: Served, seconds: float) -> set[int]:
     """Kill each worker as soon as it is there."""
     killed: set[int] = set()
-    gives_up_at = time.monotonic() + seconds
-    while time.monotonic() < gives_up_at:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         for pid in {*workers_of(served.process.pid)} - killed:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)

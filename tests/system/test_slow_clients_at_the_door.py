@@ -128,8 +128,8 @@ def test_request_flood_of_one_address_is_refused_readably(
 
 def first_refusal(found: Balanced) -> urllib3.BaseHTTPResponse | None:
     pool, headers = found.pool(), {"content-type": "application/json"}
-    gives_up_at = time.monotonic() + 20
-    while time.monotonic() < gives_up_at:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
         reply = pool.request("POST", found.internet + GET, body=b"{}", headers=headers)
         if reply.status == 429:
             return reply

@@ -1,1 +1,1 @@
-"""The service as OpenAPI 3.1: what each surface takes and answers. Plain data, built once."""
+"""The OpenAPI 3.1 description of each surface: plain data, built once at start."""

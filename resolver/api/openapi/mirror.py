@@ -1,11 +1,10 @@
-"""Velt's eight endpoints, and the token endpoint beside them: called by your backend."""
+"""Describe the Velt-compatible API: Velt's eight endpoints, called by backends."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from resolver.api.openapi.derive import schema_of
-from resolver.api.openapi.parts import body, closed, mirror_errors, own_errors, reply
+from resolver.api.openapi.parts import body, closed, mirror_errors, own_errors, reply, schema_of
 from resolver.velt import config_requests, requests
 from resolver.velt.client import Endpoint
 from resolver.velt.schema import Request
@@ -37,9 +36,9 @@ _IDEMPOTENCY_KEY: JSON = {
     "in": "header",
     "required": False,
     "description": (
-        "Makes the id, once for each of your backends and organizations: a request that is repeated under "
-        "the same key adds nothing. Another request under it is a 409; together with notificationId it is "
-        "refused (400)."
+        "The notification's id is derived from this key, your backend and the organization. Repeating a "
+        "request with the same key adds nothing; a different request with the same key is refused (409), as "
+        "is the key together with notificationId (400)."
     ),
     "schema": {
         "type": "string",
@@ -103,10 +102,10 @@ _ANSWERED: dict[Endpoint, tuple[str, Any]] = {
     Endpoint.WORKSPACE_UPDATE: ("Notification configuration updated successfully.", _KEPT),
 }
 _SUMMARIES = {
-    Endpoint.ADD: "Seal the content here, register the ids at Velt",
-    Endpoint.UPDATE: "Change sealed content here, read states and audience at Velt",
-    Endpoint.GET: "Velt's list, with the sealed content merged in",
-    Endpoint.DELETE: "Remove the content here, then the ids at Velt",
+    Endpoint.ADD: "Store the content here, register the ids at Velt",
+    Endpoint.UPDATE: "Change content here, read states and audience at Velt",
+    Endpoint.GET: "List notifications from Velt, with the content from here",
+    Endpoint.DELETE: "Delete the content here, then the ids at Velt",
     Endpoint.CONFIG_SET: "Set users' preferences at Velt",
     Endpoint.CONFIG_GET: "Get a user's preferences from Velt",
     Endpoint.WORKSPACE_GET: "Get the workspace's notification settings from Velt",
@@ -115,11 +114,11 @@ _SUMMARIES = {
 
 
 def _update() -> JSON:
-    """`notifications` is taken in every form that Velt documents."""
+    """Accept `notifications` in every form that Velt documents."""
     schema = schema_of(requests.UPDATE)
     entry = schema_of(requests.ENTRY)
     id_ = entry["properties"]["id"]
-    # Where it has both, `id` is meant, and the other may be anything.
+    # With both, `id` counts, and `notificationId` may be anything.
     other = {"required": ["notificationId"], "properties": {"notificationId": id_}}
     one = {
         "type": "object",
@@ -150,7 +149,7 @@ CHECKED: dict[Endpoint, Request] = {
     Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
     Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
 }
-"""What checks each call, but an update, whose entries have a schema of their own."""
+"""The schema that checks each call. Update is not here: its entries have a schema of their own."""
 
 
 def _taken() -> dict[Endpoint, JSON]:
@@ -163,13 +162,13 @@ def _taken() -> dict[Endpoint, JSON]:
 _LINES: JSON = {"type": "array", "items": {"type": "string"}}
 _WARNINGS: JSON = {
     **_LINES,
-    "description": "What of the request was ignored or dropped, and what to use instead.",
+    "description": "Parts of the request that were ignored or dropped, and what to use instead.",
 }
 _KEPT_FOR_OTHERS: JSON = {
     "type": "integer",
     "minimum": 0,
-    "description": "Of a delete with a `userId` filter: how many records are kept for others, with that "
-    "person taken out.",
+    "description": "After a delete with a `userId` filter: how many records stay for other readers, without "
+    "that user.",
 }
 _OUTCOME = closed(success={"type": "boolean"}, message={"type": "string"})
 _OUTCOMES: JSON = {"type": "object", "additionalProperties": _OUTCOME}
@@ -225,7 +224,7 @@ _ADDED_TO_RESULT: dict[Endpoint, JSON] = {
     Endpoint.CONFIG_GET: {"warnings_": _WARNINGS},
     Endpoint.WORKSPACE_GET: {"warnings_": _WARNINGS},
 }
-"""Beside `data`, by endpoint."""
+"""Keys beside `data`, by endpoint."""
 
 
 def _result(endpoint: Endpoint) -> JSON:

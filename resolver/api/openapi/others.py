@@ -1,4 +1,4 @@
-"""The other surfaces: callbacks, token, metrics, and what a balancer asks."""
+"""Describe the other surfaces: data provider endpoints, tokens, metrics, health."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import Any
 
 from marshmallow import Schema
 
-from resolver.api.openapi.derive import schema_of
-from resolver.api.openapi.parts import body, callback_errors, closed, own_errors, reply
+from resolver.api.openapi.parts import body, callback_errors, closed, own_errors, reply, schema_of
 
 JSON = dict[str, Any]
 _METRICS = 'resolver_request_seconds_count{outcome="ok",surface="callback"} 12.0\n'
 _READERS: list[JSON] = [{"endUser": []}, {"veltApiKey": [], "callerToken": []}]
 _ORGANIZATION: JSON = {
     "type": ["string", "null"],
-    "description": "May be left out with a token of exactly one.",
+    "description": "Optional if the token holds exactly one organization.",
 }
 _ID: JSON = {
     "anyOf": [{"type": "string"}, {"type": "integer", "minimum": -(2**53 - 1), "maximum": 2**53 - 1}]
@@ -52,19 +51,19 @@ def callback(prefix: str, most_ids: int) -> JSON:
     return {
         f"{prefix}get": _callback(
             "get",
-            "Content by id; what isn't there, or isn't meant for the reader, is absent",
+            "Get content by id; ids that don't exist or that the reader may not see are absent",
             body(get, {"organizationId": "acme", "notificationIds": ["nOZ7d0vX2Qk4mJrT9cB1yLwA"]}),
             reply(
-                "The content that there is for this reader.",
+                "The content this reader may see.",
                 found,
                 example={"data": _CONTENT, **_DONE_EXAMPLE},
             ),
         ),
         f"{prefix}delete": _callback(
             "delete",
-            "Remove it, or leave its audience; always the same answer",
+            "Delete or dismiss a notification; the answer is always the same",
             body(delete, {"organizationId": "acme", "notificationId": "nOZ7d0vX2Qk4mJrT9cB1yLwA"}),
-            reply("Done, or there was nothing to do.", closed(**_DONE), example=_DONE_EXAMPLE),
+            reply("Deleted or dismissed, or nothing to do.", closed(**_DONE), example=_DONE_EXAMPLE),
         ),
     }
 
@@ -106,16 +105,17 @@ def token(path: str, schema: Schema) -> JSON:
 
 def revocation(path: str, schema: Schema) -> JSON:
     taken = body(schema_of(schema), {"userId": "ben"})
-    since = {"type": "integer", "description": "Epoch seconds, of Redis's clock."}
+    since = {"type": "integer", "description": "Epoch seconds on Redis's clock."}
     return {
         path: {
             "post": {
                 "tags": ["token"],
                 "operationId": "token_revoke",
-                "summary": "Revoke the tokens of one of your users that were issued until now",
+                "summary": "Revoke all tokens of a user that were issued until now",
                 "description": (
-                    "Without an organization, in all of them. A token's `iat` counts whole seconds: one that "
-                    "is issued in the same second is revoked too, and tokens hold from the next second on."
+                    "Without organizationId, tokens are revoked in all organizations. A token's `iat` is in "
+                    "whole seconds: a token issued in the same second is revoked too; one issued in the next "
+                    "second is valid."
                 ),
                 "security": [{"veltApiKey": [], "callerToken": []}],
                 "requestBody": taken,
@@ -130,19 +130,19 @@ def revocation(path: str, schema: Schema) -> JSON:
 
 def metrics(path: str) -> JSON:
     text: JSON = {"type": "string"}
-    operation = _get("metrics", "What Prometheus asks", text, _METRICS, "text/plain")
+    operation = _get("metrics", "Metrics for Prometheus", text, _METRICS, "text/plain")
     operation["security"] = [{"metricsToken": []}]
     operation["responses"] |= own_errors(401, 403, 404, 429)
     return {path: {"get": operation}}
 
 
 def ops() -> JSON:
-    alive = _get("livez", "Is this process alive?", closed(status={"const": "ok"}), {"status": "ok"})
+    alive = _get("livez", "Liveness of this process", closed(status={"const": "ok"}), {"status": "ok"})
     states: JSON = {"enum": ["ok", "down", "foreign", "outdated", "restored"]}
     answered = closed(status={"const": "ok"}, redis=states)
-    ready = _get("readyz", "May it get traffic?", answered, {"status": "ok", "redis": "ok"})
+    ready = _get("readyz", "Readiness for traffic", answered, {"status": "ok", "redis": "ok"})
     not_now = closed(status={"enum": ["starting", "draining"]}, redis=states)
-    ready["responses"]["503"] = reply("Redis wasn't reached yet, or it is about to stop.", not_now)
+    ready["responses"]["503"] = reply("Redis was not reached yet, or the process is draining.", not_now)
     return {"/livez": {"get": alive}, "/readyz": {"get": ready}}
 
 
@@ -150,7 +150,7 @@ def docs(path: str, viewer: str) -> JSON:
     page: JSON = {"type": "string"}
     return {
         path: {"get": _get("openapi", "This description", {"type": "object"}, {"openapi": "3.1.0"})},
-        viewer: {"get": _get("docs", "This description, to read", page, "<!doctype html>…", "text/html")},
+        viewer: {"get": _get("docs", "This description as a page", page, "<!doctype html>…", "text/html")},
     }
 
 
@@ -160,5 +160,5 @@ def _get(name: str, summary: str, schema: JSON, example: Any, media_type: str = 
         "operationId": name,
         "summary": summary,
         "security": [],
-        "responses": {"200": reply("Yes.", schema, media_type, example=example), **own_errors(400, 500)},
+        "responses": {"200": reply("OK.", schema, media_type, example=example), **own_errors(400, 500)},
     }

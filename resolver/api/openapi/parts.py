@@ -1,10 +1,43 @@
-"""The parts that operations are put together from: bodies, replies, errors, headers."""
+"""Parts of the description: JSON schemas from marshmallow schemas, bodies, replies, errors, headers."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from marshmallow import Schema
+from marshmallow.fields import Field, Nested
+
+from resolver.validation.fields import Strict
+from resolver.velt.schema import Request, UnknownKeys
+
 JSON = dict[str, Any]
+
+
+def schema_of(schema: Schema) -> JSON:
+    fields = schema.fields
+    required = [name for name, field in fields.items() if field.required]
+    properties = {name: _field(field) for name, field in fields.items()}
+    own = schema if isinstance(schema, Request) else None
+    if own:
+        properties |= {name: {"not": {}} for name in own.misplaced}
+    refuses = own is not None and own.unknown_keys is UnknownKeys.REFUSED
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": required} if required else {}),
+        **({"additionalProperties": False} if refuses else {}),
+        **(own.between if own else {}),
+    }
+
+
+def _field(field: Field[Any]) -> JSON:
+    if isinstance(field, Nested):
+        return schema_of(field.schema)
+    if not isinstance(field, Strict):
+        raise TypeError(f"{field!r} has no description")
+    return {"anyOf": [field.described, {"type": "null"}]} if field.allow_none else dict(field.described)
+
+
 STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -17,33 +50,33 @@ STATUSES = {
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
-_WHY = {
-    400: "The request is not valid.",
-    401: "A credential is missing or, on callbacks, doesn't hold.",
-    403: "The credential doesn't hold, or holds no right to this.",
-    404: "The surface is closed here, or Velt knows no such thing.",
+_MEANINGS = {
+    400: "The request is invalid.",
+    401: "The credential is missing or, on data provider endpoints, invalid.",
+    403: "The credential is invalid or lacks the permission.",
+    404: "The surface is closed here, or Velt doesn't have the item.",
     409: "The Idempotency-Key was used for another request.",
-    413: "More bytes than are accepted.",
-    415: "The body isn't declared as JSON.",
+    413: "The body is too large.",
+    415: "The content type isn't JSON.",
     429: "Too many calls.",
-    500: "A mistake of the resolver's own.",
-    503: "Something that mends itself is in the way: try again.",
+    500: "Internal error.",
+    503: "Temporarily unavailable. Retry.",
 }
 REQUEST_ID: JSON = {
-    "description": "Of this request, in the logs too; yours when you sent a well-formed one.",
+    "description": "The request's id, as in the logs: the one you sent, if it was well-formed.",
     "required": True,
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{8,128}$"},
 }
 RETRY_AFTER: JSON = {
-    "description": "Seconds until it is worth trying.",
+    "description": "Seconds until a retry makes sense.",
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
 }
 OVERLOAD_RETRY_AFTER: JSON = {
-    "description": "Seconds until it is worth trying, when large replies fill the memory for replies.",
+    "description": "Seconds until a retry makes sense; sent when large replies fill the memory for replies.",
     "schema": RETRY_AFTER["schema"],
 }
-VELTS_RETRY_AFTER: JSON = {"description": "As Velt gave it, if it did.", "schema": {"type": "string"}}
+VELT_RETRY_AFTER: JSON = {"description": "Velt's own value, if Velt sent one.", "schema": {"type": "string"}}
 
 
 def body(schema: JSON, example: Any, *, required: bool = True) -> JSON:
@@ -65,7 +98,7 @@ def reply(
 
 
 def closed(**properties: JSON) -> JSON:
-    """An object of exactly these; a name that ends in `_` may be missing."""
+    """Describe an object with exactly these properties. A name that ends in `_` is optional."""
     return {
         "type": "object",
         "additionalProperties": False,
@@ -75,15 +108,15 @@ def closed(**properties: JSON) -> JSON:
 
 
 def own_errors(*statuses: int) -> JSON:
-    """In Velt's shape, with the resolver's own words."""
+    """Describe the resolver's own errors, in Velt's shape."""
     return {str(status): _failure(status, _velt_shape({"const": STATUSES[status]})) for status in statuses}
 
 
 def mirror_errors(*statuses: int) -> JSON:
-    """Of Velt's own refusals, passed on unchanged, only the shape is known; more than these may come."""
+    """Describe errors that may be Velt's own, passed on unchanged: only their shape is known."""
     theirs = _velt_shape({"type": "string"}, more=True)
-    replies = {str(status): _failure(status, theirs, VELTS_RETRY_AFTER) for status in statuses}
-    return {**replies, "4XX": reply("Velt's own refusal, unchanged.", theirs)}
+    replies = {str(status): _failure(status, theirs, VELT_RETRY_AFTER) for status in statuses}
+    return {**replies, "4XX": reply("Velt's own error, unchanged.", theirs)}
 
 
 def _velt_shape(status: JSON, *, more: bool = False) -> JSON:
@@ -101,7 +134,7 @@ def callback_errors(*statuses: int) -> JSON:
 
 
 def _failure(status: int, schema: JSON, retry_after: JSON = RETRY_AFTER) -> JSON:
-    found = reply(f"{STATUSES[status]}. {_WHY[status]}", schema)
+    found = reply(f"{STATUSES[status]}. {_MEANINGS[status]}", schema)
     if status in (429, 503):
         given = retry_after if status == 429 else OVERLOAD_RETRY_AFTER
         found["headers"] = {**found["headers"], "Retry-After": given}

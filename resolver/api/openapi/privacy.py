@@ -1,4 +1,4 @@
-"""The privacy surface: what is held about somebody, and taking them out of it."""
+"""Describe the privacy endpoints: export and erasure."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from typing import Any
 
 from marshmallow import Schema
 
-from resolver.api.openapi.derive import schema_of
-from resolver.api.openapi.parts import body, closed, own_errors, reply
+from resolver.api.openapi.parts import body, closed, own_errors, reply, schema_of
 
 JSON = dict[str, Any]
-_SOMEBODY: JSON = {"anyOf": [{"required": ["userIds"]}, {"required": ["emails"]}]}
+_HAS_PERSON: JSON = {"anyOf": [{"required": ["userIds"]}, {"required": ["emails"]}]}
 _ORGANIZATIONS: JSON = {
     "required": ["wholeOrganizations", "organizationIds"],
     "properties": {"wholeOrganizations": {"const": True}, "userIds": False, "emails": False},
 }
 _PERSON: JSON = {
-    **_SOMEBODY,
+    **_HAS_PERSON,
     "properties": {"wholeOrganizations": {"const": False}},
-    # Velt knows people by their ids alone.
+    # Velt knows people only by their ids.
     "if": {"required": ["veltUserData"], "properties": {"veltUserData": {"const": True}}},
     "then": {"required": ["userIds"]},
 }
@@ -40,15 +39,15 @@ _CERTIFICATE = closed(certificate={"type": "object"}, signature={"type": "string
 
 
 def export(path: str, schema: Schema) -> JSON:
-    taken = {**schema_of(schema), **_SOMEBODY}
+    taken = {**schema_of(schema), **_HAS_PERSON}
     operation = _operation(
         "export",
-        "Everything that is held about somebody, with nobody else's data in it",
-        "One JSON object a line. Without a last line of type `end` that says `complete`, it isn't all.",
+        "Export everything stored about a person, without other people's data",
+        "One JSON object per line. Without a last line of type `end` with `complete`, it is incomplete.",
     )
     operation["requestBody"] = body(taken, {"userIds": ["ben"]})
     operation["responses"] = {
-        "200": reply("What there is.", {"type": "string"}, "application/x-ndjson", example=_LINES),
+        "200": reply("The export.", {"type": "string"}, "application/x-ndjson", example=_LINES),
         **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
     }
     return {path: {"post": operation}}
@@ -58,23 +57,23 @@ def erasure(path: str, schema: Schema, followed: str) -> JSON:
     taken = {**schema_of(schema), "anyOf": [_PERSON, _ORGANIZATIONS]}
     asked = _operation(
         "erase",
-        "Take somebody, or whole organizations, out of everything that is held",
-        "The worker carries it out; follow it by the id.",
+        "Erase a person, or whole organizations, from everything that is stored",
+        "The worker carries it out; follow its progress by the id.",
     )
     asked["requestBody"] = body(taken, {"userIds": ["ben"], "organizationIds": ["acme"]})
     asked["responses"] = {
         "202": reply(
-            "It will be done.", closed(erasureId={"type": "string"}), example={"erasureId": _ERASURE}
+            "The request is stored.", closed(erasureId={"type": "string"}), example={"erasureId": _ERASURE}
         ),
         **own_errors(400, 401, 403, 404, 413, 415, 429, 500, 503),
     }
-    looked = _operation("erasure", "How far an erasure is; with its certificate when it is done")
-    looked["parameters"] = [
+    status = _operation("erasure", "Get an erasure's progress, and its erasure certificate when it is done")
+    status["parameters"] = [
         {
             "name": "erasureId",
             "in": "path",
             "required": True,
-            "description": "As the erasure's own reply gave it.",
+            "description": "From the reply to the erase call.",
             "schema": {"type": "string", "minLength": 1},
             "example": _ERASURE,
         }
@@ -85,11 +84,11 @@ def erasure(path: str, schema: Schema, followed: str) -> JSON:
         counts=_COUNTS,
         certificate_=_CERTIFICATE,
     )
-    looked["responses"] = {
-        "200": reply("So far.", found, example=_SO_FAR),
+    status["responses"] = {
+        "200": reply("Progress or result.", found, example=_SO_FAR),
         **own_errors(400, 401, 403, 404, 429, 500, 503),
     }
-    return {path: {"post": asked}, f"{followed}{{erasureId}}": {"get": looked}}
+    return {path: {"post": asked}, f"{followed}{{erasureId}}": {"get": status}}
 
 
 def _operation(name: str, summary: str, description: str = "") -> JSON:

@@ -1,5 +1,7 @@
-"""Pages of our own: a folder of files each, read once, under a policy that lets them load each other and
-nothing from anywhere else."""
+"""Serve HTML pages: a folder of files each, read once at start.
+
+Their content security policy lets them load only each other's files.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from resolver.api.endpoint import Route
 from resolver.api.reply import Reply
 from resolver.api.request import Call
 
-# Neither inline script nor style, so that whatever a page shows of somebody's words stays text.
+# No inline script or style: user content that a page shows can't become code.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -21,7 +23,7 @@ INDEX = "index.html"
 
 
 def routes(path: str, folder: str) -> Iterator[Route]:
-    """The files of `resolver/api/pages/<folder>`: index.html at the path itself, the others below it."""
+    """Route the files of `resolver/api/pages/<folder>`: index.html at `path`, the others below it."""
     for file in resources.files(__name__).joinpath(folder).iterdir():
         where = path if file.name == INDEX else f"{path}/{file.name}"
         page = _reply(file.read_bytes(), _TYPES[file.name.rpartition(".")[2]])

@@ -1,4 +1,4 @@
-// What this page calls: the resolver's surfaces, as your backend would, and a few paths of the demo itself.
+// The calls of this page: the resolver's surfaces, as your backend calls them, and a few paths of the demo.
 
 let credentials = {};
 
@@ -11,7 +11,7 @@ export async function ask(path, body, headers = {}, method = body === undefined 
   return { status: reply.status, body: await reply.json() };
 }
 
-// The body alone, where anything but success is an error.
+// Return the body; anything but success is an error.
 export async function get(...call) {
   const { status, body } = await ask(...call);
   if (status >= 300) throw new Error(body.error?.message ?? body.message ?? `HTTP ${status}`);
@@ -27,15 +27,15 @@ export const backendHeaders = () => ({
   "x-velt-auth-token": credentials.callerToken,
 });
 
-const officerHeaders = () => ({ authorization: `Bearer ${credentials.privacyToken}` });
+const operatorHeaders = () => ({ authorization: `Bearer ${credentials.privacyToken}` });
 
 export const velt = (path, data) => ask(`/v2/notifications/${path}`, { data }, backendHeaders());
 
-export const erase = (userId) => get("/privacy/erase", { userIds: [userId] }, officerHeaders());
+export const erase = (userId) => get("/privacy/erase", { userIds: [userId] }, operatorHeaders());
 export const erasure = (id) =>
-  get(`/privacy/erasures/${encodeURIComponent(id)}`, undefined, officerHeaders());
+  get(`/privacy/erasures/${encodeURIComponent(id)}`, undefined, operatorHeaders());
 
-// A short-lived token for a signed-in user. In your application this asks your own backend, and that asks the
+// Get a short-lived token for a signed-in user. In your application this calls your own backend, which calls the
 // resolver.
 const minted = new Map();
 

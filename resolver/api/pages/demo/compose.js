@@ -1,10 +1,10 @@
-// Your backend: composes a notification, and shows exactly what was sent and answered.
+// The pane "Your backend": composes a notification, and shows the request and the reply.
 
 import { backendHeaders, velt } from "./api.js";
 import { byId, element, json, once, options, say } from "./dom.js";
 import { asUser, known, of, organizationName, ORGANIZATIONS } from "./people.js";
 
-// What this page has sent: { organizationId, notificationId, label, pieces }.
+// Notifications that this page has sent: { organizationId, notificationId, label, pieces }.
 export const sent = [];
 
 export function start(onSent) {
@@ -50,7 +50,7 @@ function composed() {
 }
 
 function lacking({ notifyAll, notifyUsers, displayHeadlineMessageTemplate, displayBodyMessage }) {
-  if (!notifyAll && !notifyUsers.length) return "Choose somebody to send it to, or everyone.";
+  if (!notifyAll && !notifyUsers.length) return "Choose at least one recipient, or everyone.";
   if (!displayHeadlineMessageTemplate.trim()) return "Not sent: write a headline template.";
   return displayBodyMessage.trim() ? "" : "Not sent: write a text.";
 }
@@ -81,17 +81,17 @@ function whereItShows({ organizationId }) {
 
 const identity = ({ organizationId }, { notificationId }) => ({ organizationId, notificationId });
 
-// `registered`: Velt was told. `pending`: it can't be reached, and is told later.
+// `registered`: Velt has it. `pending`: Velt can't be reached, and the command is queued.
 function showRegistration(isRegistered) {
-  const text = isRegistered ? "registered: Velt has been told" : "pending: Velt is told as soon as it can be";
+  const text = isRegistered ? "registered: Velt has received it" : "pending: Velt gets it as soon as it can be reached";
   tell(isRegistered ? "good" : "waiting", text);
 }
 
-// Of what was sent last: Velt has it now.
-export function toldNow() {
+// Called when Velt has the notification that was sent last.
+export function sentNow() {
   if (byId("registration").className.endsWith("good")) return;
   showRegistration(true);
-  say("Velt has been told of what waited.");
+  say("Velt has received the queued commands.");
 }
 
 function tell(kind, text) {
@@ -99,7 +99,7 @@ function tell(kind, text) {
   byId("registration").textContent = text;
 }
 
-// What was shown here may name somebody who was erased.
+// Clear the pane: it may name a person who was erased.
 export function forget(text) {
   sent.length = 0;
   byId("exchange").hidden = true;
@@ -113,7 +113,7 @@ function shown(data) {
   return [...lines, "", json({ data })].join("\n");
 }
 
-// Everything in it that Velt must not have.
+// List every text in it that Velt must not get.
 function pieces({ actionUser, notifyUsers, displayHeadlineMessageTemplate, displayBodyMessage }) {
   const people = [actionUser, ...notifyUsers].flatMap(({ name, email }) => [name, email]);
   return [displayHeadlineMessageTemplate, displayBodyMessage, ...people].filter((piece) => piece.trim());

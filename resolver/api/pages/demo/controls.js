@@ -1,4 +1,4 @@
-// What one may try: an outage of Velt, the erasure of a person, other keys.
+// The controls: an outage of Velt, the erasure of a person, the rotation of keys.
 
 import { erase, erasure, get } from "./api.js";
 import { forget } from "./compose.js";
@@ -31,7 +31,8 @@ export function showOutage(out) {
 async function outage() {
   const { out } = await get("/demo/outage", { out: !isOut });
   showOutage(out);
-  say(out ? "Velt is out. Send another: it is accepted all the same." : "Velt is back, and told what waits.");
+  const began = "Velt is out. Send another notification: it is still accepted.";
+  say(out ? began : "Velt is back, and gets the queued commands.");
 }
 
 async function erased({ userId, name }) {
@@ -47,25 +48,25 @@ async function erased({ userId, name }) {
   const cut = count(state.counts.cut, "goes", "go");
   forget([
     `${name} is erased: ${removed} gone, ${cut} on without this person.`,
-    "A signed certificate is kept.",
-    "What is left is the id, in the sandbox’s list of what it was ever sent.",
+    "A signed erasure certificate is kept.",
+    "Only the id is left, in the sandbox’s list of everything it was sent.",
   ].join(" "));
 }
 
 function waitsForVelt(name) {
-  const text = `The content is gone from your Redis. The erasure of ${name} is over once Velt can be told.`;
+  const text = `The content is gone from your Redis. The erasure of ${name} ends when Velt can be reached.`;
   if (!byId("outcome").textContent.endsWith(text)) forget(text);
 }
 
-// What was begun before this page was loaded.
+// Show what was started before this page was loaded.
 export async function underWay() {
   if ((await get("/demo/keys")).rotating) return once(byId("rotate"), followed);
-  if (isOut) say("A Velt outage is under way. What you send is accepted all the same.");
+  if (isOut) say("Velt is out. What you send is still accepted.");
 }
 
 async function followed() {
-  say("A rotation of the keys is under way.");
-  say(`The rotation is over: ${await sealingAfterwards()} seals now.`);
+  say("The keys are being rotated.");
+  say(`The rotation is done: ${await sealingAfterwards()} seals now.`);
 }
 
 async function sealingAfterwards() {
@@ -79,9 +80,9 @@ async function sealingAfterwards() {
 
 async function rotated() {
   const before = (await get("/demo/keys")).keys[0];
-  say("Rotating: a new key opens first, then seals, then everything is put under it. This takes seconds.");
+  say("Rotating: a new key opens first, then seals, then everything is sealed with it. This takes seconds.");
   await get("/demo/keys/rotate", {});
   const after = await sealingAfterwards();
-  const failed = "The keys are as they were: the terminal says why.";
+  const failed = "The keys are unchanged: the terminal says why.";
   say(after === before ? failed : `Everything is sealed by ${after} now.`);
 }

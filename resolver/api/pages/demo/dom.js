@@ -1,4 +1,4 @@
-// Elements without markup: whatever is shown was written by strangers, and goes in as text alone.
+// Build elements from text only, never from markup: what is shown was written by strangers.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -10,7 +10,7 @@ export function element(name, properties = {}, ...children) {
 
 export const json = (value) => JSON.stringify(value, null, 2);
 
-// Bytes that scroll, reachable by keyboard and named for whoever doesn't see them.
+// Scrolling bytes, reachable by keyboard and named for screen readers.
 export function bytes(text, label) {
   const made = element("pre", { textContent: text, tabIndex: 0 });
   made.setAttribute("role", "group");
@@ -18,8 +18,8 @@ export function bytes(text, label) {
   return made;
 }
 
-// A list of things to fold out, the first one open; what somebody opened or closed stays so. What is there
-// already isn't drawn anew: it may have the focus.
+// A list of foldable items, the first one open. Items keep their state, and existing ones aren't drawn again:
+// one may have the focus.
 const chosen = new Map();
 
 export function folded(parent, items, empty) {
@@ -48,7 +48,7 @@ function update(details, { title, text }, isOpen) {
   content.setAttribute("aria-label", title);
 }
 
-// Left alone while it offers the same: it may be open.
+// Unchanged while the options are the same: the list may be open.
 export function options(select, choices) {
   const [before, offered] = [select.value, JSON.stringify(choices)];
   if (select.dataset.offered === offered) return;
@@ -59,7 +59,7 @@ export function options(select, choices) {
   select.dataset.offered = offered;
 }
 
-// Anew each time: the same words again are said again, to whoever listens too.
+// A new element each time, so that a screen reader announces a repeated text again.
 export function say(text) {
   const at = element("span", { className: "when", textContent: `${new Date().toLocaleTimeString()} ` });
   byId("outcome").replaceChildren(at, element("span", { textContent: text }));
@@ -67,7 +67,7 @@ export function say(text) {
 
 export const failed = (error) => say(`That didn’t work: ${error.message}`);
 
-// Once at a time, and said when it fails. Not `disabled`: that would take the focus away.
+// Run once at a time, and report failures. Not `disabled`: that would remove the focus.
 export async function once(button, action) {
   if (button.ariaDisabled === "true") return;
   button.ariaDisabled = "true";

@@ -47,7 +47,7 @@ export async function show() {
   return hydrated;
 }
 
-// Not anew while it is the same: something in it may have the focus.
+// Don't draw it again while it is the same: something in it may have the focus.
 function draw(hydrated, who) {
   const now = JSON.stringify([who, hydrated]);
   if (now === drawn) return;
@@ -55,13 +55,13 @@ function draw(hydrated, who) {
   byId("inbox").replaceChildren(...hydrated.map((one) => row(one, who)));
 }
 
-// Somebody of another organization, who got hold of an id and asks for it all the same.
+// A user of another organization who knows an id and asks for it.
 async function asStranger(provider, who) {
   const [last] = sent;
   if (!last || last.organizationId === who.organizationId) return null;
   const request = { organizationId: last.organizationId, notificationIds: [last.notificationId] };
   const given = Object.keys(await provider.get(request));
-  const why = `Asked by hand: the token names ${who.organizationId} alone.`;
+  const why = `Asked by hand: the token names only ${who.organizationId}.`;
   return `${asked(request)}\n\ngiven: ${json(given)}\n\n${why}`;
 }
 
@@ -98,7 +98,7 @@ function actions(notification, who) {
 
 const button = (textContent, state) => element("button", { type: "button", textContent, ...state });
 
-// Read states are structure: they are Velt's.
+// Read states belong to the structure, which is Velt's.
 async function markRead({ id, metadata }, { userId, name }) {
   const entry = { id, readByUserIds: [userId] };
   const data = { organizationId: metadata.organizationId, notifications: [entry] };
@@ -106,12 +106,12 @@ async function markRead({ id, metadata }, { userId, name }) {
   if (status >= 300) throw new Error(body.error?.message ?? `HTTP ${status}`);
   const listed = await settled();
   const isUnread = listed.some((one) => one.id === id && one.isUnread);
-  say(isUnread ? `Accepted. It stays unread until Velt can be told that ${name} has read it.` : `${name} has read it.`);
+  say(isUnread ? "Accepted. It stays unread until Velt can be reached." : `${name} has read it.`);
 }
 
 const UNTOLD = "Velt can’t be reached and still lists the row: Velt’s SDK would try again, this page doesn’t.";
 
-// The content goes first. Velt's copy only after that has succeeded.
+// Delete the content first, and Velt's copy only after that has succeeded.
 async function deleted({ id, metadata }, who) {
   const ids = { organizationId: metadata.organizationId, notificationId: id };
   await providerFor(who).delete(ids);
@@ -120,7 +120,7 @@ async function deleted({ id, metadata }, who) {
   say(deleted ? "Deleted: by your resolver first, then by Velt." : `Your resolver has deleted its part. ${UNTOLD}`);
 }
 
-// The button that was pressed is gone: the focus stays near.
+// The pressed button is removed: move the focus to a neighbour.
 async function settled() {
   const listed = await show();
   byId("inbox").focus();

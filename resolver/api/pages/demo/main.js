@@ -1,4 +1,4 @@
-// The demo page: four panes, looked after once a second and a half while somebody looks.
+// The demo page: four panes, refreshed every 1.5 s while the page is visible.
 
 import { get, start as signIn } from "./api.js";
 import * as compose from "./compose.js";
@@ -17,13 +17,13 @@ async function refresh() {
   await look();
 }
 
-// The panes are drawn anew only when something has changed: a reader isn't disturbed otherwise.
+// Draw the panes again only when something has changed, so that a reader isn't disturbed.
 async function look() {
   const [found, { held }] = await Promise.all([get("/demo/velt"), get("/demo/held")]);
   controls.showOutage(found.out);
   const last = compose.sent[0];
-  const isTold = last && found.notifications.some(({ id }) => id === last.notificationId);
-  if (isTold) compose.toldNow();
+  const isSent = last && found.notifications.some(({ id }) => id === last.notificationId);
+  if (isSent) compose.sentNow();
   const now = JSON.stringify([found, held, compose.sent.length]);
   if (now === seen) return;
   seen = now;

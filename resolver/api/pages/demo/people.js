@@ -1,4 +1,4 @@
-// Your application knows these people. Velt gets their ids alone.
+// Your application knows these people. Velt gets only their ids.
 
 const person = (userId, name, organizationId) => ({
   userId, name, email: `${userId}@example.com`, organizationId,
@@ -17,5 +17,5 @@ export const of = (organizationId) => PEOPLE.filter((one) => one.organizationId 
 export const known = (userId) => PEOPLE.find((one) => one.userId === userId);
 export const organizationName = (id) => ORGANIZATIONS.find(([known]) => known === id)[1];
 
-// As your backend would send a person: Velt's own fields.
+// A person as your backend sends them, with Velt's fields.
 export const asUser = ({ userId, name, email }) => ({ userId, name, email });

@@ -1,5 +1,5 @@
-// A small data-provider client, after the documented contract of Velt's SDK. The SDK does all of this for you
-// once you hand it the same `config`; here it is in the open.
+// A small data provider client, after the documented contract of Velt's SDK. The SDK does all of this for you
+// when you give it the same `config`; here you can read it.
 //
 //   const provider = new NotificationProvider({
 //     getConfig: { url: "https://resolver.example.com/api/velt/notifications/get", headers },
@@ -9,14 +9,14 @@
 //     deleteRetryConfig: { retryCount: 3, retryDelay: 2000 },
 //   });
 //
-// `headers` is an async function, asked anew for each call and each retry: a token may be short-lived.
+// `headers` is an async function that is called for each call and each retry, since a token may be short-lived.
 
 export class NotificationProvider {
   constructor(config) {
     this.config = config;
   }
 
-  // The structure that Velt has, with the content that your resolver gives out, merged by id.
+  // Merge Velt's structure with your resolver's content, by id.
   async hydrate(notifications) {
     const groups = [...byOrganization(notifications)];
     const contents = await Promise.all(groups.map((group) => this.contents(...group)));
@@ -24,7 +24,7 @@ export class NotificationProvider {
     return notifications.map((one) => merge(one, found.get(one.id)));
   }
 
-  // What can't be had is shown without its content, never left out.
+  // Show notifications whose content can't be fetched without it; never omit them.
   async contents(organizationId, notificationIds) {
     try {
       return await this.get({ organizationId, notificationIds });
@@ -33,7 +33,7 @@ export class NotificationProvider {
     }
   }
 
-  // Ids in, content by id out. An id that isn't there, or isn't meant for this user, is absent.
+  // Fetch content by id. Ids that don't exist, or that this user may not see, are absent.
   async get(request) {
     const { getConfig, getRetryConfig } = this.config;
     return (await this.call(getConfig, getRetryConfig, request)).data;
@@ -83,11 +83,11 @@ function merge(structure, content) {
   return content ? { ...structure, ...content, isHydrated: true } : structure;
 }
 
-// `{name}` becomes what the data says of it, once: what is put in is text, and isn't looked at again.
+// Replace each `{name}` with its data, once: inserted text is not searched again.
 export function render(template = "", data = {}) {
   return template.replace(/\{(\w+)\}/g, (placeholder, name) => {
     const value = Object.hasOwn(data, name) ? data[name] : undefined;
-    // Nobody says that a name is text: one that isn't must not keep the others from being shown.
+    // A name may be no text: that must not prevent the others from being shown.
     return [value?.name, value?.userId, value].find((one) => typeof one === "string") ?? placeholder;
   });
 }

@@ -1,4 +1,4 @@
-// Your Redis holds: one notification's key and sealed bytes, and what they open to.
+// The pane "Your Redis holds": one notification's key, sealed bytes and opened content.
 
 import { get } from "./api.js";
 import { byId, element, failed, json, once, options, say } from "./dom.js";
@@ -16,7 +16,7 @@ export function start() {
   }));
 }
 
-// What Redis holds, the newest first, then what this page sent and is gone.
+// List what Redis holds, newest first, then what this page sent and Redis no longer holds.
 export function offer(held, sent, velt) {
   atVelt = velt;
   options(byId("chosen"), [...new Map([...held, ...sent].map(choice))]);
@@ -32,12 +32,12 @@ export function choose(one) {
   byId("chosen").value = name(one);
 }
 
-// All that Velt holds must be in sight to say so.
+// Only say so if everything that Velt holds is shown.
 function unknownToVelt(organizationId, notificationId) {
   const { notifications, stored, out } = atVelt;
   const isThere = notifications.some((one) => one.id === notificationId && one.organizationId === organizationId);
   if (isThere || stored > notifications.length) return "";
-  if (out) return "Velt holds nothing of it, and can’t be told at the moment.";
+  if (out) return "Velt holds nothing of it, and can’t be reached at the moment.";
   return "Velt’s sandbox holds nothing of it: it forgets everything when it ends. Your Redis doesn’t.";
 }
 

@@ -1,4 +1,4 @@
-// Velt holds: the sandbox's records and its ledger, searched for what must not be there.
+// The pane "Velt holds": the sandbox's records and ledger, searched for content that must not be there.
 
 import { byId, folded, json } from "./dom.js";
 
@@ -21,7 +21,7 @@ export function show({ notifications, ledger, requests, out }, sent) {
   state.textContent = found || `${out ? "Outage: it answers 503 to everything. " : ""}${searched(sent)}`;
 }
 
-// By how many, never by what: this pane is to hold nothing of it.
+// Report the number, never the content: this pane must not hold any of it.
 function leaked(notifications, ledger, sent) {
   const held = json(notifications) + ledger.map((entry) => entry.raw).join("\n");
   const found = contents(sent).filter((piece) => held.includes(JSON.stringify(piece).slice(1, -1)));

@@ -1,4 +1,4 @@
-// A call as one line for a shell. Credentials are variables: what is pasted somewhere holds no secret.
+// Format a call for a shell. Credentials are variables, so that a pasted command contains no secret.
 const CREDENTIALS = {
   veltApiKey: "x-velt-api-key: $VELT_API_KEY",
   callerToken: "x-velt-auth-token: $CALLER_TOKEN",

@@ -126,7 +126,7 @@ async function copy(text, block, button) {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy curl"; }, 2000);
   } catch {
-    // Where a page may not write to the clipboard, it is one key away.
+    // If the page may not write to the clipboard, select the text for the user.
     getSelection().selectAllChildren(block);
     say("Selected: copy it with your keyboard.");
   }
@@ -135,13 +135,13 @@ async function copy(text, block, button) {
 function narrow() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const within = (place) => shown.filter((one) => words.every((word) => one[place].includes(word)));
-  // By what they are called; when nothing is called that, by what is said in them.
+  // Search names first; if none matches, search all texts.
   const found = within("words").length ? within("words") : within("text");
   for (const one of shown) one.article.hidden = one.entry.hidden = !found.includes(one);
   for (const part of [...byId("operations").children, ...byId("contents").children]) {
     part.hidden = !part.querySelector(":scope > article:not([hidden]), :scope > ul > li:not([hidden])");
   }
-  say(found.length ? `${found.length} of ${shown.length} operations` : "Nothing found: no path, field or reply says that.");
+  say(found.length ? `${found.length} of ${shown.length} operations` : "Nothing found in paths, fields or replies.");
 }
 
 function shortcuts(event) {

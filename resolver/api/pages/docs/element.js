@@ -1,4 +1,4 @@
-// Elements with text in them. Whatever is shown is set as text: nothing here is ever read as markup.
+// Build elements with text. Everything is set as text, never as markup.
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

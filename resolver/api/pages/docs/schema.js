@@ -1,4 +1,4 @@
-// A JSON schema as a list to read: what it is, then what is in it.
+// Render a JSON schema as a list: its type, then its properties.
 import { element } from "./element.js";
 
 export function described(schema) {
@@ -34,7 +34,7 @@ function isObject(value) {
   return value !== null && typeof value === "object";
 }
 
-// In a few words: its type, and what bounds it.
+// Describe a schema briefly: type and limits.
 export function kind(schema) {
   if (schema === true) return "anything";
   if (schema === false) return "not allowed";
@@ -66,7 +66,7 @@ function bounds(schema) {
   ].filter(Boolean);
 }
 
-// Control characters and the like by their numbers: as they are they show nothing.
+// Show control characters by their numbers: they are invisible otherwise.
 function printable(pattern) {
   return pattern.replace(/[^\x20-\x7e]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }

@@ -1,8 +1,7 @@
-"""The secrets of `resolver dev`: made at its first run and kept, so that what was sealed yesterday still
-opens today.
+"""The secrets of `resolver dev` in its state folder, kept between runs, and the file for other terminals.
 
-The master keys have a file of their own, which every process reads when it starts: so they can be rotated
-while all runs, and commands in other terminals have the right ones. In `dev.env` are those to begin with.
+Master keys have a file of their own, which every process reads at start. So they can be rotated while
+everything runs, and commands in other terminals have the current ones. `dev.env` holds only the first.
 """
 
 from __future__ import annotations
@@ -10,30 +9,35 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from resolver.cli.keys import fresh_secrets
 
 _MASTER_KEYS = "RESOLVER_MASTER_KEYS"
 _FILE = f"{_MASTER_KEYS}_FILE"
 _SOURCES = (_MASTER_KEYS, _FILE, f"{_MASTER_KEYS}_COMMAND")
+_OURS = ("RESOLVER_", "VELT_", "REDIS_URL")
 
 
 class MasterKeys:
-    """The first seals, every one opens. None is ever taken out, and no reader finds half a file."""
+    """The file of master keys: the first key seals, all keys open. Keys are never removed, and writes are
+    atomic."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def keep(self, keys: str) -> None:
-        """Those to begin with; later they are what the file says."""
+        """Write the first keys unless the file exists."""
         if not self._file.exists():
             _write(self._file, keys)
 
     def add_second(self) -> str:
-        """A fresh one, that opens and doesn't seal yet: its id."""
+        """Add a new key in second place, where it opens but doesn't seal. Return its id."""
         first, *others = self._read()
         label = self._new_label([first, *others])
         self._write([first, f"{label}:{base64.b64encode(secrets.token_bytes(32)).decode()}", *others])
@@ -56,8 +60,8 @@ class MasterKeys:
         return f"{day}-{number}"
 
 
-def kept_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """As variables, without those that are `given` otherwise."""
+def stored_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the stored secrets as variables, except those that are `given` otherwise."""
     kept = _in_file(state / "dev.env")
     first = kept.pop(_MASTER_KEYS, "")
     if first and not any(given.get(name) for name in _SOURCES):
@@ -67,8 +71,8 @@ def kept_secrets(state: Path, given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in kept.items() if not given.get(f"{name}_FILE")}
 
 
-def rotated_here(variables: Mapping[str, str], state: Path) -> MasterKeys | None:
-    """The master keys, when they are those that are kept in this folder."""
+def managed_master_keys(variables: Mapping[str, str], state: Path) -> MasterKeys | None:
+    """Return the master keys if the settings use this folder's file."""
     file = _master_keys_of(state)
     return MasterKeys(file) if variables.get(_FILE) == str(file) else None
 
@@ -78,7 +82,7 @@ def _master_keys_of(state: Path) -> Path:
 
 
 def _in_file(file: Path) -> dict[str, str]:
-    """With what an earlier version didn't know of yet."""
+    """Read the stored secrets, and add those that an earlier version didn't have."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     kept = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -90,7 +94,7 @@ def _in_file(file: Path) -> dict[str, str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """For this user alone, and whole or not at all."""
+    """Write a file atomically, readable only by this user."""
     beside = file.with_name(f"{file.name}.new")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -103,3 +107,28 @@ def _write(file: Path, text: str) -> None:
 
 def _label(pair: str) -> str:
     return pair.partition(":")[0].strip()
+
+
+@contextmanager
+def commands_file(file: Path, variables: Mapping[str, str], more: Mapping[str, str]) -> Iterator[str]:
+    """Write the settings of a running `resolver dev` to a file that another terminal can source; yield the
+    command for that. The file holds secrets: only this user can read it, and it is removed at the end.
+
+    `more`: variables besides our own settings.
+    """
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.writelines(f"{line}\n" for line in _lines(variables, more))
+    try:
+        yield f". {quote(str(file) if file.is_absolute() else f'./{file}')}"
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _lines(variables: Mapping[str, str], more: Mapping[str, str]) -> Iterator[str]:
+    ours = {name: value for name, value in variables.items() if name.startswith(_OURS)}
+    for name, value in sorted({**ours, **more}.items()):
+        yield f"export {name}={quote(value)}"
+    # The virtual environment of `make run` is not on the user's path.
+    yield f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"'

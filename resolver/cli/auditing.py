@@ -1,4 +1,4 @@
-"""What operators do at a terminal goes on record like everything else, before it is done."""
+"""Audit operators' commands, before they take effect."""
 
 from __future__ import annotations
 
@@ -17,56 +17,58 @@ from resolver.wiring import Stores, build_trail
 
 _UID = re.compile(r"[0-9]{1,10}")
 STDERR = 2
-"""Where the trail is standard output, a command keeps that for its own."""
+"""Where a command's trail goes when RESOLVER_AUDIT_LOG is standard output, which holds its own output."""
 
 
-def on_record(
+def audit_command(
     settings: Settings, stores: Stores, action: str, organization: str = "", ids: Sequence[str] = ()
 ) -> None:
-    _require_our_key(stores)
-    put_on_record(settings, stores, action, organization, ids)
+    _require_own_identity(stores)
+    audit_unchecked(settings, stores, action, organization, ids)
 
 
-def put_on_record(
+def audit_unchecked(
     settings: Settings, stores: Stores, action: str, organization: str, ids: Sequence[str]
 ) -> None:
-    """For what changes the index key itself: half-way through, the database isn't either key's."""
-    with trail_of(settings, stores) as trail:
+    """Audit without checking the database identity: during a re-index it belongs to neither key."""
+    with open_trail(settings, stores) as trail:
         trail.record(operator_event(action, organization, ids))
 
 
 def operator_event(action: str, organization: str, ids: Sequence[str]) -> Event:
-    """An action of the operator who runs this command, before it takes effect."""
+    """Build the event for an action of the operator who runs this command."""
     return Event(Actor("ops", operator()), "cli", action, "ok", organization=organization, ids=ids)
 
 
 @contextmanager
-def trail_of(settings: Settings, stores: Stores) -> Iterator[Trail]:
-    """A command's own."""
-    with closing(build_trail(settings, stores, standard=STDERR, on_checkpoint_failure=_say_so)) as trail:
+def open_trail(settings: Settings, stores: Stores) -> Iterator[Trail]:
+    """Open this command's audit trail."""
+    with closing(
+        build_trail(settings, stores, standard=STDERR, on_checkpoint_failure=_warn_unanchored)
+    ) as trail:
         yield trail
 
 
-def _require_our_key(stores: Stores) -> None:
-    """Lines that another index key signed would be strange to whoever verifies the trail, for ever."""
+def _require_own_identity(stores: Stores) -> None:
+    """Refuse to write lines signed with another lookup key: `audit verify` would never accept them."""
     try:
         stores.store.ping()
     except WrongDatabase:
         raise
     except StoreUnavailable:
-        pass  # whatever needs it says so
+        pass  # the command itself reports it, if it needs Redis
 
 
-def _say_so(reason: str) -> None:
+def _warn_unanchored(reason: str) -> None:
     say(
-        f"This is in the audit trail, but Redis couldn't be told how long that is by now ({reason}).",
+        f"This is in the audit trail, but its checkpoint could not be stored in Redis ({reason}).",
         err=True,
     )
 
 
 def operator() -> str:
-    """Who runs this command, as the system says: what the environment says, anybody can say. To root alone
-    sudo has told whom it acts for."""
+    """Name the user who runs this command, from the system, since anyone can set environment variables.
+    SUDO_UID counts only for root, for whom sudo has set it."""
     user = os.getuid()
     behind = os.environ.get("SUDO_UID", "")
     if user == 0 and _UID.fullmatch(behind):

@@ -18,7 +18,7 @@ from resolver.store.command import Command, Entry, Kind
 from resolver.store.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
 from tests.boundaries import boundaries
 from tests.cli.test_rotation import drained
-from tests.erasing import done, erasures_of, filed, order
+from tests.erasing import done, erasure_request, erasures_of, filed
 from tests.support import Api, Velt, everything_in, keys_of
 
 Environment = dict[str, str]
@@ -38,7 +38,7 @@ def finished(
     if request.param == "with a directory":
         request.getfixturevalue("kept")
     api.add()
-    filed(eraser := make_eraser(), what := order("ben"))
+    filed(eraser := make_eraser(), what := erasure_request("ben"))
     sealed = redis.hget(ORDERS, what.id)
     assert isinstance(sealed, bytes)
     done(eraser, resolver_environment, what)
@@ -47,7 +47,7 @@ def finished(
 
 @pytest.mark.parametrize("finished", ["with a directory", "without one"], indirect=True)
 @pytest.mark.parametrize("cleared", [(), (CERTIFICATES,), (CERTIFICATES, ORDERS_KNOWN)])
-def test_an_erasure_order_that_is_put_back_reaches_no_later_notification(
+def test_erasure_that_is_put_back_reaches_no_later_notification(
     finished: tuple[Eraser, ErasureRequest, bytes],
     cleared: tuple[str, ...],
     api: Api,
@@ -70,20 +70,18 @@ def test_an_erasure_order_that_is_put_back_reaches_no_later_notification(
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_an_erasure_order_reaches_no_command_that_was_made_long_after_it(
-    kind: Kind, api: Api, make_eraser: MakeEraser
-) -> None:
+def test_erasure_reaches_no_command_made_long_after_it(kind: Kind, api: Api, make_eraser: MakeEraser) -> None:
     data = {"organizationId": "acme", "userId": "ben", "notifyUsers": [{"userId": "ben"}]}
     command = Command(kind, "n-1", data)
     api.services.store.enqueue("acme", "n-1", Entry(command))
-    early = replace(order("ben"), asked=LONG_AGO)
+    early = replace(erasure_request("ben"), asked=LONG_AGO)
     filed(eraser := make_eraser(), early)
     list(eraser.advance(early.id))
     assert list(api.services.outbox.commands()) == [(kind, data)]
 
 
 @pytest.mark.single_server
-def test_an_erasure_that_was_interrupted_before_its_last_step_ends_with_the_kept_certificate(
+def test_interrupted_erasure_ends_with_the_kept_certificate(
     finished_to_its_last_step: ErasureRequest, eraser: Eraser, kept: Path
 ) -> None:
     """The process ended after the certificate was on the disk: it is no order that was put back."""
@@ -102,7 +100,7 @@ def finished_to_its_last_step(
     """Redis as it was before the certificate came into it."""
     api.add()
     with boundaries(resolver_environment["REDIS_URL"]) as between:
-        filed(first := make_eraser(REDIS_URL=between.url), what := order("ben"))
+        filed(first := make_eraser(REDIS_URL=between.url), what := erasure_request("ben"))
         list(first.advance(what.id))
         drained(resolver_environment)
         before: list[bytes] = []
@@ -120,7 +118,7 @@ def finished_to_its_last_step(
     return what
 
 
-def test_a_registration_that_is_put_back_after_its_record_was_removed_is_not_sent(
+def test_registration_that_is_put_back_is_not_sent_when_its_record_is_gone(
     make_api: Callable[..., Api], redis: Redis, velt: Velt, resolver_environment: Environment
 ) -> None:
     api = make_api(RESOLVER_REGISTRATION="deferred")
@@ -134,12 +132,12 @@ def test_a_registration_that_is_put_back_after_its_record_was_removed_is_not_sen
     assert velt.sent("/v2/notifications/add") == []
 
 
-def test_a_dump_taken_during_an_erasure_links_no_records(api: Api, eraser: Eraser, redis: Redis) -> None:
+def test_dump_taken_during_an_erasure_links_no_records(api: Api, eraser: Eraser, redis: Redis) -> None:
     """What the erasure touched is there, for whoever has the keys alone."""
     for number in range(3):
         api.add(notificationId=f"n-{number}")
     names = [name.decode() for name in keys_of(redis, "{p*n:*")]
-    filed(eraser, what := order("ben"))
+    filed(eraser, what := erasure_request("ben"))
     list(eraser.advance(what.id))
     kept = redis.dump(touched_by(what.id))
     assert kept

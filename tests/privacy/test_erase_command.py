@@ -25,17 +25,17 @@ def asked(env: Environment, *arguments: str, answer: str = "n") -> Result:
         (["--user", "ben", "--user", "b2"], "Erase user ids 'ben', 'b2'?"),
         (
             ["--user", "u", "--email", "b@example.com", "--org", "acme"],
-            "Erase user id 'u' and address 'b@example.com', in organization 'acme' alone?",
+            "Erase user id 'u' and address 'b@example.com', only in organization 'acme'?",
         ),
-        (["--mentioning", "Ben Okoro"], "Erase all whose text has the words 'Ben Okoro'?"),
-        (["--organization", "acme"], "Erase all that is held of organization 'acme'?"),
+        (["--mentioning", "Ben Okoro"], "Erase all notifications whose text has the words 'Ben Okoro'?"),
+        (["--organization", "acme"], "Erase everything stored for organization 'acme'?"),
         (
             ["--user", "u", "--velt-user-data"],
-            "Erase user id 'u'; and at Velt all that it has of these users?",
+            "Erase user id 'u'; and at Velt all data of these users?",
         ),
     ],
 )
-def test_the_question_says_what_each_name_was_taken_for(
+def test_privacy_erase_confirmation_shows_how_each_name_was_understood(
     api: Api, resolver_environment: Environment, arguments: list[str], question: str
 ) -> None:
     api.add()
@@ -44,16 +44,14 @@ def test_the_question_says_what_each_name_was_taken_for(
     assert len(list(api.services.store.scan())) == 1
 
 
-def test_scripts_read_json_alone_whether_they_are_asked_or_not(
-    api: Api, resolver_environment: Environment
-) -> None:
+def test_privacy_erase_prints_only_json_on_stdout(api: Api, resolver_environment: Environment) -> None:
     api.add()
     told = asked(resolver_environment, "--user", "ben", "--json", answer="y")
     assert json.loads(told.stdout)["counts"]["removed"] == 1
     assert "Erase user id" in told.stderr
 
 
-def test_an_erasure_that_found_nobody_says_so_aloud(api: Api, resolver_environment: Environment) -> None:
+def test_privacy_erase_warns_when_it_finds_no_one(api: Api, resolver_environment: Environment) -> None:
     api.add()
     for arguments in (["--user", "Ben"], ["--user", "Ben", "--json"]):
         told = run(resolver_environment, "erase", "--yes", *arguments)
@@ -62,15 +60,13 @@ def test_an_erasure_that_found_nobody_says_so_aloud(api: Api, resolver_environme
     assert "NOBODY" not in run(resolver_environment, "erase", "--yes", "--user", "ben").stderr
 
 
-def test_records_that_mention_somebody_are_listed_and_where_there_are_none_that_is_said(
-    api: Api, resolver_environment: Environment
-) -> None:
+def test_privacy_erase_lists_records_that_mention_a_name(api: Api, resolver_environment: Environment) -> None:
     api.add(displayBodyMessage="says Obi-Wan Kenobi")
     hits = asked(resolver_environment, "--mentioning", "Kenobi").stderr
-    assert "so these go whole:\n  acme n-1\n" in hits
+    assert "will be removed:\n  acme n-1\n" in hits
     none = asked(resolver_environment, "--mentioning", "Skywalker").stderr
-    assert "No text names them." in none
-    assert "go whole" not in none
+    assert "No text has the name." in none
+    assert "will be removed" not in none
 
 
 @pytest.mark.parametrize(
@@ -78,13 +74,13 @@ def test_records_that_mention_somebody_are_listed_and_where_there_are_none_that_
     [
         (["erase"], "--organization is required"),
         (["export"], "--user or --email is required"),
-        (["erase", "--organization", "acme", "--user", "ben"], "no --user"),
-        (["erase", "--email", "b@example.com", "--velt-user-data"], "--velt-user-data takes --user"),
-        (["erase", "--mentioning", "!"], "--mentioning takes"),
+        (["erase", "--organization", "acme", "--user", "ben"], "don't combine it with --user"),
+        (["erase", "--email", "b@example.com", "--velt-user-data"], "--velt-user-data requires --user"),
+        (["erase", "--mentioning", "!"], "--mentioning requires"),
         (["erase", "--user", ""], "1 to 512 characters"),
     ],
 )
-def test_what_cannot_be_meant_is_said_with_the_names_of_options(
+def test_privacy_erase_names_the_options_when_the_request_is_invalid(
     resolver_environment: Environment, arguments: list[str], option: str
 ) -> None:
     told = run(resolver_environment, *arguments)
@@ -92,7 +88,7 @@ def test_what_cannot_be_meant_is_said_with_the_names_of_options(
     assert "userIds" not in told.output
 
 
-def test_one_thing_is_one_thing(api: Api, resolver_environment: Environment) -> None:
+def test_privacy_erase_uses_the_singular_for_one(api: Api, resolver_environment: Environment) -> None:
     api.add()
-    assert "1 thing is held." in run(resolver_environment, "export", "--user", "ben").stderr
-    assert "0 things are held." in run(resolver_environment, "export", "--user", "zoe").stderr
+    assert "1 object exported." in run(resolver_environment, "export", "--user", "ben").stderr
+    assert "0 objects exported." in run(resolver_environment, "export", "--user", "zoe").stderr

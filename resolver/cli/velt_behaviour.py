@@ -1,4 +1,4 @@
-"""How Velt answers where its documents don't say, one line each, and what that means for the resolver."""
+"""Findings on how Velt behaves where its documentation says nothing, and what that means for the resolver."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from resolver.velt.client import Endpoint
 
 JSON = dict[str, Any]
 _LONGEST_LAG = 15.0
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 _AT_ONCE = 1.0
 _DISPLAYED = "display"
 
 
 def stored(probe: Probe, stopped: Callable[[], bool]) -> Generator[Finding, None, float]:
-    """What Velt holds, shown; and what it is, in order of weight. Gives how many seconds its get lags."""
+    """Show Velt's record of the probe, and judge it, gravest first. Return how many seconds Velt's get
+    lags."""
     began = time.monotonic()
     try:
-        items = _seen(probe, stopped)
+        items = _wait_for_probe(probe, stopped)
     except VeltRefused as error:
         yield _fail(
-            f"Velt doesn't let its notifications be read ({refusal(error)}): switch on advanced queries in "
-            "its console. What it holds of the probe could NOT be shown"
+            f"Velt refuses to list its notifications ({refusal(error)}): switch on advanced queries in its "
+            "console. What it holds of the probe could NOT be shown"
         )
         return 0
     if not items:
         if not stopped():
-            yield _fail(f"Velt took the probe and doesn't give it back by id within {_LONGEST_LAG:.0f} s")
+            yield _fail(f"Velt accepted the probe, but doesn't return it by id within {_LONGEST_LAG:.0f} s")
         return 0
     lag, item = time.monotonic() - began, items[0]
     yield _privacy(item)
@@ -44,10 +45,10 @@ def stored(probe: Probe, stopped: Callable[[], bool]) -> Generator[Finding, None
     return lag
 
 
-def _seen(probe: Probe, stopped: Callable[[], bool]) -> list[JSON]:
-    gives_up_at = time.monotonic() + _LONGEST_LAG
-    while not (items := _by_id(probe)) and time.monotonic() < gives_up_at and not stopped():
-        time.sleep(_LOOK_SECONDS)
+def _wait_for_probe(probe: Probe, stopped: Callable[[], bool]) -> list[JSON]:
+    until = time.monotonic() + _LONGEST_LAG
+    while not (items := _by_id(probe)) and time.monotonic() < until and not stopped():
+        time.sleep(_POLL_SECONDS)
     return items
 
 
@@ -57,14 +58,14 @@ def _by_id(probe: Probe) -> list[JSON]:
 
 def _privacy(item: JSON) -> Finding:
     if words := words_in(item):
-        said = f"CONTENT REACHED VELT: its record holds {', '.join(words)}, which the probe sealed here"
+        said = f"CONTENT REACHED VELT: its record holds {', '.join(words)}, which must stay here"
         return Finding("fail", "live", said, _shown(item))
-    said = "Velt holds ids alone, and none of the probe's words. This is its record:"
+    said = "Velt holds only ids, and none of the probe's content. This is its record:"
     return Finding("ok", "live", said, _shown(item))
 
 
 def _shown(item: JSON) -> JSON:
-    """Without the API key, which Velt puts into it."""
+    """Remove the API key, which Velt puts into the record."""
     metadata = item.get("metadata")
     if not isinstance(metadata, dict):
         return item
@@ -78,19 +79,20 @@ def _lag(seconds: float) -> Finding:
 
 
 def _of_its_own(item: JSON) -> Iterator[Finding]:
-    """Words where none were sent."""
+    """Report texts that were not sent."""
     if invented := sorted(name for name in item if name.startswith(_DISPLAYED)):
         yield _warn(
-            f"Velt puts words of its own into {', '.join(invented)}: whoever gets no content is shown these"
+            f"Velt fills {', '.join(invented)} with texts of its own: users who get no content see these"
         )
     else:
-        yield _ok("Velt makes up no display fields: whoever gets no content is shown none")
+        yield _ok("Velt adds no display fields: users who get no content see none")
     people = [item.get("actionUser"), *_list(item.get("notifyUsers"))]
     known = {name for person in people if isinstance(person, dict) for name in person if name != "userId"}
     if known:
         yield _warn(
-            f"Velt's record says more of people than was sent ({', '.join(sorted(known))}): it knows that "
-            "from elsewhere, such as identify()"
+            f"Velt's record has more about people than was sent ({', '.join(sorted(known))}): it has that "
+            f"from "
+            "elsewhere, such as identify()"
         )
 
 
@@ -99,8 +101,8 @@ def _source(item: JSON) -> Finding:
     if source == "custom":
         return _ok("Velt keeps notificationSource: the SDK asks for the content")
     if source is None:
-        return _warn("Velt's get leaves notificationSource out: look in a browser that content is asked for")
-    return _fail(f"Velt made it a notification of the source {source!r}: the SDK won't ask for its content")
+        return _warn("Velt's get omits notificationSource: check in a browser that the SDK asks for content")
+    return _fail(f"Velt changed notificationSource to {source!r}: the SDK won't ask for the content")
 
 
 def _flag(item: JSON) -> Finding:
@@ -113,10 +115,10 @@ def _form(probe: Probe, item: JSON) -> Finding:
     metadata = item.get("metadata")
     given = metadata if isinstance(metadata, dict) else {}
     if (given.get("organizationId"), given.get("documentId")) == (probe.organization, probe.document):
-        return _ok("Velt gives organization and document ids back as they were sent")
+        return _ok("Velt returns organization and document ids as they were sent")
     return _warn(
-        "Velt gives organization or document ids back in another form. Content is under the ones that you "
-        "sent: look in a browser that these are what the callback is asked with"
+        "Velt returns organization or document ids in another form. Content is stored under the ids that you "
+        "sent: check in a browser that the SDK calls with these"
     )
 
 
@@ -127,18 +129,18 @@ def _listed(probe: Probe) -> Iterator[Finding]:
             yield _ok(f"Velt's get by {by} lists it")
         else:
             how = f"is refused ({found})" if found else "doesn't list it"
-            yield _warn(f"Velt's get by {by} {how}: the mirror's get fares alike")
+            yield _warn(f"Velt's get by {by} {how}: nor does the resolver's own get")
     if _lists(probe, userId=STRANGER, notificationIds=[probe.id]) is True:
         yield _warn(
-            "Velt's get by user lists it for somebody whom it isn't addressed to: ids alone, for content is "
-            "given out here"
+            "Velt's get by user lists it for users whom it isn't addressed to: they see only ids, since this "
+            "service checks readers of content"
         )
     else:
         yield _ok("Velt's get by user doesn't list it for others")
 
 
 def _lists(probe: Probe, **by: Any) -> bool | str:
-    """Whether it does; or the status that it refuses with."""
+    """Whether Velt's get finds the probe; or the status of its refusal."""
     try:
         return bool(probe.listed(**by))
     except VeltRefused as error:
@@ -150,16 +152,16 @@ def added_again(probe: Probe, lag: float) -> Iterator[Finding]:
         probe.added_again()
     except VeltRefused as error:
         if error.status == "ALREADY_EXISTS":
-            yield _ok("a second add of an id is refused with ALREADY_EXISTS: a retry counts that as done")
+            yield _ok("a second add of an id is refused with ALREADY_EXISTS: a retry takes that as success")
         else:
             yield _fail(
-                f"a second add of an id is refused ({refusal(error)}): retries after an outage are given up "
-                "(resolver outbox dead)"
+                f"a second add of an id is refused ({refusal(error)}): retries after an outage become dead "
+                "letters (resolver outbox dead)"
             )
         return
     count = _settled(probe, lag)
     if count is None:
-        yield _warn("a second add of an id is taken; how many there are then could not be seen")
+        yield _warn("a second add of an id is accepted; how many notifications result could not be seen")
     elif count > 1:
         yield _warn(
             "a second add of an id makes a second notification: retries after an outage may show twice"
@@ -169,7 +171,7 @@ def added_again(probe: Probe, lag: float) -> Iterator[Finding]:
 
 
 def _settled(probe: Probe, lag: float) -> int | None:
-    """How often it is there, once a get that lags has had time to see it."""
+    """Count the notifications with the id, after waiting for a lagging get; None if unknown."""
     try:
         time.sleep(_AT_ONCE + lag)
         return len(_by_id(probe)) or None
@@ -183,19 +185,20 @@ def updated(probe: Probe) -> Iterator[Finding]:
         _outcome(probe, Endpoint.UPDATE, probe.unknown),
     )
     if known == "true":
-        yield _ok("Velt takes an update of read states by id")
+        yield _ok("Velt accepts an update of read states by id")
     else:
-        yield _warn(f"Velt doesn't say that it took an update of read states ({known})")
+        yield _warn(f"Velt doesn't confirm an update of read states ({known})")
     if unknown == "true":
         yield _warn(
-            "an update of an unknown id passes for done: read states of what Velt lost are lost unseen"
+            "an update of an unknown id is confirmed: if Velt loses a notification, its read states are lost "
+            "without notice"
         )
     else:
         yield _ok(f"an update of an unknown id is reported ({unknown}), and passed on to your backend")
 
 
 def without_users(probe: Probe) -> Iterator[Finding]:
-    """Whether an add may leave `notifyUsers` out, or empty, when it is for everyone."""
+    """Check whether an add for everyone may omit `notifyUsers`, or leave it empty."""
     cases: tuple[tuple[str, str, JSON], ...] = (
         ("absent", "without notifyUsers", {}),
         ("empty", "with an empty notifyUsers", {"notifyUsers": []}),
@@ -203,7 +206,7 @@ def without_users(probe: Probe) -> Iterator[Finding]:
     for name, how, fields in cases:
         try:
             with probe.row(name, notifyAll=True, context=probe.unmatched, **fields):
-                yield _ok(f"an add {how} is taken when notifyAll is true")
+                yield _ok(f"an add {how} is accepted when notifyAll is true")
         except VeltRefused as error:
             yield _warn(
                 f"an add {how} is refused ({refusal(error)}): name at least one person in notifyUsers, also "
@@ -212,7 +215,7 @@ def without_users(probe: Probe) -> Iterator[Finding]:
 
 
 def blanked(probe: Probe) -> Iterator[Finding]:
-    """Whether text that Velt holds can be blanked."""
+    """Check whether text at Velt can be blanked."""
     texts = {"displayHeadlineMessageTemplate": "", "displayBodyMessage": ""}
     try:
         data = probe.ask(Endpoint.UPDATE, notifications=[{"id": probe.id, **texts}]).get("data")
@@ -223,13 +226,13 @@ def blanked(probe: Probe) -> Iterator[Finding]:
         return
     said = data.get(probe.id) if isinstance(data, dict) else None
     if isinstance(said, dict) and said.get("success") is True:
-        yield _ok("an update with blank texts is taken: text that Velt holds can be blanked")
+        yield _ok("an update with blank texts is accepted: text at Velt can be blanked")
     else:
-        yield _warn("Velt doesn't say that it took an update with blank texts")
+        yield _warn("Velt doesn't confirm an update with blank texts")
 
 
 def deleted_for_one(probe: Probe, lag: float) -> Iterator[Finding]:
-    """What a deletion with a `userId` filter leaves of a row that two people have."""
+    """Check what a deletion with a `userId` filter leaves of a row with two recipients."""
     people = [{"userId": probe.user}, {"userId": STRANGER}]
     try:
         with probe.row("copies", notifyAll=False, notifyUsers=people) as id_:
@@ -238,14 +241,14 @@ def deleted_for_one(probe: Probe, lag: float) -> Iterator[Finding]:
             time.sleep(lag)
             is_left = probe.is_listed(id_, documentId=probe.document)
     except VeltRefused as error:
-        yield _warn(f"what a deletion with a userId leaves could not be seen ({refusal(error)})")
+        yield _warn(f"the effect of a deletion with a userId could not be seen ({refusal(error)})")
         return
     if is_left:
         yield _ok("a deletion with a userId leaves the notification to its other recipients, as it does here")
     else:
         yield _warn(
-            "a deletion with a userId takes the notification from everyone at Velt; here it takes that "
-            "person out, and the content stays for the others"
+            "a deletion with a userId removes the notification for everyone at Velt; here it removes it only "
+            "for that user, and the content stays for the others"
         )
 
 
@@ -259,12 +262,12 @@ def deleted_again(probe: Probe) -> Iterator[Finding]:
 
 def _deletion(of: str, outcome: str) -> Finding:
     if outcome in ("true", "false", "unsaid", "NOT_FOUND"):
-        return _ok(f"a deletion of {of} is answered ({outcome}): one that is told twice counts as done")
-    return _warn(f"a deletion of {of} is refused ({outcome}): one that is told twice is given up, and listed")
+        return _ok(f"a deletion of {of} is answered ({outcome}): a repeated deletion counts as done")
+    return _warn(f"a deletion of {of} is refused ({outcome}): a repeated deletion becomes a dead letter")
 
 
 def _outcome(probe: Probe, endpoint: Endpoint, id_: str) -> str:
-    """`true` or `false` as Velt says of it, `unsaid`, or the status that it refuses with."""
+    """Return `true` or `false` as Velt answers, `unsaid`, or the status of its refusal."""
     try:
         said = probe.outcome(endpoint, id_)
     except VeltRefused as error:
@@ -273,7 +276,7 @@ def _outcome(probe: Probe, endpoint: Endpoint, id_: str) -> str:
 
 
 def refusal(error: VeltRefused) -> str:
-    """Velt's status and words, for a terminal."""
+    """Format Velt's status and message for a terminal."""
     about = error.payload.get("error")
     words = str(about.get("message", "")) if isinstance(about, dict) else ""
     shown = "".join(letter for letter in words[:200] if letter.isprintable())

@@ -20,7 +20,7 @@ from resolver.config import load
 from resolver.privacy.eraser import Eraser
 from resolver.wiring import build_stores
 from tests.audit.test_trail import events_in
-from tests.erasing import done, order
+from tests.erasing import done, erasure_request
 from tests.support import JSON, Api, Velt, key, keys_of
 
 Env = dict[str, str]
@@ -72,7 +72,7 @@ def commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
             yield " ".join((*before, name))
 
 
-def test_every_command_is_known_to_change_something_or_not_to() -> None:
+def test_every_command_is_listed_as_changing_or_not() -> None:
     named = {*ONLY_READS, *RUNS_A_PROCESS, *RECORDED} - {"check --live"}
     assert set(commands(main)) == named
     assert not (ONLY_READS | RUNS_A_PROCESS) & RECORDED.keys()
@@ -100,7 +100,7 @@ def filled(
     make_eraser: Callable[..., Eraser],
 ) -> None:
     if name == "privacy replay":
-        done(make_eraser(), resolver_environment, order("cleo"))
+        done(make_eraser(), resolver_environment, erasure_request("cleo"))
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add()
     if name.startswith("outbox"):
@@ -125,7 +125,7 @@ def state(redis: Redis, velt: Velt) -> JSON:
 
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.usefixtures("filled")
-def test_a_command_that_cannot_be_put_on_record_does_nothing(
+def test_command_does_nothing_when_it_cannot_be_audited(
     name: str, env: Env, redis: Redis, velt: Velt, tmp_path: Path
 ) -> None:
     before = state(redis, velt)
@@ -142,7 +142,7 @@ def test_a_command_that_cannot_be_put_on_record_does_nothing(
 
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.usefixtures("filled")
-def test_a_command_is_on_record_with_what_it_is_about(name: str, env: Env, tmp_path: Path) -> None:
+def test_command_is_audited_with_its_subject(name: str, env: Env, tmp_path: Path) -> None:
     run(env, name, tmp_path)
     events = events_in(Path(env["RESOLVER_AUDIT_LOG"]))
     assert (events[0]["surface"], events[0]["action"]) == ("cli", name.replace("--", ""))
@@ -154,7 +154,7 @@ def account(uid: int) -> str:
 
 
 def operator_of(change: str = "", **variables: str) -> str:
-    script = f"import os; {change}\nfrom resolver.cli.on_record import operator; print(operator())"
+    script = f"import os; {change}\nfrom resolver.cli.auditing import operator; print(operator())"
     env = {"PATH": os.environ["PATH"], **variables}
     found = subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
@@ -162,14 +162,14 @@ def operator_of(change: str = "", **variables: str) -> str:
     return found.stdout.strip()
 
 
-def test_an_operator_cannot_choose_their_name() -> None:
+def test_operator_name_comes_from_the_system() -> None:
     pretended = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "alice-the-dpo")
     assert operator_of(**pretended) == account(os.getuid())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
-def test_a_user_without_an_account_is_named_by_number_and_believed_nothing() -> None:
-    imports = "import resolver.cli.on_record; os.setuid(54321)"
+def test_operator_without_account_is_named_by_uid() -> None:
+    imports = "import resolver.cli.auditing; os.setuid(54321)"
     assert operator_of(imports, SUDO_UID="0", LOGNAME="alice") == "uid 54321"
 
 
@@ -178,5 +178,5 @@ def test_a_user_without_an_account_is_named_by_number_and_believed_nothing() -> 
     ("given", "named"),
     [("1", f"root (sudo: {account(1)})"), ("54321", "root (sudo: uid 54321)"), ("x", "root"), ("-1", "root")],
 )
-def test_to_root_sudo_has_said_who_it_is(given: str, named: str) -> None:
+def test_operator_name_includes_the_sudo_user_for_root(given: str, named: str) -> None:
     assert operator_of(SUDO_UID=given, SUDO_USER="alice-the-dpo") == named

@@ -1,4 +1,4 @@
-"""The tree of all errors. It knows no HTTP: `api/errors.py` renders errors for each surface.
+"""The tree of errors that several packages share. `api/errors.py` renders them for each surface over HTTP.
 
 ResolverError
 ├── InvalidArgument              the request is not valid

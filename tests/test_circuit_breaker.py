@@ -1,4 +1,4 @@
-"""The circuit breaker opens at the first failure, permits one probe an interval, honours Retry-After."""
+"""The circuit breaker opens after failures in a row, permits one probe an interval, honours Retry-After."""
 
 from __future__ import annotations
 

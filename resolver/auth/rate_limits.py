@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Final
 
-from redis import Redis
+from redis import OutOfMemoryError, Redis, ResponseError
 
 from resolver.config import RateLimit
 from resolver.errors import TooManyCalls
@@ -33,12 +33,18 @@ class Calls:
         """Count a call. Raises TooManyCalls over the limit.
 
         `organization` is one of the token's, or empty for calls that name none of these: naming other
-        organizations gives no further budget.
+        organizations gives no further budget. A full Redis takes no counter: calls are then not limited,
+        so that reads go on.
         """
+        key = self._keyspace.calls(user, organization)
         with self._guard:
-            calls, left = self._script(
-                keys=[self._keyspace.calls(user, organization)], args=[self._limit.seconds * 1000]
-            )
+            try:
+                calls, left = self._script(keys=[key], args=[self._limit.seconds * 1000])
+            except ResponseError as error:
+                # Redis 6 wraps the error of a command in its script's.
+                if isinstance(error, OutOfMemoryError) or "OOM" in str(error):
+                    return
+                raise
         if calls > self._limit.calls:
             raise TooManyCalls(math.ceil(left / 1000))
 

@@ -200,7 +200,7 @@ class _Live:
         person = EndUser(user, frozenset({organization}))
         deadline = Deadline.after(self.settings.deadline_ms / 1000)
         why = self.services.read_notifications.explain(person, organization, self.probe.id, deadline)
-        said = why.value if why else "it is not stored any more"
+        said = why.why if why else "it is not stored any more"
         # A minted token names no documents; a token of an identity provider may.
         by_claim = self.settings.read_policy == "document" and self.settings.permission is None
         outcome: Literal["warn", "fail"] = "warn" if by_claim else "fail"

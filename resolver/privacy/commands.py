@@ -1,6 +1,6 @@
 """Find people in a queued command, and rewrite the command without them. Pure.
 
-A command holds only identifiers. Some fields identify people; the others are kept, whatever their values.
+A command holds only identifiers. `ABOUT_PEOPLE` names the fields that identify people; all others are kept.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 from resolver.privacy.people import People, is_access_about, remove_person
 from resolver.store.command import Command, Kind
 from resolver.store.record import Record
+from resolver.velt.field_allow_list import ABOUT_PEOPLE
 
 JSON = dict[str, Any]
-_PEOPLE = frozenset({"actionUser", "notifyUsers", "readByUserIds", "context"})
 _FILTER = "userId"
 """Limits a removal or a change to one person's notifications."""
 
@@ -21,8 +21,10 @@ _FILTER = "userId"
 def people_fields(data: JSON) -> Record:
     """Return the fields about people as a record, so that the rules for records apply."""
     filters = {name: value for name, value in data.items() if name == _FILTER}
-    entries = ({name: value for name, value in entry.items() if name in _PEOPLE} for entry in _entries(data))
-    return Record("", "", "", "", private={**filters, "entries": list(entries)})
+    entries = [
+        {name: value for name, value in entry.items() if name in ABOUT_PEOPLE} for entry in _entries(data)
+    ]
+    return Record("", "", "", "", private={**filters, "entries": entries})
 
 
 def removal(organization: str, notification: str) -> Command:
@@ -83,7 +85,7 @@ def _goes(entry: JSON, kind: Kind, people: People) -> bool:
 
 def _entry_without(entry: JSON, people: People) -> JSON:
     return {
-        name: remove_person(value, people) if name in _PEOPLE - {"context"} else value
+        name: remove_person(value, people) if name in ABOUT_PEOPLE - {"context"} else value
         for name, value in entry.items()
         if name != "actionUser" or not _is_subject(value, people)
     }

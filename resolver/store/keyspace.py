@@ -13,13 +13,15 @@ record and its queue share one cluster slot, and one script writes both.
     {p00}e              erasures that are not complete                                 hash, by erasure id
     {p00}e:<id>         records that such an erasure touched                           hash, by keyed digest
     {p00}h              lease of the process that works on erasures                    string
-    {p00}w              every erasure that was requested                               set of ids
+    {p00}w              every erasure that was carried out here                        set of ids
     {p00}k              erasure certificates                                           hash, by erasure id
     {p00}i              secret that turns idempotency keys into ids                    string
     vnr:audit:<chain>   checkpoint: length of a chain of the audit trail               string
     vnr:accepted        when Velt last accepted a call, by Redis's clock               string
     vnr:keys            since when each master key seals                               hash
     vnr:signers         public keys of former lookup keys                              hash
+    vnr:fingerprint     database identity: which keys and schema it belongs to         string
+    vnr:worker          heartbeat of the workers                                       string
     vnr:calls:<digest>  a person's calls in one organization in the rate limit window  counter
 """
 

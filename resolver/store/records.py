@@ -171,7 +171,7 @@ class RecordStore:
         return dict(self.open(Record.from_bytes, organization, notifications, admit=admit)[0])
 
     def scan(self) -> Iterator[Record]:
-        """Yield every record, in no order. Slow: only for operators' commands."""
+        """Yield every record, in no order. Slow: for exports and operators' commands."""
         for batch in self.batches():
             yield from (held.record for held in batch)
 

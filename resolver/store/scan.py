@@ -1,4 +1,5 @@
-"""Scan all keys of a kind, in no order, some hundred at a time. Slow: only for operators' commands."""
+"""Scan all keys of a kind, in no order, some hundred at a time. Slow: for erasures, exports and
+operators' commands, never for a request."""
 
 from __future__ import annotations
 

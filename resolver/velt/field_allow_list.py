@@ -42,6 +42,11 @@ def people(users: list[JSON]) -> list[JSON]:
     return list(map(person, users))
 
 
+def user_ids(users: list[str]) -> list[str]:
+    """Ids of people, as they are given."""
+    return users
+
+
 def access_only(context: JSON) -> JSON:
     return {"access": context["access"]}
 
@@ -86,10 +91,18 @@ UPDATE: Mapping[str, Rule] = {
     "notifyAll":                  Rule(None,          Kept.HEADER),  # Velt's update doesn't take it
     "context":                    Rule(access_only,   Kept.BACKEND),
     "location":                   Rule(location_ids,  Kept.BACKEND),
-    "readByUserIds":              Rule(as_given,      Kept.NOWHERE),
+    "readByUserIds":              Rule(user_ids,      Kept.NOWHERE),
     "persistReadForUsers":        Rule(as_given,      Kept.NOWHERE),
     "metadata":                   Rule(None,          Kept.BACKEND),
 }  # fmt: skip
+
+ABOUT_PEOPLE = frozenset(
+    name
+    for table in (ADD, UPDATE)
+    for name, rule in table.items()
+    if rule.to_velt in (person, people, user_ids, access_only)
+)
+"""Fields sent to Velt that may name people. An erasure looks for people in these fields of commands."""
 
 RESOLVER_MODE: Mapping[str, Any] = {"isNotificationResolverUsed": True, "notificationSource": "custom"}
 

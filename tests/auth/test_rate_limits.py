@@ -46,6 +46,20 @@ def test_caller_over_the_limit_gets_a_retry_after(make_api: MakeApi) -> None:
     assert "retry-after" in reply.headers["access-control-expose-headers"]
 
 
+@pytest.mark.single_server
+def test_reads_go_on_uncounted_while_redis_is_full(make_api: MakeApi, redis: Redis) -> None:
+    api = make_api(RESOLVER_RATE_LIMIT="3/minute")
+    api.add()
+    redis.config_set("maxmemory", "1mb")
+    try:
+        replies = [ask(api) for _ in range(5)]
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert statuses(*replies) == [200] * 5
+    assert all(reply.get_json()["data"].keys() == {"n-1"} for reply in replies)
+    assert statuses(*(ask(api) for _ in range(4))) == [200, 200, 200, 429]
+
+
 def test_each_person_has_one_budget_for_all_their_tokens(make_api: MakeApi) -> None:
     api = make_api(RESOLVER_RATE_LIMIT="2/minute")
     assert statuses(*(ask(api, nonce=n) for n in range(3))) == [200, 200, 429]

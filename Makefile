@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed-test
 UNIT_MARKS := not heavy and not system and not fuzz
 NO_UNIT := system deploy cli privacy audit outbound test_bench.py sandbox/test_main.py \
     $(patsubst tests/%,%,$(wildcard tests/*/test_worker.py)) \
-    $(addprefix notifications/test_,$(addsuffix .py,attempts idempotency open_answers)) \
+    outbox/test_attempts.py outbox/test_state_machine.py $(addprefix notifications/test_,$(addsuffix .py,idempotency open_answers)) \
     outbox/test_wake.py store/test_cluster.py store/test_multiplexed.py store/test_time_slices.py \
     $(addprefix api/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
         hot_path openapi privacy prometheus reply_budget revocation unknown_keys who_reads))

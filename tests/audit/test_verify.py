@@ -364,7 +364,7 @@ def test_verify_looks_at_the_configured_trail_when_no_file_is_named(
 ) -> None:
     path, env = used
     assert run("verify", env=env).exit_code == 0
-    assert "names no file" in run("verify", env={**env, "RESOLVER_AUDIT_LOG": "-"}).output
+    assert "is not a file" in run("verify", env={**env, "RESOLVER_AUDIT_LOG": "-"}).output
     path.write_bytes(path.read_bytes().replace(b'"backend"', b'"backens"', 1))
     assert run("verify", env=env).exit_code == 1
 

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from resolver.errors import Unavailable
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,6 @@ class TimeLimit:
 
 class _Watchdog:
     def __init__(self) -> None:
-        self.reset_after_fork()
-
-    def reset_after_fork(self) -> None:
-        """Forget all calls in a child process: the parent's threads don't run there, and locks may be
-        held."""
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -143,7 +142,11 @@ class _Watchdog:
 
     def _run(self) -> None:
         while True:
-            self._next()()
+            call = self._next()
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - without this thread nothing would be ended in time
+                _log.error("watchdog_call_failed", type=type(error).__name__)
 
     def _next(self) -> Callable[[], None]:
         with self._changed:
@@ -155,5 +158,21 @@ class _Watchdog:
 
 
 _watchdog = _Watchdog()
-call_at = _watchdog.call_at
-os.register_at_fork(after_in_child=_watchdog.reset_after_fork)
+
+
+def call_at(at: float, function: Callable[[], None]) -> None:
+    """Call a function at a time (monotonic), in the watchdog's thread. It must not block.
+
+    Raises RuntimeError when that thread can't be started; the next call tries again.
+    """
+    _watchdog.call_at(at, function)
+
+
+def _reset_after_fork() -> None:
+    """Replace the watchdog in a child process: the parent's threads don't run there, its locks may be held,
+    and a greenlet of the parent that still waits must not meet the child's calls."""
+    global _watchdog  # noqa: PLW0603 - there is one for each process
+    _watchdog = _Watchdog()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)

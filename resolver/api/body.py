@@ -76,7 +76,9 @@ def parsed(body: bytes) -> JSON:
     if body.count(b"{") + body.count(b"[") > DEEPEST and is_too_deep(parsed, body):
         raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
     # Each key has a colon: with no more colons than keys, no key is repeated.
-    if body.count(b":") > _number_of_keys(parsed) or _LONG_NUMBER in body.translate(_NUMBERS):
+    colons = body.count(b":")
+    may_repeat = colons > len(parsed) and colons > _number_of_keys(parsed)
+    if may_repeat or _LONG_NUMBER in body.translate(_NUMBERS):
         json.loads(body, parse_int=_exact, object_pairs_hook=_unique_keys)
     return parsed
 

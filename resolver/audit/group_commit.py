@@ -32,6 +32,8 @@ _log = structlog.get_logger(__name__)
 class GroupCommit:
     def __init__(self, chain: ChainWriter) -> None:
         self._chain = chain
+        # Under gevent, `_finish` runs in the event loop, which can't wait for a lock: nothing that may switch
+        # greenlets, such as starting a thread of `threading`, is done while holding it.
         self._lock = threading.Lock()
         # The writing thread takes no lock: it uses only atomic operations on these.
         self._queue: deque[Entry] = deque()
@@ -40,7 +42,8 @@ class GroupCommit:
         self._is_writing = False
         self._thread: NativeThread | None = None
         """Started with the first entry, since threads don't survive a fork."""
-        self._is_watched = False
+        self._next_check = 0.0
+        """When (monotonic) overdue entries are looked for; in the past when that isn't arranged."""
 
     @property
     def is_idle(self) -> bool:
@@ -54,7 +57,7 @@ class GroupCommit:
             with self._lock:
                 if not self._is_writing:
                     self._start()
-                is_watched = self._is_watched or self._watch()
+            is_watched = self._next_check > time.monotonic() or self._watch()
             entry.done.wait(None if is_watched else max(0.0, entry.until - time.monotonic()))
         finally:
             if not entry.done.is_set():
@@ -106,23 +109,26 @@ class GroupCommit:
 
     def _finish(self) -> None:
         with self._lock:
-            retracted = [retraction for entry in self._in_flight if (retraction := entry.retraction())]
-            for entry in self._in_flight:
+            # First of all: whatever fails after this, the next entry starts the thread again.
+            self._is_writing = False
+            written, self._in_flight = self._in_flight, ()
+            retracted = [retraction for entry in written if (retraction := entry.retraction())]
+            for entry in written:
                 entry.done.set()
-            self._in_flight = ()
             left = [entry for entry in self._retractions if entry.link is None]
             self._retractions = [*left, *retracted]
-            self._is_writing = False
             if self._queue or retracted:
                 self._start()
 
     def _watch(self) -> bool:
-        """Have overdue entries checked, with the lock held. False when no thread can be started for that."""
+        """Have overdue entries looked for. False when no thread can be started for that. Call it without the
+        lock, since it may start one."""
+        at = time.monotonic() + _CHECK_SECONDS
         try:
-            call_at(time.monotonic() + _CHECK_SECONDS, self._check)
+            call_at(at, self._check)
         except (RuntimeError, MemoryError):
             return False
-        self._is_watched = True
+        self._next_check = at
         return True
 
     def _check(self) -> None:
@@ -132,10 +138,9 @@ class GroupCommit:
         for entry in waiting:
             if entry.until <= now:
                 self._refuse(entry)
-        with self._lock:
-            self._is_watched = False
-            if waiting or self._is_writing:
-                self._watch()
+        # Of two checks that were arranged at once, the later one goes on.
+        if (waiting or self._is_writing) and self._next_check <= now:
+            self._watch()
 
     def _refuse(self, entry: Entry) -> None:
         with self._lock:

@@ -160,7 +160,7 @@ class ReadNotifications:
         return is_honoured and organization in person.organizations
 
     def _is_honoured(self, person: EndUser, marks: Sequence[str], values: Values) -> bool:
-        if values.count(None) == len(values):
+        if values == [None] * len(marks):
             return True  # no mark; b"" is a mark that doesn't open
         extent = self.revocations.extent(marks, values, person.issued_at)
         if extent is Extent.EVERYWHERE:

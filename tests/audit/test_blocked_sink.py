@@ -400,3 +400,48 @@ trail.record(event(request="later"))
     run(script, path)
     assert [line["request"] for line in events_in(path)] == ["later"]
     assert_whole(path)
+
+
+BURST_UNDER_GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import json, sys, time
+import gevent
+from resolver.audit.trail import Trail
+from resolver.errors import AuditUnavailable
+from tests.audit.test_blocked_sink import SIGNER, event
+
+trail, outcomes = Trail(sys.argv[1], SIGNER), []
+
+def record(number):
+    busy_until = time.perf_counter() + 0.0003
+    while time.perf_counter() < busy_until:
+        pass
+    try:
+        trail.record(event(request=f"burst-{number}"))
+        outcomes.append("written")
+    except AuditUnavailable as error:
+        outcomes.append(error.reason)
+
+gevent.joinall([gevent.spawn(record, number) for number in range(300)])
+gevent.sleep(0.1)
+for number in range(3):
+    record(f"later-{number}")
+print(json.dumps(outcomes[-3:]))
+trail.close()
+"""
+
+
+def test_gevent_process_goes_on_recording_after_a_burst_right_at_its_start(tmp_path: Path) -> None:
+    """The first entries start the threads; what starts them must not keep the event loop from a lock."""
+    for attempt in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", BURST_UNDER_GEVENT, str(tmp_path / f"{attempt}.log")],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        (outcomes,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
+        assert json.loads(outcomes) == ["written"] * 3, done.stderr[-2000:]

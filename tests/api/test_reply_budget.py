@@ -81,10 +81,8 @@ def test_reply_is_counted_until_its_connection_ended(large: Api) -> None:
         assert held(large) == 0
 
 
-def test_reply_gives_back_what_was_sent_of_it(large: Api, pytestconfig: pytest.Config) -> None:
+def test_reply_gives_back_what_was_sent_of_it(large: Api) -> None:
     """A client that takes a large reply slowly doesn't hold all of it until the end."""
-    if pytestconfig.getoption("--no-hot-path"):
-        pytest.skip("Flask's replies are given back as a whole")
     body = call(large, ASKED, start_response)
     sent, before = iter(body), held(large)
     first = next(sent)

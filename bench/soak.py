@@ -3,7 +3,7 @@
 Reads and adds without a pause; between two samples an erasure, a rotation of the master key, or a reload of
 all processes, in turn. A sample holds memory, open files, connections to Redis, commands that wait, and the
 latencies of its slice of load. In the end each figure's slope over the run is compared with its own noise
-(Theil-Sen, and the interval that 95 of 100 resampled runs of blocks have): a slope that is surely above zero,
+(Theil-Sen, and the interval of 95 of 100 resamplings of its residuals): a slope that is surely above zero,
 and that would add a tenth of the figure in a run of this length, is growth, and the exit status is 1.
 """
 
@@ -32,6 +32,7 @@ from bench.filling import fill_redis
 from bench.lines import svg
 from bench.processes import memory_bytes, tree
 from resolver.cli.terminal import progress_bar
+from resolver.store.keyspace import partitions, schedule_of
 from tests.support import key
 from tests.system.conftest import Served, plain_environment, serving
 
@@ -101,19 +102,20 @@ def main(minutes: float, output: Path | None, plot: Path | None) -> None:
 
 
 def slope_of(figure: str, samples: Sequence[Sample]) -> Slope:
-    """The Theil-Sen slope of a figure, and the interval that resampling in blocks gives it."""
+    """The Theil-Sen slope of a figure, and the interval that resampling its residuals gives it."""
     points = [(sample.minute, float(getattr(sample, figure))) for sample in samples]
     span = points[-1][0] - points[0][0]
     middle = statistics.median(value for _, value in points)
     scale = span / middle if middle else 0.0
     dice = random.Random(0)
-    residuals = [value - theil_sen(points) * minute for minute, value in points]
+    slope = theil_sen(points)
+    residuals = [value - slope * minute for minute, value in points]
     resampled = sorted(
         theil_sen([(minute, dice.choice(residuals)) for minute, _ in points]) * scale
         for _ in range(_RESAMPLED)
     )
     noise = resampled[round(0.975 * _RESAMPLED) - 1]
-    growth = theil_sen(points) * scale
+    growth = slope * scale
     return Slope(figure, middle, growth, growth - noise, growth + noise)
 
 
@@ -147,7 +149,7 @@ def _sample(  # noqa: PLR0913, PLR0917 - what a sample is made of
 ) -> Sample:
     pids = tree([served.process.pid])
     connections: Any = client.info("clients")
-    waiting = sum(client.zcard(f"{{p{n:02d}}}q") for n in range(64))
+    waiting = sum(client.zcard(schedule_of(partition)) for partition in partitions())
     return Sample(
         minute=minute,
         event=event,

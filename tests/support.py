@@ -70,6 +70,17 @@ def figures_in(metrics: str) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
+def sendable(value: Any) -> Any:
+    """A value as a client would encode it: without surrogates and huge integers."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {sendable(name): sendable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [sendable(inner) for inner in value]
+    return value if not isinstance(value, int) or abs(value) < 2**63 else float(value)
+
+
 def notification(**changes: Any) -> JSON:
     """An add as a backend would send it. Everything that must stay at home has CANARY in it."""
     return {

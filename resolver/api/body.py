@@ -73,7 +73,7 @@ def parsed(body: bytes) -> JSON:
     if not isinstance(parsed, dict):
         raise InvalidArgument("The body must be a JSON object.")
     # With fewer brackets than allowed levels it can't be too deep: skip the walk.
-    if body.count(b"{") + body.count(b"[") > DEEPEST and is_too_deep(parsed, body):
+    if body.count(b"{") + body.count(b"[") > DEEPEST and is_too_deep(parsed):
         raise InvalidArgument(f"The body is nested deeper than {DEEPEST} levels.")
     # Each key has a colon: with no more colons than keys, no key is repeated.
     colons = body.count(b":")

@@ -65,7 +65,7 @@ class Response(NamedTuple):
     headers: list[Header]
 
 
-class _ReservedBody:
+class ReservedBody:
     """A body that shrinks its memory reservation as it is sent, since a slow client may take long."""
 
     def __init__(self, body: bytes | Iterable[bytes], reservation: Reservation) -> None:
@@ -120,7 +120,7 @@ class Responder:
             headers = reply.headers_of(made, id_, surface.cors, request.headers.get("origin"))
             if reservation.size > SMALL_REPLY:
                 reservation.shrink(reply.size_of(made))
-            body = _ReservedBody(made.body, reservation) if reservation.size else made.body
+            body = ReservedBody(made.body, reservation) if reservation.size else made.body
             return Response(body, made.status, headers)
         except BaseException:
             reservation.release()

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from werkzeug.http import HTTP_STATUS_CODES
 
-from resolver.api.endpoint import Endpoint, Responder
+from resolver.api.endpoint import Endpoint, ReservedBody, Responder
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-
-@runtime_checkable
-class Closable(Protocol):
-    def close(self) -> None: ...
 
 
 class HotPathRouter:
@@ -37,7 +32,7 @@ class HotPathRouter:
         try:
             start_response(_status_line(response.status), response.headers)
         except BaseException:
-            if isinstance(body, Closable):
+            if isinstance(body, ReservedBody):
                 body.close()
             raise
         return (body,) if isinstance(body, bytes) else body

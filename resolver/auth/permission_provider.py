@@ -162,7 +162,7 @@ def _answers(body: bytes, most: int) -> Mapping[tuple[str, ...], list[JSON]]:
     given = parsed.get("data") if isinstance(parsed, dict) and parsed.get("success") is not False else None
     if isinstance(given, dict):
         given = given.get("results")
-    if not isinstance(given, list) or len(given) > most or is_too_deep(parsed, body):
+    if not isinstance(given, list) or len(given) > most or is_too_deep(parsed):
         raise ServiceUnreachable("another shape")
     answers: dict[tuple[str, ...], list[JSON]] = {}
     for answer in given:

@@ -12,8 +12,8 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from typing import Any, Final, Protocol, cast
 
 from redis import (
@@ -48,10 +48,7 @@ class MultiplexedConnection:
 
     def call(self, *command: Any) -> Any:
         """Send one command and return the reply. Raises the error that Redis replied."""
-        reply = self.send([command]).wait()[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return only(self.send([command]).wait())
 
     def send(self, commands: Sequence[Command]) -> Exchange:
         """Send commands without waiting for their replies. Raises ConnectionError when no thread can be
@@ -214,12 +211,10 @@ def read_into(values: Values, redis: Redis, names: Sequence[str], admit: Admit |
     """
     client = cast(Client, redis)
     if len(names) <= PIECE:
-        found = client.get_many(names)
-        if admit:
-            admit(sum(map(len, filter(None, found))))
-        values += found
-        return
-    with closing(client.get_in_pieces(names)) as pieces:
+        found: AbstractContextManager[Iterable[Values]] = nullcontext([client.get_many(names)])
+    else:
+        found = closing(client.get_in_pieces(names))
+    with found as pieces:
         for piece in pieces:
             if admit:
                 admit(sum(map(len, filter(None, piece))))

@@ -14,10 +14,8 @@ MAX_CONTAINERS = 100_000
 are counted before parsing, by opening brackets, also those within strings."""
 
 
-def is_too_deep(parsed: Any, raw: bytes) -> bool:
-    # With fewer brackets than permitted levels, it can't be too deep.
-    if raw.count(b"{") + raw.count(b"[") <= DEEPEST:
-        return False
+def is_too_deep(parsed: Any) -> bool:
+    """Walk the permitted levels. Text with no more brackets than these needs no walk."""
     level: list[Any] = [parsed]
     for _ in range(DEEPEST):
         level = [inner for outer in level for inner in _children(outer)]

@@ -183,7 +183,7 @@ def _parsed(body: bytes) -> JSON:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise VeltFailed("velt: the answer is not JSON") from None
-    if not isinstance(answer, dict) or (containers > DEEPEST and is_too_deep(answer, body)):
+    if not isinstance(answer, dict) or (containers > DEEPEST and is_too_deep(answer)):
         raise VeltFailed("velt: the answer is not an object, or nested too deep")
     return answer
 

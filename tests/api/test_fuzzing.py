@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from structlog.testing import capture_logs
 
 from tests.api.described import END_USER, METRICS, PRIVACY, conforms, credential, operations
-from tests.support import BACKEND, JSON, Api, signed
+from tests.support import BACKEND, JSON, Api, sendable, signed
 
 ORIGIN = "https://app.example.com"
 pytestmark = pytest.mark.fuzz
@@ -173,17 +173,7 @@ content_types = st.sampled_from(
 
 
 def spoken(value: Any) -> bytes:
-    return orjson.dumps(_sendable(value))
-
-
-def _sendable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_sendable(name): _sendable(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_sendable(inner) for inner in value]
-    return value if not isinstance(value, int) or abs(value) < 2**63 else float(value)
+    return orjson.dumps(sendable(value))
 
 
 def bodies(example: JSON | None) -> st.SearchStrategy[bytes]:

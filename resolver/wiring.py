@@ -22,6 +22,7 @@ from resolver.errors import SettingsError
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.document_access import Documents
+from resolver.notifications.finish_deletions import FinishDeletions
 from resolver.notifications.get import GetNotifications
 from resolver.notifications.idempotency import IdempotencyKeys
 from resolver.notifications.read import ReadNotifications
@@ -45,9 +46,11 @@ from resolver.store.database_identity import DatabaseIdentity, Identity
 from resolver.store.guard import Guard
 from resolver.store.key_history import KeyHistory
 from resolver.store.keyspace import Keyspace
+from resolver.store.lease import Lease
 from resolver.store.records import RecordStore, Retention
 from resolver.store.restored_backup import Certificates
 from resolver.store.revocations import Revocations
+from resolver.store.unfinished_deletions import UnfinishedDeletions
 from resolver.velt.client import VeltClient
 
 REDIS_CONNECTIONS = 16
@@ -71,6 +74,7 @@ class Stores:
     certificates: Certificates | None
     history: KeyHistory
     idempotency: IdempotencyKeys
+    unfinished_deletions: UnfinishedDeletions
     registrations: Registrations
     revocations: Revocations
 
@@ -134,7 +138,7 @@ def build(settings: Settings, *, standard: int = 1, velt: VeltClient | None = No
         add=AddNotification(store, outbox, sender, settings.people, stores.idempotency, stores.registrations),
         update=UpdateNotifications(store, sender, settings.people, settings.read_policy),
         get=GetNotifications(store, velt),
-        delete=DeleteNotifications(store, sender, velt),
+        delete=DeleteNotifications(store, sender, velt, stores.unfinished_deletions),
         read_notifications=build_delivery(settings, stores),
         trail=build_trail(settings, stores, standard=standard),
         calls=Calls(stores.redis, store.guard, stores.keyspace, limit) if limit else None,
@@ -197,6 +201,7 @@ def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
     rewriting = Rewriting(stores.redis, stores.store.guard, stores.envelope, stores.outbox)
     return Eraser(
         erasure_store=stores.erasure_store,
+        lease=Lease(stores.redis, stores.store.guard),
         erase=Erase(stores.store, rewriting),
         outbox=stores.outbox,
         velt=build_velt(settings),
@@ -205,6 +210,11 @@ def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
         pseudonym=stores.keyspace.pseudonym,
         certificates=stores.certificates,
     )
+
+
+def build_finish_deletions(stores: Stores, trail: Trail) -> FinishDeletions:
+    lease = Lease(stores.redis, stores.store.guard)
+    return FinishDeletions(stores.store, stores.unfinished_deletions, lease, trail)
 
 
 def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = False) -> Stores:
@@ -229,6 +239,7 @@ def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = 
         certificates=certificates,
         history=KeyHistory(redis, guard),
         idempotency=IdempotencyKeys(redis, guard, envelope),
+        unfinished_deletions=UnfinishedDeletions(redis, guard, envelope),
         registrations=Registrations(redis, guard, keyspace, envelope, outbox.dead_letters),
         revocations=Revocations(redis, guard, keyspace, envelope, retention.replicas),
     )

@@ -164,7 +164,7 @@ def _carry_out(settings: Settings, stores: Stores, request: ErasureRequest) -> J
                 if time.monotonic() - changed > _STALLED_SECONDS:
                     break
                 time.sleep(_POLL_SECONDS)
-        stores.erasure_store.release_lease(eraser.me)
+        eraser.lease.release(eraser.me)
     if found is None:
         raise click.ClickException(
             "The erasure vanished from Redis before it was done: was a backup restored?"

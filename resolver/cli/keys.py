@@ -71,6 +71,7 @@ def rotate(rate: int, as_json: bool) -> None:
     stores.history.note_key(next(iter(settings.master_keys)))
     stores.erasure_store.reseal()
     stores.idempotency.reseal()
+    stores.unfinished_deletions.reseal()
     outcome: Counter[Resealed] = Counter()
     for _ in range(_MOST_PASSES):
         done = _pass(stores, rate, quiet=as_json)
@@ -117,6 +118,7 @@ def key_usage(settings: Settings, stores: Stores) -> dict[str, dict[str, str | i
         "revocations": rotation.revocation_key_ids(),
         "erasureEntries": stores.erasure_store.key_ids(),
         "idempotencySecrets": stores.idempotency.key_ids(),
+        "unfinishedDeletions": stores.unfinished_deletions.key_ids(),
     }
     since = stores.history.keys_since()
     masters = list(settings.master_keys)
@@ -138,6 +140,7 @@ _KINDS = {
     "revocations": "revocation",
     "erasureEntries": "erasure entry",
     "idempotencySecrets": "idempotency secret",
+    "unfinishedDeletions": "unfinished deletion",
 }
 _SEVERAL = {"erasureEntries": "erasure entries"}
 

@@ -25,7 +25,7 @@ from resolver.app import create_app
 from resolver.config import Settings, load
 from resolver.errors import Unavailable
 from resolver.ops import logs, multiprocess
-from resolver.wiring import build_eraser, build_stores, build_trail, build_worker
+from resolver.wiring import build_eraser, build_finish_deletions, build_stores, build_trail, build_worker
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.5
@@ -69,9 +69,10 @@ def _work(settings: Settings, is_asked_to_stop: Callable[[], bool]) -> bool:
     stores = build_stores(settings)
     with suppress(Unavailable):  # the next start, or `keys rotate`, notes the key
         stores.history.note_key(next(iter(settings.master_keys)))
-    erasing = build_eraser(settings, stores, build_trail(settings, stores))
+    trail = build_trail(settings, stores)
+    jobs = working, build_eraser(settings, stores, trail), build_finish_deletions(stores, trail)
     stop = threading.Event()
-    threads = [_thread(working.run, stop), _thread(erasing.run, stop)]
+    threads = [_thread(job.run, stop) for job in jobs]
     while all(thread.is_alive() for thread in threads) and not stop.is_set():
         if is_asked_to_stop():
             stop.set()

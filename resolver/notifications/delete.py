@@ -1,25 +1,25 @@
-"""Delete notifications. With ids, content is removed here first, then at Velt; without, Velt decides which.
-
-With a `userId` filter, only that person is taken out; the record is removed when no other is addressed.
-"""
+"""Delete notifications. With ids, content is removed here first, then at Velt; without, Velt decides which
+ones."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from resolver import clock
 from resolver.audit.event import shortened
 from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
-from resolver.errors import StoreUnavailable, Unavailable
-from resolver.notifications.policy import dismiss
+from resolver.errors import StoreUnavailable, VeltRefused
+from resolver.notifications.deletion import Deletion, Effect, apply, change_latest, ids_of
 from resolver.outbox.queue import Claim, claim_of
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, removal
 from resolver.store.command import Command, Entry, Place
-from resolver.store.record import Record
-from resolver.store.records import Changed, RecordStore, Written
+from resolver.store.records import Changed, RecordStore
+from resolver.store.unfinished_deletions import UnfinishedDeletion, UnfinishedDeletions
 from resolver.velt import requests
 from resolver.velt.client import Endpoint, VeltClient
 
@@ -35,65 +35,12 @@ _FAILED: JSON = {"success": False, "message": "Failed to delete notification."}
 _DELETED: JSON = {"success": True, "message": "Notification deleted."}
 
 
-class _Effect(NamedTuple):
-    """Effect of a deletion on one record."""
-
-    record: Record
-    remaining: Record | None
-    """`record` itself when it stays as it is; None when it is removed."""
-
-    @property
-    def spared(self) -> bool:
-        return self.remaining is self.record
-
-    @property
-    def kept(self) -> bool:
-        """Whether it is kept for others than the person who was taken out."""
-        return self.remaining is not None and not self.spared
-
-
-@dataclass(frozen=True, slots=True)
-class _Deletion:
-    """A request's filters: only records that they select may be removed, here as at Velt."""
-
-    filters: JSON
-
-    @property
-    def organization(self) -> str:
-        return str(self.filters["organizationId"])
-
-    @property
-    def user(self) -> str | None:
-        return self.filters.get("userId")
-
-    @property
-    def bounded(self) -> bool:
-        return self.filters.keys() > {"organizationId"}
-
-    def effect(self, record: Record) -> _Effect:
-        if not self._selects(record):
-            return _Effect(record, record)
-        if self.user is None:
-            return _Effect(record, None)
-        try:
-            remaining = dismiss(self.user, record)
-        except Unavailable:  # its list is full: this one fails, the others go on
-            return _Effect(record, record)
-        return _Effect(record, remaining if remaining.everyone or remaining.addressees() else None)
-
-    def _selects(self, record: Record) -> bool:
-        """Whether the filters select a record, also for a person who was taken out before: the same request
-        may come twice."""
-        return record.matches(self.filters) or (
-            record.is_at(self.filters) and self.user in record.dismissed_by
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class DeleteNotifications:
     store: RecordStore
     sender: VeltSender
     velt: VeltClient
+    unfinished: UnfinishedDeletions
 
     def __call__(self, data: Any, deadline: Deadline, audit: AuditContext) -> JSON:
         request = requests.parse(requests.DELETE, data)
@@ -101,11 +48,11 @@ class DeleteNotifications:
             return self._delete_ids(request, deadline, audit)
         # Only Velt knows which ones, and only after it has deleted them.
         audit.record(organization=request["organizationId"], scope=_scope(request))
-        return self._delete_scope(_Deletion(request), deadline, audit)
+        return self._delete_scope(Deletion(request), deadline, audit)
 
     def _delete_ids(self, request: JSON, deadline: Deadline, audit: AuditContext) -> JSON:
         filters = {name: value for name, value in request.items() if name != "notificationIds"}
-        deletion = _Deletion(filters)
+        deletion = Deletion(filters)
         ids = list(dict.fromkeys(request["notificationIds"]))
         spared = self._spared(deletion, ids)
         going = [id_ for id_ in ids if id_ not in spared]
@@ -122,13 +69,13 @@ class DeleteNotifications:
         said = {id_: _FAILED if id_ in failed else outcomes.get(id_, _DELETED) for id_ in ids}
         return _answer({**_DONE, "data": said}, deletion, effects.values())
 
-    def _spared(self, deletion: _Deletion, ids: list[str]) -> set[str]:
+    def _spared(self, deletion: Deletion, ids: list[str]) -> set[str]:
         if not deletion.bounded:
             return set()
         held = self.store.read(deletion.organization, ids)
         return {id_ for id_, record in held.items() if deletion.effect(record).spared}
 
-    def _remove(self, deletion: _Deletion, id_: str, inline: bool) -> tuple[_Effect | None, Claim | None]:
+    def _remove(self, deletion: Deletion, id_: str, inline: bool) -> tuple[Effect | None, Claim | None]:
         """Remove the content and queue the removal in one step. Returns its claim when this request may send
         it."""
         command = removal(id_, deletion.filters)
@@ -137,11 +84,11 @@ class DeleteNotifications:
             effect, written = None, self.store.remove(deletion.organization, id_, entry(Place.REPLACE_UNSENT))
             return effect, claim_of(written, command) if written.claim else None
 
-        def changed_by(effect: _Effect) -> Changed:
+        def changed_by(effect: Effect) -> Changed:
             # Queued commands for the people who keep it must not be replaced.
             return effect.remaining, entry(Place.REPLACE_UNSENT if effect.remaining is None else Place.APPEND)
 
-        effect, changed = self._change(deletion, id_, changed_by)
+        effect, changed = change_latest(self.store, deletion, id_, changed_by)
         if changed is None or (effect and effect.spared):
             # No record changes here, but Velt may have notifications that the filters select.
             changed = self.store.enqueue(deletion.organization, id_, entry(Place.APPEND))
@@ -158,77 +105,48 @@ class DeleteNotifications:
         answer = self.sender.send_batch(Endpoint.DELETE, data, claims, deadline)
         return _outcomes(answer) if answer else {}
 
-    def _delete_scope(self, deletion: _Deletion, deadline: Deadline, audit: AuditContext) -> JSON:
+    def _delete_scope(self, deletion: Deletion, deadline: Deadline, audit: AuditContext) -> JSON:
         """Let Velt delete what the filters select, and remove the records that it names.
 
-        Records that our own filters don't select stay: Velt doesn't decide about our content.
+        Records that our own filters don't select stay: Velt doesn't decide about our content. When this is
+        interrupted after Velt was asked, a worker finishes it (`finish_deletions`).
         """
-        answer = self.velt.post(Endpoint.DELETE, deletion.filters, deadline.reserve(_REMOVING_SECONDS))
+        noted = self._note(deletion, audit)
+        try:
+            answer = self.velt.post(Endpoint.DELETE, deletion.filters, deadline.reserve(_REMOVING_SECONDS))
+        except VeltRefused:
+            # If this fails, the deletion may still be carried out, so the caller must not get the refusal.
+            self.unfinished.forget(noted)
+            raise
         outcomes = _outcomes(answer)
         named = [id_ for id_, outcome in outcomes.items() if _is_success(outcome)]
-        effects: list[_Effect] = []
+        effects: list[Effect] = []
         for start in range(0, len(named), _BATCH):
             effects += self._remove_named(deletion, named[start : start + _BATCH], audit)
-        failed = {effect.record.notification: _FAILED for effect in effects if effect.spared}
+        with suppress(StoreUnavailable):  # then a worker finds nothing left to remove
+            self.unfinished.forget(noted)
+        failed = dict.fromkeys(ids_of(effects, spared=True), _FAILED)
         result = {**answer["result"], "data": {**outcomes, **failed}} if failed else answer["result"]
         return _answer(result, deletion, effects)
 
-    def _remove_named(self, deletion: _Deletion, ids: Sequence[str], audit: AuditContext) -> list[_Effect]:
-        """Remove the records that Velt named. Tries twice, since Velt won't name them to a repeated request;
-        the second attempt doesn't find what the first one removed."""
-        try:
-            return self._remove_batch(deletion, ids, audit)
-        except StoreUnavailable:
-            return self._remove_batch(deletion, ids, audit)
+    def _note(self, deletion: Deletion, audit: AuditContext) -> str:
+        asked, id_ = clock.milliseconds(), secrets.token_hex(16)
+        noted = UnfinishedDeletion(
+            deletion.filters, audit.actor.id, audit.request, asked, asked + self.sender.lease_ms
+        )
+        self.unfinished.note(id_, noted)
+        return id_
 
-    def _remove_batch(self, deletion: _Deletion, ids: Sequence[str], audit: AuditContext) -> list[_Effect]:
-        """Remove records in two round trips, and more for records that are written meanwhile."""
+    def _remove_named(self, deletion: Deletion, ids: Sequence[str], audit: AuditContext) -> list[Effect]:
         held = self.store.batch(deletion.organization, ids)
         effects = [deletion.effect(item.record) for item in held]
         if held:
-            audit.record_also(_ids(effects, spared=False), _ids(effects, spared=True))
-        going = [(item, effect) for item, effect in zip(held, effects, strict=True) if not effect.spared]
-        changes = [(item, self._changed(deletion, effect)) for item, effect in going]
-        done = self.store.replace_all(changes)
-        overtaken = {
-            item.record.notification for (item, _), is_done in zip(going, done, strict=True) if not is_done
-        }
-        change = partial(self._changed, deletion)
-        again = {id_: self._change(deletion, id_, change)[0] for id_ in overtaken}
-        latest = (again.get(effect.record.notification, effect) for effect in effects)
-        return [effect for effect in latest if effect]
-
-    def _change(
-        self, deletion: _Deletion, id_: str, changed_by: Callable[[_Effect], Changed]
-    ) -> tuple[_Effect | None, Written | None]:
-        """Apply the deletion to the latest version of a record. Returns its effect and the write, if any."""
-        effect: _Effect | None = None
-
-        def change(record: Record) -> Changed:
-            nonlocal effect
-            effect = deletion.effect(record)
-            return changed_by(effect)
-
-        written = self.store.change(deletion.organization, id_, change)
-        return effect, written
-
-    def _changed(self, deletion: _Deletion, effect: _Effect) -> Changed:
-        """The new record, and a removal if commands are queued: they would create it at Velt again."""
-        id_, organization = effect.record.notification, {"organizationId": deletion.organization}
-        if effect.spared:
-            return effect.record, None
-        if effect.remaining is None:
-            return None, self.sender.entry(removal(id_, organization), False, Place.REPLACE_IF_QUEUED)
-        theirs = removal(id_, {**organization, "userId": deletion.user})
-        return effect.remaining, self.sender.entry(theirs, False, Place.APPEND_IF_QUEUED)
+            audit.record_also(ids_of(effects, spared=False), ids_of(effects, spared=True))
+        return apply(self.store, deletion, held, tells_velt=False)
 
 
 def _scope(request: JSON) -> JSON:
     return {name: shortened(str(value)) for name, value in request.items() if name != "organizationId"}
-
-
-def _ids(effects: list[_Effect], *, spared: bool) -> list[str]:
-    return [effect.record.notification for effect in effects if effect.spared is spared]
 
 
 def _outcomes(answer: JSON) -> JSON:
@@ -240,6 +158,6 @@ def _is_success(outcome: Any) -> bool:
     return isinstance(outcome, dict) and outcome.get("success") is True
 
 
-def _answer(result: JSON, deletion: _Deletion, effects: Iterable[_Effect]) -> JSON:
+def _answer(result: JSON, deletion: Deletion, effects: Iterable[Effect]) -> JSON:
     kept = {} if deletion.user is None else {"kept": sum(effect.kept for effect in effects)}
     return {"result": {**result, **kept}}

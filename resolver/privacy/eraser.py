@@ -37,6 +37,7 @@ from resolver.privacy.erasure_request import ErasureRequest, Phase, VeltJob
 from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import counts
 from resolver.store.keyspace import queue_of
+from resolver.store.lease import Lease
 from resolver.store.restored_backup import Certificates
 from resolver.velt.client import FINAL, VeltClient
 
@@ -63,6 +64,7 @@ class CommandsPass(NamedTuple):
 @dataclass
 class Eraser:
     erasure_store: ErasureStore
+    lease: Lease
     erase: Erase
     outbox: Outbox
     velt: VeltClient
@@ -89,7 +91,7 @@ class Eraser:
                         if is_over():
                             return
         finally:
-            self.erasure_store.release_lease(self.me)
+            self.lease.release(self.me)
 
     def advance(self, id_: str) -> Iterator[ErasureRequest]:
         """Advance one erasure as far as possible now, and yield it after each step. Does nothing while
@@ -114,7 +116,7 @@ class Eraser:
             time.sleep(_POLL_SECONDS)  # a process that was killed keeps its lease until it expires
         for request in self._erase(request):  # noqa: B020, PLR1704 - the same one, further on
             yield request
-        self.erasure_store.release_lease(self.me)
+        self.lease.release(self.me)
         if request.phase is not Phase.AWAITING_VELT:
             raise StoreUnavailable("another process is at work on erasures")
 
@@ -265,7 +267,7 @@ class Eraser:
 
     def _request_or_poll(self, job: VeltJob, request: ErasureRequest) -> VeltJob:
         if not job.job:
-            self.erasure_store.acquire_lease(self.me, _VELT_STARTS_SECONDS + _LEASE_SECONDS)
+            self.lease.acquire(self.me, _VELT_STARTS_SECONDS + _LEASE_SECONDS)
             until = Deadline.after(_VELT_STARTS_SECONDS)
             return replace(job, job=self.velt.delete_user_data(job.users, request.organizations, until))
         if self.velt.is_user_data_deleted(job.job, Deadline.after(_VELT_ANSWERS_SECONDS)):
@@ -281,7 +283,7 @@ class Eraser:
         self.erasure_store.save(request.id, request.state(), self.me)
 
     def _renew_lease(self) -> bool:
-        return self.erasure_store.acquire_lease(self.me, _LEASE_SECONDS)
+        return self.lease.acquire(self.me, _LEASE_SECONDS)
 
 
 @contextmanager

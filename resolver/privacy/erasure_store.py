@@ -18,9 +18,9 @@ from resolver.errors import StoreUnavailable, Unreadable
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import (
     CERTIFICATES,
-    ORDERS,
-    ORDERS_HELD,
-    ORDERS_KNOWN,
+    ERASURES,
+    KNOWN_ERASURES,
+    SCAN_LEASE,
     Keyspace,
     decoded,
     queue_of,
@@ -36,26 +36,26 @@ _EFFECT_WIDTH = 16
 class ErasureStore:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope, keyspace: Keyspace) -> None:
         self._redis, self._guard, self._envelope, self._keyspace = redis, guard, envelope, keyspace
-        self._acquire_lease, self._release_lease, self._save, self._reseal, self._close = (
+        self._save, self._replace_field, self._close = (
             redis.register_script(read_script("resolver.store", name))
-            for name in ("hold", "let_go", "save_order", "reseal_order", "close_order")
+            for name in ("save_erasure", "replace_field", "close_erasure")
         )
 
     def file(self, erasure: str, state: JSON) -> None:
         with self._guard:
-            self._redis.hset(ORDERS, erasure, self._sealed(erasure, state))
+            self._redis.hset(ERASURES, erasure, self._sealed(erasure, state))
 
     def know(self, erasure: str) -> None:
         """Note that this database has carried the erasure out; a backup from before it doesn't know the id.
         Call it only after the content is gone: a backup taken earlier must not know it."""
         with self._guard:
-            self._redis.sadd(ORDERS_KNOWN, erasure)
+            self._redis.sadd(KNOWN_ERASURES, erasure)
 
     def save(self, erasure: str, state: JSON, holder: str) -> None:
         """Save the state of an open erasure. Raises StoreUnavailable unless `holder` has the lease."""
         with self._guard:
             sealed = self._sealed(erasure, state)
-            saved = self._save(keys=[ORDERS, ORDERS_HELD], args=[erasure, sealed, holder])
+            saved = self._save(keys=[ERASURES, SCAN_LEASE], args=[erasure, sealed, holder])
         if saved < 0:
             raise StoreUnavailable("another process is at work on erasures")
 
@@ -66,7 +66,7 @@ class ErasureStore:
 
     def read(self, erasure: str) -> JSON | None:
         with self._guard:
-            sealed = cast(bytes | None, self._redis.hget(ORDERS, erasure))
+            sealed = cast(bytes | None, self._redis.hget(ERASURES, erasure))
         if not sealed:
             return None
         if (state := self._opened(erasure, sealed)) is None:
@@ -75,7 +75,7 @@ class ErasureStore:
         return state
 
     def close(self, erasure: str, certificate: bytes) -> None:
-        names = [CERTIFICATES, ORDERS_KNOWN, ORDERS, touched_by(erasure)]
+        names = [CERTIFICATES, KNOWN_ERASURES, ERASURES, touched_by(erasure)]
         with self._guard:
             self._close(keys=names, args=[erasure, certificate])
 
@@ -87,22 +87,13 @@ class ErasureStore:
         if not erasures:
             return set()
         with self._guard:
-            known = cast(list[int], self._redis.smismember(ORDERS_KNOWN, list(erasures)))
+            known = cast(list[int], self._redis.smismember(KNOWN_ERASURES, list(erasures)))
         return {erasure for erasure, is_known in zip(erasures, known, strict=True) if is_known}
 
     def certificates(self) -> dict[str, bytes]:
         with self._guard:
             found = cast(dict[bytes, bytes], self._redis.hgetall(CERTIFICATES))
         return {name: found[name.encode()] for name in decoded(found)}
-
-    def acquire_lease(self, holder: str, seconds: float) -> bool:
-        """Acquire or renew the lease on all erasures. Without it, two processes would do everything twice."""
-        with self._guard:
-            return bool(self._acquire_lease(keys=[ORDERS_HELD], args=[holder, int(seconds * 1000)]))
-
-    def release_lease(self, holder: str) -> None:
-        with self._guard:
-            self._release_lease(keys=[ORDERS_HELD], args=[holder])
 
     def touch(self, erasure: str, effects: Mapping[str, str]) -> None:
         """Note which records the erasure is about to change, and how. After a crash, the process that
@@ -180,7 +171,7 @@ class ErasureStore:
         """Seal everything again under the current master key, except values that changed meanwhile."""
         for erasure, sealed in self._all().items():
             if state := self._opened(erasure, sealed):
-                self._replace(ORDERS, erasure.encode(), sealed, self._sealed(erasure, state))
+                self._replace(ERASURES, erasure.encode(), sealed, self._sealed(erasure, state))
             for touches in self._touches(erasure):
                 for field, touch in touches.items():
                     if not self._envelope.is_fresh(touch):
@@ -189,11 +180,11 @@ class ErasureStore:
 
     def _replace(self, name: str, field: bytes, old: bytes, new: bytes) -> None:
         with self._guard:
-            self._reseal(keys=[name], args=[field, old, new])
+            self._replace_field(keys=[name], args=[field, old, new])
 
     def _all(self) -> dict[str, bytes]:
         with self._guard:
-            found = cast(dict[bytes, bytes], self._redis.hgetall(ORDERS))
+            found = cast(dict[bytes, bytes], self._redis.hgetall(ERASURES))
         return {name: found[name.encode()] for name in decoded(found)}
 
     def _sealed(self, erasure: str, state: JSON) -> bytes:

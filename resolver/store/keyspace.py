@@ -12,10 +12,11 @@ record and its queue share one cluster slot, and one script writes both.
     {pNN}m              how often bytes moved back to where an erasure looks first     counter
     {p00}e              erasures that are not complete                                 hash, by erasure id
     {p00}e:<id>         records that such an erasure touched                           hash, by keyed digest
-    {p00}h              lease of the process that works on erasures                    string
+    {p00}h              lease of the process that works on all records                 string
     {p00}w              every erasure that was carried out here                        set of ids
     {p00}k              erasure certificates                                           hash, by erasure id
     {p00}i              secret that turns idempotency keys into ids                    string
+    {p00}u              deletions without ids that are not finished                    hash
     vnr:audit:<chain>   checkpoint: length of a chain of the audit trail               string
     vnr:accepted        when Velt last accepted a call, by Redis's clock               string
     vnr:keys            since when each master key seals                               hash
@@ -45,8 +46,9 @@ WORKER_KEY = "vnr:worker"
 ACCEPTED_KEY = "vnr:accepted"
 CHECKPOINTS = "vnr:audit:"
 WAKE_CHANNEL = "vnr:doorbell"
-ORDERS, ORDERS_HELD, ORDERS_KNOWN, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
+ERASURES, SCAN_LEASE, KNOWN_ERASURES, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
 IDEMPOTENCY = "{p00}i"
+UNFINISHED_DELETIONS = "{p00}u"
 KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
@@ -117,11 +119,11 @@ class Keyspace:
         ).digest()
         return f"vnr:calls:{base64.urlsafe_b64encode(digest).decode()}"
 
-    def touched(self, order: str, record: str) -> str:
+    def touched(self, erasure: str, record: str) -> str:
         """Digest of a record that an erasure touched. It differs for each erasure: without the lookup key,
         records can't be linked across erasures."""
         digest = hashlib.blake2b(
-            orjson.dumps([order, record]), key=self._key, digest_size=_DIGEST_BYTES, person=b"touched"
+            orjson.dumps([erasure, record]), key=self._key, digest_size=_DIGEST_BYTES, person=b"touched"
         ).digest()
         return base64.urlsafe_b64encode(digest).decode()
 
@@ -143,8 +145,8 @@ def decoded(names: Iterable[bytes]) -> list[str]:
     return [name.decode() for name in names if name.isascii()]
 
 
-def touched_by(order: str) -> str:
-    return f"{ORDERS}:{order}"
+def touched_by(erasure: str) -> str:
+    return f"{ERASURES}:{erasure}"
 
 
 def partitions() -> list[str]:

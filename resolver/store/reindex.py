@@ -22,11 +22,12 @@ from resolver.crypto.envelope import Envelope
 from resolver.errors import StoreUnavailable, Unreadable, WrongDatabase
 from resolver.store.database_identity import Identity, swap
 from resolver.store.keyspace import (
+    ERASURES,
     FORMER_SIGNERS,
     IDENTITY_KEY,
-    ORDERS,
     RECORD_PATTERN,
     REVOCATION_PATTERN,
+    UNFINISHED_DELETIONS,
     Keyspace,
     dead_letters_of,
     partitions,
@@ -64,11 +65,15 @@ def in_flight(redis: Redis) -> str:
     for partition in partitions():
         pipeline.zcard(schedule_of(partition))
         pipeline.hlen(dead_letters_of(partition))
-    pipeline.hlen(ORDERS)
-    *lengths, erasures = pipeline.execute()
+    pipeline.hlen(ERASURES)
+    pipeline.hlen(UNFINISHED_DELETIONS)
+    *lengths, erasures, deletions = pipeline.execute()
     waiting, dead = sum(lengths[::2]), sum(lengths[1::2])
-    if waiting or dead or erasures:
-        return f"{waiting} commands wait, {dead} were given up, {erasures} erasures are under way"
+    if waiting or dead or erasures or deletions:
+        return (
+            f"{waiting} commands wait, {dead} dead letters are kept, {erasures} erasures are under way, and "
+            f"{deletions} deletions without ids are not finished"
+        )
     return ""
 
 

@@ -14,7 +14,7 @@ from typing import cast
 from redis import Redis
 
 from resolver.errors import ErasuresNotReplayed, StoreUnavailable
-from resolver.store.keyspace import ORDERS_KNOWN
+from resolver.store.keyspace import KNOWN_ERASURES
 
 SUFFIX = ".json"
 _TRUSTED_SECONDS = 1.0
@@ -43,13 +43,13 @@ class Certificates:
         names = [path.name.removesuffix(SUFFIX) for path in certificates_in(self._directory)]
         if not names:
             return []
-        known = cast(list[int], redis.smismember(ORDERS_KNOWN, [os.fsencode(name) for name in names]))
+        known = cast(list[int], redis.smismember(KNOWN_ERASURES, [os.fsencode(name) for name in names]))
         return [name for name, is_known in zip(names, known, strict=True) if not is_known]
 
-    def keep(self, order: str, certificate: bytes) -> bytes:
+    def keep(self, erasure: str, certificate: bytes) -> bytes:
         """Write an erasure certificate to disk, atomically and durably, and return the one that counts: a
         process that was killed later may have written one before."""
-        path = self._directory / f"{order}{SUFFIX}"
+        path = self._directory / f"{erasure}{SUFFIX}"
         if path.exists():
             return path.read_bytes()
         beside = path.with_suffix(".part")
@@ -65,10 +65,10 @@ class Certificates:
             os.close(directory)
         return certificate
 
-    def text_of(self, order: str) -> bytes | None:
+    def text_of(self, erasure: str) -> bytes | None:
         """Read the erasure certificate of an erasure; None when there is none."""
         try:
-            return (self._directory / f"{order}{SUFFIX}").read_bytes()
+            return (self._directory / f"{erasure}{SUFFIX}").read_bytes()
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

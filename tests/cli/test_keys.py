@@ -40,6 +40,7 @@ def test_keys_status_counts_the_idempotency_secret_and_erasures_apart_from_comma
         "revocations": 0,
         "erasureEntries": 1,
         "idempotencySecrets": 1,
+        "unfinishedDeletions": 0,
         "advice": "Seals.",
     }
     expected = "1 record, 1 command, 1 erasure entry, 1 idempotency secret"

@@ -17,7 +17,7 @@ from redis import Redis
 from resolver.cli import main
 from resolver.config.secret import Secret
 from resolver.store.database_identity import Identity
-from resolver.store.keyspace import FORMER_SIGNERS, IDENTITY_KEY, ORDERS_KNOWN, Keyspace
+from resolver.store.keyspace import FORMER_SIGNERS, IDENTITY_KEY, KNOWN_ERASURES, Keyspace
 from resolver.store.record import Record
 from resolver.store.reindex import Reindex
 from tests.cli.test_rotation import drained
@@ -246,7 +246,7 @@ def test_reindex_is_refused_until_erasures_are_replayed(
     redis.set(IDENTITY_KEY, closed_for_it())
     assert reindex(resolver_environment, new_key).exit_code == 1
     assert redis.get(IDENTITY_KEY) == before, "else no replay were possible"
-    redis.sadd(ORDERS_KNOWN, "0" * 32)
+    redis.sadd(KNOWN_ERASURES, "0" * 32)
     assert reindex(resolver_environment, new_key).exit_code == 0
 
 

@@ -17,7 +17,7 @@ from resolver.cli.terminal import printable
 from resolver.config import load
 from resolver.privacy.certificate import signed
 from resolver.store.command import Command, Entry, Kind
-from resolver.store.keyspace import CERTIFICATES, ORDERS_KNOWN
+from resolver.store.keyspace import CERTIFICATES, KNOWN_ERASURES
 from resolver.store.record import Record
 from resolver.wiring import build_stores, build_trail
 from tests.support import notification
@@ -152,10 +152,10 @@ def certified(signer: Signer, redis: Redis, kept: Path) -> str:
     }
     text = signed(body, signer)
     redis.hset(CERTIFICATES, "e" * 32, text)
-    redis.sadd(ORDERS_KNOWN, "e" * 32)
+    redis.sadd(KNOWN_ERASURES, "e" * 32)
     (kept / f"{'e' * 32}.json").write_bytes(text)
     (kept / "odd\x1b[31m\n.json").write_text("{}")
-    redis.sadd(ORDERS_KNOWN, "odd\x1b[31m\n")
+    redis.sadd(KNOWN_ERASURES, "odd\x1b[31m\n")
     return "e" * 32
 
 

@@ -47,7 +47,7 @@ def _registered_is_at_velt(point: Point) -> str:
 
 
 def _unacknowledged_is_whole_or_absent(point: Point) -> str:
-    if point.is_acknowledged or not point.operation.is_repeatable or point.settled == point.before:
+    if point.is_acknowledged or point.settled == point.before:
         return ""
     if _read(point.settled) and all(line.endswith(REFUSED) for line in _read(point.settled)):
         return ""  # half-way through a replay, and nothing is served
@@ -60,8 +60,6 @@ def _repeat_ends_the_same(point: Point) -> str:
         200 <= point.repeated.status < 300 or point.operation.is_acknowledged(point.repeated)
     ):
         return f"the repeat was refused: {point.repeated}"
-    if point.repeated and not point.operation.is_repeatable:
-        return ""
     return _difference(point.final, point.after)
 
 
@@ -119,7 +117,11 @@ def _in_time(point: Point) -> str:
 
 
 def _nothing_is_left_over(point: Point) -> str:
-    left = {"a command waits": point.waits, "an erasure is under way": point.is_erasing}
+    left = {
+        "a command waits": point.waits,
+        "an erasure is under way": point.is_erasing,
+        "a deletion is not finished": point.is_deleting,
+    }
     return "; ".join(what for what, is_so in left.items() if is_so)
 
 
@@ -136,7 +138,7 @@ INVARIANTS = (
     Invariant("the old master key is no longer needed", _old_key_is_not_needed),
     Invariant("what was acknowledged is on record", _is_on_record),
     Invariant("the reply comes in time", _in_time),
-    Invariant("no command stays claimed, no erasure under way", _nothing_is_left_over),
+    Invariant("no command stays claimed, no erasure or deletion under way", _nothing_is_left_over),
 )
 
 

@@ -44,6 +44,8 @@ class Point:
     """All that opens in the end."""
     is_erasing: bool = False
     """An erasure is still under way after settling."""
+    is_deleting: bool = False
+    """A deletion without ids is still not finished."""
     waits: bool = False
     """A command waits after settling."""
     sent: bytes = b""
@@ -141,7 +143,8 @@ class Loop:
         world.settle()
         point.later = self._snapshot()
         point.opened = world.everything_opened()
-        point.is_erasing, point.waits = world.is_erasing(), world.is_waiting()
+        point.is_erasing, point.is_deleting = world.is_erasing(), world.is_deleting()
+        point.waits = world.is_waiting()
         point.sent, point.kept = b"\n".join(world.velt_proxy.sent), world.values_in_redis()
         point.lines = world.audit_lines()
 

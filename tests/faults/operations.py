@@ -44,8 +44,6 @@ class Operation:
     """Its action in the audit trail."""
     prepare: Prepare = lambda _world: None
     is_acknowledged: Callable[[Reply], bool] = _is_success
-    is_repeatable: bool = True
-    """What was not acknowledged is wholly there or not at all, and a repeat finishes it."""
     is_immediate: bool = True
     """People read what it did as soon as it is acknowledged; else when the worker has done it."""
     meets_faults_of_velt: bool = True
@@ -120,8 +118,12 @@ def _delete_for_one(world: World) -> Reply:
     return _velt(world, "delete", {"organizationId": "acme", "userId": "ben", "notificationIds": ["n-1"]})
 
 
-def _delete_what_velt_names(world: World) -> Reply:
+def _delete_without_ids(world: World) -> Reply:
     return _velt(world, "delete", {"organizationId": "acme", "documentId": "doc-1"})
+
+
+def _delete_without_ids_for_one(world: World) -> Reply:
+    return _velt(world, "delete", {"organizationId": "acme", "documentId": "doc-1", "userId": "ben"})
 
 
 def _dismiss(world: World) -> Reply:
@@ -166,6 +168,17 @@ def _replay(world: World) -> Reply:
 
 def _one(world: World) -> None:
     assert world.api().add(notifyUsers=[BEN, CLEO]).status_code == 200
+
+
+def _in_two_documents(world: World) -> None:
+    api = world.api()
+    for more in (
+        {"notifyUsers": [BEN, CLEO]},
+        {"notificationId": "n-2", "notifyUsers": [BEN], "notifyAll": False},
+        {"notificationId": "n-3", "notifyUsers": [CLEO], "notifyAll": False},
+        {"notificationId": "n-4", "documentId": "doc-2", "notifyUsers": [BEN, CLEO]},
+    ):
+        assert api.add(**more).status_code == 200, more
 
 
 def _several(world: World, **changes: str) -> None:
@@ -309,8 +322,8 @@ OPERATIONS = {
             settings=_DEFERRED,
         ),
         Operation("delete-for-one", _delete_for_one, "delete", _one, _FOR_EACH, is_rivalled=True),
-        # Velt alone knows what goes, and once it is gone there Velt doesn't name it again.
-        Operation("delete-scope", _delete_what_velt_names, "delete", _one, is_repeatable=False),
+        Operation("delete-scope", _delete_without_ids, "delete", _in_two_documents),
+        Operation("delete-scope-for-one", _delete_without_ids_for_one, "delete", _in_two_documents),
         Operation("dismiss", _dismiss, "delete", _one, meets_faults_of_velt=False, is_rivalled=True),
         Operation(
             "erase-person",

@@ -143,18 +143,6 @@ def test_operation_keeps_its_promises_when_its_process_is_killed_at_a_sampled_ex
     ensure_nothing_is_told(world, capfd, killed=True)
 
 
-@pytest.mark.parametrize("fault", ["request-lost", "reply-lost"])
-def test_delete_without_ids_removes_what_velt_named_when_one_connection_is_lost(
-    make_world: MakeWorld, fault: str
-) -> None:
-    """Velt doesn't name them a second time, so that a repeat would remove nothing."""
-    operation = OPERATIONS["delete-scope"]
-    loop = Loop(make_world(operation), operation)
-    points = list(loop.points(FAULTS[fault], itertools.count(1)))
-    assert points
-    assert [str(point) for point in points if not point.is_acknowledged or violations(point)] == []
-
-
 @pytest.mark.heavy
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(

@@ -22,23 +22,33 @@ import urllib3
 from click.testing import CliRunner
 from redis import Redis
 
+from resolver import clock
 from resolver.app import create_app
 from resolver.audit.trail import Trail
 from resolver.cli import main
 from resolver.cli.children import start_child, stop_child
 from resolver.config import load
 from resolver.errors import Unavailable, Unreadable
+from resolver.notifications.finish_deletions import FinishDeletions
 from resolver.outbox.worker import Worker
 from resolver.privacy.eraser import Eraser
 from resolver.store.keyspace import (
     COMMANDS_PATTERN,
-    ORDERS,
-    ORDERS_HELD,
-    ORDERS_KNOWN,
+    ERASURES,
+    KNOWN_ERASURES,
     RECORD_PATTERN,
+    SCAN_LEASE,
+    UNFINISHED_DELETIONS,
     queue_of,
 )
-from resolver.wiring import Stores, build_eraser, build_stores, build_trail, build_worker
+from resolver.wiring import (
+    Stores,
+    build_eraser,
+    build_finish_deletions,
+    build_stores,
+    build_trail,
+    build_worker,
+)
 from tests.faults.proxies import RedisProxy, Switch, VeltProxy
 from tests.network import address_of
 from tests.support import BACKEND, Api, Velt, keys_of, signed
@@ -172,6 +182,12 @@ class World:
     def eraser(self) -> Eraser:
         return build_eraser(load(self.environment), self.stores, self.trail)
 
+    def finish_deletions(self) -> FinishDeletions:
+        """A minute later: the requests have ended."""
+        finish = build_finish_deletions(self.stores, self.trail)
+        finish.now = lambda: clock.milliseconds() + 60_000
+        return finish
+
     @cached_property
     def worker(self) -> Worker:
         """Behind the proxies. The same one from point to point: what a fault did to it must not last."""
@@ -195,18 +211,22 @@ class World:
         return bool(keys_of(self.redis, QUEUES))
 
     def is_erasing(self) -> bool:
-        return bool(self.redis.exists(ORDERS))
+        return bool(self.redis.exists(ERASURES))
+
+    def is_deleting(self) -> bool:
+        """Whether a deletion without ids was interrupted."""
+        return bool(self.redis.exists(UNFINISHED_DELETIONS))
 
     def is_gated(self) -> bool:
         """Whether erasures must be replayed before anything is served."""
-        known = {_bytes(name).decode() for name in self.redis.smembers(ORDERS_KNOWN)}
+        known = {_bytes(name).decode() for name in self.redis.smembers(KNOWN_ERASURES)}
         return not {path.stem for path in self.certificates.iterdir()} <= known
 
     def let_leases_run_out(self) -> None:
         """Time passes: what a process that died had claimed can be claimed again."""
         for queue in keys_of(self.redis, QUEUES):
             self.redis.zadd(queue, {member: 0 for member, _ in self.redis.zscan_iter(queue)}, xx=True)
-        self.redis.delete(ORDERS_HELD)
+        self.redis.delete(SCAN_LEASE)
 
     def settle(self) -> None:
         """Workers go on until nothing waits and every erasure is finished. While the database is gated, none
@@ -216,9 +236,12 @@ class World:
             if self.is_gated():
                 return
             self.drain(lambda: False)
-            if not self.is_erasing():
+            if self.is_deleting():
+                self.finish_deletions().round()
+            elif self.is_erasing():
+                self.eraser().round()
+            else:
                 return
-            self.eraser().round()
 
     def drain(self, is_over: Callable[[], bool]) -> None:
         """Run the worker until nothing waits, or something else has happened."""

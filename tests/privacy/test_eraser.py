@@ -18,7 +18,7 @@ from resolver.errors import AuditUnavailable, StoreUnavailable
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasure_request import ErasureRequest
 from resolver.store.command import Command, Entry, Kind
-from resolver.store.keyspace import ORDERS
+from resolver.store.keyspace import ERASURES
 from resolver.store.record import Record
 from resolver.velt.client import Endpoint
 from resolver.wiring import build_stores
@@ -57,7 +57,7 @@ def test_erasure_leaves_no_name_in_redis_or_the_certificate(
     for text in (while_under_way, everything_in(redis), json.dumps(found).encode()):
         assert b"who-will-be-erased" not in text
         assert b"her.address" not in text.lower()
-    assert redis.hgetall(ORDERS) == {}
+    assert redis.hgetall(ERASURES) == {}
 
 
 @pytest.mark.parametrize("kind", ["n", "c", "e", "d"])
@@ -126,7 +126,7 @@ def test_eraser_continues_without_counting_twice_when_another_process_stopped(
     found = erasures.find(what.id)
     assert found
     assert found["status"] == "erasing", "the first has it still"
-    first.erasure_store.release_lease(first.me)
+    first.lease.release(first.me)
     found = done(second, resolver_environment, what)
     assert found["counts"]["removed"] == 1200
     assert list(api.services.store.scan()) == []
@@ -244,7 +244,7 @@ def test_eraser_saves_nothing_when_it_lost_the_lease(
     erasures = filed(quick, what := erasure_request("ben"))
     steps = slow.advance(what.id)
     next(steps, None)
-    slow.erasure_store.release_lease(slow.me)
+    slow.lease.release(slow.me)
     found = done(quick, resolver_environment, what)
     with pytest.raises(StoreUnavailable):
         slow.erasure_store.save(what.id, what.state(), slow.me)

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from resolver.privacy.eraser import Eraser
 from resolver.privacy.erasure_request import CLOCK_MARGIN_MS, ErasureRequest
 from resolver.store.command import Command, Entry, Kind
-from resolver.store.keyspace import CERTIFICATES, ORDERS, ORDERS_KNOWN, touched_by
+from resolver.store.keyspace import CERTIFICATES, ERASURES, KNOWN_ERASURES, touched_by
 from tests.boundaries import boundaries
 from tests.cli.test_rotation import drained
 from tests.erasing import done, erasure_request, erasures_of, filed
@@ -39,14 +39,14 @@ def finished(
         request.getfixturevalue("kept")
     api.add()
     filed(eraser := make_eraser(), what := erasure_request("ben"))
-    sealed = redis.hget(ORDERS, what.id)
+    sealed = redis.hget(ERASURES, what.id)
     assert isinstance(sealed, bytes)
     done(eraser, resolver_environment, what)
     return eraser, what, sealed
 
 
 @pytest.mark.parametrize("finished", ["with a directory", "without one"], indirect=True)
-@pytest.mark.parametrize("cleared", [(), (CERTIFICATES,), (CERTIFICATES, ORDERS_KNOWN)])
+@pytest.mark.parametrize("cleared", [(), (CERTIFICATES,), (CERTIFICATES, KNOWN_ERASURES)])
 def test_erasure_that_is_put_back_reaches_no_later_notification(
     finished: tuple[Eraser, ErasureRequest, bytes],
     cleared: tuple[str, ...],
@@ -59,13 +59,13 @@ def test_erasure_that_is_put_back_reaches_no_later_notification(
     later = time.time() + 2 * CLOCK_MARGIN_MS / 1000
     monkeypatch.setattr("resolver.notifications.add.time.time", lambda: later)
     api.add(notificationId="later")
-    redis.hset(ORDERS, what.id, sealed)
+    redis.hset(ERASURES, what.id, sealed)
     for name in cleared:
         redis.delete(name)
     with capture_logs() as logs:
         eraser.round()
     assert [held.notification for held in api.services.store.scan()] == ["later"]
-    if eraser.certificates or ORDERS_KNOWN not in cleared:
+    if eraser.certificates or KNOWN_ERASURES not in cleared:
         assert [(line["event"], line["erasure"]) for line in logs] == [("erasure_refused", what.id)]
 
 
@@ -107,13 +107,13 @@ def finished_to_its_last_step(
 
         def keep() -> None:
             if (kept / f"{what.id}.json").exists() and not before:
-                sealed = redis.hget(ORDERS, what.id)
+                sealed = redis.hget(ERASURES, what.id)
                 assert isinstance(sealed, bytes)
                 before.append(sealed)
 
         between.arm(dict.fromkeys(range(1, 1000), keep))
         first.round()
-    redis.hset(ORDERS, what.id, before[0])
+    redis.hset(ERASURES, what.id, before[0])
     redis.hdel(CERTIFICATES, what.id)
     return what
 

@@ -11,7 +11,7 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.privacy.eraser import Eraser
-from resolver.store.keyspace import ORDERS_KNOWN
+from resolver.store.keyspace import KNOWN_ERASURES
 from tests.backups import restore, saved
 from tests.erasing import CALLBACKS, Environment, MakeApi, MakeEraser, done, erasure_request, run
 from tests.support import Api, key, keys_of, signed
@@ -94,12 +94,12 @@ def test_replay_does_not_widen_an_erasure_when_its_organizations_are_gone(
 def test_replay_does_nothing_when_a_file_is_no_certificate(
     certificate: Path, redis: Redis, resolver_environment: Environment
 ) -> None:
-    redis.delete(ORDERS_KNOWN)
+    redis.delete(KNOWN_ERASURES)
     (certificate.parent / "forged.json").write_text(certificate.read_text().replace("person", "PERSON"))
     refused = run(resolver_environment, "replay", str(certificate.parent))
     assert refused.exit_code == 1
     assert "Nothing was replayed" in refused.output
-    assert redis.scard(ORDERS_KNOWN) == 0
+    assert redis.scard(KNOWN_ERASURES) == 0
 
 
 @pytest.mark.parametrize("keys", [f"k2:{key(2)}", f"k1:{key(3)}"], ids=["withdrawn", "another"])
@@ -118,7 +118,7 @@ def test_replay_is_refused_while_records_are_unreadable(  # noqa: PLR0917 - fixt
     told = run({**resolver_environment, "RESOLVER_MASTER_KEYS": keys}, "replay", str(kept))
     assert told.exit_code == 1
     assert "RESOLVER_MASTER_KEYS" in told.output
-    assert redis.scard(ORDERS_KNOWN) == 0
+    assert redis.scard(KNOWN_ERASURES) == 0
     assert make_api().add(notificationId="new").status_code == 503
     assert run(resolver_environment, "replay", str(kept)).exit_code == 0
     assert make_api().read("n-1") == {}
@@ -135,7 +135,7 @@ def test_replay_is_refused_while_commands_are_unreadable(
     restore(redis, backup)
     withdrawn = {**resolver_environment, "RESOLVER_MASTER_KEYS": f"k2:{key(2)}"}
     assert run(withdrawn, "replay", str(kept)).exit_code == 1
-    assert redis.scard(ORDERS_KNOWN) == 0
+    assert redis.scard(KNOWN_ERASURES) == 0
 
 
 def test_service_stays_closed_when_a_record_becomes_unreadable_during_replay(  # noqa: PLR0917 - fixtures
@@ -154,7 +154,7 @@ def test_service_stays_closed_when_a_record_becomes_unreadable_during_replay(  #
     with monkeypatch.context() as patch:
         patch.setattr(Eraser, "repeat", lambda *args: (at.now(unreadable=1) for at in repeat(*args)))
         assert run(resolver_environment, "replay", str(kept)).exit_code == 1
-    assert redis.scard(ORDERS_KNOWN) == 0
+    assert redis.scard(KNOWN_ERASURES) == 0
 
 
 def test_replay_skips_known_certificates_of_a_former_key(  # noqa: PLR0917 - fixtures

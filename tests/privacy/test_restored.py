@@ -76,7 +76,7 @@ def test_eraser_writes_the_kept_certificate_again_when_killed_before_closing(  #
     assert [path.stem for path in kept.iterdir()] == [what.id]
     assert redis.hlen(CERTIFICATES) == 0
     assert make_api().add(notificationId="new").status_code == 200
-    eraser.erasure_store.release_lease(eraser.me)
+    eraser.lease.release(eraser.me)
     assert done(make_eraser(), resolver_environment, what)["certificate"]
 
 

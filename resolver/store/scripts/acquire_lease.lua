@@ -1,4 +1,4 @@
--- Acquires the lease for work on erasures, or prolongs it for its holder.
+-- Acquires the lease for work on all records, or prolongs it for its holder.
 --   KEYS[1]  the lease      ARGV[1]  the process      ARGV[2]  the lease in milliseconds
 -- Returns 1, or 0 when another process has the lease.
 local holder = redis.call('GET', KEYS[1])

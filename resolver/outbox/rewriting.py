@@ -19,14 +19,17 @@ from resolver.store.command import Command
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import COMMANDS_PATTERN, dead_letters_of, partitions, queue_in, queue_of
 from resolver.store.record import Record
+from resolver.store.records import Changed
 from resolver.store.rotation import Resealed
 from resolver.store.scan import in_time_slices, scan
 
 Change = Callable[[Command], Command]
 """Returns its argument itself for "no change", or another command for the same notification."""
-ChangePrevious = Callable[[Record], Record | None]
-"""Returns its argument itself for "no change", or another record to roll back to; None for none."""
-_PREVIOUS = b"p"  # field of the record to roll back to, see store/scripts/commit.lua
+ChangePrevious = Callable[[str, Record], Changed]
+"""Given a record to roll back to and its key name. Returns the record itself for "no change", or another one
+(None for none), and the command that Velt gets after a rollback."""
+# Fields for a rollback, see store/scripts/commit.lua.
+_PREVIOUS, _AFTERWARDS = b"p", b"u"
 
 
 class Rewritten(NamedTuple):
@@ -38,7 +41,9 @@ class Rewritten(NamedTuple):
 class Rewriting:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope, outbox: Outbox) -> None:
         self._redis, self._guard, self._envelope, self._outbox = redis, guard, envelope, outbox
-        self._swap = redis.register_script(read_script("resolver.outbox", "swap"))
+        self._swap, self._swap_previous = (
+            redis.register_script(read_script("resolver.outbox", name)) for name in ("swap", "swap_previous")
+        )
 
     def __call__(self, change: Change, change_previous: ChangePrevious) -> Rewritten:
         """Rewrite queued commands, then dead letters: without an operator, commands move only in this
@@ -46,9 +51,10 @@ class Rewriting:
         changed = wanted = 0
         for names in scan(self._redis, self._guard, COMMANDS_PATTERN):
             for name, fields in in_time_slices(self._outbox.hashes(names)):
-                swaps = self._swaps(name, fields, change) + self._previous(name, fields, change_previous)
-                changed += self._swapped(name, swaps)
-                wanted += len(swaps) // 3
+                swaps = self._swaps(name, fields, change)
+                previous = self._previous(name, fields, change_previous)
+                changed += self._swapped(name, swaps) + self._previous_swapped(name, previous)
+                wanted += len(swaps) // 3 + bool(previous)
         for letter in in_time_slices(self._outbox.dead_letters.all()):
             if letter.command and (instead := change(letter.command)) is not letter.command:
                 changed += self._rewrite_letter(letter, instead)
@@ -63,7 +69,7 @@ class Rewriting:
         return swaps
 
     def _previous(self, name: str, fields: Fields, change: ChangePrevious) -> list[bytes]:
-        """Fields that replace the record to roll back to. The stored value is empty when there was none."""
+        """Arguments of `swap_previous.lua`, or none. The stored value is empty when there was no record."""
         if not (sealed := fields.get(_PREVIOUS)):
             return []
         record_name = queue_of(name).record
@@ -72,10 +78,20 @@ class Rewriting:
         except Unreadable:
             self._outbox.count_unreadable()
             return []
-        changed = change(record)
+        changed, entry = change(record_name, record)
         if changed is record:
             return []
-        return [_PREVIOUS, sealed, self._envelope.seal(record_name, changed.to_bytes()) if changed else b""]
+        return [
+            sealed,
+            self._envelope.seal(record_name, changed.to_bytes()) if changed else b"",
+            self._envelope.seal(name, entry.command.to_bytes()) if entry else b"",
+        ]
+
+    def _previous_swapped(self, name: str, args: list[bytes]) -> int:
+        if not args:
+            return 0
+        with self._guard:
+            return int(self._swap_previous(keys=[name], args=args))
 
     def _swapped(self, name: str, swaps: list[bytes]) -> int:
         """Replace each field that still is what was read. Returns how many were replaced."""
@@ -194,7 +210,7 @@ class CommandRotation:
 def _sealed(name: str, fields: Fields) -> Iterator[tuple[bytes, str, bytes]]:
     """Yield each sealed field, the key name that its value is sealed for, and the value."""
     for field, value in fields.items():
-        if field.isdigit():
+        if field.isdigit() or field == _AFTERWARDS:
             yield field, name, value
         elif field == _PREVIOUS and value:
             yield field, queue_of(name).record, value

@@ -69,24 +69,26 @@ class Erase:
             yield len(batch)
 
     def commands(
-        self, request: ErasureRequest, announce: AnnounceOne, on_removal: Callable[[str], None]
+        self, request: ErasureRequest, announce: AnnounceOne, on_queued: Callable[[str], None]
     ) -> Rewritten:
-        """Erase from queued commands and dead letters, and count those changed. `on_removal` is called with
-        the name of each record whose removal must still reach Velt."""
+        """Erase from queued commands and dead letters, and count those changed. `on_queued` is called with
+        the name of each record about which a command must still reach Velt."""
 
         def changed(command: Command) -> Command:
             instead = _rewritten(command, request, self.store)
             if instead is not command:
                 announce(str(command.data.get("organizationId", "")), command.notification)
                 if instead.kind is Kind.REMOVE and command.kind is not Kind.REMOVE:
-                    on_removal(self._removed_behind(command))
+                    on_queued(self._removed_behind(command))
             return instead
 
-        def previous(record: Record) -> Record | None:
-            instead, _ = erased(record, request)
+        def previous(key_name: str, record: Record) -> Changed:
+            instead, entry = erased(record, request)
             if instead is not record:
                 announce(record.organization, record.notification)
-            return instead
+            if entry:
+                on_queued(key_name)
+            return instead, entry
 
         return self.rewriting(changed, previous)
 

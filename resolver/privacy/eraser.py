@@ -190,10 +190,10 @@ class Eraser:
             self._record("erase", request, organization=organization, ids=[notification])
             self._renew_lease()
 
-        def on_removal(name: str) -> None:
+        def on_queued(name: str) -> None:
             self.erasure_store.touch_if_new(request.id, name, Effect.COMMAND_ONLY.value)
 
-        changed, overtaken = self.erase.commands(request, announce, on_removal)
+        changed, overtaken = self.erase.commands(request, announce, on_queued)
         return CommandsPass(request.now(commands=request.commands + changed), is_complete=not overtaken)
 
     def _finish_with_velt(self, request: ErasureRequest) -> ErasureRequest:

@@ -12,7 +12,7 @@ end
 -- First a write that takes no memory: see claim.lua.
 redis.call('HDEL', KEYS[1], 'k')
 if ARGV[4] == '1' then
-  redis.call('HDEL', KEYS[1], 'v', 'p', 'l')
+  redis.call('HDEL', KEYS[1], 'v', 'p', 'l', 'u')
   redis.call('HSET', KEYS[1], 'k', '', 'a', 0)
 else
   redis.call('HSET', KEYS[1], 'k', '', 'a', math.max(0, tonumber(redis.call('HGET', KEYS[1], 'a') or 0) - 1))

@@ -18,6 +18,7 @@
 --   f, r     its counted failures; when Velt last answered it with a failure (see release.lua)
 --   v, p, l  while the client of a 'put' has no answer yet, how to roll it back if Velt refuses it: the nonce of
 --            the put, the record before it ('' for none), and that record's milliseconds to live (0: forever)
+--   u        the command to queue after such a rollback: an erasure has changed the record before it
 local previous = ''
 local left = 0
 local puts = ARGV[1] == 'put' or ARGV[1] == 'put new'
@@ -46,7 +47,7 @@ elseif ARGV[1] == 'remove' then
 end
 if ARGV[1] == 'replace' or ARGV[1] == 'remove' then
   -- A rollback never undoes this write, so it doesn't need the previous record any longer.
-  redis.call('HDEL', KEYS[2], 'v', 'p', 'l')
+  redis.call('HDEL', KEYS[2], 'v', 'p', 'l', 'u')
 end
 if ARGV[5] == '' then
   return {1, 0}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.faults.operations import RIVALS, Operation
+from tests.faults.operations import MOVE_BYTES_BACK, RIVALS, Operation
 from tests.faults.proxies import Fault
 from tests.faults.world import Reply, World
 
@@ -69,6 +69,7 @@ class Loop:
         """`rival`: what another caller does meanwhile."""
         self.world, self.operation = world, operation
         self._rival = partial(RIVALS[rival], world) if rival else None
+        self._moves_bytes_back = rival in MOVE_BYTES_BACK
         self.before = self._untouched()
         self.after: list[list[str]] = []
         """How it may end: as without a fault, or, with a rival, as one after the other."""
@@ -79,6 +80,8 @@ class Loop:
         self.point(None, 0)
         orders = (True, False) if self._rival else (False,)
         found = [self.point(None, 0, rival_first=rival_first) for rival_first in orders]
+        if self._moves_bytes_back:
+            found.insert(0, self.point(None, 0, rival_first=True, works_between=True))
         self.after = [point.settled for point in found]
         if not self._rival:
             assert found[0].is_acknowledged, found[0].reply
@@ -104,12 +107,16 @@ class Loop:
                 return
             yield point
 
-    def point(self, fault: Fault | None, n: int, *, rival_first: bool = False) -> Point:
+    def point(
+        self, fault: Fault | None, n: int, *, rival_first: bool = False, works_between: bool = False
+    ) -> Point:
         world, operation = self.world, self.operation
         world.clear()
         operation.prepare(world)
         if self._rival and rival_first:
             self._rival()
+        if works_between:
+            world.settle()
         world.switch.rival = self._rival or (lambda: None)
         world.velt_proxy.sent.clear()
         world.resolver.begin()

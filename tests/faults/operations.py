@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
+from resolver.config import load
 from resolver.outbox.queue import new_claim
 from resolver.store.command import Command, Entry, Kind
 from resolver.velt import requests
 from resolver.velt.field_allow_list import split_add
+from resolver.wiring import build_worker
 from tests.api.described import PRIVACY
 from tests.backups import saved
 from tests.faults.world import CALLBACKS, Environment, Reply, World
 from tests.support import BACKEND, Api, key, notification, signed
+from tests.waiting import until
 
 JSON = dict[str, Any]
 Prepare = Callable[[World], None]
@@ -215,7 +219,7 @@ def _overwrite_and_die(api: Api, id_: str) -> None:
     command = Command(Kind.REGISTER, id_, split_add(add, "full").forward)
     (before,) = api.services.store.read("acme", [id_]).values()
     after = replace(before, audience=("cleo",), private={}, content=b'{"displayBodyMessage":"CANARY again"}')
-    api.services.store.put(after, Entry(command, claim=new_claim(), lease_ms=1))
+    api.services.store.put(after, Entry(command, claim=new_claim(), lease_ms=0))
 
 
 def _enqueue(api: Api, organization: str, id_: str, entry: JSON) -> None:
@@ -260,6 +264,18 @@ def _add_too(world: World) -> None:
     _of_another_caller(world, "add", notification(notifyUsers=[BEN], displayBodyMessage="CANARY, another"))
 
 
+def _add_too_with_a_worker(world: World) -> None:
+    """A worker is quick: it sends whatever isn't claimed before the other caller's request is over."""
+    _add_too(world)
+    worker, stop = build_worker(load(world.environment)), threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    until(lambda: not world.stores.outbox.due(), "nothing due")
+    stop.set()
+    worker.wake()
+    thread.join()
+
+
 def _dismiss_too(world: World) -> None:
     bearer = {"authorization": f"Bearer {signed('ben', 'acme')}"}
     body = {"organizationId": "acme", "notificationId": "n-1"}
@@ -272,13 +288,33 @@ def _of_another_caller(world: World, path: str, data: JSON) -> None:
     assert reply.status_code == 200, reply.data
 
 
+def _add_is_refused(world: World) -> None:
+    """Velt refuses the add whose request still runs: what stood there before is restored."""
+    outbox = world.stores.outbox
+    for claim in filter(None, map(outbox.claim, outbox.due())):
+        if claim.command and claim.command.kind is Kind.REGISTER:
+            outbox.roll_back(claim)
+        else:
+            outbox.release(claim, tried=False)
+
+
+def _dead_letters_are_retried(world: World) -> None:
+    reply = world.run("outbox", "retry", "--all")
+    assert reply.status == 200, reply.body
+
+
 RIVALS: dict[str, Rival] = {
     "update": _change_headline,
     "delete": _delete_too,
     "add": _add_too,
+    "add-with-worker": _add_too_with_a_worker,
     "dismiss": _dismiss_too,
+    "refusal": _add_is_refused,
+    "retry": _dead_letters_are_retried,
 }
-"""What another caller does meanwhile, directly."""
+"""What another caller, Velt or an operator does meanwhile, directly."""
+MOVE_BYTES_BACK = ("refusal", "retry")
+"""Rivals that bring bytes about people back to where an erasure has already looked."""
 _PRIVACY = {"RESOLVER_PRIVACY_TOKENS": f"dpo:{PRIVACY}"}
 _DEFERRED = {"RESOLVER_REGISTRATION": "deferred"}
 _BEN = r"\bben\b"

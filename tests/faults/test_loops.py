@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import POINTS, MakeWorld
 from tests.faults.invariants import audit_trail_problem, violations
 from tests.faults.loop import Loop, Point
-from tests.faults.operations import OPERATIONS, RIVALS, Operation
+from tests.faults.operations import MOVE_BYTES_BACK, OPERATIONS, RIVALS, Operation
 from tests.faults.proxies import FAULTS, Fault, Loss
 from tests.faults.world import JSON, World
 
@@ -38,7 +38,11 @@ OVERTAKEN = [
     for operation, fault in CASES
     for rival in RIVALS
     if fault.loss is Loss.NOTHING
-    and not (operation.erases or operation.withdraws or rival == "update")
+    and (
+        rival in MOVE_BYTES_BACK
+        if operation.erases
+        else not (operation.withdraws or rival in {*MOVE_BYTES_BACK, "update"})
+    )
     and not (rival == "dismiss" and operation.audited == "update")
 ]
 RecordProperty = Callable[[str, object], None]

@@ -300,7 +300,9 @@ class World:
         found = [open_(name.decode(), _bytes(self.redis.get(name))) for name in self._names(RECORD_PATTERN)]
         for name in map(bytes.decode, self._names(COMMANDS_PATTERN)):
             fields = {_bytes(place): _bytes(sealed) for place, sealed in self.redis.hgetall(name).items()}
-            found += [open_(name, sealed) for place, sealed in fields.items() if place.isdigit()]
+            found += [
+                open_(name, sealed) for place, sealed in fields.items() if place.isdigit() or place == b"u"
+            ]
             if previous := fields.get(b"p"):
                 found.append(open_(queue_of(name).record, previous))
         letters = list(stores.outbox.dead_letters.all())

@@ -2,7 +2,7 @@
 
 A real `resolver serve` with its worker, a real Redis, the Velt sandbox. One record in a hundred has
 the person in it, or each does (`python -m bench.erasure 100000 1`): half of these go, the other half are cut.
-Somebody else reads all the while.
+Another client reads all the while.
 """
 
 from __future__ import annotations

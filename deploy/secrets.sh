@@ -16,7 +16,7 @@ folder=${1:?usage: deploy/secrets.sh FOLDER [HOST OF REDIS]}
 redis=${2:-127.0.0.1}
 shipped=$(dirname "$0")
 
-# Whoever loses the master keys loses all content: nothing here is ever made a second time.
+# Losing the master keys is losing all content: nothing here is ever made a second time.
 [ ! -e "$folder/secrets" ] || { echo "$folder/secrets is there already" >&2; exit 1; }
 umask 022
 mkdir -p "$folder"
@@ -51,7 +51,7 @@ hash=$(printf %s "$password" | openssl dgst -sha256 -r | cut -d' ' -f1)
 sed "/^user resolver/ s/ on / on #$hash /" "$shipped/redis/users.acl" > "$making/redis/users.acl"
 echo "rediss://resolver:$password@$redis:6379/0?ssl_ca_certs=/etc/velt-resolver/tls/ca.crt" | secret REDIS_URL
 
-# The authority's key goes when this ends: nobody can make another certificate that the resolver would believe.
+# The authority's key is deleted when this ends, so that no other certificate can be made that the resolver would trust.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=velt-resolver" \
     -addext keyUsage=critical,keyCertSign -keyout "$making/authority/ca.key" -out "$making/tls/ca.crt" 2>/dev/null
 certificate "$redis" "$making/redis/redis.crt" "$making/redis/redis.key"

@@ -1,6 +1,6 @@
 """Finish deletions without ids whose request was interrupted after Velt was asked.
 
-Velt may have deleted what the filters select, and names it to nobody a second time. So all records that they
+Velt may have deleted what the filters select, and doesn't name it a second time. So all records that they
 select, and that were there when the request came, are removed here, and a removal of each one is queued for
 Velt.
 """

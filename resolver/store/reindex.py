@@ -110,7 +110,7 @@ class Reindex:
     def start_renaming(self) -> None:
         """Begin to rename. From here on it must be run to the end."""
         if not self._moved(self._closed, self._renaming) and self._found() != self._renaming:
-            raise WrongDatabase("another re-index was given up or finished meanwhile")
+            raise WrongDatabase("another re-index was stopped or finished meanwhile")
 
     def run(self) -> Iterator[Counter[Renamed]]:
         """Rename everything. Yields the outcomes of each batch."""

@@ -14,7 +14,7 @@ from resolver.audit.event import shortened
 from resolver.audit.trail import AuditContext
 from resolver.deadline import Deadline
 from resolver.errors import StoreUnavailable, VeltRefused
-from resolver.notifications.deletion import Deletion, Effect, apply, change_latest, ids_of
+from resolver.notifications.deletion import Effect, FilteredDeletion, apply, change_latest, ids_of
 from resolver.outbox.queue import Claim, claim_of
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, removal
 from resolver.store.command import Command, Entry, Place
@@ -48,11 +48,11 @@ class DeleteNotifications:
             return self._delete_ids(request, deadline, audit)
         # Only Velt knows which ones, and only after it has deleted them.
         audit.record(organization=request["organizationId"], scope=_scope(request))
-        return self._delete_scope(Deletion(request), deadline, audit)
+        return self._delete_scope(FilteredDeletion(request), deadline, audit)
 
     def _delete_ids(self, request: JSON, deadline: Deadline, audit: AuditContext) -> JSON:
         filters = {name: value for name, value in request.items() if name != "notificationIds"}
-        deletion = Deletion(filters)
+        deletion = FilteredDeletion(filters)
         ids = list(dict.fromkeys(request["notificationIds"]))
         spared = self._spared(deletion, ids)
         going = [id_ for id_ in ids if id_ not in spared]
@@ -69,13 +69,15 @@ class DeleteNotifications:
         said = {id_: _FAILED if id_ in failed else outcomes.get(id_, _DELETED) for id_ in ids}
         return _answer({**_DONE, "data": said}, deletion, effects.values())
 
-    def _spared(self, deletion: Deletion, ids: list[str]) -> set[str]:
+    def _spared(self, deletion: FilteredDeletion, ids: list[str]) -> set[str]:
         if not deletion.bounded:
             return set()
         held = self.store.read(deletion.organization, ids)
         return {id_ for id_, record in held.items() if deletion.effect(record).spared}
 
-    def _remove(self, deletion: Deletion, id_: str, inline: bool) -> tuple[Effect | None, Claim | None]:
+    def _remove(
+        self, deletion: FilteredDeletion, id_: str, inline: bool
+    ) -> tuple[Effect | None, Claim | None]:
         """Remove the content and queue the removal in one step. Returns its claim when this request may send
         it."""
         command = removal(id_, deletion.filters)
@@ -105,7 +107,7 @@ class DeleteNotifications:
         answer = self.sender.send_batch(Endpoint.DELETE, data, claims, deadline)
         return _outcomes(answer) if answer else {}
 
-    def _delete_scope(self, deletion: Deletion, deadline: Deadline, audit: AuditContext) -> JSON:
+    def _delete_scope(self, deletion: FilteredDeletion, deadline: Deadline, audit: AuditContext) -> JSON:
         """Let Velt delete what the filters select, and remove the records that it names.
 
         Records that our own filters don't select stay: Velt doesn't decide about our content. When this is
@@ -129,7 +131,7 @@ class DeleteNotifications:
         result = {**answer["result"], "data": {**outcomes, **failed}} if failed else answer["result"]
         return _answer(result, deletion, effects)
 
-    def _note(self, deletion: Deletion, audit: AuditContext) -> str:
+    def _note(self, deletion: FilteredDeletion, audit: AuditContext) -> str:
         asked, id_ = clock.milliseconds(), secrets.token_hex(16)
         noted = UnfinishedDeletion(
             deletion.filters, audit.actor.id, audit.request, asked, asked + self.sender.lease_ms
@@ -137,7 +139,9 @@ class DeleteNotifications:
         self.unfinished.note(id_, noted)
         return id_
 
-    def _remove_named(self, deletion: Deletion, ids: Sequence[str], audit: AuditContext) -> list[Effect]:
+    def _remove_named(
+        self, deletion: FilteredDeletion, ids: Sequence[str], audit: AuditContext
+    ) -> list[Effect]:
         held = self.store.batch(deletion.organization, ids)
         effects = [deletion.effect(item.record) for item in held]
         if held:
@@ -158,6 +162,6 @@ def _is_success(outcome: Any) -> bool:
     return isinstance(outcome, dict) and outcome.get("success") is True
 
 
-def _answer(result: JSON, deletion: Deletion, effects: Iterable[Effect]) -> JSON:
+def _answer(result: JSON, deletion: FilteredDeletion, effects: Iterable[Effect]) -> JSON:
     kept = {} if deletion.user is None else {"kept": sum(effect.kept for effect in effects)}
     return {"result": {**result, **kept}}

@@ -38,7 +38,7 @@ class Effect(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Deletion:
+class FilteredDeletion:
     """A request's filters: only records that they select may be removed, here as at Velt."""
 
     filters: JSON
@@ -79,7 +79,7 @@ class Deletion:
 
 
 def change_latest(
-    store: RecordStore, deletion: Deletion, id_: str, changed_by: Callable[[Effect], Changed]
+    store: RecordStore, deletion: FilteredDeletion, id_: str, changed_by: Callable[[Effect], Changed]
 ) -> tuple[Effect | None, Written | None]:
     """Apply a deletion to the latest version of a record. Returns its effect and the write, if any."""
     effect: Effect | None = None
@@ -93,7 +93,9 @@ def change_latest(
     return effect, written
 
 
-def apply(store: RecordStore, deletion: Deletion, held: Sequence[Held], *, tells_velt: bool) -> list[Effect]:
+def apply(
+    store: RecordStore, deletion: FilteredDeletion, held: Sequence[Held], *, tells_velt: bool
+) -> list[Effect]:
     """Apply a deletion to records in one round trip, and more for records that are written meanwhile.
 
     `tells_velt`: queue a removal for each one. Otherwise only where commands are queued, since those would
@@ -115,7 +117,7 @@ def ids_of(effects: Iterable[Effect], *, spared: bool) -> list[str]:
     return [effect.record.notification for effect in effects if effect.spared is spared]
 
 
-def _changed(deletion: Deletion, tells_velt: bool, effect: Effect) -> Changed:
+def _changed(deletion: FilteredDeletion, tells_velt: bool, effect: Effect) -> Changed:
     """The new record, and the removal for Velt."""
     id_, organization = effect.record.notification, {"organizationId": deletion.organization}
     if effect.spared:

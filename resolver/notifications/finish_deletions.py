@@ -19,7 +19,7 @@ from resolver import clock
 from resolver.audit.event import Actor
 from resolver.audit.trail import AuditContext, Trail
 from resolver.errors import Unavailable
-from resolver.notifications.deletion import Deletion, apply
+from resolver.notifications.deletion import FilteredDeletion, apply
 from resolver.store.lease import Lease
 from resolver.store.records import Held, RecordStore
 from resolver.store.scan import in_time_slices
@@ -60,7 +60,9 @@ class FinishDeletions:
         if not (due := self.unfinished.due(self.now())) or not self._renew_lease():
             return
         try:
-            deletions = [(Deletion(one.filters, until=one.asked), self._audit(one)) for one in due.values()]
+            deletions = [
+                (FilteredDeletion(one.filters, until=one.asked), self._audit(one)) for one in due.values()
+            ]
             for batch in self.store.batches():
                 for deletion, audit in deletions:
                     self._apply(deletion, list(in_time_slices(batch)), audit)
@@ -72,7 +74,7 @@ class FinishDeletions:
         finally:
             self.lease.release(self.me)
 
-    def _apply(self, deletion: Deletion, held: Sequence[Held], audit: AuditContext) -> None:
+    def _apply(self, deletion: FilteredDeletion, held: Sequence[Held], audit: AuditContext) -> None:
         going = [item for item in held if not deletion.effect(item.record).spared]
         if going:
             ids = [item.record.notification for item in going]

@@ -24,7 +24,8 @@ ResolverError
 ├── TooManyCalls                 more calls than RESOLVER_RATE_LIMIT permits
 ├── VeltRefused                  Velt's refusal, passed on unchanged
 ├── Unreadable                   sealed bytes that can't be opened
-└── SettingsError                the settings are incomplete, weak or contradictory
+├── SettingsError                the settings are incomplete, weak or contradictory
+└── UnknownSigner                RESOLVER_SIGNING_KEY lacks every key that has signed in this database
 
 Clients may get the messages: they never name content, people, secrets or internals.
 """
@@ -194,3 +195,12 @@ class SettingsError(ResolverError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("The settings are not usable:\n" + "\n".join(f"  - {p}" for p in problems))
         self.problems = problems
+
+
+class UnknownSigner(ResolverError):
+    """What this deployment signs would not be accepted by the others of this database."""
+
+    message = (
+        "None of RESOLVER_SIGNING_KEY has signed in this Redis database before. A new key is put before the "
+        "former one: RESOLVER_SIGNING_KEY=new,former."
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from resolver.audit.chain import Link
-from resolver.audit.signing import Signer, trusted
+from resolver.audit.signing import Signer, is_stranger, proofs, trusted
 from resolver.audit.trail import OnCheckpointFailure, Trail, log_checkpoint_failure
 from resolver.auth.callers import Callers, PrivacyOperators
 from resolver.auth.permission_provider import PermissionProvider
@@ -18,7 +18,7 @@ from resolver.auth.tokens import Tokens
 from resolver.circuit_breaker import CircuitBreaker
 from resolver.config import Settings
 from resolver.crypto.envelope import Envelope, Keyring
-from resolver.errors import SettingsError
+from resolver.errors import SettingsError, UnknownSigner
 from resolver.notifications.add import AddNotification
 from resolver.notifications.delete import DeleteNotifications
 from resolver.notifications.document_access import Documents
@@ -171,7 +171,7 @@ def build_trail(
     def keep(head: Link, at: str) -> None:
         checkpoints.keep(Checkpoint(*head, at))
 
-    signer = Signer(settings.index_key)
+    signer = Signer(settings.signing_keys)
     return Trail(
         settings.audit_log, signer, keep, standard=standard, on_checkpoint_failure=on_checkpoint_failure
     )
@@ -189,8 +189,20 @@ def build_worker(settings: Settings) -> Worker:
 
 
 def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
-    """Return the public keys whose signatures are accepted: our own, then those of former lookup keys."""
-    return trusted(Signer(settings.index_key), stores.history.former_signers())
+    """Return the public keys whose signatures are accepted: our own, then those of former signing keys."""
+    return trusted(Signer(settings.signing_keys), stores.history.signers())
+
+
+def require_known_signer(settings: Settings, stores: Stores) -> None:
+    """Raise UnknownSigner when only other keys have signed in this database."""
+    if is_stranger(Signer(settings.signing_keys), stores.history.signers()):
+        raise UnknownSigner()
+
+
+def note_signers(settings: Settings, stores: Stores) -> None:
+    """Note the public keys of this deployment, and that it trusts the former ones."""
+    if missing := proofs(Signer(settings.signing_keys), stores.history.signers()):
+        stores.history.note_signers(missing)
 
 
 def build_erasures(settings: Settings, stores: Stores) -> Erasures:
@@ -206,8 +218,8 @@ def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
         outbox=stores.outbox,
         velt=build_velt(settings),
         trail=trail,
-        signer=Signer(settings.index_key),
-        pseudonym=stores.keyspace.pseudonym,
+        signer=Signer(settings.signing_keys),
+        keyspace=stores.keyspace,
         certificates=stores.certificates,
     )
 

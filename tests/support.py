@@ -23,6 +23,7 @@ JSON = dict[str, Any]
 API_KEY = "velt-api-key-for-tests"
 VELT_TOKEN = "velt-auth-token-for-tests"
 CALLER_TOKEN = "caller-token-for-tests-0123456789abcdef"
+SIGNING_KEY = "F2kzzBa1t/L5XFfuaEdsTN17aKVrNf2ob2F5cQNH17Y="
 TOKEN_SECRET = "end-user-token-secret-for-tests-0123456789"
 METRICS_TOKEN = "metrics-token-for-tests-0123456789abcdef"
 BACKEND = {"x-velt-api-key": API_KEY, "x-velt-auth-token": CALLER_TOKEN}
@@ -41,6 +42,7 @@ def environment(**changes: str) -> dict[str, str]:
         "RESOLVER_CALLER_TOKENS": f"backend:{CALLER_TOKEN}",
         "RESOLVER_MASTER_KEYS": f"k1:{key(1)}",
         "RESOLVER_INDEX_KEY": key(9),
+        "RESOLVER_SIGNING_KEY": SIGNING_KEY,
         "RESOLVER_TOKEN_SECRET": TOKEN_SECRET,
         "RESOLVER_AUDIT_LOG": "/dev/null",
         **changes,

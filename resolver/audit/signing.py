@@ -1,23 +1,29 @@
-"""The key that signs checkpoints. It is derived from the lookup key, so there is no other secret to keep."""
+"""The keys that sign checkpoints, erasure certificates and evidence: RESOLVER_SIGNING_KEY."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from resolver.config.secret import Secret
 
 
 class Signer:
-    def __init__(self, index_key: Secret) -> None:
-        hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"vnr signing key")
-        self._key = Ed25519PrivateKey.from_private_bytes(hkdf.derive(index_key.reveal_bytes()))
-        self.public_key = base64.b64encode(self._key.public_key().public_bytes_raw()).decode()
+    """Signs with the first key. The others are former keys, whose signatures stay valid."""
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        private = [Ed25519PrivateKey.from_private_bytes(key.reveal_bytes()) for key in keys]
+        self._key = private[0]
+        self.public_keys = tuple(
+            base64.b64encode(key.public_key().public_bytes_raw()).decode() for key in private
+        )
+
+    @property
+    def public_key(self) -> str:
+        return self.public_keys[0]
 
     def sign(self, text: bytes) -> str:
         return base64.b64encode(self._key.sign(text)).decode()
@@ -40,11 +46,31 @@ def is_signed(text: bytes, signature: str, public_key: str) -> bool:
 
 
 def succession(public_key: str) -> bytes:
-    """The text by which a key signs its predecessor, so that the predecessor's signatures stay valid."""
+    """The text by which the current key signs a former one (or itself), so that its signatures stay valid."""
     return f"vnr former signing key\n{public_key}".encode()
 
 
-def trusted(signer: Signer, former: Mapping[str, str]) -> tuple[str, ...]:
-    """The signer's public key, and the former keys that it has signed."""
-    vouched = (key for key, proof in former.items() if is_signed(succession(key), proof, signer.public_key))
-    return (signer.public_key, *vouched)
+def trusted(signer: Signer, noted: Mapping[str, str]) -> tuple[str, ...]:
+    """The signer's public keys, and the noted ones that one of them has signed."""
+    own = signer.public_keys
+    vouched = (
+        key
+        for key, proof in noted.items()
+        if key not in own and any(is_signed(succession(key), proof, mine) for mine in own)
+    )
+    return (*own, *vouched)
+
+
+def proofs(signer: Signer, noted: Mapping[str, str]) -> dict[str, str]:
+    """The proofs that are to be noted, so that the keys trusted now stay so when former private keys are
+    dropped. Empty when all are noted."""
+    return {
+        key: signer.sign(succession(key))
+        for key in trusted(signer, noted)
+        if not is_signed(succession(key), noted.get(key, ""), signer.public_key)
+    }
+
+
+def is_stranger(signer: Signer, noted: Mapping[str, str]) -> bool:
+    """Whether another deployment's key has signed here: none of the signer's keys is noted."""
+    return bool(noted) and noted.keys().isdisjoint(signer.public_keys)

@@ -6,14 +6,14 @@ import os
 import pwd
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from resolver.audit.event import Actor, Event
 from resolver.audit.trail import Trail
 from resolver.cli.terminal import say
 from resolver.config import Settings
 from resolver.errors import StoreUnavailable, WrongDatabase
-from resolver.wiring import Stores, build_trail
+from resolver.wiring import Stores, build_trail, note_signers, require_known_signer
 
 _UID = re.compile(r"[0-9]{1,10}")
 STDERR = 2
@@ -23,8 +23,10 @@ STDERR = 2
 def audit_command(
     settings: Settings, stores: Stores, action: str, organization: str = "", ids: Sequence[str] = ()
 ) -> None:
-    _require_own_identity(stores)
+    _require_own_keys(settings, stores)
     audit_unchecked(settings, stores, action, organization, ids)
+    with suppress(StoreUnavailable):  # the next command notes them
+        note_signers(settings, stores)
 
 
 def audit_unchecked(
@@ -49,10 +51,11 @@ def open_trail(settings: Settings, stores: Stores) -> Iterator[Trail]:
         yield trail
 
 
-def _require_own_identity(stores: Stores) -> None:
-    """Refuse to write lines signed with another lookup key: `audit verify` would never accept them."""
+def _require_own_keys(settings: Settings, stores: Stores) -> None:
+    """Refuse to write lines about another database, or signed with another key: `audit verify` would never
+    accept them."""
     try:
-        stores.store.ping()
+        require_known_signer(settings, stores)
     except WrongDatabase:
         raise
     except StoreUnavailable:

@@ -8,13 +8,19 @@ from typing import Any
 
 import click
 
-from resolver.audit.signing import Signer
 from resolver.cli.auditing import audit_command, open_trail
 from resolver.cli.keys import key_usage
 from resolver.cli.options import accepted_keys, own_keys, public_key_option
 from resolver.cli.terminal import counted, printable, progress_bar, say, say_json
 from resolver.config import Settings, load
-from resolver.privacy.certificate import LONGEST, InvalidCertificate, claimed_id, is_about, verified
+from resolver.privacy.certificate import (
+    LONGEST,
+    InvalidCertificate,
+    claimed_id,
+    has_pseudonyms_of,
+    is_about,
+    verified,
+)
 from resolver.privacy.replay import Found, find_people, repeated_request
 from resolver.store.keyspace import Keyspace
 from resolver.store.restored_backup import SUFFIX, certificates_in
@@ -24,6 +30,9 @@ JSON = dict[str, Any]
 _HOW_TO_GO_ON = (
     "Nothing was replayed. Remove files that are not erasure certificates from the directory. Replay a "
     "certificate of an older RESOLVER_INDEX_KEY with that key, before the re-index."
+)
+_OTHER_LOOKUP_KEY = (
+    "its pseudonyms were made with another RESOLVER_INDEX_KEY: no person in it would be found."
 )
 _PATHS = click.Path(exists=True, path_type=Path)
 
@@ -115,16 +124,21 @@ def _to_replay(
 ) -> list[tuple[bytes, JSON]]:
     """Return the certificates to replay, oldest first. Raises if any file is invalid. Known erasures are
     skipped unverified: a former key, no longer available, may have signed them."""
-    mine = (Signer(settings.index_key).public_key,)
+    accepted = own_keys(settings)
     found, bad = [], []
     for path in files:
         try:
             text = _read(path)
             if not again and stores.erasure_store.known([claimed_id(text)]):
                 continue
-            found.append((text, verified(text, mine)))
+            found.append((text, verified(text, accepted)))
         except InvalidCertificate as invalid:
             bad.append(f"{_name(path)}: {invalid.message}")
+    bad += [
+        f"erasure {body['erasureId']}: {_OTHER_LOOKUP_KEY}"
+        for _, body in found
+        if not has_pseudonyms_of(body, stores.keyspace)
+    ]
     if bad:
         raise click.ClickException("\n".join([*bad, _HOW_TO_GO_ON]))
     return sorted(found, key=lambda pair: str(pair[1]["finishedAt"]))

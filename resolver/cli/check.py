@@ -13,6 +13,7 @@ from typing import Literal
 
 import click
 
+from resolver.audit.signing import Signer, is_stranger
 from resolver.audit.sink import STANDARD
 from resolver.auth.jwks import fetch
 from resolver.cli.audit import chains_in, checkpoints_in
@@ -22,7 +23,14 @@ from resolver.cli.live import Target, probe_target, probed
 from resolver.cli.terminal import counted, say_json
 from resolver.config import Settings, load
 from resolver.deadline import Deadline
-from resolver.errors import ServiceUnreachable, SettingsError, StoreUnavailable, VeltRefused, VeltUnavailable
+from resolver.errors import (
+    ServiceUnreachable,
+    SettingsError,
+    StoreUnavailable,
+    UnknownSigner,
+    VeltRefused,
+    VeltUnavailable,
+)
 from resolver.notifications.add import looks_semantic
 from resolver.store.diagnostics import RedisFacts, examine
 from resolver.store.record import Record
@@ -151,6 +159,11 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "vault", "empty: the first process that uses it claims it for its index key")
 
 
+def _signer(settings: Settings) -> Iterator[Finding]:
+    if is_stranger(Signer(settings.signing_keys), build_stores(settings).history.signers()):
+        yield Finding("fail", "audit", UnknownSigner.message)
+
+
 def _durable(facts: RedisFacts, declared: str) -> Finding:
     """Compare what Redis does with what RESOLVER_DURABILITY declares."""
     if declared in ("managed", "none"):
@@ -194,6 +207,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
             f"{counted(store.unreadable, 'record does', 'records do')} not open with these keys",
         )
     yield from _keys(settings)
+    yield from _signer(settings)
     yield from _addresses(sample)
     yield from _semantic_ids(sample)
     yield from _erasures(settings)

@@ -87,6 +87,7 @@ def _in_file(file: Path) -> dict[str, str]:
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     kept = dict(line.split("=", 1) for line in lines if "=" in line)
     fresh = {} if kept else {**fresh_secrets(), "VELT_AUTH_TOKEN": secrets.token_urlsafe(32)}
+    fresh["RESOLVER_SIGNING_KEY"] = fresh_secrets()["RESOLVER_SIGNING_KEY"]
     fresh["RESOLVER_PRIVACY_TOKENS"] = f"demo:{secrets.token_urlsafe(32)}"
     if missing := {name: value for name, value in fresh.items() if name not in kept}:
         _write(file, "\n".join([*lines, *(f"{name}={value}" for name, value in missing.items())]))

@@ -100,7 +100,7 @@ def _write(output: Path, since: timedelta, trails: tuple[Path, ...]) -> None:
     if not output.parent.is_dir():
         raise click.ClickException(f"There is no directory {output.parent} for {output.name}.")
     settings = load()
-    stores, signer, began = build_stores(settings), Signer(settings.index_key), datetime.now(UTC) - since
+    stores, signer, began = build_stores(settings), Signer(settings.signing_keys), datetime.now(UTC) - since
     audit_command(settings, stores, "evidence")
     parts = dict(_parts(settings, stores, trails, began))
     try:

@@ -55,7 +55,7 @@ def status(as_json: bool) -> None:
         say(f"{name}: {usage_as_text(used)}. {used['advice']}{since}")
     say(f"The audit trail and erasure certificates are signed by {own}")
     for key in former:
-        say(f"Signed before RESOLVER_INDEX_KEY was changed: {key}")
+        say(f"Signatures of a former RESOLVER_SIGNING_KEY are accepted: {key}")
 
 
 @keys.command("rotate")
@@ -175,6 +175,7 @@ def fresh_secrets() -> dict[str, str]:
     return {
         "RESOLVER_MASTER_KEYS": f"{key_id}:{_key()}",
         "RESOLVER_INDEX_KEY": _key(),
+        "RESOLVER_SIGNING_KEY": _key(),
         "RESOLVER_CALLER_TOKENS": f"backend:{secrets.token_urlsafe(32)}",
         "RESOLVER_TOKEN_SECRET": secrets.token_urlsafe(48),
     }

@@ -51,11 +51,11 @@ def public_key_option(command: _Command) -> _Command:
 
 
 def own_keys(settings: Settings) -> tuple[str, ...]:
-    """Return this deployment's public keys, including those of former lookup keys if Redis answers."""
+    """Return this deployment's public keys, including those of former signing keys if Redis answers."""
     try:
         return public_keys(settings, build_stores(settings, replaying=True))
     except Unavailable:
-        return (Signer(settings.index_key).public_key,)
+        return Signer(settings.signing_keys).public_keys
 
 
 def accepted_keys(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from resolver.audit.signing import Signer, succession, trusted
 from resolver.cli.auditing import audit_unchecked
 from resolver.cli.terminal import progress_bar, say, say_json
 from resolver.config import load
@@ -51,7 +50,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     if not yes:
         click.confirm("Requests are refused until this is done. Begin?", abort=True)
     _require_replayed(stores, work)
-    audit_unchecked(settings, stores, "keys reindex", "", [Signer(fresh).public_key])
+    audit_unchecked(settings, stores, "keys reindex", "", [keyspace.fingerprint()])
     _begin(stores, work)
     outcome = _run(stores, work, quiet=as_json)
     said = {kind.name.lower(): outcome[kind] for kind in Renamed}
@@ -62,7 +61,7 @@ def reindex(new_key: Path, yes: bool, as_json: bool) -> None:
     if work.unreadable:
         some = ", ".join(work.unreadable[:_NAMED]) + (" …" if len(work.unreadable) > _NAMED else "")
         raise click.ClickException(_HOW_TO_GO_ON.format(len(work.unreadable), some))
-    work.finish(_vouched_for(work, Signer(settings.index_key), Signer(fresh)))
+    work.finish()
     say("Now set RESOLVER_INDEX_KEY to the new key, and restart every process.", err=True)
 
 
@@ -95,14 +94,6 @@ def _begin(stores: Stores, work: Reindex) -> None:
             f"Nothing was changed."
         )
     work.start_renaming()
-
-
-def _vouched_for(work: Reindex, old: Signer, new: Signer) -> dict[str, str]:
-    """Sign the former public keys with the new one: those that the old key trusted, and those that the new
-    key already trusts after an interrupted run."""
-    found = work.former_signers()
-    former = {*trusted(old, found), *trusted(new, found)} - {new.public_key}
-    return {key: new.sign(succession(key)) for key in former}
 
 
 def _run(stores: Stores, work: Reindex, *, quiet: bool) -> Counter[Renamed]:

@@ -25,7 +25,15 @@ from resolver.app import create_app
 from resolver.config import Settings, load
 from resolver.errors import Unavailable
 from resolver.ops import logs, multiprocess
-from resolver.wiring import build_eraser, build_finish_deletions, build_stores, build_trail, build_worker
+from resolver.wiring import (
+    build_eraser,
+    build_finish_deletions,
+    build_stores,
+    build_trail,
+    build_worker,
+    note_signers,
+    require_known_signer,
+)
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.5
@@ -67,8 +75,10 @@ def _work(settings: Settings, is_asked_to_stop: Callable[[], bool]) -> bool:
     """Work until asked to stop: return True. Return False if a thread ended by itself."""
     working = build_worker(settings)
     stores = build_stores(settings)
-    with suppress(Unavailable):  # the next start, or `keys rotate`, notes the key
+    with suppress(Unavailable):  # the next start, or an operator's command, notes the keys
         stores.history.note_key(next(iter(settings.master_keys)))
+        require_known_signer(settings, stores)
+        note_signers(settings, stores)
     trail = build_trail(settings, stores)
     jobs = working, build_eraser(settings, stores, trail), build_finish_deletions(stores, trail)
     stop = threading.Event()

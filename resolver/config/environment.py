@@ -114,6 +114,15 @@ class Environment:
         found = self.secret(name, required=MADE_HERE)
         return Secret(self._key_bytes(name, found.reveal(), "") if found else b"")
 
+    def keys(self, name: str) -> tuple[Secret, ...]:
+        """Read `base64,base64` in order: the first key is the current one."""
+        found = self.secret(name, required=MADE_HERE)
+        parts = found.reveal().split(",") if found else []
+        which = (f" {position}" if len(parts) > 1 else "" for position in range(1, len(parts) + 1))
+        return tuple(
+            Secret(self._key_bytes(name, part.strip(), of)) for part, of in zip(parts, which, strict=True)
+        )
+
     def _missing(self, name: str, source: str) -> None:
         self.problem(name, f"is required: {name}=… {source} (or {name}_FILE=… names a file with it)")
 

@@ -59,6 +59,7 @@ def _read(env: Environment) -> Settings:
         redis_wait=env.whole("RESOLVER_REDIS_WAIT", 0, 0, 10),
         master_keys=env.named_keys("RESOLVER_MASTER_KEYS"),
         index_key=env.key("RESOLVER_INDEX_KEY"),
+        signing_keys=env.keys("RESOLVER_SIGNING_KEY"),
         token=token,
         metrics_token=env.secret("RESOLVER_METRICS_TOKEN", minimum=SMALLEST_SECRET),
         privacy_tokens=env.named_secrets("RESOLVER_PRIVACY_TOKENS", required="", minimum=SMALLEST_SECRET),
@@ -134,7 +135,7 @@ def _surfaces(env: Environment, mode: str) -> frozenset[str]:
 def _refuse_shared_secrets(env: Environment, settings: Settings) -> None:
     """Refuse a secret with two uses. Velt knows its own two, and browsers know the API key: a secret equal to
     one of these would give them access."""
-    masters = settings.master_keys.items()
+    masters, signing = settings.master_keys.items(), enumerate(settings.signing_keys, start=1)
     permission = settings.permission.token if settings.permission else None
     used = [
         ("VELT_API_KEY", settings.velt_api_key.reveal_bytes()),
@@ -142,6 +143,7 @@ def _refuse_shared_secrets(env: Environment, settings: Settings) -> None:
         *((f"RESOLVER_CALLER_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.caller_tokens.items()),
         *((f"RESOLVER_MASTER_KEYS ({n})", b64encode(k.reveal_bytes())) for n, k in masters),
         ("RESOLVER_INDEX_KEY", b64encode(settings.index_key.reveal_bytes())),
+        *((f"RESOLVER_SIGNING_KEY ({n})", b64encode(k.reveal_bytes())) for n, k in signing),
         ("RESOLVER_TOKEN_SECRET", settings.token.secret.reveal_bytes() if settings.token.secret else b""),
         ("RESOLVER_METRICS_TOKEN", settings.metrics_token.reveal_bytes() if settings.metrics_token else b""),
         *((f"RESOLVER_PRIVACY_TOKENS ({n})", s.reveal_bytes()) for n, s in settings.privacy_tokens.items()),

@@ -84,6 +84,8 @@ class Settings:
     redis_wait: int
     master_keys: Mapping[str, Secret]
     index_key: Secret
+    signing_keys: tuple[Secret, ...]
+    """The first signs; signatures of all are accepted."""
     token: TokenSettings
     metrics_token: Secret | None
     privacy_tokens: Mapping[str, Secret]

@@ -16,6 +16,7 @@ from resolver.audit.signing import Signer, is_signed
 from resolver.errors import InvalidArgument
 from resolver.privacy.erasure_request import ErasureRequest
 from resolver.privacy.people import folded
+from resolver.store.keyspace import Keyspace
 
 JSON = dict[str, Any]
 Pseudonymize = Callable[[str], str]
@@ -47,10 +48,9 @@ class NotSigned(InvalidCertificate):
     )
 
 
-def certificate(
-    request: ErasureRequest, outcome: Outcome, head: Link, pseudonym: Pseudonymize, key: str
-) -> JSON:
+def certificate(request: ErasureRequest, outcome: Outcome, head: Link, keyspace: Keyspace, key: str) -> JSON:
     """Build the body that is signed."""
+    pseudonym = keyspace.pseudonym
     mentioned = [
         {"words": len(words), "blinded": pseudonym(" ".join(words))} for words in request.mentions if words
     ]
@@ -67,6 +67,7 @@ def certificate(
             "mentioned": mentioned,
         },
         "organizations": sorted(map(pseudonym, request.organizations)),
+        "lookupKey": keyspace.fingerprint(),
         "counts": outcome.counts,
         "velt": outcome.velt,
         "audit": head._asdict(),
@@ -100,6 +101,11 @@ def verified_document(text: bytes, public_keys: Collection[str]) -> JSON:
     if not good:
         raise NotSigned()
     return whole
+
+
+def has_pseudonyms_of(body: JSON, keyspace: Keyspace) -> bool:
+    """Whether its pseudonyms were made with this lookup key. With another one, no person in it is found."""
+    return body.get("lookupKey") == keyspace.fingerprint()
 
 
 def claimed_id(text: bytes) -> str:

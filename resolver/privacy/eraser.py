@@ -27,7 +27,6 @@ from resolver.outbox.queue import Outbox
 from resolver.privacy.certificate import (
     InvalidCertificate,
     Outcome,
-    Pseudonymize,
     certificate,
     signed,
     verified,
@@ -36,7 +35,7 @@ from resolver.privacy.erase import Effect, Erase, PlannedErasure
 from resolver.privacy.erasure_request import ErasureRequest, Phase, VeltJob
 from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import counts
-from resolver.store.keyspace import queue_of
+from resolver.store.keyspace import Keyspace, queue_of
 from resolver.store.lease import Lease
 from resolver.store.restored_backup import Certificates
 from resolver.velt.client import FINAL, VeltClient
@@ -70,7 +69,7 @@ class Eraser:
     velt: VeltClient
     trail: Trail
     signer: Signer
-    pseudonym: Pseudonymize
+    keyspace: Keyspace
     certificates: Certificates | None
     me: str = field(default_factory=lambda: secrets.token_hex(8))
     _next_poll: dict[str, float] = field(default_factory=dict)
@@ -136,7 +135,7 @@ class Eraser:
 
     def _is_certificate_of(self, request: ErasureRequest, text: bytes) -> bool:
         try:
-            body = verified(text, [self.signer.public_key])
+            body = verified(text, self.signer.public_keys)
         except InvalidCertificate:
             return False
         return bool(body["erasureId"] == request.id)
@@ -223,7 +222,7 @@ class Eraser:
         if not self._renew_lease() or self.erasure_store.read(request.id) is None:
             return request  # the lease ran out, and another process continued
         head = self._record("erased", request, counts=outcome.counts)
-        body = certificate(request, outcome, head, self.pseudonym, self.signer.public_key)
+        body = certificate(request, outcome, head, self.keyspace, self.signer.public_key)
         text = signed(body, self.signer)
         self._save(request.now(ending=True))
         self.erasure_store.know(request.id)

@@ -1,4 +1,4 @@
-"""History of keys for auditors: since when each master key seals, and public keys of former signers."""
+"""History of keys for auditors: since when each master key seals, and the public keys of signers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from redis import Redis
 
 from resolver import clock
 from resolver.store.guard import Guard
-from resolver.store.keyspace import FORMER_SIGNERS, KEYS_SEEN
+from resolver.store.keyspace import KEYS_SEEN, SIGNERS
 
 
 class KeyHistory:
@@ -25,11 +25,15 @@ class KeyHistory:
         with self._guard:
             return _text(cast(dict[bytes, bytes], self._redis.hgetall(KEYS_SEEN)))
 
-    def former_signers(self) -> dict[str, str]:
-        """Public keys, each with its successor's signature of it. Without a valid signature, a key may have
-        been put there by any writer."""
+    def signers(self) -> dict[str, str]:
+        """Public keys, each with a signature of it by a key of its time. Without a valid signature, a key may
+        have been put there by any writer."""
         with self._guard:
-            return _text(cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS)))
+            return _text(cast(dict[bytes, bytes], self._redis.hgetall(SIGNERS)))
+
+    def note_signers(self, proofs: dict[str, str]) -> None:
+        with self._guard:
+            self._redis.hset(SIGNERS, items=[part for pair in proofs.items() for part in pair])
 
 
 def _text(found: dict[bytes, bytes]) -> dict[str, str]:

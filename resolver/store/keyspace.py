@@ -20,7 +20,7 @@ record and its queue share one cluster slot, and one script writes both.
     vnr:audit:<chain>   checkpoint: length of a chain of the audit trail               string
     vnr:accepted        when Velt last accepted a call, by Redis's clock               string
     vnr:keys            since when each master key seals                               hash
-    vnr:signers         public keys of former lookup keys                              hash
+    vnr:signers         public keys of signing keys, with proofs                       hash
     vnr:fingerprint     database identity: which keys and schema it belongs to         string
     vnr:worker          heartbeat of the workers                                       string
     vnr:calls:<digest>  a person's calls in one organization in the rate limit window  counter
@@ -49,7 +49,7 @@ WAKE_CHANNEL = "vnr:doorbell"
 ERASURES, SCAN_LEASE, KNOWN_ERASURES, CERTIFICATES = "{p00}e", "{p00}h", "{p00}w", "{p00}k"
 IDEMPOTENCY = "{p00}i"
 UNFINISHED_DELETIONS = "{p00}u"
-KEYS_SEEN, FORMER_SIGNERS = "vnr:keys", "vnr:signers"
+KEYS_SEEN, SIGNERS = "vnr:keys", "vnr:signers"
 RECORD_PATTERN = "{p[0-9][0-9]}n:*"
 COMMANDS_PATTERN = "{p[0-9][0-9]}c:*"
 REVOCATION_PATTERN = "{p[0-9][0-9]}r:*"

@@ -23,7 +23,6 @@ from resolver.errors import StoreUnavailable, Unreadable, WrongDatabase
 from resolver.store.database_identity import Identity, swap
 from resolver.store.keyspace import (
     ERASURES,
-    FORMER_SIGNERS,
     IDENTITY_KEY,
     RECORD_PATTERN,
     REVOCATION_PATTERN,
@@ -99,10 +98,6 @@ class Reindex:
             raise WrongDatabase("the Redis database belongs to neither of these index keys")
         return False
 
-    def former_signers(self) -> dict[str, str]:
-        found = cast(dict[bytes, bytes], self._redis.hgetall(FORMER_SIGNERS))
-        return {key.decode(): proof.decode() for key, proof in found.items()}
-
     def cancel(self) -> bool:
         """Give the database back to the old key; False when renaming has begun."""
         return self._moved(self._closed, self._before)
@@ -129,15 +124,8 @@ class Reindex:
             self._rename([move for _, move in looked if move])
             yield Counter(kind for kind, _ in looked)
 
-    def finish(self, former: dict[str, str]) -> None:
-        """Give the database to the new key, and store the public keys of former signers with their proofs.
-
-        In two steps, since the keys are in two slots of a cluster. Running it again after the first is safe.
-        """
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(FORMER_SIGNERS)
-        pipeline.hset(FORMER_SIGNERS, items=[part for pair in former.items() for part in pair])
-        pipeline.execute()
+    def finish(self) -> None:
+        """Give the database to the new key. Running it again is safe."""
         if not self._moved(self._renaming, self._after) and not self.is_done():
             raise WrongDatabase("the Redis database isn't the one that was being renamed")
 

@@ -28,7 +28,7 @@ from resolver.errors import AuditUnavailable, StoreUnavailable
 from tests.waiting import until
 
 JSON = dict[str, Any]
-SIGNER = Signer(Secret(b"i" * 31 + b"x"))
+SIGNER = Signer([Secret(b"i" * 31 + b"x")])
 BEN = Actor("user", "ben")
 
 
@@ -106,7 +106,7 @@ def test_close_waits_for_a_checkpoint_in_progress(path: Path, monkeypatch: pytes
             time.sleep(0.2)
             return super().sign(text)
 
-    trail = Trail(str(path), Slow(Secret(b"i" * 31 + b"x")), lambda head, at: kept.append(head.seq))
+    trail = Trail(str(path), Slow([Secret(b"i" * 31 + b"x")]), lambda head, at: kept.append(head.seq))
     trail.record(event())
     assert signing.wait(5)
     trail.close()

@@ -170,7 +170,7 @@ def test_a_line_of_another_chain_is_detected(whole: tuple[Lines, KnownCheckpoint
 def test_chain_signed_by_another_key_is_detected(
     whole: tuple[Lines, KnownCheckpoint], tmp_path: Path
 ) -> None:
-    forged, _ = written(tmp_path / "forged", signer=Signer(Secret(b"z" * 31 + b"y")))
+    forged, _ = written(tmp_path / "forged", signer=Signer([Secret(b"z" * 31 + b"y")]))
     assert found([*whole[0], *forged]) == {"strange"}
 
 

@@ -74,7 +74,7 @@ def test_evidence_signature_covers_every_part(
 ) -> None:
     with evidence:
         manifest = evidence.read("manifest.json")
-        own = Signer(load(resolver_environment).index_key).public_key
+        own = Signer(load(resolver_environment).signing_keys).public_key
         signature = evidence.read("manifest.json.sig").decode()
         assert is_signed(b"vnr evidence\n" + manifest, signature, own)
         digests = json.loads(manifest)["parts"]
@@ -147,11 +147,11 @@ def test_evidence_verifies_with_the_public_key_alone(
     evidence: zipfile.ZipFile, resolver_environment: Environment
 ) -> None:
     evidence.close()
-    own = Signer(load(resolver_environment).index_key).public_key
+    own = Signer(load(resolver_environment).signing_keys).public_key
     nothing: Any = dict.fromkeys(resolver_environment, "")
     checked = run(nothing, "--verify", str(evidence.filename), "--public-key", own)
     assert (checked.exit_code, "7 parts, as they were signed" in checked.output) == (0, True)
-    stranger = Signer(Secret(b"s" * 31 + b"t")).public_key
+    stranger = Signer([Secret(b"s" * 31 + b"t")]).public_key
     refused = run(nothing, "--verify", str(evidence.filename), "--public-key", stranger)
     assert (refused.exit_code, "none of the keys that count" in refused.output) == (1, True)
 
@@ -198,7 +198,7 @@ def test_manifest_signature_verifies_with_the_documented_commands(
         pytest.skip("openssl is not installed")
     page = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"```bash\n(KEY=.*?)```", page, re.DOTALL)
-    own = Signer(load(resolver_environment).index_key).public_key
+    own = Signer(load(resolver_environment).signing_keys).public_key
     script = re.sub(r"^KEY=.*$", f"KEY={own}", commands, count=1, flags=re.MULTILINE)
 
     def by_hand() -> subprocess.CompletedProcess[str]:
@@ -208,7 +208,7 @@ def test_manifest_signature_verifies_with_the_documented_commands(
     done = by_hand()
     assert (done.returncode, "Verified Successfully" in done.stdout) == (0, True), done.stderr
     assert done.stdout.count(": OK") == 7
-    script = script.replace(own, Signer(Secret(b"s" * 31 + b"t")).public_key)
+    script = script.replace(own, Signer([Secret(b"s" * 31 + b"t")]).public_key)
     assert by_hand().returncode != 0
 
 
@@ -235,7 +235,7 @@ def test_evidence_exits_with_3_when_the_end_of_a_chain_is_unsigned(
 ) -> None:
     api.add()
     trail = tmp_path / "audit.log"
-    lines, _ = written(trail, signer=Signer(load(resolver_environment).index_key))
+    lines, _ = written(trail, signer=Signer(load(resolver_environment).signing_keys))
     trail.write_bytes(b"".join([*lines, *forged("2026-11-21T09:30:00.000Z", after=head_of(lines))]))
     output = tmp_path / "evidence.zip"
     made = run(resolver_environment, "--audit", str(trail), "-o", str(output))

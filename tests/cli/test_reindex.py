@@ -17,11 +17,10 @@ from redis import Redis
 from resolver.cli import main
 from resolver.config.secret import Secret
 from resolver.store.database_identity import Identity
-from resolver.store.keyspace import FORMER_SIGNERS, IDENTITY_KEY, KNOWN_ERASURES, Keyspace
+from resolver.store.keyspace import IDENTITY_KEY, KNOWN_ERASURES, Keyspace
 from resolver.store.record import Record
 from resolver.store.reindex import Reindex
 from tests.cli.test_rotation import drained
-from tests.erasing import done, erasure_request
 from tests.support import API_KEY, Api, Velt, key, keys_of
 from tests.system.conftest import RESOLVER, plain_environment
 
@@ -126,26 +125,6 @@ def test_reindex_refuses_a_database_of_another_lookup_key(
     assert redis.get(IDENTITY_KEY) == before
 
 
-def test_signatures_of_the_former_key_are_accepted_after_reindex(  # noqa: PLR0917 - fixtures
-    make_api: MakeApi,
-    make_eraser: Callable[..., object],
-    resolver_environment: Environment,
-    kept: Path,
-    redis: Redis,
-    new_key: Path,
-) -> None:
-    make_api().add()
-    done(make_eraser(), resolver_environment, erasure_request("ben"))  # type: ignore[arg-type]
-    old = json.loads(run(resolver_environment, "keys", "status", "--json").stdout)["publicKey"]
-    assert reindex(resolver_environment, new_key).exit_code == 0
-    status = json.loads(run({**resolver_environment, **NEW}, "keys", "status", "--json").stdout)
-    assert status["formerPublicKeys"] == [old]
-    assert run({**resolver_environment, **NEW}, "privacy", "verify", str(kept)).exit_code == 0
-    redis.hset(FORMER_SIGNERS, "c3RyYW5nZXI=", "c2lnbmVk")
-    status = json.loads(run({**resolver_environment, **NEW}, "keys", "status", "--json").stdout)
-    assert status["formerPublicKeys"] == [old]
-
-
 @pytest.mark.single_server
 def test_reindex_loses_nothing_when_redis_is_full(
     make_api: MakeApi,
@@ -248,32 +227,3 @@ def test_reindex_is_refused_until_erasures_are_replayed(
     assert redis.get(IDENTITY_KEY) == before, "else no replay were possible"
     redis.sadd(KNOWN_ERASURES, "0" * 32)
     assert reindex(resolver_environment, new_key).exit_code == 0
-
-
-def test_former_keys_are_accepted_after_an_interrupted_reindex(
-    make_api: MakeApi,
-    resolver_environment: Environment,
-    new_key: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    make_api().add()
-    first = json.loads(run(resolver_environment, "keys", "status", "--json").stdout)["publicKey"]
-    assert reindex(resolver_environment, new_key).exit_code == 0
-    second = {**resolver_environment, **NEW}
-    (third_key := tmp_path / "third.key").write_text(key(78))
-    moved = Reindex._moved
-
-    def killed(work: Reindex, from_: str, to: str) -> bool:
-        if to == work._after:
-            raise KeyboardInterrupt
-        return moved(work, from_, to)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Reindex, "_moved", killed)
-        assert reindex(second, third_key).exit_code == 1
-    assert reindex(second, third_key).exit_code == 0
-    third = {**resolver_environment, "RESOLVER_INDEX_KEY": key(78)}
-    status = json.loads(run(third, "keys", "status", "--json").stdout)
-    assert len(status["formerPublicKeys"]) == 2
-    assert first in status["formerPublicKeys"]

@@ -130,7 +130,7 @@ def test_commands_print_no_control_characters(name: str, env: Env, kept: Path, e
 @pytest.fixture
 def erasure(env: Env, kept: Path, redis: Redis) -> str:
     """One that is certified."""
-    return certified(Signer(load(env).index_key), redis, kept)
+    return certified(Signer(load(env).signing_keys), redis, kept)
 
 
 def certified(signer: Signer, redis: Redis, kept: Path) -> str:

@@ -32,6 +32,7 @@ def test_an_empty_environment_names_every_required_variable_at_once() -> None:
         "RESOLVER_CALLER_TOKENS",
         "RESOLVER_MASTER_KEYS",
         "RESOLVER_INDEX_KEY",
+        "RESOLVER_SIGNING_KEY",
     }
 
 
@@ -53,6 +54,7 @@ def test_what_is_missing_or_weak_says_what_to_type() -> None:
         "RESOLVER_CALLER_TOKENS",
         "RESOLVER_MASTER_KEYS",
         "RESOLVER_INDEX_KEY",
+        "RESOLVER_SIGNING_KEY",
     ],
 )
 def test_a_missing_required_variable_is_named(name: str) -> None:
@@ -166,6 +168,7 @@ def test_a_weak_or_wrong_value_is_refused_by_name_and_never_repeated_as_a_secret
         "RESOLVER_CALLER_TOKENS",
         "RESOLVER_MASTER_KEYS",
         "RESOLVER_INDEX_KEY",
+        "RESOLVER_SIGNING_KEY",
         "RESOLVER_TOKEN_SECRET",
     ):
         assert not any(value.rsplit(":", maxsplit=1)[-1] in problem for problem in found)

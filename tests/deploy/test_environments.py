@@ -23,6 +23,7 @@ NEEDED = (
     "RESOLVER_CALLER_TOKENS",
     "RESOLVER_MASTER_KEYS",
     "RESOLVER_INDEX_KEY",
+    "RESOLVER_SIGNING_KEY",
 )
 
 every_process = pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)

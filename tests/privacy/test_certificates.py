@@ -28,7 +28,7 @@ MakeEraser = Callable[..., Eraser]
 
 
 def public_key(env: Environment) -> str:
-    return Signer(load(env).index_key).public_key
+    return Signer(load(env).signing_keys).public_key
 
 
 def test_certificate_is_verified_with_the_public_key_alone(
@@ -65,7 +65,7 @@ def test_certificate_is_invalid_when_changed(
 def test_certificate_is_invalid_when_signed_with_another_key(
     certificate: Path, resolver_environment: Environment
 ) -> None:
-    stranger = {**resolver_environment, "RESOLVER_INDEX_KEY": key(8)}
+    stranger = {**resolver_environment, "RESOLVER_SIGNING_KEY": key(8)}
     assert run(stranger, "verify", str(certificate)).exit_code == 1
     done = run(resolver_environment, "verify", str(certificate), "--public-key", public_key(stranger))
     assert done.exit_code == 1
@@ -148,7 +148,7 @@ def test_status_reports_an_unsigned_certificate_in_redis_as_tampered(
     assert "tampered with" in run(resolver_environment, "status").output
 
 
-def test_status_accepts_certificates_of_a_former_key_after_reindex(
+def test_status_accepts_certificates_after_reindex(
     make_api: MakeApi, make_eraser: MakeEraser, resolver_environment: Environment, tmp_path: Path
 ) -> None:
     make_api().add()
@@ -168,7 +168,7 @@ def test_verify_names_each_cause_of_a_refusal(
     assert (none.exit_code, "There is no certificate in it" in none.output) == (1, True)
     no_key = run(resolver_environment, "verify", str(certificate), "--public-key", "junk")
     assert (no_key.exit_code, "'junk' is no public key" in no_key.output) == (2, True)
-    stranger = public_key({**resolver_environment, "RESOLVER_INDEX_KEY": key(8)})
+    stranger = public_key({**resolver_environment, "RESOLVER_SIGNING_KEY": key(8)})
     unsigned = run(resolver_environment, "verify", str(certificate), "--public-key", stranger)
     assert (unsigned.exit_code, "Its signature doesn't hold" in unsigned.output) == (1, True)
 

@@ -157,7 +157,7 @@ def test_service_stays_closed_when_a_record_becomes_unreadable_during_replay(  #
     assert redis.scard(KNOWN_ERASURES) == 0
 
 
-def test_replay_skips_known_certificates_of_a_former_key(  # noqa: PLR0917 - fixtures
+def test_replay_skips_known_certificates_of_a_former_lookup_key(  # noqa: PLR0917 - fixtures
     make_api: MakeApi,
     make_eraser: MakeEraser,
     redis: Redis,

@@ -334,10 +334,12 @@ def test_slow_success_is_sent_once(api: Api, velt: Velt, outbox: Outbox) -> None
 
 
 def test_content_updates_do_not_take_probes(api: Api, velt: Velt) -> None:
+    breaker = api.services.add.sender.breaker
     api.add()
-    velt.break_with(status=500, count=1)
+    velt.break_with(drop="before", count=1)
     api.add(notificationId="n-2")
-    until(lambda: not api.services.add.sender.breaker.wait_seconds(), "the probe is allowed", seconds=5)
+    assert breaker.wait_seconds(), "the circuit breaker is open"
+    until(lambda: not breaker.wait_seconds(), "a probe is allowed", seconds=5)
     change(api, displayBodyMessage="x")
     assert api.add(notificationId="n-3").get_json()["result"]["data"]["registration"] == "registered"
 

@@ -315,8 +315,8 @@ trail.record(event(request="after"))
 
 
 def test_gevent_process_goes_on_answering_while_its_sink_blocks(pipe: Pipe) -> None:
-    # No state shows that a line is stuck in the pipe. With too short a pause the killed request leaves no line,
-    # and it must have left one.
+    # No state shows that a line is stuck in the pipe. With too short a pause the killed request leaves no
+    # line, and it must have left one.
     command = [sys.executable, "-c", STUCK_UNDER_GEVENT, str(pipe.path), str(QUEUED_SECONDS)]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin

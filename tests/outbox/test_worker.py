@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from redis import Redis
+from redis.cluster import RedisCluster
 from structlog.testing import capture_logs
 
 from resolver.circuit_breaker import FIRST_SECONDS, RECENT_SECONDS, CircuitBreaker
@@ -53,8 +55,14 @@ def test_sleeping_worker_wakes_for_each_command_within_half_a_second(
 
 
 def is_listening(redis: Redis) -> bool:
-    """Whether a worker is subscribed to the channel that wakes it."""
-    return any(subscribers for _, subscribers in redis.pubsub_numsub(WAKE_CHANNEL))
+    """Whether a worker is subscribed to the channel that wakes it. A cluster's servers know only their own
+    subscribers."""
+    servers = [node.redis_connection for node in primaries_of(redis)] or [redis]
+    return any(subscribers for server in servers for _, subscribers in server.pubsub_numsub(WAKE_CHANNEL))
+
+
+def primaries_of(redis: Redis) -> list[Any]:
+    return redis.get_primaries() if isinstance(redis, RedisCluster) else []  # type: ignore[unreachable]
 
 
 def test_worker_sends_commands_of_one_notification_in_order(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, Self
 
 from resolver.ops import metrics
@@ -26,11 +27,17 @@ _LONGEST_RETRY_AFTER: Final = 300.0
 
 class CircuitBreaker:
     def __init__(
-        self, service: str, *, opens_after: int = 1, longest_seconds: float = LONGEST_SECONDS
+        self,
+        service: str,
+        *,
+        opens_after: int = 1,
+        longest_seconds: float = LONGEST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open = metrics.BREAKER.labels(service)
         self._opens_after = opens_after
         self._longest = longest_seconds
+        self._clock = clock
         self._lock = threading.Lock()
         self.failures = 0
         """Failures in a row, since the last success."""
@@ -41,19 +48,19 @@ class CircuitBreaker:
         self._cause: BaseException | None = None
 
     @classmethod
-    def for_waiting_callers(cls, service: str) -> Self:
+    def for_waiting_callers(cls, service: str, clock: Callable[[], float] = time.monotonic) -> Self:
         """Make a breaker for a service that requests wait for: it opens after three failures in a row, and
         probes twice a second."""
-        return cls(service, opens_after=3, longest_seconds=FIRST_SECONDS)
+        return cls(service, opens_after=3, longest_seconds=FIRST_SECONDS, clock=clock)
 
     def wait_seconds(self) -> float:
         """Seconds until a call is allowed; 0 when one is. This doesn't take the probe: `allow` does."""
         earliest = max(self._not_before, self._next_probe if self._is_open() else 0.0)
-        return max(0.0, earliest - time.monotonic())
+        return max(0.0, earliest - self._clock())
 
     def succeeded_within(self, seconds: float) -> bool:
         """Whether a call succeeded so recently, even if others failed after it."""
-        return time.monotonic() - self._succeeded <= seconds
+        return self._clock() - self._succeeded <= seconds
 
     def has_just_succeeded(self) -> bool:
         """Whether a call succeeded within the last second, and none failed after it."""
@@ -68,12 +75,12 @@ class CircuitBreaker:
             if self.wait_seconds() > 0:
                 return False
             if self._is_open():
-                self._next_probe = time.monotonic() + self._interval()
+                self._next_probe = self._clock() + self._interval()
                 self._probing = True
             return True
 
     def success(self) -> None:
-        self._succeeded = time.monotonic()
+        self._succeeded = self._clock()
         if not self.failures:
             return
         with self._lock:
@@ -85,7 +92,7 @@ class CircuitBreaker:
     def note_failed_call(self) -> float:
         """Note a failure that may be due to the call itself, without counting it. Returns the seconds since
         the last such failure if no call has succeeded in between, else RECENT_SECONDS."""
-        now = time.monotonic()
+        now = self._clock()
         follows_another = self._failed_call > self._succeeded
         since, self._failed_call = now - self._failed_call, now
         return since if follows_another else RECENT_SECONDS
@@ -96,7 +103,7 @@ class CircuitBreaker:
             if cause is not None and cause is self._cause:
                 return
             self._cause = cause
-            now = time.monotonic()
+            now = self._clock()
             self._not_before = max(self._not_before, now + min(retry_after, _LONGEST_RETRY_AFTER))
             # Concurrent failures count once: while it is open, only the probe's failure counts.
             if self._is_open() and not self._probing:

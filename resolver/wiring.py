@@ -177,13 +177,14 @@ def build_trail(
     )
 
 
-def build_worker(settings: Settings) -> Worker:
-    """Build a worker. Raises SettingsError without VELT_AUTH_TOKEN, which is optional for other processes."""
+def build_worker(settings: Settings, breaker: CircuitBreaker | None = None) -> Worker:
+    """Build a worker. Raises SettingsError without VELT_AUTH_TOKEN, which is optional for other processes.
+    `breaker`: the circuit breaker of its calls to Velt, instead of a new one."""
     if settings.velt_auth_token is None:
         raise SettingsError(["VELT_AUTH_TOKEN: is required by a worker"])
     stores = build_stores(settings, connections=WORKER_THREADS + 4)
     velt = build_velt(settings, connections=WORKER_THREADS)
-    breaker, said = CircuitBreaker("velt"), Throttle(WARN_EVERY_SECONDS)
+    breaker, said = breaker or CircuitBreaker("velt"), Throttle(WARN_EVERY_SECONDS)
     sender = VeltSender(stores.store, stores.outbox, velt, breaker, LEASE_MS, said, None)
     return Worker(stores.outbox, sender, WakeUp(stores.redis), WORKER_THREADS, settings.outbox_max_attempts)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from resolver.circuit_breaker import FIRST_SECONDS, RECENT_SECONDS, CircuitBreaker
+from tests.clocks import Clock
 
 
 def test_closed_circuit_breaker_permits_every_call() -> None:
@@ -14,10 +13,11 @@ def test_closed_circuit_breaker_permits_every_call() -> None:
 
 
 def test_half_open_circuit_breaker_permits_one_probe() -> None:
-    breaker = CircuitBreaker("velt")
+    clock = Clock()
+    breaker = CircuitBreaker("velt", clock=clock)
     breaker.failure()
     assert not breaker.allow()
-    time.sleep(FIRST_SECONDS)
+    clock.now += FIRST_SECONDS
     assert [breaker.allow() for _ in range(5)] == [True, False, False, False, False]
 
 
@@ -30,18 +30,20 @@ def test_a_success_closes_the_circuit_breaker() -> None:
 
 
 def test_circuit_breaker_wait_seconds_takes_no_probe() -> None:
-    breaker = CircuitBreaker("velt")
+    clock = Clock()
+    breaker = CircuitBreaker("velt", clock=clock)
     breaker.failure()
-    time.sleep(FIRST_SECONDS)
+    clock.now += FIRST_SECONDS
     assert breaker.wait_seconds() == breaker.wait_seconds() == 0
     assert breaker.allow()
 
 
 def test_circuit_breaker_starts_with_the_first_interval_after_a_success() -> None:
-    breaker = CircuitBreaker("velt")
+    clock = Clock()
+    breaker = CircuitBreaker("velt", clock=clock)
     for _ in range(4):
         breaker.failure()
-        time.sleep(breaker.wait_seconds())
+        clock.now += breaker.wait_seconds()
         breaker.allow()
     breaker.success()
     breaker.failure()
@@ -87,10 +89,11 @@ def test_circuit_breaker_opens_after_three_failures_in_a_row() -> None:
 
 
 def test_circuit_breaker_interval_has_a_longest() -> None:
-    breaker = CircuitBreaker("redis", longest_seconds=FIRST_SECONDS)
+    clock = Clock()
+    breaker = CircuitBreaker("redis", longest_seconds=FIRST_SECONDS, clock=clock)
     for _ in range(3):
         breaker.failure()
-        time.sleep(breaker.wait_seconds())
+        clock.now += breaker.wait_seconds()
         assert breaker.allow()
     breaker.failure()
     assert breaker.wait_seconds() <= FIRST_SECONDS

@@ -1,4 +1,5 @@
-"""Reads the imports, and holds the directions that docs/architecture.md draws."""
+"""Read the source: imports point in the directions that docs/architecture.md draws, and tests use what is
+public."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from tests.support import environment
 
 ROOT = Path(resolver.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
+TESTS = Path(__file__).parent
+TEST_MODULES = sorted(TESTS.rglob("*.py"))
+PUBLIC_ALL_THE_SAME = {"_asdict", "_exit", "_replace"}
+"""Attributes of the standard library that are documented, in spite of their names."""
 
 # Which of our own rooms each may import: packages, and the few modules beside them.
 COMMON = {"errors", "deadline", "clock", "circuit_breaker", "config", "ops"}
@@ -138,3 +144,30 @@ def test_serving_processes_import_neither_sandbox_nor_demo_in_production() -> No
     imported = set(done.stdout.split())
     assert "resolver.api.callback" in imported
     assert not [name for name in imported if name.startswith(("resolver.sandbox", "resolver.demo"))]
+
+
+def private_attributes(source: str, line: int = 1) -> Iterator[str]:
+    """Private attributes of other objects that a source uses, also in the programs that its strings hold."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name) if name.startswith("_") and not name.startswith("__"):
+                if name not in PUBLIC_ALL_THE_SAME:
+                    yield f"line {line + node.lineno - 1}: {name}"
+            case ast.Constant(value=str(text)) if "\n" in text:
+                with suppress(SyntaxError, ValueError):  # most texts are no programs
+                    yield from private_attributes(text, line + node.lineno - 1)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["store._redis.ping()", "self.store._redis", "store()._redis = 1", 'PROGRAM = """\\nstore._redis\\n"""'],
+)
+def test_private_attribute_is_found_in_a_source(source: str) -> None:
+    assert [found.split(": ")[1] for found in private_attributes(source)] == ["_redis"]
+
+
+@pytest.mark.parametrize("path", TEST_MODULES, ids=lambda p: str(p.relative_to(TESTS)))
+def test_tests_use_no_private_attribute_of_another_object(path: Path) -> None:
+    assert list(private_attributes(path.read_text(encoding="utf-8"))) == []

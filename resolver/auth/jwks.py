@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,9 +62,17 @@ class _Known(NamedTuple):
 
 
 class Jwks:
-    def __init__(self, url: str, ca_file: str, outbound: OutboundSettings, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        ca_file: str,
+        outbound: OutboundSettings,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._http = _client(url, ca_file, outbound)
         self._pace = pace or Pace()
+        self._clock = clock
         self._known: _Known | None = None
         self._changes = 0
         self._starts: deque[float] = deque(maxlen=2)
@@ -108,7 +116,7 @@ class Jwks:
 
     def _usable(self) -> _Known | None:
         known = self._known
-        if known is None or time.monotonic() - known.fetched > self._pace.hard_age:
+        if known is None or self._clock() - known.fetched > self._pace.hard_age:
             return None
         return known
 
@@ -128,7 +136,7 @@ class Jwks:
 
     def _request_fetch(self) -> bool:
         """Have the thread fetch now; False when there were too many fetches. Call it with the lock held."""
-        allowed = len(self._starts) < 2 or time.monotonic() - self._starts[0] >= self._pace.per
+        allowed = len(self._starts) < 2 or self._clock() - self._starts[0] >= self._pace.per
         if allowed:
             self._is_fetching = True
             self._wake.set()
@@ -143,7 +151,7 @@ class Jwks:
     def _refresh(self) -> None:
         with self._state:
             self._is_fetching = True
-            self._starts.append(time.monotonic())
+            self._starts.append(self._clock())
         try:
             self._store(_fetched(self._http, self._pace.fetch))
         except Exception as error:  # noqa: BLE001 - no answer may end the thread
@@ -157,7 +165,7 @@ class Jwks:
 
     def _store(self, keys: _Keys) -> None:
         changed = self._known is None or keys != self._known.keys
-        self._known = _Known(keys, time.monotonic())
+        self._known = _Known(keys, self._clock())
         if changed:
             self._changes += 1
             _log.info("jwks_changed", keys=sum(map(len, keys.values())))

@@ -89,7 +89,13 @@ def _as_in_javascript(value: Any) -> Any:
 
 
 class PermissionProvider:
-    def __init__(self, settings: PermissionSettings, connections: int, outbound: OutboundSettings) -> None:
+    def __init__(
+        self,
+        settings: PermissionSettings,
+        connections: int,
+        outbound: OutboundSettings,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
         token = {"authorization": f"Bearer {settings.token.reveal()}"} if settings.token else {}
         self._http = HttpClient(
             settings.url,
@@ -98,7 +104,7 @@ class PermissionProvider:
             largest_answer=_LARGEST_ANSWER,
             outbound=outbound,
         )
-        self._breaker = CircuitBreaker.for_waiting_callers("permission_provider")
+        self._breaker = breaker or CircuitBreaker.for_waiting_callers("permission_provider")
         self._known = TTLCache[Question, bool](_CACHE_SIZE, _CACHE_SECONDS)
 
     def granted(self, questions: Collection[Question], deadline: Deadline) -> set[Question]:

@@ -37,11 +37,14 @@ class Minted:
 
 
 class Tokens:
-    def __init__(self, settings: TokenSettings, outbound: OutboundSettings = DIRECT) -> None:
+    def __init__(
+        self, settings: TokenSettings, outbound: OutboundSettings = DIRECT, provider: Keys | None = None
+    ) -> None:
+        """`provider`: used instead of the one that the settings name."""
         self._settings = settings
         self._secret = settings.secret if SYMMETRIC in settings.algorithms else None
         self._claims = Claims(settings.user_claim, settings.organizations_claim, settings.documents_claim)
-        self._provider = _provider(settings, outbound)
+        self._provider = provider or _provider(settings, outbound)
         self._known = TTLCache[tuple[bytes, int], EndUser](_CACHE_SIZE, _CACHE_SECONDS)
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -21,8 +21,9 @@ class TTLCache(Generic[Key, Value]):
     """At most `most` entries, the oldest evicted first, for at most `seconds` and not past their own
     expiry."""
 
-    def __init__(self, most: int, seconds: float) -> None:
+    def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._seconds = most, seconds
+        self._clock = clock
         self._entries: dict[Key, _Entry] = {}
         self._lock = threading.Lock()
 
@@ -32,7 +33,7 @@ class TTLCache(Generic[Key, Value]):
     def get(self, key: Key) -> Value | None:
         entry = self._entries.get(key)
         # Two clocks: the wall clock may be set, but expiries are in its time.
-        if entry is None or time.monotonic() >= entry.until or time.time() >= entry.expires:
+        if entry is None or self._clock() >= entry.until or time.time() >= entry.expires:
             return None
         return entry.value  # type: ignore[return-value]
 
@@ -42,4 +43,4 @@ class TTLCache(Generic[Key, Value]):
             self._entries.pop(key, None)
             while len(self._entries) >= self._most:
                 del self._entries[next(iter(self._entries))]
-            self._entries[key] = _Entry(value, time.monotonic() + self._seconds, expires)
+            self._entries[key] = _Entry(value, self._clock() + self._seconds, expires)

@@ -72,7 +72,7 @@ class Eraser:
     keyspace: Keyspace
     certificates: Certificates | None
     me: str = field(default_factory=lambda: secrets.token_hex(8))
-    _next_poll: dict[str, float] = field(default_factory=dict)
+    _next_poll: dict[str, float] = field(default_factory=dict, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Work on erasures until `stop` is set; another process, or a later run, continues from there."""

@@ -9,6 +9,7 @@ answers "unavailable" until that is corrected, or until `resolver keys adopt` mo
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 from redis import Redis
@@ -56,19 +57,26 @@ class Identity(NamedTuple):
 class DatabaseIdentity:
     """Checks the identity before every use of Redis; reads it at most once a second."""
 
-    def __init__(self, redis: Redis, own: Identity, keyspace: Keyspace, envelope: Envelope) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        own: Identity,
+        keyspace: Keyspace,
+        envelope: Envelope,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._redis, self._own = redis, own
         self._keyspace, self._envelope = keyspace, envelope
-        self.trusted_until = 0.0
-        """Monotonic. Until then, `check` reads nothing."""
+        self._clock = clock
+        self._trusted_until = float("-inf")
 
     def check(self) -> None:
-        now = time.monotonic()
-        if now < self.trusted_until:
+        now = self._clock()
+        if now < self._trusted_until:
             return
         found = _found(self._redis)
         require(self._claim() if found is None else found, self._own)
-        self.trusted_until = now + _TRUSTED_SECONDS
+        self._trusted_until = now + _TRUSTED_SECONDS
 
     def _claim(self) -> str:
         """Write our identity into a database without one, if it is empty or a record in it is ours."""

@@ -7,7 +7,6 @@ own database, and no unreplayed erasure; it turns failures into StoreUnavailable
 
 from __future__ import annotations
 
-import time
 from importlib.resources import files
 from types import TracebackType
 
@@ -30,12 +29,18 @@ _FAILURES = (RedisError, RedisClusterException)
 
 
 class Guard:
-    def __init__(self, redis: Redis, identity: DatabaseIdentity, certificates: Certificates | None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        identity: DatabaseIdentity,
+        certificates: Certificates | None,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
         """`certificates`: erasures that this database must know."""
         self._redis = redis
         self._identity = identity
         self._certificates = certificates
-        self._breaker = CircuitBreaker.for_waiting_callers("redis")
+        self._breaker = breaker or CircuitBreaker.for_waiting_callers("redis")
 
     def __enter__(self) -> None:
         if deadline := CURRENT.get():
@@ -43,8 +48,7 @@ class Guard:
         if self._breaker.failures and not self._breaker.allow():
             raise StoreUnavailable("redis: not answering")
         try:
-            if time.monotonic() >= self._identity.trusted_until:
-                self._identity.check()
+            self._identity.check()
             if self._certificates:
                 self._certificates.check(self._redis)
         except _FAILURES as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -23,12 +24,13 @@ _TRUSTED_SECONDS = 1.0
 class Certificates:
     """Checks the database before every use of Redis; reads at most once a second."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = Path(directory)
-        self._trusted_until = 0.0
+        self._clock = clock
+        self._trusted_until = float("-inf")
 
     def check(self, redis: Redis) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self.are_trusted():
             return
         if missing := self.unknown_to(redis):
@@ -37,7 +39,7 @@ class Certificates:
         self._trusted_until = now + _TRUSTED_SECONDS
 
     def are_trusted(self) -> bool:
-        return time.monotonic() < self._trusted_until
+        return self._clock() < self._trusted_until
 
     def unknown_to(self, redis: Redis) -> list[str]:
         names = [path.name.removesuffix(SUFFIX) for path in certificates_in(self._directory)]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.described import METRICS, PRIVACY
+from tests.erasing import continued
 from tests.support import BACKEND, Api, error_of, signed
 
 JSON = dict[str, Any]
@@ -126,8 +127,7 @@ def test_an_erasure_is_followed_to_its_certificate(api: Api, make_eraser: Callab
     assert api.client.get(path, headers=BEARER).get_json()["status"] == "telling"
     assert api.read("n-1") == {}
     api.services.outbox.complete(api.services.outbox.claim(api.services.outbox.due()[0]))  # type: ignore[arg-type]
-    eraser._next_poll.clear()
-    eraser.round()
+    continued(eraser).round()
     found = api.client.get(path, headers=BEARER).get_json()
     assert found["status"] == "done"
     assert found["certificate"]["certificate"]["askedBy"] == "dpo"

@@ -25,6 +25,8 @@ from tests.waiting import until
 JSON = dict[str, Any]
 REPOSITORY = Path(__file__).parents[2]
 AT_ONCE = 0.1
+QUEUED_SECONDS = 0.1
+"""Until a request that was just started has its line in the queue, or on its way into the sink."""
 LATE = 0.3
 """What a busy machine may add to a time limit."""
 
@@ -162,7 +164,9 @@ def test_lines_of_concurrent_requests_take_few_writes() -> None:
         for thread in threads:
             thread.start()
         waiting.wait()
-        time.sleep(0.1)  # until their lines are in the queue
+        # No state shows that their lines are in the queue. With too short a pause there are more writes, not
+        # fewer, so that the check below can't pass by mistake.
+        time.sleep(QUEUED_SECONDS)
         writes = []
         while any(thread.is_alive() for thread in threads):
             with suppress(BlockingIOError):
@@ -301,7 +305,7 @@ say()
 gevent.spawn(others)
 killed = gevent.spawn(refused, "killed")
 stuck = [gevent.spawn(refused, number) for number in range(16)]
-gevent.sleep(0.1)
+gevent.sleep(float(sys.argv[2]))
 killed.kill()
 gevent.joinall(stuck)
 refused("late")
@@ -311,7 +315,9 @@ trail.record(event(request="after"))
 
 
 def test_gevent_process_goes_on_answering_while_its_sink_blocks(pipe: Pipe) -> None:
-    command = [sys.executable, "-c", STUCK_UNDER_GEVENT, str(pipe.path)]
+    # No state shows that a line is stuck in the pipe. With too short a pause the killed request leaves no
+    # line, and it must have left one.
+    command = [sys.executable, "-c", STUCK_UNDER_GEVENT, str(pipe.path), str(QUEUED_SECONDS)]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
@@ -424,7 +430,6 @@ def record(number):
         outcomes.append(error.reason)
 
 gevent.joinall([gevent.spawn(record, number) for number in range(300)])
-gevent.sleep(0.1)
 for number in range(3):
     record(f"later-{number}")
 print(json.dumps(outcomes[-3:]))

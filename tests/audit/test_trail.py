@@ -87,8 +87,7 @@ def test_nothing_is_opened_before_the_first_event(path: Path) -> None:
 
 def test_checkpoint_is_made_within_a_second_and_at_close(trail: Trail, path: Path) -> None:
     trail.record(event())
-    time.sleep(1.3)
-    assert json.loads(path.read_bytes().splitlines()[-1])["action"] == "anchor"
+    until(lambda: lines_of(path)[-1]["action"] == "anchor", "a checkpoint", seconds=1.3)
     trail.record(event())
     trail.close()
     verifier = verified(path)
@@ -103,7 +102,7 @@ def test_close_waits_for_a_checkpoint_in_progress(path: Path, monkeypatch: pytes
     class Slow(Signer):
         def sign(self, text: bytes) -> str:
             signing.set()
-            time.sleep(0.2)
+            time.sleep(0.2)  # a slow signer: `close` is called meanwhile, and can't be seen to wait
             return super().sign(text)
 
     trail = Trail(str(path), Slow([Secret(b"i" * 31 + b"x")]), lambda head, at: kept.append(head.seq))
@@ -200,14 +199,26 @@ def test_full_disk_is_reported_and_the_chain_continues_when_there_is_space(path:
 
 
 def test_chain_continues_in_the_new_file_after_log_rotation(trail: Trail, path: Path) -> None:
-    trail.record(event(request="before"))
+    recorded: list[str] = []
+
+    def record(request: str) -> None:
+        recorded.append(request)
+        trail.record(event(request=request))
+
+    def is_there_again() -> bool:
+        record(f"meanwhile-{len(recorded)}")
+        return path.exists()
+
+    record("before")
+    record("just before")  # with this one it has looked at the file's name
     old = path.with_suffix(".1")
     path.rename(old)
-    time.sleep(1.1)
-    trail.record(event(request="after"))
+    until(is_there_again, "a file under the old name", seconds=2)
+    record("after")
     trail.close()
-    assert [line["request"] for line in events_in(old)] == ["before"]
-    assert [line["request"] for line in events_in(path)] == ["after"]
+    assert [line["request"] for file in (old, path) for line in events_in(file)] == recorded
+    assert events_in(old)[0]["request"] == "before"
+    assert events_in(path)[-1]["request"] == "after"
     assert verified(old, path).problems == []
 
 

@@ -252,15 +252,18 @@ def test_killed_process_leaves_an_unsigned_end_and_no_problem(tmp_path: Path) ->
     """However long it had nothing to write before."""
     path = tmp_path / "audit.log"
     script = """
-import os, signal, sys, time
+import os, signal, sys
+from datetime import timedelta
+import time_machine
 from tests.audit.test_trail import SIGNER, event
+from tests.waiting import until
 from resolver.audit.trail import Trail
 trail = Trail(sys.argv[1], SIGNER)
 trail.record(event())
-while b'"anchor"' not in open(sys.argv[1], "rb").read(): time.sleep(0.05)
-time.sleep(2.5)
-trail.record(event(request="the last"))
-os.kill(os.getpid(), signal.SIGKILL)
+until(lambda: b'"anchor"' in open(sys.argv[1], "rb").read())
+with time_machine.travel(timedelta(hours=1)):
+    trail.record(event(request="the last"))
+    os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run(
         [sys.executable, "-c", script, str(path)], cwd=Path(__file__).parents[2], check=False, timeout=60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -32,9 +33,14 @@ def key_set(provider: Service, certified: Authority) -> Iterator[Callable[..., J
     """A key set of that provider, at a pace that a test can wait for."""
     with ExitStack() as stack:
 
-        def make(pace: Pace = QUICK, url: str = "", ca_file: str | None = None) -> Jwks:
+        def make(
+            pace: Pace = QUICK,
+            url: str = "",
+            ca_file: str | None = None,
+            clock: Callable[[], float] = time.monotonic,
+        ) -> Jwks:
             authorities = str(certified.ca) if ca_file is None else ca_file
-            made = Jwks(url or provider.url, authorities, DIRECT, pace)
+            made = Jwks(url or provider.url, authorities, DIRECT, pace, clock)
             stack.callback(made.close)
             return made
 

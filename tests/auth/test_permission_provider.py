@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from resolver.auth.permission_provider import PermissionProvider, Question
+from resolver.circuit_breaker import FIRST_SECONDS, CircuitBreaker
 from resolver.config import DIRECT, PermissionSettings
 from resolver.config.secret import Secret
 from resolver.deadline import Deadline
+from tests.clocks import Clock
 from tests.servers import Service, running
+from tests.waiting import until
 
 JSON = dict[str, Any]
 
@@ -160,13 +165,15 @@ def test_answers_may_stand_under_results(service: Service, provider: PermissionP
 def test_answer_is_cached_until_it_expires(
     service: Service, provider: PermissionProvider, access: bool
 ) -> None:
-    service.body = answering(*(["d-1"] if access else []), expiresAt=later(0.6))
+    service.body = answering(*(["d-1"] if access else []), expiresAt=later(60))
     granted = {question()} if access else set()
     for _ in range(3):
         assert provider.granted({question()}, soon()) == granted
+    with time_machine.travel(timedelta(seconds=58)):
+        assert provider.granted({question()}, soon()) == granted
     assert len(service.requests) == 1
-    time.sleep(0.7)
-    provider.granted({question()}, soon())
+    with time_machine.travel(timedelta(seconds=61)):
+        provider.granted({question()}, soon())
     assert len(service.requests) == 2
 
 
@@ -248,19 +255,24 @@ def test_slow_provider_is_awaited_within_the_deadline_and_cached_grants_count(
     assert time.monotonic() - started < 0.5
 
 
-def test_silent_provider_gets_one_probe_at_a_time(service: Service, provider: PermissionProvider) -> None:
+def test_silent_provider_gets_one_probe_at_a_time(service: Service) -> None:
+    clock = Clock()
+    breaker = CircuitBreaker.for_waiting_callers("permission_provider", clock)
+    provider = PermissionProvider(PermissionSettings(service.url, None), 4, DIRECT, breaker)
     service.delay = 2
     for _ in range(3):
         provider.granted({question()}, Deadline.after(0.7))
+    clock.now += FIRST_SECONDS
     probe = threading.Thread(target=provider.granted, args=({question()}, Deadline.after(0.7)))
     probe.start()
-    time.sleep(0.05)
+    until(lambda: len(service.requests) == 4, "the probe is under way")
     started = time.monotonic()
     provider.granted({question()}, Deadline.after(2))
     assert time.monotonic() - started < 0.1
     probe.join()
+    assert len(service.requests) == 4
     service.delay = 0
-    time.sleep(0.6)
+    clock.now += FIRST_SECONDS
     assert provider.granted({question()}, soon()) == {question()}
 
 

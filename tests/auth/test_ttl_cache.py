@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from dataclasses import dataclass
 
 import pytest
 import time_machine
@@ -12,18 +13,23 @@ from resolver.auth.claims import EndUser
 from resolver.auth.tokens import Tokens
 from resolver.auth.ttl_cache import TTLCache
 from resolver.config import TokenSettings
+from resolver.config.pem import PublicKey, parse_public_key
 from resolver.config.secret import Secret
 from resolver.errors import Unauthenticated
+from tests.clocks import Clock
+from tests.servers import KEYS, pem, signed
 from tests.support import TOKEN_SECRET
 
 NEVER = float("inf")
 
 
 def test_entry_is_returned_until_its_time_is_over() -> None:
-    cache = TTLCache[str, int](10, 0.05)
+    clock = Clock()
+    cache = TTLCache[str, int](10, 60, clock)
     cache.put("a", 1, NEVER)
+    clock.now += 59
     assert cache.get("a") == 1
-    time.sleep(0.06)
+    clock.now += 1
     assert cache.get("a") is None
 
 
@@ -64,8 +70,29 @@ def test_token_with_another_signature_is_not_cached() -> None:
         tokens.verify(token[:-4] + "AAAA")
 
 
+@dataclass
+class CountedKey:
+    """A provider's only key, which counts how often a signature is verified with it."""
+
+    key: PublicKey
+    version: int = 0
+    found: int = 0
+
+    def find(self, _kid: str | None, _algorithm: str) -> PublicKey | None:
+        self.found += 1
+        return self.key
+
+
 def test_number_of_cached_tokens_is_limited() -> None:
-    tokens = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET)))
-    for n in range(4200):
-        tokens.verify(tokens.mint(f"user-{n}", ["acme"]).token)
-    assert len(tokens._known) == 4096
+    key = CountedKey(parse_public_key(pem(KEYS["EdDSA"])))
+    tokens = Tokens(TokenSettings(algorithms=frozenset({"EdDSA"})), provider=key)
+    given = {"organizationIds": ["acme"], "exp": int(time.time()) + 300}
+    every = [signed(KEYS["EdDSA"], "EdDSA", None, {**given, "sub": f"user-{n}"}) for n in range(4097)]
+    for token in every:
+        tokens.verify(token)
+    assert key.found == 4097
+    for token in every[1:]:
+        tokens.verify(token)
+    assert key.found == 4097
+    tokens.verify(every[0])
+    assert key.found == 4098

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from resolver.store.reindex import Reindex
 from tests.cli.test_rotation import drained
 from tests.support import API_KEY, Api, Velt, key, keys_of
 from tests.system.conftest import RESOLVER, plain_environment
+from tests.waiting import until
 
 MakeApi = Callable[..., Api]
 Environment = dict[str, str]
@@ -44,11 +44,14 @@ def reindex(env: Environment, new_key: Path) -> Result:
     return run(env, "keys", "reindex", str(new_key), "--yes", "--json")
 
 
+def identity_with(index_key: int) -> str:
+    keyspace = Keyspace(Secret(base64.b64decode(key(index_key))))
+    return Identity.of(keyspace, Secret.of(API_KEY)).text()
+
+
 def closed_for_it() -> str:
     """The identity of a database on which it has begun, and renamed nothing."""
-    old, new = (Keyspace(Secret(base64.b64decode(key(byte)))) for byte in (9, 77))
-    before, after = (Identity.of(keyspace, Secret.of(API_KEY)).text() for keyspace in (old, new))
-    return f"{before}?{after}"
+    return f"{identity_with(9)}?{identity_with(77)}"
 
 
 def killed_after(step: Callable[[Reindex], bool]) -> Callable[[Reindex], bool]:
@@ -91,9 +94,10 @@ def test_requests_are_refused_until_an_interrupted_reindex_is_finished(
     arguments = ["keys", "reindex", str(new_key), "--yes"]
     old_names = set(keys_of(redis))
     with subprocess.Popen([*RESOLVER, *arguments], env=plain_environment(resolver_environment)) as first:
-        while old_names <= set(keys_of(redis)) and first.poll() is None:
-            time.sleep(0.005)
-        first.kill()
+        try:
+            until(lambda: not old_names <= set(keys_of(redis)), "some records have new names")
+        finally:
+            first.kill()
     assert make_api().add().status_code == 503
     assert make_api(**NEW).add().status_code == 503
     assert reindex(resolver_environment, new_key).exit_code == 0

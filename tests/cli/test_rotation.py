@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from resolver.cli import main
 from resolver.store.record import Record
 from tests.support import Api, Velt, key, keys_of, stored
 from tests.system.conftest import RESOLVER, plain_environment
+from tests.waiting import until, wait_for
 
 MakeApi = Callable[..., Api]
 Environment = dict[str, str]
@@ -71,8 +71,7 @@ def test_rotation_reseals_queued_commands_and_dead_letters(
     old.add()
     old.add(displayBodyMessage="CANARY again")
     old.add(notificationId="n-2")
-    wait_until_due(old)
-    line = old.services.outbox.due()[0]
+    line = wait_for(old.services.outbox.due, "a command is due")[0]
     claimed = old.services.outbox.claim(line)
     assert claimed is not None
     old.services.outbox.dead_letter(claimed, "for the test")
@@ -86,22 +85,15 @@ def test_rotation_reseals_queued_commands_and_dead_letters(
     assert {item["notificationId"] for item in velt.sent("/v2/notifications/add")} == {"n-1", "n-2"}
 
 
-def wait_until_due(api: Api) -> None:
-    until = time.monotonic() + 20
-    while not api.services.outbox.due() and time.monotonic() < until:
-        time.sleep(0.1)
-
-
 def drained(env: Environment) -> None:
+    def waiting() -> int:
+        return int(json.loads(run(env, "outbox", "status", "--json").output)["waiting"])
+
     with subprocess.Popen([*RESOLVER, "worker"], env=plain_environment(env)) as worker:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            waiting = json.loads(run(env, "outbox", "status", "--json").output)["waiting"]
-            if not waiting:
-                break
-            time.sleep(0.2)
-        worker.terminate()
-    assert waiting == 0
+        try:
+            until(lambda: waiting() == 0, "no command waits")
+        finally:
+            worker.terminate()
 
 
 def test_rotation_continues_after_an_interruption(
@@ -110,9 +102,10 @@ def test_rotation_continues_after_an_interruption(
     fill(make_api(RESOLVER_MASTER_KEYS=OLD), 3000)
     env = plain_environment({**resolver_environment, "RESOLVER_MASTER_KEYS": BOTH})
     with subprocess.Popen([*RESOLVER, "keys", "rotate", "--rate", "1000"], env=env) as first:
-        while usage(resolver_environment)["k2"][0] < 500:
-            time.sleep(0.05)
-        first.kill()
+        try:
+            until(lambda: usage(resolver_environment)["k2"][0] >= 500, "some records have the new key")
+        finally:
+            first.kill()
     moved = usage(resolver_environment)["k2"][0]
     assert 500 <= moved < 3000
     assert rotate(resolver_environment)["done"] == 3000 - moved

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from resolver.circuit_breaker import CircuitBreaker
 from resolver.config import load
 from resolver.outbox.queue import Outbox
 from resolver.wiring import build_stores, build_worker
@@ -20,8 +21,9 @@ Working = Callable[..., Any]
 @pytest.fixture
 def working(resolver_environment: dict[str, str]) -> Working:
     @contextmanager
-    def run(**changes: str) -> Iterator[None]:
-        worker, stop = build_worker(load({**resolver_environment, **changes})), threading.Event()
+    def run(breaker: CircuitBreaker | None = None, **changes: str) -> Iterator[None]:
+        settings, stop = load({**resolver_environment, **changes}), threading.Event()
+        worker = build_worker(settings, breaker)
         thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()
         try:

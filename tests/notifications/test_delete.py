@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -16,6 +15,7 @@ from redis import Redis
 from resolver.store.record import Record
 from resolver.wiring import Services
 from tests.support import JSON, Api, Velt, error_of
+from tests.waiting import until
 
 DELETE = "/v2/notifications/delete"
 
@@ -259,8 +259,7 @@ def test_a_scope_that_cannot_be_removed_in_time_is_an_error(api: Api, velt: Velt
     velt.break_with(path=DELETE, latencyMs=300, count=1)
 
     def stop_writes_once_velt_is_asked() -> None:
-        while not velt.ledger(DELETE):
-            time.sleep(0.01)
+        until(lambda: velt.ledger(DELETE), "Velt is asked")
         redis.client_pause(3000, all=False)
 
     watching = Thread(target=stop_writes_once_velt_is_asked)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from redis import Redis
 
-from resolver.config import load
-from resolver.wiring import build_worker
+from tests.notifications.conftest import Working
 from tests.support import JSON, Api, Velt, keys_of
+from tests.waiting import until
 
 DELETE, ADD = "/v2/notifications/delete", "/v2/notifications/add"
 ANSWERS: list[JSON] = [
@@ -26,20 +25,12 @@ ANSWERS: list[JSON] = [
 
 
 @pytest.fixture
-def work(resolver_environment: dict[str, str], redis: Redis) -> Callable[[], None]:
+def work(working: Working, redis: Redis) -> Callable[[], None]:
     """A worker, until nothing waits."""
 
     def run() -> None:
-        worker, stop = build_worker(load(resolver_environment)), threading.Event()
-        thread = threading.Thread(target=worker.run, args=(stop,))
-        thread.start()
-        for _ in range(100):
-            if not keys_of(redis, "{p*}q") and not keys_of(redis, "{p*}c:*"):
-                break
-            stop.wait(0.1)
-        stop.set()
-        worker.wake()
-        thread.join()
+        with working():
+            until(lambda: not keys_of(redis, "{p*}q") and not keys_of(redis, "{p*}c:*"), "nothing waits")
         assert not keys_of(redis, "{p*}d"), "nothing is given up"
         assert not keys_of(redis, "{p*}q")
 

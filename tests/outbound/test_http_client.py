@@ -6,7 +6,6 @@ import gzip
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from resolver.errors import ServiceUnreachable
 from resolver.outbound.http_client import HttpClient
 from tests.network import read_request
 from tests.servers import Authority, authority
+from tests.waiting import until
 
 LARGEST = 100_000
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain"
@@ -29,6 +29,7 @@ class Server:
     url: str
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
+    closed: int = 0
 
 
 @contextmanager
@@ -52,6 +53,7 @@ def saying(
                 connection.sendall(answer)
             if not then_closes:
                 connection.recv(65536)
+        server.closed += 1
 
     def accept() -> None:
         while True:
@@ -119,7 +121,8 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
         client = client_of(server)
         for _ in range(3):
             assert call(client) == b"plain"
-            time.sleep(0.05)  # or the next call is quicker than the server's end
+            # Otherwise the next call may be quicker than the server's end.
+            until(lambda: server.closed == server.connections, "the server has closed the connection")
     assert server.connections == 3
 
 

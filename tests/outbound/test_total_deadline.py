@@ -25,6 +25,10 @@ from tests.servers import Service, authority, running
 BUDGET = 0.6
 LARGEST = 4_000_000
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain"
+DRIP_SECONDS = 0.05
+"""Between two bytes of a server that drips."""
+ANSWER_SECONDS = 0.3
+"""How long a slow server takes for each answer."""
 
 
 def client_of(url: str, **outbound: Any) -> HttpClient:
@@ -156,7 +160,7 @@ def dripping(answer: bytes, at_once: int = 0) -> Callable[[socket.socket], None]
         read_request(connection)
         connection.sendall(answer[:at_once])
         for byte in answer[at_once:]:
-            time.sleep(0.05)
+            time.sleep(DRIP_SECONDS)
             connection.sendall(bytes([byte]))
 
     return serve
@@ -208,7 +212,7 @@ def test_call_ends_in_time_when_a_tls_handshake_does_not(sent: bytes) -> None:
     def serve(connection: socket.socket) -> None:
         connection.recv(65536)
         for byte in sent:
-            time.sleep(0.05)
+            time.sleep(DRIP_SECONDS)
             connection.sendall(bytes([byte]))
         connection.recv(65536)
 
@@ -225,7 +229,7 @@ def test_call_ends_in_time_when_a_proxy_drips() -> None:
 def test_late_answer_is_not_taken_for_the_next_calls() -> None:
     def serve(connection: socket.socket) -> None:
         while read_request(connection):
-            time.sleep(0.3)
+            time.sleep(ANSWER_SECONDS)
             connection.sendall(ANSWER.replace(b"plain", b"stale"))
 
     with listening(serve) as (host, port):

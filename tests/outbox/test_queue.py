@@ -18,6 +18,7 @@ from resolver.store.keyspace import Keyspace
 from resolver.store.records import RecordStore, Retention, Written
 from tests.store.conftest import INDEX, guard_of, keyring, record
 from tests.support import keys_of
+from tests.waiting import until
 
 DAY = 86_400
 
@@ -41,6 +42,11 @@ class Stores:
         claimed = self.outbox.claim(queue)
         assert claimed
         return claimed
+
+    def next_when_due(self) -> Claim:
+        """Wait until a lease has run out, or a delay is over: both go by the clock of Redis."""
+        until(self.outbox.due, "a command is due", seconds=5)
+        return self.next()
 
     def content(self, id_: str = "n-1") -> bytes:
         return self.store.read("acme", [id_])[id_].content
@@ -102,8 +108,7 @@ def test_commands_are_claimed_in_order_when_one_is_queued(stores: Stores) -> Non
 
 def test_lost_claim_changes_nothing_when_its_lease_ran_out(stores: Stores) -> None:
     written = stores.put(claimed=True, lease_ms=50)
-    time.sleep(0.1)
-    again = stores.next()
+    again = stores.next_when_due()
     assert (again.command, again.abandoned_attempts) == (register(1), 1)
     late = claim_of(written, register(1))
     assert not stores.outbox.complete(late)
@@ -116,10 +121,9 @@ def test_lost_claim_changes_nothing_when_its_lease_ran_out(stores: Stores) -> No
 
 def test_released_command_is_due_again_without_abandoned_attempts(stores: Stores) -> None:
     stores.put()
-    stores.outbox.release(stores.next(), 30)
+    stores.outbox.release(stores.next(), 200)
     assert stores.outbox.due() == []
-    time.sleep(0.05)
-    assert stores.next().abandoned_attempts == 0
+    assert stores.next_when_due().abandoned_attempts == 0
 
 
 def test_released_command_keeps_its_abandoned_attempts_and_rollback_when_untried(
@@ -127,8 +131,7 @@ def test_released_command_keeps_its_abandoned_attempts_and_rollback_when_untried
 ) -> None:
     stores.outbox.complete(claim_of(stores.put(1, claimed=True), register(1)))
     stores.put(2, claimed=True, lease_ms=20)
-    time.sleep(0.05)
-    stores.outbox.release(stores.next(), tried=False)
+    stores.outbox.release(stores.next_when_due(), tried=False)
     again = stores.next()
     assert again.abandoned_attempts == 1
     stores.outbox.dead_letter(again, "INVALID_ARGUMENT")
@@ -230,8 +233,7 @@ def test_dead_letter_rolls_back_an_add_that_was_not_answered(
 ) -> None:
     stores.outbox.complete(claim_of(stores.put(1, claimed=True), register(1)))
     stores.put(2, claimed=True, lease_ms=20)
-    time.sleep(0.05)
-    stores.outbox.dead_letter(stores.next(), "INVALID_ARGUMENT")
+    stores.outbox.dead_letter(stores.next_when_due(), "INVALID_ARGUMENT")
     assert stores.content() == b'{"v":1}'
 
 
@@ -276,7 +278,7 @@ def test_depth_counts_queues_and_their_age(stores: Stores) -> None:
     for n in range(5):
         stores.put(id_=f"n-{n}")
     stores.put(claimed=True, id_="claimed")
-    time.sleep(0.05)
+    until(lambda: stores.outbox.depth().oldest_ms >= 50, "the oldest is that old", seconds=5)
     depth = stores.outbox.depth()
     assert (depth.waiting, depth.due, depth.dead) == (6, 5, 0)
     assert 50 <= depth.oldest_ms < 5000

@@ -7,22 +7,29 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from redis import Redis
+from redis.cluster import RedisCluster
 from structlog.testing import capture_logs
 
+from resolver.circuit_breaker import FIRST_SECONDS, RECENT_SECONDS, CircuitBreaker
 from resolver.config import load
 from resolver.deadline import Deadline
 from resolver.outbox.queue import Outbox
 from resolver.outbox.worker import ISOLATE_AFTER, POISON_AFTER
-from resolver.store.keyspace import Queue
+from resolver.store.keyspace import WAKE_CHANNEL, Queue
 from resolver.wiring import build
+from tests.clocks import Clock
 from tests.notifications.conftest import Working, change, empty
 from tests.support import JSON, Api, Velt, keys_of
 from tests.waiting import until
 
 ADD, UPDATE, DELETE = (f"/v2/notifications/{name}" for name in ("add", "update", "delete"))
+SHORTEST_INTERVAL_MS = FIRST_SECONDS * 1000 / 2
+"""The first interval of the circuit breaker, at the lower end of its jitter."""
 
 
 def test_worker_sends_queued_registrations(
@@ -36,13 +43,26 @@ def test_worker_sends_queued_registrations(
     assert len(velt.ledger(ADD)) == 30
 
 
-def test_sleeping_worker_wakes_for_a_command_within_a_fifth_of_a_second(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working
+def test_sleeping_worker_wakes_for_each_command_within_half_a_second(
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     with working():
-        time.sleep(0.5)
-        deferred.add()
-        until(lambda: velt.ledger(ADD), seconds=0.5)
+        until(lambda: is_listening(redis), "the worker listens")
+        for n in range(3):
+            deferred.add(notificationId=f"n-{n}")
+            until(lambda: empty(outbox), f"command {n} is sent, and the worker sleeps again", seconds=0.5)
+    assert len(velt.ledger(ADD)) == 3
+
+
+def is_listening(redis: Redis) -> bool:
+    """Whether a worker is subscribed to the channel that wakes it. A cluster's servers know only their own
+    subscribers."""
+    servers = [node.redis_connection for node in primaries_of(redis)] or [redis]
+    return any(subscribers for server in servers for _, subscribers in server.pubsub_numsub(WAKE_CHANNEL))
+
+
+def primaries_of(redis: Redis) -> list[Any]:
+    return redis.get_primaries() if isinstance(redis, RedisCluster) else []  # type: ignore[unreachable]
 
 
 def test_worker_sends_commands_of_one_notification_in_order(
@@ -98,10 +118,12 @@ def test_worker_waits_out_an_outage_with_few_probes(
     for n in range(20):
         deferred.add(notificationId=f"n-{n}")
     with working():
-        time.sleep(2)
         # The one that finds out, then a probe each interval that doubles.
-        assert len(velt.ledger(ADD)) <= 1 + 4
+        until(lambda: len(velt.ledger(ADD)) == 1 + 3, "a few probes")
         velt.mend()
+        probed = [entry["at"] for entry in velt.ledger(ADD)[1:4]]
+        for interval, (one, next_one) in enumerate(pairwise(probed)):
+            assert next_one - one >= SHORTEST_INTERVAL_MS * 2**interval
         until(lambda: empty(outbox))
     assert {item["id"] for item in velt.inbox("ben")} == {f"n-{n}" for n in range(20)}
     assert outbox.depth().dead == 0
@@ -198,12 +220,14 @@ def test_worker_sends_everything_once_and_can_be_stopped_when_threads_cannot_be_
 
 
 def test_slow_call_does_not_delay_others(deferred: Api, velt: Velt, outbox: Outbox, working: Working) -> None:
+    clock = Clock()
     deferred.add()
-    with working():
+    with working(CircuitBreaker("velt", clock=clock)):
         until(lambda: empty(outbox))
         velt.break_with(latencyMs=4000, path=UPDATE)
         change(deferred, readByUserIds=["ben"])
-        time.sleep(1.5)
+        until(lambda: velt.ledger(UPDATE), "the slow call is under way")
+        clock.now += 2 * RECENT_SECONDS  # no call has succeeded just now, so the worker would probe
         deferred.add(notificationId="n-2")
         until(lambda: velt.inbox("ben") and len(velt.ledger(ADD)) == 2, seconds=1.5)
         assert not empty(outbox)
@@ -227,7 +251,7 @@ def test_worker_dead_letters_nothing_when_the_token_was_reset(
     for n in range(5):
         deferred.add(notificationId=f"n-{n}")
     with working():
-        time.sleep(1.5)
+        until(lambda: len(velt.ledger(ADD)) == 3, "two refusals have been read")
         assert outbox.depth().dead == 0
         velt.mend()
         until(lambda: empty(outbox))
@@ -318,10 +342,12 @@ def test_slow_success_is_sent_once(api: Api, velt: Velt, outbox: Outbox) -> None
 
 
 def test_content_updates_do_not_take_probes(api: Api, velt: Velt) -> None:
+    breaker = api.services.add.sender.breaker
     api.add()
-    velt.break_with(status=500, count=1)
+    velt.break_with(drop="before", count=1)
     api.add(notificationId="n-2")
-    time.sleep(0.6)
+    assert breaker.wait_seconds(), "the circuit breaker is open"
+    until(lambda: not breaker.wait_seconds(), "a probe is allowed", seconds=5)
     change(api, displayBodyMessage="x")
     assert api.add(notificationId="n-3").get_json()["result"]["data"]["registration"] == "registered"
 
@@ -349,9 +375,10 @@ def test_worker_recovers_when_redis_is_back(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
     with working():
+        until(lambda: is_listening(redis), "the worker listens")
         redis.client_kill_filter(_type="normal", skipme=True)
         redis.client_kill_filter(_type="pubsub", skipme=True)
-        time.sleep(0.2)
+        until(lambda: is_listening(redis), "the worker listens again")
         deferred.add()
         until(lambda: empty(outbox))
     assert len(velt.inbox("ben")) == 1
@@ -396,14 +423,13 @@ def test_inline_slots_limit_requests_that_wait_for_velt(
 
 
 def test_next_batch_sends_at_once_when_a_batch_ran_out_of_time(
-    deferred: Api, velt: Velt, outbox: Outbox, working: Working, monkeypatch: pytest.MonkeyPatch
+    deferred: Api, velt: Velt, outbox: Outbox, working: Working
 ) -> None:
-    monkeypatch.setattr("resolver.outbox.worker._BATCH_SECONDS", 0.1)
     for n in range(64):
         deferred.add(notificationId=f"n-{n}")
-    velt.break_with(latencyMs=200)
+    velt.break_with(latencyMs=300)  # of seven calls in a batch, there is time for four
     with working():
-        until(lambda: empty(outbox))  # sooner than a claim runs out
+        until(lambda: empty(outbox), "all is sent, sooner than a claim runs out", seconds=10)
     assert len(velt.ledger(ADD)) == 64
 
 

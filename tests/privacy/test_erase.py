@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +14,11 @@ from redis import Redis
 
 from resolver.cli import main
 from resolver.store.record import Record
-from tests.cli.test_rotation import drained, wait_until_due
+from tests.cli.test_rotation import drained
 from tests.privacy.test_export import ORGANIZATIONS, PEOPLE, email, generated, lines
 from tests.support import Api, Velt, keys_of, stored
 from tests.system.conftest import RESOLVER, plain_environment
+from tests.waiting import until
 
 JSON = dict[str, Any]
 Environment = dict[str, str]
@@ -128,8 +128,8 @@ def test_erasure_rewrites_queued_commands_and_dead_letters(
     api = make_api()
     for name in ("waits", "dead"):
         api.add(notificationId=name, notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
-    wait_until_due(api)
     outbox = api.services.outbox
+    until(lambda: len(outbox.due()) == 2, "both commands are due")
     for queue in outbox.due():
         claimed = outbox.claim(queue)
         assert claimed is not None
@@ -156,9 +156,10 @@ def test_erasure_is_finished_by_the_second_run_when_the_first_is_killed(
     records = fill(api, 4000)
     arguments = ["privacy", "erase", "--user", user, "--yes"]
     with subprocess.Popen([*RESOLVER, *arguments], env=plain_environment(resolver_environment)) as first:
-        while sum(1 for _ in api.services.store.scan()) > 3950 and first.poll() is None:
-            time.sleep(0.01)
-        first.kill()
+        try:
+            until(lambda: sum(1 for _ in api.services.store.scan()) <= 3950, "some records are erased")
+        finally:
+            first.kill()
     erase(resolver_environment, "--user", user)
     assert notifications(resolver_environment, user) == []
     kept = {id_ for id_, record in records.items() if expected(record, user) != "removed"}

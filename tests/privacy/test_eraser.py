@@ -22,7 +22,7 @@ from resolver.store.keyspace import ERASURES
 from resolver.store.record import Record
 from resolver.velt.client import Endpoint
 from resolver.wiring import build_stores
-from tests.erasing import done, erasure_request, erasures_of, filed
+from tests.erasing import continued, done, erasure_request, erasures_of, filed
 from tests.support import Api, Velt, everything_in, key, keys_of
 
 JSON = dict[str, Any]
@@ -215,8 +215,7 @@ def test_user_data_deletion_waits_when_velt_is_busy_or_refuses_the_credential(
     velt.break_with(status=status, errorStatus=word, path="/v2/users/data/delete")
     erasures = filed(eraser, what := erasure_request("ben", velt_user_data=True))
     for _ in range(3):
-        eraser._next_poll.clear()
-        eraser.round()
+        continued(eraser).round()
     found = erasures.find(what.id)
     assert found
     assert found["status"] == "telling"
@@ -272,13 +271,13 @@ def test_eraser_erases_the_current_version_when_a_record_changes_meanwhile(
     api: Api, eraser: Eraser, resolver_environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}])
-    announce = eraser._announce
+    note = eraser.erasure_store.touch
 
-    def meddle(what: Any, planned: Any) -> None:
-        announce(what, planned)
+    def meddle(id_: str, effects: Any) -> None:
+        note(id_, effects)
         api.add(notifyUsers=[{"userId": "ben"}, {"userId": "zoe"}], displayBodyMessage="later")
 
-    monkeypatch.setattr(eraser, "_announce", meddle)
+    monkeypatch.setattr(eraser.erasure_store, "touch", meddle)
     done(eraser, resolver_environment, erasure_request("ben"))
     (held,) = api.services.store.scan()
     assert held.audience == ("zoe",)

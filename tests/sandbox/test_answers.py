@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from tests.sandbox.conftest import Control, Velt
+from tests.waiting import until
 
 DELETE = "/v2/notifications/delete"
 
@@ -76,8 +76,7 @@ def test_a_get_may_lag_behind_adds_and_deletions(velt: Velt, control: Control) -
     control.post("answers", {"lagMs": 300})
     velt.add()
     assert got(velt) == []
-    time.sleep(0.35)
+    until(lambda: got(velt), "the add is listed", seconds=5)
     velt.post(DELETE, {"organizationId": "org1", "notificationIds": ["n1"]})
     assert [item["id"] for item in got(velt, notificationIds=["n1"])] == ["n1"]
-    time.sleep(0.35)
-    assert got(velt) == []
+    until(lambda: got(velt) == [], "the deletion is seen", seconds=5)

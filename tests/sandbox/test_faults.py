@@ -9,6 +9,7 @@ import pytest
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from tests.sandbox.conftest import CREDENTIALS, Control, Reply, Velt, notification
+from tests.waiting import until
 
 ADD = "/v2/notifications/add"
 
@@ -91,8 +92,7 @@ def test_a_slow_request_does_not_hold_up_the_others(velt: Velt, control: Control
     control.post("faults", {"latencyMs": 30_000, "count": 1})
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(velt.add, "slow")
-        while not control.ledger():
-            time.sleep(0.005)
+        until(control.ledger, "the request has arrived")
         assert velt.add("quick").code == 200
         assert not slow.done()
         control.send("DELETE", "/_sandbox/faults")
@@ -150,8 +150,7 @@ def test_clearing_the_faults_lets_go_of_requests_that_hang(
     control.post("faults", {"hang": True})
     with ThreadPoolExecutor(1) as pool:
         hung = pool.submit(velt.add)
-        while not control.ledger():
-            time.sleep(0.005)
+        until(control.ledger, "the request has arrived")
         control.send(method, f"/_sandbox/{path}")
         with pytest.raises(ProtocolError):
             hung.result(timeout=2)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from redis import Redis
 
 from resolver.config.secret import Secret
 from resolver.errors import OutdatedSchema, StoreUnavailable, WrongDatabase
 from resolver.store.keyspace import IDENTITY_KEY
+from tests.clocks import Clock
 from tests.store.conftest import MakeStore, record
 from tests.support import stored
 
@@ -78,11 +77,13 @@ def test_process_recovers_when_the_right_database_is_back(make_store: MakeStore,
     stranger.ping()
 
 
-def test_running_process_notices_a_restored_database(make_store: MakeStore, redis: Redis) -> None:
-    store = make_store()
+def test_running_process_notices_a_restored_database_within_a_second(
+    make_store: MakeStore, redis: Redis, clock: Clock
+) -> None:
+    store = make_store(clock=clock)
     store.ping()
     redis.set(IDENTITY_KEY, b"1:somebody-elses/64")
-    time.sleep(1.1)
+    clock.now += 1
     with pytest.raises(StoreUnavailable):
         store.put(record())
 

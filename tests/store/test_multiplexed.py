@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import AF_UNIX, SHUT_RDWR, create_server, socket
@@ -25,7 +25,7 @@ from resolver.crypto.envelope import Envelope
 from resolver.errors import Overloaded, StoreUnavailable
 from resolver.store.connect import connect
 from resolver.store.keyspace import Keyspace
-from resolver.store.multiplexed import Client
+from resolver.store.multiplexed import Client, MultiplexedConnection, multiplexed
 from resolver.store.record import Record
 from resolver.store.records import RecordStore, Retention
 from tests.network import dead_addresses, listening
@@ -46,9 +46,19 @@ def client_of(url: str) -> Client:
     return cast(Client, connect(Secret.of(url), 4))
 
 
-def vault_of(url: str) -> RecordStore:
-    client, keyspace, envelope = client_of(url), Keyspace(INDEX), Envelope(keyring("k1"))
+def vault_of(client: Client) -> RecordStore:
+    keyspace, envelope = Keyspace(INDEX), Envelope(keyring("k1"))
     return RecordStore(client, guard_of(client, keyspace, envelope), keyspace, envelope, Retention())
+
+
+@contextmanager
+def connection_to(url: str) -> Iterator[MultiplexedConnection]:
+    """The connection alone, whose commands can be sent without waiting for their replies."""
+    connection = multiplexed(client_of(url).connection_pool)
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def text(length: int) -> bytes:
@@ -142,8 +152,9 @@ def test_large_and_small_replies_are_read_side_by_side(store: RecordStore) -> No
     assert all(results(at_once(THREADS, read)))
 
 
-def test_error_reply_is_raised_by_the_thread_that_asked(store: RecordStore) -> None:
-    script = store._redis.register_script("return redis.error_reply('WRONG ' .. ARGV[1])")
+def test_error_reply_is_raised_by_the_thread_that_asked(redis_server: LocalRedis) -> None:
+    client = client_of(redis_server.url)
+    script = client.register_script("return redis.error_reply('WRONG ' .. ARGV[1])")
 
     def run(number: int) -> None:
         with pytest.raises(RedisError, match=f"WRONG {number}$"):
@@ -154,11 +165,11 @@ def test_error_reply_is_raised_by_the_thread_that_asked(store: RecordStore) -> N
 
 @pytest.mark.single_server
 def test_push_messages_are_no_replies(redis_server: LocalRedis, redis: Redis) -> None:
-    client = client_of(redis_server.url)
-    client._multiplexed.call("CLIENT", "TRACKING", "ON", "BCAST")
-    for number in range(10):
-        redis.set("k", number)
-        assert list(client.get_in_pieces(["k"])) == [[b"%d" % number]]
+    with connection_to(redis_server.url) as connection:
+        connection.call("CLIENT", "TRACKING", "ON", "BCAST")
+        for number in range(10):
+            redis.set("k", number)
+            assert connection.call("GET", "k") == b"%d" % number
 
 
 @pytest.mark.single_server
@@ -166,11 +177,11 @@ def test_commands_submitted_while_connecting_are_sent_in_one_piece(
     redis_server: LocalRedis, redis: Redis
 ) -> None:
     def sends(commands: int) -> int:
-        client = client_of(redis_server.url)
         before = redis.info("stats")["total_reads_processed"]
-        with suspended(redis_server.pid):
-            exchanges = [client._multiplexed.send([("GET", "k")]) for _ in range(commands)]
-        assert [exchange.wait() for exchange in exchanges] == [[None]] * commands
+        with connection_to(redis_server.url) as connection:
+            with suspended(redis_server.pid):
+                exchanges = [connection.send([("GET", "k")]) for _ in range(commands)]
+            assert [exchange.wait() for exchange in exchanges] == [[None]] * commands
         return redis.info("stats")["total_reads_processed"] - before  # type: ignore[no-any-return]
 
     assert sends(50) == sends(1)
@@ -200,14 +211,14 @@ def test_server_that_goes_silent_in_a_large_reply_ends_it_within_a_second(
     redis_server: LocalRedis, redis: Redis
 ) -> None:
     redis.set("large", b"x" * 50_000_000)
-    client = client_of(redis_server.url)
-    exchange = client._multiplexed.send([("GET", "large")])
-    with suspended(redis_server.pid):
-        started = time.monotonic()
-        with suppress(RedisTimeoutError):  # nothing was written yet, or some of it, or all
-            exchange.wait()
-        assert time.monotonic() - started < 1
-    assert list(client.get_in_pieces(["absent"])) == [[None]]
+    with connection_to(redis_server.url) as connection:
+        exchange = connection.send([("GET", "large")])
+        with suspended(redis_server.pid):
+            started = time.monotonic()
+            with suppress(RedisTimeoutError):  # nothing was written yet, or some of it, or all
+                exchange.wait()
+            assert time.monotonic() - started < 1
+        assert connection.call("GET", "absent") is None
 
 
 @pytest.mark.single_server
@@ -215,24 +226,24 @@ def test_suspended_process_reads_replies_before_it_times_out(redis_server: Local
     """The process stops after its command was sent, for longer than a reply may take."""
     script = """
 import os, signal, subprocess, sys
-from resolver.store.record import Record
 from resolver.config.secret import Secret
 from resolver.store.connect import connect
-client = connect(Secret.of(sys.argv[1]), 2)
-list(client.get_in_pieces(["k"]))
-exchange = client._multiplexed.send([("GET", "k")])
+from resolver.store.multiplexed import multiplexed
+connection = multiplexed(connect(Secret.of(sys.argv[1]), 2).connection_pool)
+connection.call("GET", "k")
+exchange = connection.send([("GET", "k")])
 waking = subprocess.Popen(["sh", "-c", f"sleep 1; kill -CONT {os.getpid()}"])
 os.kill(os.getpid(), signal.SIGSTOP)
 assert exchange.wait() == [None]
 waking.wait()
-client.close()
+connection.close()
 """
     run_python(script, redis_server.url)
 
 
 @pytest.mark.single_server
 def test_reads_are_repeated_once_after_a_lost_connection(gate: Gate) -> None:
-    store = vault_of(gate.url)
+    store = vault_of(client_of(gate.url))
     for id_ in IDS:
         store.put(record(id_))
     gate.shut()
@@ -250,7 +261,7 @@ def test_reads_are_repeated_once_after_a_lost_connection(gate: Gate) -> None:
 
 @pytest.mark.single_server
 def test_write_on_a_lost_connection_fails_and_is_not_repeated(gate: Gate, redis: Redis) -> None:
-    store = vault_of(gate.url)
+    store = vault_of(client_of(gate.url))
     store.put(record())
     redis.config_resetstat()
     gate.shut()
@@ -280,11 +291,12 @@ def test_replaced_connection_still_delivers_what_is_in_flight(gate: Gate, redis:
     client = client_of(gate.url)
     list(client.get_in_pieces(["k"]))
     gate.shut()
-    exchange = client._multiplexed.send([("GET", "k")])
-    until(lambda: b"GET" in gate.sent, "the command is in flight")
-    client.reset_connections()
-    gate.passing.set()
-    assert exchange.wait() == [b"v"]
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(client.get, "k")
+        until(lambda: b"GET" in gate.sent, "the command is in flight")
+        client.reset_connections()
+        gate.passing.set()
+        assert reading.result() == b"v"
     assert list(client.get_in_pieces(["k"])) == [[b"v"]]
     until(lambda: len(threads_of_connections()) == 2, "the former connection has ended")
 
@@ -311,10 +323,11 @@ def test_close_fails_commands_in_flight_and_leaves_no_thread(gate: Gate) -> None
     client = client_of(gate.url)
     list(client.get_in_pieces(["k"]))
     gate.shut()
-    exchange = client._multiplexed.send([("GET", "k")])
-    client.close()
-    with pytest.raises(RedisConnectionError):
-        exchange.wait()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(client.get, "k")
+        until(lambda: b"GET" in gate.sent, "the command is in flight")
+        client.close()
+        assert type(reading.exception()) is RedisConnectionError
     until(lambda: not threads_of_connections(), "reader and writer have ended")
     gate.cut()
     assert list(client.get_in_pieces(["k"])) == [[None]], "it connects again when it is used again"
@@ -370,8 +383,10 @@ def test_name_that_does_not_resolve_holds_one_thread_and_fails_commands_in_time(
 @pytest.mark.single_server
 @pytest.mark.parametrize("which", ["redis-reader", "redis-writer"])
 def test_thread_that_cannot_be_started_is_a_failure_until_it_can(
-    store: RecordStore, monkeypatch: pytest.MonkeyPatch, which: str
+    redis_server: LocalRedis, redis: Redis, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
+    client = client_of(redis_server.url)
+    store = vault_of(client)
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -380,7 +395,7 @@ def test_thread_that_cannot_be_started_is_a_failure_until_it_can(
         start(thread)
 
     store.ping()
-    cast(Client, store._redis).close()
+    client.close()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(StoreUnavailable):
@@ -423,9 +438,10 @@ def test_pieces_that_are_not_admitted_are_dropped(store: RecordStore) -> None:
 
 
 @pytest.mark.single_server
-def test_one_read_of_several_pieces_is_in_flight_at_a_time(store: RecordStore) -> None:
+def test_one_read_of_several_pieces_is_in_flight_at_a_time(redis_server: LocalRedis, redis: Redis) -> None:
+    client = client_of(redis_server.url)
+    store = vault_of(client)
     store.put(record(MANY[0]))
-    client = cast(Client, store._redis)
     with closing(client.get_in_pieces(MANY)) as pieces:
         next(pieces)
         started = time.monotonic()
@@ -447,7 +463,8 @@ def test_tls_connection_is_shared_by_threads(tmp_path: Path) -> None:
     own = ("--tls-cert-file", str(certified.certificate), "--tls-key-file", str(certified.key))
     server = LocalRedis(tmp_path / "redis", (*tls, *own))
     try:
-        store = vault_of(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certified.ca}")
+        client = client_of(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certified.ca}")
+        store = vault_of(client)
         store.ping()
         test_threads_read_their_own_replies_from_one_connection(store)
         test_large_and_small_replies_are_read_side_by_side(store)
@@ -457,7 +474,7 @@ def test_tls_connection_is_shared_by_threads(tmp_path: Path) -> None:
         assert time.monotonic() - started < 1
         assert errors(failed) == [StoreUnavailable] * 4
         store.put(record())
-        cast(Client, store._redis).close()
+        client.close()
         until(lambda: not threads_of_connections(), "reader and writer have ended")
     finally:
         server.stop()
@@ -466,6 +483,7 @@ def test_tls_connection_is_shared_by_threads(tmp_path: Path) -> None:
 def run_python(script: str, *arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, *arguments],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         timeout=60,
         check=False,
@@ -479,11 +497,11 @@ def run_python(script: str, *arguments: str) -> None:
 def test_forked_process_has_a_connection_of_its_own(redis_server: LocalRedis, used: str) -> None:
     script = """
 import os, sys
-from resolver.store.record import Record
 from resolver.config.secret import Secret
 from resolver.store.connect import connect
-client = connect(Secret.of(sys.argv[1]), 2)
-def own(): return client._multiplexed.call("CLIENT", "ID")
+from resolver.store.multiplexed import multiplexed
+connection = multiplexed(connect(Secret.of(sys.argv[1]), 2).connection_pool)
+def own(): return connection.call("CLIENT", "ID")
 before = own() if sys.argv[2] == "before" else None
 reading, writing = os.pipe()
 if not (child := os.fork()):
@@ -492,7 +510,7 @@ if not (child := os.fork()):
 assert os.waitpid(child, 0)[1] == 0
 assert int(os.read(reading, 100)) != own()
 assert before in (None, own()), "the parent's goes on"
-client.close()
+connection.close()
 """
     run_python(script, redis_server.url, used)
 
@@ -504,9 +522,9 @@ import gevent.monkey
 gevent.monkey.patch_all()
 import gevent, os, resource, signal, sys, time
 from redis import TimeoutError
-from resolver.store.record import Record
 from resolver.config.secret import Secret
 from resolver.store.connect import connect
+from tests.waiting import until
 
 client = connect(Secret.of(sys.argv[1]), 2)
 server = int(sys.argv[2])
@@ -539,12 +557,12 @@ assert failed == {TimeoutError}
 assert time.monotonic() - started < 1
 assert together() == {None}
 
-def switches():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
-time.sleep(0.2)
-before = switches()
-time.sleep(1)
-assert switches() - before < 5, "an idle process sleeps"
+def switches_in(seconds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    time.sleep(seconds)  # what must not happen in it has no state to wait for
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
+until(lambda: switches_in(0.1) < 2, "the other greenlets sleep")
+assert switches_in(1) < 5, "an idle process sleeps"
 
 client.close()
 """
@@ -555,17 +573,17 @@ client.close()
 def test_idle_process_sleeps(redis_server: LocalRedis) -> None:
     script = """
 import resource, sys, time
-from resolver.store.record import Record
 from resolver.config.secret import Secret
 from resolver.store.connect import connect
+from tests.waiting import until
 client = connect(Secret.of(sys.argv[1]), 2)
 list(client.get_in_pieces(["k"]))
-def switches():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
-time.sleep(0.2)
-before = switches()
-time.sleep(1)
-assert switches() - before < 5
+def switches_in(seconds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    time.sleep(seconds)  # what must not happen in it has no state to wait for
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
+until(lambda: switches_in(0.1) < 2, "the other threads sleep")
+assert switches_in(1) < 5
 client.close()
 """
     run_python(script, redis_server.url)

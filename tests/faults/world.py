@@ -251,17 +251,19 @@ class World:
         thread = threading.Thread(target=self.worker.run, args=(stop,))
         thread.start()
         try:
-            give_up = time.monotonic() + 15
-            while self.is_waiting() and not is_over():
-                assert thread.is_alive(), "the worker ended by itself"
-                assert time.monotonic() < give_up, "the outbox never came to be empty"
-                self.worker.wake()
-                time.sleep(0.01)
+            until(lambda: self._is_drained(thread, is_over), "an empty outbox", seconds=15, pause=0.01)
         finally:
             stop.set()
             self.worker.wake()
             thread.join(15)
         assert not thread.is_alive(), "the worker doesn't stop"
+
+    def _is_drained(self, thread: threading.Thread, is_over: Callable[[], bool]) -> bool:
+        if not self.is_waiting() or is_over():
+            return True
+        assert thread.is_alive(), "the worker ended by itself"
+        self.worker.wake()
+        return False
 
     def snapshot(self) -> list[str]:
         """What people read, what Velt holds, and what was given up; minted ids replaced by one name."""

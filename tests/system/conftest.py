@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from resolver.cli.children import start_child, stop_child
 from tests.support import API_KEY, CALLER_TOKEN
+from tests.waiting import until
 
 Serve = Callable[..., "Served"]
 RESOLVER = (sys.executable, "-m", "resolver")
@@ -70,16 +70,27 @@ def serving(variables: Mapping[str, str], log: Path, *, files: int | None = None
         stop_child(process)
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        assert process.poll() is None, log.read_text(encoding="utf-8")
+def wait_until_ready(
+    url: str,
+    process: subprocess.Popen[bytes],
+    log: Path | Callable[[], str],
+    pool: urllib3.PoolManager | None = None,
+) -> None:
+    """Wait until the URL is answered with 200. If the process ends, or isn't ready within half a minute, the
+    test fails with what the process logged."""
+    get = pool.request if pool else urllib3.request
+
+    def logged() -> str:
+        return log() if callable(log) else log.read_text(encoding="utf-8")
+
+    def is_ready() -> bool:
+        assert process.poll() is None, logged()
         try:
-            if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
-                return
+            return get("GET", url, retries=False, timeout=2).status == 200
         except urllib3.exceptions.HTTPError:
-            time.sleep(0.05)
-    raise AssertionError(f"not ready: {log.read_text(encoding='utf-8')}")
+            return False
+
+    until(is_ready, logged, pause=0.05)
 
 
 @pytest.fixture

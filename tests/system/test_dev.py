@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
 from tests.system.conftest import RESOLVER, free_ports, plain_environment
 from tests.system.processes import is_running
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.system,
@@ -34,9 +34,9 @@ pytestmark = [
 class Dev:
     """A running `resolver dev`, and what it printed until it was ready."""
 
-    def __init__(self, process: subprocess.Popen[bytes], until: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ready: str) -> None:
         self.process = process
-        self.printed = self.until(until)
+        self.printed = self.until(ready)
         self.curls = [line for line in self.printed.splitlines() if line.startswith("curl ")]
 
     def until(self, start: str) -> str:
@@ -70,7 +70,7 @@ class Dev:
 
 @contextmanager
 def running(
-    state: Path | None, *options: str, cwd: Path | None = None, until: str = "Ready:", **env: str
+    state: Path | None, *options: str, cwd: Path | None = None, ready: str = "Ready:", **env: str
 ) -> Iterator[Dev]:
     variables = {**plain_environment({}), "PYTHONUNBUFFERED": "1", **env}
     where = ("--state", str(state)) if state else ()
@@ -78,7 +78,7 @@ def running(
         [*RESOLVER, "dev", *where, *options], env=variables, stdout=subprocess.PIPE, cwd=cwd
     )
     try:
-        yield Dev(process, until)
+        yield Dev(process, ready)
     finally:
         stop_child(process)
 
@@ -106,7 +106,7 @@ def test_the_printed_commands_add_a_notification_and_read_it_back(tmp_path: Path
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
-    # Ports that nobody else on this machine is likely to take once they are free.
+    # Ports that no other program on this machine is likely to take once they are free.
     port, sandbox_port = free_ports(2)
     own = ("--port", str(port), "--sandbox-port", str(sandbox_port))
     with running(tmp_path, *own) as dev:
@@ -115,10 +115,7 @@ def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.
         assert all(map(is_listening, ports))
         dev.process.send_signal(number)
         assert dev.process.wait(20) == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
-        until = time.monotonic() + 15
-        while any(map(is_running, children)) and time.monotonic() < until:
-            time.sleep(0.1)
-        assert not [pid for pid in children if is_running(pid)]
+        until(lambda: not any(map(is_running, children)), "the end of all children", seconds=15)
         assert not any(map(is_listening, ports))
 
 
@@ -219,7 +216,7 @@ def test_on_a_redis_that_came_back_from_a_backup_it_says_what_to_type_and_goes_o
     shutil.rmtree(state / "redis")
     shutil.copytree(backup, state / "redis")
     waiting = "Redis is unix://"
-    with running(state, until=waiting, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
+    with running(state, ready=waiting, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
         assert "restored from a backup" in dev.printed
         (replay,) = [line for line in dev.printed.splitlines() if line.startswith("resolver privacy replay")]
         assert "1 erasure replayed" in dev.operate(replay).stdout

@@ -31,9 +31,12 @@ from tests.servers import KEYS, Service, authority, jwk, running, signed
 from tests.support import BACKEND, VELT_TOKEN, Velt, notification
 from tests.support import signed as signed_by_secret
 from tests.system.conftest import RESOLVER, Served, free_ports, plain_environment, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 DEADLINE, GRACE = 2.0, 0.2
+DRIP_SECONDS = 0.1
+"""A service that drips sends a byte so often: its answer takes longer than any deadline."""
 
 
 def post(served: Served, path: str, body: Any, headers: dict[str, str] = BACKEND) -> urllib3.BaseHTTPResponse:
@@ -58,7 +61,7 @@ def dripping() -> Iterator[Address]:
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         for byte in b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 90:
-            time.sleep(0.1)
+            time.sleep(DRIP_SECONDS)
             connection.sendall(bytes([byte]))
 
     with listening(serve) as address:
@@ -235,15 +238,15 @@ def working(variables: dict[str, str], log: Path) -> Iterator[None]:
 
 
 def wait_for_adds(velt: Velt, number: int, log: Path) -> None:
-    until = time.monotonic() + 30
-    while len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) < number:
-        assert time.monotonic() < until, log.read_text(encoding="utf-8")
-        time.sleep(0.02)
+    def are_there() -> bool:
+        return len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) >= number
+
+    until(are_there, lambda: f"{number} adds at Velt: {log.read_text(encoding='utf-8')}")
 
 
 def go_round(environment: dict[str, str], velt: Velt, tmp_path: Path) -> str:
-    """Velt from the worker and the web process, the key set and the Permission Provider: all of them are
-    called. Returns what was logged."""
+    """Have the worker and the web process call Velt, and the web process the key set and the Permission
+    Provider. Returns what was logged."""
     logs = tmp_path / "web.log", tmp_path / "worker.log"
     with serving(environment, logs[0]) as served, working(environment, logs[1]):
         assert add(served, "n-1") == "pending"

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser
 
 from tests.guides import ROOT, Step, Terminal, shows, steps
 from tests.system.conftest import plain_environment
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 CLONE = "velt-notification-resolver"
@@ -73,7 +74,7 @@ def free_one() -> int:
 
 
 def follow(step: Step, terminal: Terminal) -> str:
-    """Does what the guide says; what came of it."""
+    """Do what the guide says, and return what was printed."""
     block = step.block
     if block.file:
         (terminal.folder() / block.file).write_text(block.text, encoding="utf-8")
@@ -84,10 +85,13 @@ def follow(step: Step, terminal: Terminal) -> str:
 
 
 def waited(step: Step, log: Path) -> str:
-    until = time.monotonic() + 40
-    while time.monotonic() < until and not shows(step.shown, log.read_text(encoding="utf-8")):
-        time.sleep(0.1)
-    return log.read_text(encoding="utf-8")
+    """Wait until the command that was started has printed what the guide shows."""
+
+    def printed() -> str:
+        return log.read_text(encoding="utf-8")
+
+    until(lambda: shows(step.shown, printed()), printed, seconds=40)
+    return printed()
 
 
 def page_shown(chromium: Browser, address: str) -> str:

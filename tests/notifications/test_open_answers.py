@@ -1,4 +1,4 @@
-"""Where Velt's documents leave its answer open, what is promised holds whichever it is."""
+"""The promises hold for either answer where Velt's documentation leaves it open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANSWERS: list[JSON] = [
 
 @pytest.fixture
 def work(resolver_environment: dict[str, str], redis: Redis) -> Callable[[], None]:
-    """A worker, until nothing waits."""
+    """Run a worker until no command waits."""
 
     def run() -> None:
         worker, stop = build_worker(load(resolver_environment)), threading.Event()

@@ -66,13 +66,13 @@ class Instance:
 @dataclass
 class Balanced:
     inside: str
-    """Where backends call."""
+    """The URL that backends call."""
     internet: str
     ca: Path
     instances: list[Instance]
     log: Path
     pid: int
-    """Of the balancer itself."""
+    """The balancer's process id."""
 
     def pool(self) -> urllib3.PoolManager:
         context = ssl.create_default_context(cafile=str(self.ca))
@@ -83,8 +83,8 @@ class Balanced:
 def nginx(
     folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, limits: bool = False
 ) -> list[str]:
-    """The shipped file, with this machine's ports and paths. Without `limits`, one address may send any
-    number of requests, as the load of a test does."""
+    """Return the command that runs nginx with the shipped file, and this test's ports and paths. Without
+    `limits`, one address may send any number of requests, as the load of a test does."""
     changes = {
         **({} if limits else {"rate=100r/s": "rate=100000r/s"}),
         "/var/cache/nginx": str(folder),
@@ -102,7 +102,7 @@ def nginx(
     }
     config = changed((DEPLOY / "nginx/nginx.conf").read_text(), changes)
     (folder / "nginx.conf").write_text(config)
-    # Where tests run as root: no other user may enter their folder, and temporary files are there.
+    # Where tests run as root, no other user may enter their folder, which holds nginx's temporary files.
     settings = "daemon off; user root;"
     return [_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", settings]
 
@@ -150,7 +150,7 @@ class Balancer(Protocol):
 def balanced(
     balancer: Balancer, environment: Mapping[str, str], folder: Path, *, limits: bool = False
 ) -> Iterator[Balanced]:
-    """Two instances, and this balancer in front of them."""
+    """Run two instances, and this balancer in front of them."""
     numbers = free_ports(4)
     ports = dict(zip(("one", "two", "internet", "inside"), numbers, strict=True))
     certified = authority(folder)

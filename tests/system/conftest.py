@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def free_ports(number: int) -> list[int]:
-    """Different ones: a port that was let go may be given out again at once."""
+    """Return different free ports. Asked for one after the other, a released port may be given out again."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(number)]
         for probe in probes:
@@ -37,7 +37,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def plain_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """These variables and what a process needs to start at all."""
+    """Add to these variables what every process needs to start."""
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
 
 
@@ -51,13 +51,13 @@ class Served:
 
 
 def caller_of(served: Served) -> dict[str, str]:
-    """What the guides take for granted in a backend's environment."""
+    """The variables that the guides expect in a backend's environment."""
     return {"RESOLVER": served.url, "VELT_API_KEY": API_KEY, "CALLER_TOKEN": CALLER_TOKEN}
 
 
 @contextmanager
 def serving(variables: Mapping[str, str], log: Path, *, files: int | None = None) -> Iterator[Served]:
-    """`files`: how many of them each process may open."""
+    """Run `resolver serve` until the block ends. `files` limits the open files of each process."""
     bind = f"127.0.0.1:{free_port()}"
     env = plain_environment({"WEB_CONCURRENCY": "1", **variables, "RESOLVER_BIND": bind})
     with log.open("wb") as output:

@@ -23,7 +23,7 @@ REFUSED_PAUSE_SECONDS = 0.02
 
 
 def post(url: str, path: str, body: Any, seconds: float = 10) -> tuple[int, JSON, float]:
-    """Status, JSON and duration; status 0 when the connection broke."""
+    """Return status, JSON and duration. Status 0 means that the connection broke."""
     started = time.monotonic()
     try:
         reply = urllib3.request(

@@ -31,7 +31,7 @@ def environment(resolver_environment: Environment) -> Environment:
 
 
 def web_processes(found: Balanced, number: int) -> list[int]:
-    """Of an instance: those that serve."""
+    """Return the ids of an instance's web processes."""
     return web_processes_of(found.instances[number].process.pid)
 
 
@@ -111,7 +111,7 @@ def call(
 
 
 def refuses_a_body_that_is_too_large(found: Balanced) -> bool:
-    """By 413, or by closing while it is still being sent, which a caller sees instead."""
+    """Whether the answer is 413. A connection that is closed while the client still sends counts too."""
     try:
         return call(found, found.internet, GET, b'{"x":"' + b"x" * 2**20 + b'"}').status == 413
     except urllib3.exceptions.HTTPError:
@@ -119,7 +119,7 @@ def refuses_a_body_that_is_too_large(found: Balanced) -> bool:
 
 
 @BALANCERS
-def test_the_internet_gets_the_callbacks_and_nothing_else(
+def test_public_listener_passes_on_data_provider_endpoints_alone(
     balancer: Balancer, environment: Environment, tmp_path: Path
 ) -> None:
     privacy = "privacy-token-for-tests-0123456789abcdef"
@@ -152,7 +152,7 @@ def test_the_internet_gets_the_callbacks_and_nothing_else(
 
 
 @BALANCERS
-def test_what_a_caller_says_of_its_own_address_counts_for_nothing(
+def test_forwarded_headers_of_a_client_are_ignored(
     balancer: Balancer, environment: Environment, tmp_path: Path
 ) -> None:
     trail = tmp_path / "audit.log"
@@ -171,7 +171,7 @@ def test_what_a_caller_says_of_its_own_address_counts_for_nothing(
             ).status
             for number in range(14)
         ]
-        # Each of two processes counts for itself.
+        # Each of the two processes counts by itself.
         assert 429 in statuses, "a new address each time would never be counted"
         lines = [orjson.loads(line) for line in trail.read_bytes().splitlines()]
         addresses = {line["who"]["id"] for line in lines if line.get("who", {}).get("kind") == "unknown"}
@@ -180,7 +180,7 @@ def test_what_a_caller_says_of_its_own_address_counts_for_nothing(
 
 
 @BALANCERS
-def test_a_well_formed_request_id_goes_all_the_way_and_another_is_replaced(
+def test_well_formed_request_id_is_kept_and_another_is_replaced(
     balancer: Balancer, environment: Environment, tmp_path: Path
 ) -> None:
     with balanced(balancer, environment, tmp_path) as found:
@@ -192,7 +192,7 @@ def test_a_well_formed_request_id_goes_all_the_way_and_another_is_replaced(
 
 
 @BALANCERS
-def test_with_no_instance_left_the_answer_has_the_surfaces_shape(
+def test_answer_without_any_instance_has_the_shape_of_the_surface(
     balancer: Balancer, environment: Environment, tmp_path: Path
 ) -> None:
     with balanced(balancer, {**environment, "RESOLVER_DRAIN_SECONDS": "0"}, tmp_path) as found:

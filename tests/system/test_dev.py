@@ -32,7 +32,7 @@ pytestmark = [
 
 
 class Dev:
-    """A running `resolver dev`, and what it printed until it was ready."""
+    """A running `resolver dev`, with its output up to the line that says it is ready."""
 
     def __init__(self, process: subprocess.Popen[bytes], ready: str) -> None:
         self.process = process
@@ -40,7 +40,7 @@ class Dev:
         self.curls = [line for line in self.printed.splitlines() if line.startswith("curl ")]
 
     def until(self, start: str) -> str:
-        """What it prints up to a line that starts so."""
+        """Read its output up to a line with this start, and return it."""
         assert self.process.stdout
         printed = ""
         for line in self.process.stdout:
@@ -50,9 +50,9 @@ class Dev:
         raise AssertionError(f"never {start!r}: {printed}")
 
     def operate(self, *commands: str) -> subprocess.CompletedProcess[str]:
-        """As in another terminal, with nothing but what it prints."""
+        """Run commands as in another terminal, with the environment that `resolver dev` prints."""
         (line,) = [line for line in self.printed.splitlines() if line.startswith(". ")]
-        # The code that is tested, whatever is installed; and a PATH that hasn't got it.
+        # The code under test instead of an installed one, with a PATH that doesn't include it.
         this = 'resolver() { python -m resolver "$@"; }'
         script, env = " && ".join((line, this, *commands)), {"PATH": "/usr/bin:/bin"}
         command = ["sh", "-c", script]
@@ -186,7 +186,7 @@ def test_operators_commands_work_beside_it_after_the_line_that_it_prints(tmp_pat
         done = dev.operate("resolver inspect acme nOZ7d0vX2Qk4mJrT9cB1yLwA", "resolver audit verify")
         assert (done.returncode, "merger" in done.stdout, "Whole" in done.stdout) == (0, True, True), done
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        # What the guides call them.
+        # As the guides name them.
         done = dev.operate('test -n "$CALLER_TOKEN" && curl -s "$RESOLVER/livez"')
         assert done.stdout == '{"status":"ok"}', done
     assert not file.exists()

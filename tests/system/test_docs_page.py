@@ -1,4 +1,4 @@
-"""/docs in a real Chromium: every operation is there, to find and to link to, and all of it is our own."""
+"""/docs in a real Chromium lists every operation, with search and links, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def page(chromium: Browser, served: Served) -> Iterator[Page]:
-    """Open at /docs. Whatever it complained of, or asked another host for, fails the test."""
+    """The page /docs. An error in its console, or a request to another host, fails the test."""
     context = chromium.new_context()
     opened = context.new_page()
     complaints: list[str] = []

@@ -1,4 +1,4 @@
-"""The figures of several processes, through restarts of all kinds."""
+"""The shared metrics of several processes, through restarts of all kinds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def scrape(url: str) -> dict[str, float]:
 
 
 def add(url: str, notification_id: str) -> None:
-    """On a connection of its own, so that any of the processes takes it."""
+    """Add over a new connection, so that any of the processes may accept it."""
     body = {"data": notification(notificationId=notification_id)}
     reply = urllib3.request(
         "POST",
@@ -101,7 +101,7 @@ def test_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_folder(
     figures = scrape(four.url)
     assert figures[OPEN] == 0
     assert figures[OK] == 12, "what ended processes counted still counts"
-    # Old and new ones run side by side while they are replaced.
+    # Old and new processes run side by side during a reload.
     assert len([name for name in files if name.startswith("slot-")]) <= 2 * PROCESSES
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 2 * PROCESSES * 1024 * 1024
 
@@ -140,7 +140,7 @@ def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goe
     assert not folder.exists()
 
 
-def test_a_folder_of_no_use_keeps_nobody_from_serving(
+def test_unusable_metrics_folder_does_not_prevent_serving(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     for number, folder in enumerate(("/proc/nope", str(tmp_path / "a-file"))):
@@ -152,16 +152,16 @@ def test_a_folder_of_no_use_keeps_nobody_from_serving(
             assert "metrics_not_shared" in served.log
 
 
-def test_no_room_for_figures_keeps_nobody_from_serving(
+def test_full_metrics_folder_does_not_prevent_serving(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for memory that somebody else has filled."""
+    """A limit on the size of files stands for a file system that other programs have filled."""
     bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
     variables = {
         **resolver_environment,
         "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
         VARIABLE: str(tmp_path / "metrics"),
-        # Figures that have no room aren't shared: another process would not know of this one's.
+        # Metrics that have no room aren't shared, so another process doesn't see this one's.
         "WEB_CONCURRENCY": "1",
     }
     env = plain_environment({**variables, "RESOLVER_BIND": bind})
@@ -192,7 +192,7 @@ def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
 
 
 def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served, tmp_path: Path) -> None:
-    # At once: while files are removed one by one, a process that is still starting may begin another.
+    # In one step: if files were removed one by one, a process that is still starting could add another.
     (tmp_path / "metrics").rename(tmp_path / "removed")
     assert scrape(four.url), "meanwhile, what one process counted"
     before = set(children_of(four.process.pid))
@@ -206,7 +206,7 @@ def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served,
 
 @contextmanager
 def answering_worker(variables: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Its address. Asked to end, it does, and well."""
+    """Run a worker that answers HTTP, and yield its address. On SIGTERM it must exit with 0."""
     bind = f"127.0.0.1:{free_port()}"
     with log.open("wb") as output:
         process = start_child(
@@ -248,7 +248,7 @@ def test_worker_cuts_off_clients_that_send_a_request_slowly(
     assert b"Traceback" not in log.read_bytes()
 
 
-def test_a_worker_by_itself_answers_for_itself(
+def test_separate_worker_serves_its_own_metrics(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
     variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}

@@ -51,7 +51,7 @@ def add(served: Served, id_: str, **changes: Any) -> str:
 
 
 def get(served: Served) -> int:
-    """The status of a call that can't be answered without Velt."""
+    """Make a call that can't be answered without Velt, and return its status."""
     asked = {"data": {"organizationId": "acme", "documentId": "doc-1"}}
     return post(served, "/v2/notifications/get", asked).status
 
@@ -193,7 +193,8 @@ ISSUER, AUDIENCE = "https://id.test/", "resolver"
 
 @pytest.fixture
 def services_by_tls(velt: Velt, tmp_path: Path) -> Iterator[dict[str, Address]]:
-    """Velt, an identity provider and a Permission Provider, certified by an authority of the tests."""
+    """Run Velt, an identity provider and a Permission Provider with certificates of the tests' own
+    authority."""
     certified = authority(tmp_path, HOSTS)
     pair = certified.certificate, certified.key
     with ExitStack() as stack:
@@ -298,7 +299,7 @@ def test_velt_key_set_and_provider_are_called_through_a_proxy(
     tmp_path: Path,
     speaks_tls: bool,
 ) -> None:
-    """The names are the proxy's alone to know, and it sees nothing but these."""
+    """Only the proxy can resolve the names, and names are all that it sees."""
     routes = {f"{host}:443": address for host, address in services_by_tls.items()}
     proxy = ForwardProxy(routes, credentials="resolver:hunter2-of-the-proxy")
     certified = authority(tmp_path / "proxy", ()) if speaks_tls else None
@@ -367,7 +368,7 @@ def test_this_host_is_called_directly_whatever_the_proxy(
 def test_http_is_forwarded_by_the_proxy(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
-    """In development; in production everything but this host is https."""
+    """This holds in development. In production, all URLs but this host's are https."""
     proxy = ForwardProxy({"velt.test": address_of(velt.url)})
     with proxy.running() as url:
         environment = {

@@ -1,4 +1,4 @@
-"""docs/quick-start.md, followed to the letter in an empty folder: its commands, its files, its page."""
+"""Every step of docs/quick-start.md works in an empty folder: its commands, its files, its page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PORTS = (3000, 4200, 5173, 8081)
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """What this folder holds now, committed or not, as something to clone."""
+    """A repository to clone, with the files of this folder as they are now, committed or not."""
     folder = tmp_path / "repository"
     env = {
         **plain_environment({"GIT_DIR": str(folder), "GIT_WORK_TREE": str(ROOT)}),
@@ -40,7 +40,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """What `make run` would install into, with the packages of this environment and the clone's code."""
+    """The environment that `make run` would install, with the packages of this one and the clone's code."""
     folder = tmp_path / "environment"
     venv.create(folder, symlinks=True)
     version = sysconfig.get_python_version()
@@ -51,7 +51,7 @@ def installed(tmp_path: Path) -> Path:
     command.chmod(0o755)
     marker = folder / ".installed-run"
     marker.touch()
-    # Newer than what will be cloned, or make installs once more.
+    # Newer than the clone's files; otherwise make installs again.
     os.utime(marker, (time.time() + 3600,) * 2)
     return folder
 

@@ -1,4 +1,4 @@
-"""What only a real server and a raw socket can show: broken framing, bodies without a length."""
+"""Broken framing and bodies without a length, which only a real server and a raw socket can show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def send(
     chunked: bool = True,
     credentials: Mapping[str, str] = BACKEND,
 ) -> tuple[int, bytes]:
-    """Status and body of the answer to a request written by hand."""
+    """Send a request that is written by hand, and return status and body of the answer."""
     target = urlsplit(served.url)
     lines = [
         f"POST {path} HTTP/1.1",
@@ -40,7 +40,7 @@ def send(
             connection.sendall(body)
             connection.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # answered, and hung up on, before all of it was sent
+            pass  # the server answered and closed before all of it was sent
         answer = b""
         while piece := connection.recv(65536):
             answer += piece

@@ -1,4 +1,4 @@
-"""`deploy/redis/`, as it is shipped."""
+"""The Redis settings and users that `deploy/redis/` ships."""
 
 from __future__ import annotations
 
@@ -50,14 +50,15 @@ def test_the_user_may_not(server: Restricted, command: str) -> None:
         client.execute_command(command)
 
 
-def test_nobody_gets_in_by_the_file_alone() -> None:
+def test_users_file_without_a_password_lets_no_client_in() -> None:
     default, resolver = (DEPLOY / "redis" / "users.acl").read_text().splitlines()
     assert default.split()[:3] == ["user", "default", "off"]
     assert not {word for word in resolver.split() if word.startswith((">", "#")) or word == "nopass"}
 
 
 def test_what_was_acknowledged_is_there_after_a_restart_under_the_shipped_users(tmp_path: Path) -> None:
-    """Redis replays its file as the default user: one without rights, and every transaction in it is lost."""
+    """Redis replays its append-only file as the default user. If that user had no rights, every transaction
+    in the file would be lost."""
     shipped = (DEPLOY / "redis" / "users.acl").read_text()
     (tmp_path / "users.acl").write_text(
         shipped.replace("user resolver on", "user resolver on >test-password")

@@ -65,7 +65,7 @@ def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """As they are linked to: small letters, hyphens for spaces, and of signs nothing."""
+    """Return the anchors of all headings: lower case, hyphens for spaces, no punctuation."""
     titles = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -105,7 +105,7 @@ def test_what_make_unit_leaves_out_is_there() -> None:
 
 
 def pins(lock: str) -> set[str]:
-    """Names and versions that a lock has, without what limits them to some systems."""
+    """Return the names and versions in a lock, without the markers that limit them to some systems."""
     return set(re.findall(r"^([\w.-]+==[^ ;]+)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
 
 

@@ -1,4 +1,4 @@
-"""docs/operations.md names files that are shipped, and numbers that are theirs."""
+"""docs/operations.md names files that are shipped, and the numbers that are in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 def test_every_file_in_a_command_is_shipped() -> None:
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", OPERATIONS, re.DOTALL))
-    # Made by the commands themselves; and what kubectl calls a Deployment.
+    # The first are made by the commands themselves; the last is kubectl's name of a Deployment.
     others = r"deploy/(kubernetes/)?private|deploy/\.env|deploy/inside"
     named = {path for path in re.findall(r"\bdeploy/[\w./*-]+", commands) if not re.match(others, path)}
     assert len(named) >= 10

@@ -1,4 +1,4 @@
-"""deploy/kubernetes/: valid, confined, and everything that names another thing names one that is there."""
+"""deploy/kubernetes/: valid, confined, and without a name that nothing has."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def labels(name: str) -> dict[str, str]:
 
 
 def selected(selector: Yaml) -> set[str]:
-    """Of our Deployments those whose pods it means."""
+    """Return the Deployments whose pods this selector selects."""
     wanted = selector.get("matchLabels", {}).items()
     return {name for name in PODS if wanted <= labels(name).items()}
 
@@ -180,7 +180,7 @@ def test_each_deployment_may_lose_one_pod_at_a_time_and_the_web_is_scaled() -> N
     }
     assert scaled.keys() == WEB.keys()
     assert all(spec["minReplicas"] >= 2 for spec in scaled.values())
-    # A number in the Deployment would undo the autoscaler's at each `apply`.
+    # A number in the Deployment would overwrite the autoscaler's at each `apply`.
     assert all(("replicas" in of_kind("Deployment")[n]["spec"]) is (n not in WEB) for n in PODS)
 
 
@@ -217,7 +217,7 @@ def test_ingress_takes_bodies_as_the_shipped_nginx_does_and_keeps_them_in_memory
 
 
 def policies(pod: str, way: str) -> list[dict[str, Any]]:
-    """What may come to such a pod, or go from it."""
+    """Return the rules for traffic to such a pod, or from it."""
     return [
         rule
         for policy in of_kind("NetworkPolicy").values()

@@ -1,5 +1,5 @@
-"""The "Production start" of docs/operations.md, done as it is written: `pip install .` into an empty
-environment, its commands, and its variables alone."""
+"""The section "Production start" of docs/operations.md, carried out: `pip install .` into an empty
+environment, then the section's commands with its variables alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def block(name: str) -> str:
 
 
 def variables_that(consequence: str) -> list[str]:
-    """Of the table: those without which this happens."""
+    """Return the variables of the table whose absence has this effect."""
     rows = [line.split("|") for line in SECTION.splitlines() if line.startswith("| `")]
     return [name for row in rows if consequence in row[3] for name in re.findall(r"`([A-Z_]+)`", row[1])]
 
@@ -75,7 +75,7 @@ class Production:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The commands' folder of an environment that `pip install .` filled."""
+    """The folder of the commands in an environment into which `pip install .` installed."""
     if not (shutil.which("redis-server") and shutil.which("openssl")):
         pytest.skip("needs redis-server and openssl")
     environment = tmp_path_factory.mktemp("installed") / "environment"
@@ -94,7 +94,7 @@ def production(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         redis = start_child(["redis-server", str(root / "etc/redis/redis.conf")], stdout=subprocess.DEVNULL)
         stack.callback(stop_child, redis)
         velt = stack.enter_context(start(create_sandbox(API_KEY, VELT_TOKEN)))
-        # Beside the documented ones: where Velt is in this test, and a port that is free.
+        # Besides the documented variables: the address of Velt in this test, and a free port.
         here = {"VELT_API_URL": velt.url, "RESOLVER_BIND": f"127.0.0.1:{port}"}
         environment = {**path, **_variables(root), **here}
         log = root / "log"
@@ -107,20 +107,20 @@ def production(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _moved(text: str, root: Path) -> str:
-    """From the host's folders to ones that this test may write."""
+    """Replace the host's folders by ones that this test may write."""
     return re.sub(r"(?<![\w/])/(etc|var)/", rf"{root}/\1/", text)
 
 
 def _once(root: Path) -> str:
     given = {"VELT_API_KEY": API_KEY, "VELT_AUTH_TOKEN": VELT_TOKEN}
     shown = {f"{name}='from the console of Velt'": f"{name}='{value}'" for name, value in given.items()}
-    # Its users are this one: whoever runs the tests may not be somebody else.
+    # All its users become the current one, since the tests may not switch to another.
     users = {f"{word} {user}": f"{word} {os.getuid()}" for word, user in _USERS}
     return _moved(changed(block("once"), {**shown, **users}), root)
 
 
 def _at_port(root: Path, port: int) -> None:
-    """The Redis that was set up, where this test may listen and write."""
+    """Run the Redis that was set up, with a port and a folder of this test."""
     (root / "var/lib/redis").mkdir(parents=True)
     config, url = root / "etc/redis/redis.conf", root / "etc/velt-resolver/secrets/REDIS_URL"
     config.write_text(changed(_moved(config.read_text(), root), {"tls-port 6379": f"tls-port {port}"}))

@@ -1,4 +1,4 @@
-"""deploy/secrets.sh makes everything secret, once."""
+"""deploy/secrets.sh makes every secret, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_each_secret_is_a_file_called_like_its_setting(private: Path) -> None:
     assert names == {*fresh_secrets(), *others}
 
 
-def test_nobody_else_gets_to_them(private: Path) -> None:
+def test_secrets_are_readable_by_their_owner_alone(private: Path) -> None:
     closed = {folder.name for folder in private.iterdir() if not folder.stat().st_mode & 0o077}
     assert closed == {"secrets", "redis", "nginx"}
 
@@ -51,7 +51,7 @@ def test_the_certificate_is_of_the_redis_and_by_the_authority(private: Path) -> 
 
 
 def _handshake(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> bool:
-    """In memory: raises when the client doesn't believe the server."""
+    """Do a TLS handshake in memory. Raises if the client doesn't accept the server's certificate."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server, server_hostname=host),

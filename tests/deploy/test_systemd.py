@@ -15,7 +15,8 @@ from tests.deploy.systemd import SYSTEMD, UNITS, directives
 from tests.system.balancers import changed
 
 MOST_EXPOSED = 15
-"""Of a hundred. What is left is the network, which it is there for."""
+"""The highest exposure that `systemd-analyze security` may give, times ten. The rest is network access, which
+the service needs."""
 AS_THE_SERVICE = "setpriv --reuid=velt-resolver --regid=velt-resolver --init-groups"
 
 every_unit = pytest.mark.parametrize("name", UNITS)
@@ -31,7 +32,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.system
 @every_unit
-def test_systemd_finds_nothing_wrong_with_it(name: str, tmp_path: Path) -> None:
+def test_systemd_verifies_the_unit_without_complaint(name: str, tmp_path: Path) -> None:
     installed = Path(sys.executable).parent / "resolver"
     text = changed((SYSTEMD / name).read_text(), {"/opt/velt-resolver/bin/resolver": str(installed)})
     (tmp_path / name).write_text(text)
@@ -41,7 +42,7 @@ def test_systemd_finds_nothing_wrong_with_it(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.system
 @every_unit
-def test_it_is_hardly_exposed(name: str) -> None:
+def test_exposure_of_the_unit_is_low(name: str) -> None:
     checked = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", str(SYSTEMD / name))
     assert checked.returncode == 0, checked.stdout
 
@@ -68,7 +69,7 @@ def test_it_may_write_where_its_settings_say(name: str) -> None:
     given = dict(
         line.split("=", 1) for line in (SYSTEMD / "environment").read_text().splitlines() if line[0] != "#"
     )
-    # It refuses to start without the first: systemd must make it.
+    # The service refuses to start without the first folder, so systemd must make it.
     assert given["RESOLVER_CERTIFICATE_DIR"] in writable
     assert str(Path(given["RESOLVER_AUDIT_LOG"]).parent) in writable
 

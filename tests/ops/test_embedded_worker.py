@@ -1,4 +1,4 @@
-"""The embedded worker: when gunicorn's master starts it, starts it again and ends it."""
+"""When gunicorn's master starts, restarts and ends the embedded worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IGNORES_TERM = f"from signal import *; signal(SIGTERM, SIG_IGN); open({{path!r}}
 
 
 class Master:
-    """A process with a worker, and when it was asked to look after it again."""
+    """A process that supervises a worker, and the alarms that it set."""
 
     def __init__(self, script: str, python: str = sys.executable) -> None:
         self.alarms: list[float] = []
@@ -35,7 +35,7 @@ class Master:
         return [pid for pid in children_of(os.getpid()) if self._mark in command_of(pid)]
 
     def running_one(self) -> int:
-        """Its id. A process that has just begun shows no arguments for a moment."""
+        """Return the worker's process id. A new process shows no arguments for a moment."""
         until(lambda: len(self.running()) > 0, "a worker runs")
         (found,) = self.running()
         return found

@@ -95,7 +95,7 @@ def test_the_map_of_rooms_names_every_room() -> None:
     assert [name for name in names if name not in rooms] == []
 
 
-def test_what_make_unit_leaves_out_is_there() -> None:
+def test_paths_that_make_unit_leaves_out_exist() -> None:
     shown = subprocess.run(
         ["make", "-n", "unit"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -109,7 +109,7 @@ def pins(lock: str) -> set[str]:
     return set(re.findall(r"^([\w.-]+==[^ ;]+)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_what_running_needs_is_a_part_of_what_testing_needs() -> None:
+def test_lock_for_running_is_a_part_of_the_lock_for_testing() -> None:
     assert pins("requirements.lock") < pins("requirements-run.lock") < pins("requirements-dev.lock")
 
 

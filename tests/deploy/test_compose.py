@@ -56,7 +56,7 @@ _OF_A_SERVICE = {
 _OF_A_HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 
 
-def test_no_key_is_misspelt() -> None:
+def test_compose_file_has_no_unknown_key() -> None:
     own = {key for key in COMPOSE if not key.startswith("x-")}
     assert own == {"name", "services", "networks", "volumes", "secrets"}
     for service in SERVICES.values():
@@ -64,7 +64,7 @@ def test_no_key_is_misspelt() -> None:
         assert service.get("healthcheck", {}).keys() <= _OF_A_HEALTHCHECK
 
 
-def test_everything_that_a_service_names_exists() -> None:
+def test_compose_service_names_only_what_exists() -> None:
     for service in SERVICES.values():
         assert set(service["networks"]) <= COMPOSE["networks"].keys()
         assert set(service.get("secrets", ())) <= COMPOSE["secrets"].keys()
@@ -74,7 +74,7 @@ def test_everything_that_a_service_names_exists() -> None:
 
 
 @every_service
-def test_each_container_is_confined(name: str) -> None:
+def test_compose_containers_are_confined(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -85,7 +85,7 @@ def test_each_container_is_confined(name: str) -> None:
 
 
 @every_service
-def test_each_service_has_time_to_stop_and_a_health_check(name: str) -> None:
+def test_compose_services_have_time_to_stop_and_a_health_check(name: str) -> None:
     service = SERVICES[name]
     assert int(service["stop_grace_period"].removesuffix("s")) >= 10
     assert service.get("healthcheck", {"test": dockerfile()["HEALTHCHECK"]})["test"]
@@ -119,7 +119,7 @@ def test_each_secret_that_a_variable_points_to_is_mounted(name: str) -> None:
     assert pointed == set(COMPOSE["secrets"]) - (BACKEND_SECRETS if "callback" in name else set())
 
 
-def test_what_the_internet_reaches_gets_no_secret_of_backends() -> None:
+def test_internet_facing_service_gets_no_secret_of_backends() -> None:
     listeners = nginx_for_compose().split("listen 443")[1].split("listen 8443")
     internet, inside = ({*re.findall(r"proxy_pass http://(\w+);", each)} for each in listeners)
     assert (internet, inside) == ({"callbacks"}, {"inside"})
@@ -138,7 +138,7 @@ def test_every_file_that_redis_is_configured_with_is_mounted_there() -> None:
     assert set(configured) <= set(mounts("redis"))
 
 
-def test_what_is_written_is_a_volume_or_in_memory() -> None:
+def test_writable_paths_are_volumes_or_in_memory() -> None:
     for service in resolvers().values():
         places = (service["environment"][n] for n in ("RESOLVER_CERTIFICATE_DIR", "RESOLVER_AUDIT_LOG"))
         volumes = [mount.split(":")[1] for mount in service["volumes"]]
@@ -170,7 +170,7 @@ def reached_by(upstream: str) -> list[str]:
     return [addresses[server] for server in servers]
 
 
-def test_nginx_asks_the_instances_where_they_are() -> None:
+def test_nginx_upstreams_are_the_services() -> None:
     assert reached_by("callbacks") == ["callback1", "callback2"]
     assert reached_by("inside") == ["inside1", "inside2"]
 
@@ -186,7 +186,7 @@ def test_temporary_files_of_each_listener_have_their_own_space_in_memory() -> No
 
 
 @pytest.mark.system
-def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
+def test_nginx_accepts_the_changed_file(tmp_path: Path, private: Path) -> None:
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
     if not program:
         pytest.skip("needs nginx")
@@ -204,7 +204,7 @@ def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
     assert tested.returncode == 0, tested.stderr
 
 
-def test_nginx_lets_the_internet_have_the_callbacks_and_bodies_of_our_size_alone() -> None:
+def test_nginx_passes_on_data_provider_endpoints_with_limited_bodies_alone() -> None:
     internet = nginx_for_compose().split("listen 443")[1].split("listen 8443")[0]
     proxied = re.findall(r"location = (\S+) \{[^}]*proxy_pass", internet)
     assert sorted(proxied) == [f"{PREFIX}delete", f"{PREFIX}get"]

@@ -19,7 +19,7 @@ def test_every_file_in_a_command_is_shipped() -> None:
     assert [path for path in named if not list(ROOT.glob(path))] == []
 
 
-def test_how_long_a_pod_takes_to_stop_is_as_documented() -> None:
+def test_stop_time_of_a_pod_is_as_documented() -> None:
     stopping = OPERATIONS.split("- **Stopping**: 5 s")[1].split("- **The network**")[0]
     callback = next(process for process in in_kubernetes() if process.name == "kubernetes callback")
     assert callback.uses_up == 5

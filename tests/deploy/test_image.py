@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 
 from resolver.cli.children import start_child, stop_child
+from resolver.config import load
+from resolver.wiring import build_stores
 from tests.deploy.docker import dockerfile, image_environment, instructions, stages
 from tests.deploy.installing import run
 from tests.deploy.process import ROOT
 from tests.system.conftest import Served, free_port, wait_until_ready
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -99,13 +102,17 @@ def test_image_serves_is_healthy_and_stops_on_its_stop_signal(
     assert not healthy(environment)
 
 
-def test_image_runs_a_worker(environment: dict[str, str], tmp_path: Path) -> None:
+def test_image_runs_a_worker(
+    environment: dict[str, str], resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
     with (tmp_path / "log").open("wb") as output:
         worker = start_child([*dockerfile()["ENTRYPOINT"], "worker"], env=environment, stderr=output)
-    with pytest.raises(subprocess.TimeoutExpired):
-        worker.wait(3)
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    try:
+        until(build_stores(load(resolver_environment)).outbox.has_live_worker, "the worker's heartbeat")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    finally:
+        stop_child(worker)
 
 
 def test_image_holds_the_packages_of_the_lock_alone(image: Path) -> None:
@@ -121,14 +128,14 @@ def test_image_holds_the_packages_of_the_lock_alone(image: Path) -> None:
     assert found - locked <= {"pip", "setuptools", "velt-notification-resolver"}
 
 
-def test_only_what_is_needed_is_copied_and_into_the_place_it_was_made_in() -> None:
+def test_last_stage_copies_the_environment_to_the_same_path() -> None:
     copied = [rest.split() for word, rest in stages()[1] if word == "COPY"]
     assert all(parts[0] == "--from=builder" for parts in copied)
     # The commands of an environment name their interpreter by its absolute path.
     assert ["--from=builder", "/opt/resolver", "/opt/resolver"] in copied
 
 
-def test_everything_that_is_installed_is_hashed() -> None:
+def test_every_installation_requires_hashes() -> None:
     installs = [
         part
         for word, rest in instructions()

@@ -144,12 +144,12 @@ def _variables(root: Path) -> dict[str, str]:
     return {name: pairs[name] for name in re.findall(r"^export (\w+)=", block("environment"), re.MULTILINE)}
 
 
-def test_it_is_ready(production: Production) -> None:
+def test_production_start_gets_ready(production: Production) -> None:
     reply = urllib3.request("GET", f"{production.url}/readyz", retries=False)
     assert (reply.status, reply.json()) == (200, {"status": "ok", "redis": "ok"})
 
 
-def test_check_has_nothing_to_say_against_it(production: Production) -> None:
+def test_check_finds_no_problem_in_the_production_start(production: Production) -> None:
     until(lambda: "a worker is alive" in production.resolver("check").stdout, seconds=60)
     checked = production.resolver("check")
     assert checked.returncode == 0
@@ -159,7 +159,7 @@ def test_check_has_nothing_to_say_against_it(production: Production) -> None:
     }
 
 
-def test_the_table_has_all_that_the_configuration_page_calls_required() -> None:
+def test_table_has_every_setting_that_the_configuration_page_requires() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
     assert sorted(re.findall(r"^### `([A-Z_]+)`\n\n- Default: required$", page, re.MULTILINE)) == sorted(
         REQUIRED
@@ -167,7 +167,7 @@ def test_the_table_has_all_that_the_configuration_page_calls_required() -> None:
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_without_a_required_one_it_does_not_start_and_names_it(production: Production, name: str) -> None:
+def test_start_without_a_required_setting_fails_and_names_it(production: Production, name: str) -> None:
     done = production.resolver("serve", env=production.without(name))
     assert done.returncode == 1
     assert f"{name}: is required" in done.stderr
@@ -176,7 +176,7 @@ def test_without_a_required_one_it_does_not_start_and_names_it(production: Produ
 
 
 @pytest.mark.parametrize("name", [n for n in variables_that("`check` warns") if n != "REDIS_URL"])
-def test_without_one_that_it_can_do_without_check_names_it(production: Production, name: str) -> None:
+def test_check_names_a_missing_recommended_setting(production: Production, name: str) -> None:
     found = production.findings(production.without(name))
     assert [f["text"] for f in found if f["outcome"] == "warn" and name in f["text"]] != []
     assert not [f for f in found if f["outcome"] == "fail"]

@@ -48,13 +48,13 @@ def test_exposure_of_the_unit_is_low(name: str) -> None:
 
 
 @every_unit
-def test_only_the_first_process_is_told_to_stop(name: str) -> None:
+def test_stop_signal_goes_to_the_main_process_alone(name: str) -> None:
     assert directives(name, "KillMode") == ["mixed"]
     assert directives(name, "KillSignal") == ["SIGTERM"]
 
 
 @every_unit
-def test_each_secret_that_a_variable_points_to_is_handed_over(name: str, private: Path) -> None:
+def test_each_secret_that_a_variable_points_to_is_a_credential(name: str, private: Path) -> None:
     handed = dict(credential.split(":") for credential in directives(name, "LoadCredential"))
     pointed = [value.split("=%d/") for value in directives(name, "Environment")]
     assert dict(pointed) == {f"{n}_FILE": n for n in handed}
@@ -63,7 +63,7 @@ def test_each_secret_that_a_variable_points_to_is_handed_over(name: str, private
 
 
 @every_unit
-def test_it_may_write_where_its_settings_say(name: str) -> None:
+def test_unit_may_write_to_the_paths_of_its_settings(name: str) -> None:
     (state,), (logs,) = directives(name, "StateDirectory"), directives(name, "LogsDirectory")
     writable = [f"/var/lib/{folder}" for folder in state.split()] + [f"/var/log/{logs}"]
     given = dict(
@@ -81,7 +81,7 @@ def test_both_units_run_as_the_user_that_is_made() -> None:
     assert [directives(name, "User") for name in UNITS] == [made, made]
 
 
-def test_what_can_be_confined_is_the_same_for_both() -> None:
+def test_both_units_have_the_same_confinement() -> None:
     def confinement(name: str) -> str:
         return (SYSTEMD / name).read_text().partition("# It talks to")[2]
 

@@ -97,7 +97,7 @@ def sandbox_ledger(dev: Dev) -> str:
     return json.dumps(dev.paste(2))
 
 
-def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
+def test_page_shows_what_velt_redis_and_the_browser_hold(page: Page, dev: Dev) -> None:
     backend, velt = pane(page, "Your backend"), pane(page, "Velt holds")
     redis, inbox = pane(page, "Your Redis holds"), page.get_by_role("list", name="Inbox")
     first = send(page)
@@ -180,7 +180,7 @@ def test_page_reports_content_that_reached_velt(page: Page, dev: Dev) -> None:
     expect(state).to_contain_text("1 pieces of your content are below. This must not be.")
 
 
-def test_read_and_deleted_in_the_inbox(page: Page) -> None:
+def test_inbox_reads_and_deletes_notifications(page: Page) -> None:
     inbox, velt = page.get_by_role("list", name="Inbox"), pane(page, "Velt holds")
     send(page)
     inbox_shows(page, "ben", TEXT)
@@ -193,7 +193,7 @@ def test_read_and_deleted_in_the_inbox(page: Page) -> None:
     expect(inbox.get_by_role("listitem")).to_have_count(0)
 
 
-def test_what_redis_holds_is_there_when_the_sandbox_has_forgotten(page: Page, dev: Dev) -> None:
+def test_page_shows_records_that_the_sandbox_has_forgotten(page: Page, dev: Dev) -> None:
     older, newer = send(page), send(page)
     expect(page.locator("#held-note")).to_be_empty()
     empty_sandbox(dev)
@@ -207,7 +207,7 @@ def test_what_redis_holds_is_there_when_the_sandbox_has_forgotten(page: Page, de
     expect(redis.locator("#opened")).to_contain_text(TEXT)
 
 
-def test_every_action_has_a_word_of_its_own(page: Page) -> None:
+def test_each_action_reports_its_own_outcome(page: Page) -> None:
     said, press = page.get_by_role("status"), page.get_by_role("button", name="Send").click
     page.get_by_label("Ben Okoro").uncheck()
     press()
@@ -228,7 +228,7 @@ def test_every_action_has_a_word_of_its_own(page: Page) -> None:
     expect(said).to_contain_text("of Globex: it isn")
 
 
-def test_a_double_click_sends_once_and_what_was_sent_last_is_first_everywhere(page: Page) -> None:
+def test_double_click_sends_once_and_the_latest_notification_is_listed_first(page: Page) -> None:
     page.locator("#organization").select_option("globex")
     send(page)
     page.locator("#organization").select_option("acme")
@@ -262,7 +262,7 @@ def test_page_says_what_waits_for_velt_during_an_outage(page: Page) -> None:
     expect(said).to_contain_text("Ben Okoro is erased", timeout=LONG_MS)
 
 
-def test_a_rotation_goes_on_being_shown_after_a_reload(page: Page) -> None:
+def test_rotation_is_still_shown_after_a_reload(page: Page) -> None:
     said, rotate = page.get_by_role("status"), page.get_by_role("button", name="Rotate the keys")
     with page.expect_response("**/demo/keys/rotate"):
         rotate.click()
@@ -322,7 +322,7 @@ def test_names_that_are_not_text_leave_the_inbox_readable(page: Page) -> None:
     expect(inbox).to_contain_text(TEXT)
 
 
-def test_all_of_it_works_by_keyboard(page: Page) -> None:
+def test_page_works_by_keyboard(page: Page) -> None:
     def press_until(reached: Callable[[], bool]) -> None:
         for _ in range(60):
             page.keyboard.press("Tab")
@@ -348,7 +348,7 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("has read it")
 
 
-def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) -> None:
+def test_focus_stays_while_the_page_updates(page: Page) -> None:
     velt, inbox = pane(page, "Velt holds"), page.get_by_role("list", name="Inbox")
     send(page)
     expect(inbox).to_contain_text(TEXT)
@@ -417,7 +417,7 @@ def test_page_is_accessible_by_sight_and_by_screen_reader(
 
 
 @pytest.mark.parametrize("seconds", [0.8, 2.0])
-def test_a_rotation_that_is_cut_short_loses_nothing(tmp_path: Path, seconds: float) -> None:
+def test_interrupted_rotation_loses_nothing(tmp_path: Path, seconds: float) -> None:
     with running(tmp_path) as dev:
         dev.paste(0)
         base = f"http://127.0.0.1:{dev.ports()[0]}"

@@ -112,7 +112,7 @@ def test_a_scrape_adds_up_what_all_processes_counted(four: Served) -> None:
     assert {scrape(four.url)[OK] for _ in range(8)} == {40}
 
 
-def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goes_with_the_next(
+def test_metrics_folder_is_removed_at_exit_and_one_of_a_killed_process_at_the_next_start(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
@@ -178,7 +178,7 @@ def test_full_metrics_folder_does_not_prevent_serving(
     assert not list((tmp_path / "metrics").glob("*.part"))
 
 
-def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
+def test_damaged_metrics_files_hide_no_others_and_are_recreated(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "metrics"
@@ -191,7 +191,7 @@ def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
         assert scrape(served.url)[OK] == 1
 
 
-def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served, tmp_path: Path) -> None:
+def test_removed_metrics_folder_is_recreated_at_the_next_reload(four: Served, tmp_path: Path) -> None:
     # In one step: if files were removed one by one, a process that is still starting could add another.
     (tmp_path / "metrics").rename(tmp_path / "removed")
     assert scrape(four.url), "meanwhile, what one process counted"
@@ -261,7 +261,7 @@ def test_separate_worker_serves_its_own_metrics(
             assert urllib3.request("GET", f"http://{bind}{path}", retries=False, timeout=5).status == status
 
 
-def test_a_worker_that_cannot_listen_says_so(resolver_environment: dict[str, str]) -> None:
+def test_worker_that_cannot_listen_exits_with_the_reason(resolver_environment: dict[str, str]) -> None:
     for address in ("127.0.0.1:99999", "nowhere", "256.1.1.1:80"):
         done = subprocess.run(
             [*RESOLVER, "worker", "--bind", address],

@@ -74,7 +74,7 @@ def test_a_cluster_loses_a_master_and_writes_resume(velt: Velt, tmp_path: Path) 
         servers.stop()
 
 
-def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tmp_path: Path) -> None:
+def test_add_without_a_confirming_replica_is_not_acknowledged(velt: Velt, tmp_path: Path) -> None:
     servers = LocalSentinel(tmp_path / "redis")
     try:
         store = build_stores(load(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"))).store
@@ -86,7 +86,9 @@ def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tm
         servers.stop()
 
 
-def test_three_hundred_ids_take_one_trip_to_each_node(velt: Velt, tmp_path: Path) -> None:
+def test_read_of_three_hundred_ids_takes_one_exchange_per_batch_with_each_node(
+    velt: Velt, tmp_path: Path
+) -> None:
     servers = LocalCluster(tmp_path / "redis")
     try:
         store = build_stores(load(settings(servers.url, velt))).store
@@ -110,7 +112,7 @@ def reads(node: Redis) -> int:
     return int(node.info("stats")["total_reads_processed"])
 
 
-def test_a_cluster_that_is_away_does_not_stop_the_start(velt: Velt) -> None:
+def test_resolver_starts_while_the_cluster_is_down(velt: Velt) -> None:
     store = build_stores(load(settings("redis+cluster://127.0.0.1:1,127.0.0.1:2", velt))).store
     with pytest.raises(StoreUnavailable):
         store.read("acme", ["n-1"])

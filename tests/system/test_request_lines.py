@@ -87,7 +87,7 @@ def console(resolver_environment: dict[str, str]) -> tuple[dict[str, str], int]:
     return {**resolver_environment, **changes}, port
 
 
-def test_each_request_is_a_line_in_the_colour_of_its_outcome_and_nothing_of_what_was_in_it(
+def test_request_line_has_the_colour_of_its_outcome_and_no_content(
     console: tuple[dict[str, str], int],
 ) -> None:
     with shown(*console, "serve") as printed:
@@ -131,7 +131,7 @@ def test_a_file_gets_no_colours(console: tuple[dict[str, str], int], tmp_path: P
     assert COLOUR not in text
 
 
-def test_resolver_dev_shows_them(tmp_path: Path) -> None:
+def test_resolver_dev_prints_request_lines(tmp_path: Path) -> None:
     port, sandbox_port = free_ports(2)
     where = ("--state", str(tmp_path), "--port", str(port), "--sandbox-port", str(sandbox_port))
     with shown({}, port, "dev", *where) as printed:

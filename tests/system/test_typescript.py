@@ -209,7 +209,7 @@ def test_answer_with_a_field_of_another_type_does_not_compile(
         assert f'"{path[-1]}":' in files[f"wrong_{number}"].splitlines()[int(place[1]) - 1], error
 
 
-def test_the_guides_provider_is_one_for_the_official_client(compiled: Compile) -> None:
+def test_guide_provider_has_the_type_of_the_official_client(compiled: Compile) -> None:
     (provider,) = [block.text for block in blocks("frontend.md") if block.file == "provider.js"]
     typed = provider.replace("const notification =", "const notification: NotificationDataProvider =")
     assert typed != provider

@@ -56,11 +56,11 @@ class Instance:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
-    def wait_for_requests(self) -> None:
-        """Wait until the balancer has sent requests of both listeners to this instance."""
+    def wait_for_requests(self, number: int = 1) -> None:
+        """Wait until this instance has answered so many more requests of each listener of the balancer."""
         for path in (ADD, GET):
-            before = self.log.count(path)
-            until(lambda path=path, before=before: self.log.count(path) > before, f"{path} here")  # type: ignore[misc]
+            wanted = self.log.count(path) + number
+            until(lambda path=path, wanted=wanted: self.log.count(path) >= wanted, f"{path} here")  # type: ignore[misc]
 
 
 @dataclass

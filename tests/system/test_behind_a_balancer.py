@@ -20,6 +20,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.system
 
 Environment = dict[str, str]
+SHARE_OF_THE_LOAD = 20
+"""Requests that an instance has answered when it is counted as restarted, and the next one is restarted."""
 SILENCE_SECONDS = 60
 """As long as nginx keeps an idle connection, so that either end may have closed it."""
 BALANCERS = pytest.mark.parametrize("balancer", [nginx, haproxy])
@@ -38,7 +40,7 @@ def web_processes(found: Balanced, number: int) -> list[int]:
 def restart_in_turn(found: Balanced, times: int) -> None:
     for number in range(times):
         found.instances[number % 2].restart()
-        found.instances[number % 2].wait_for_requests()
+        found.instances[number % 2].wait_for_requests(SHARE_OF_THE_LOAD)
 
 
 def reload_in_turn(found: Balanced, times: int) -> None:

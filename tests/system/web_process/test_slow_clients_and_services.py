@@ -23,11 +23,10 @@ from tests.system.web_process.clients import (
     LAST_LIVEZ,
     LIVEZ,
     asking_for,
-    child,
     clients,
     connect,
+    connections_of,
     everything,
-    files,
     read,
     slow_reader,
     slowest_of_ten,
@@ -103,10 +102,10 @@ def test_a_client_that_sends_one_request_for_twenty_seconds_is_cut_off(
 def test_a_client_that_takes_no_reply_for_twenty_seconds_is_cut_off(web_process: Served) -> None:
     with ExitStack() as stack:
         connection = slow_reader(web_process, stack)
-        before = files(child(web_process))
-        started = time.monotonic()
-        until(lambda: files(child(web_process)) < before, seconds=20 + FAIRLY_SOON)
-        assert time.monotonic() - started > 19
+        port = connection.getsockname()[1]
+        until(lambda: port in connections_of(web_process), "an accepted connection")
+        took = until(lambda: port not in connections_of(web_process), "its end", seconds=20 + FAIRLY_SOON)
+        assert took > 19
         with pytest.raises(ConnectionResetError):
             everything(connection)
 

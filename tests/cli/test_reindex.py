@@ -46,7 +46,7 @@ def reindex(env: Environment, new_key: Path) -> Result:
 
 
 def closed_for_it() -> str:
-    """The identity of a database on which a reindex has begun and renamed nothing."""
+    """The identity of a database on which it has begun, and renamed nothing."""
     old, new = (Keyspace(Secret(base64.b64decode(key(byte)))) for byte in (9, 77))
     before, after = (Identity.of(keyspace, Secret.of(API_KEY)).text() for keyspace in (old, new))
     return f"{before}?{after}"

@@ -27,7 +27,7 @@ ANSWERS: list[JSON] = [
 
 @pytest.fixture
 def work(resolver_environment: dict[str, str], redis: Redis) -> Callable[[], None]:
-    """Run a worker until no command waits."""
+    """A worker, until nothing waits."""
 
     def run() -> None:
         worker, stop = build_worker(load(resolver_environment)), threading.Event()

@@ -99,7 +99,7 @@ def test_worker_waits_out_an_outage_with_few_probes(
         deferred.add(notificationId=f"n-{n}")
     with working():
         time.sleep(2)
-        # The attempt that opens the breaker, then a probe in each interval, which doubles.
+        # The one that finds out, then a probe each interval that doubles.
         assert len(velt.ledger(ADD)) <= 1 + 4
         velt.mend()
         until(lambda: empty(outbox))

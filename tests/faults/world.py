@@ -232,8 +232,8 @@ class World:
         self.redis.delete(SCAN_LEASE)
 
     def settle(self) -> None:
-        """Run workers until no command waits and every erasure is finished. While the database is gated, none
-        runs."""
+        """Run workers until no command waits and every erasure and deletion is finished. While the database
+        is gated, none runs."""
         for _ in range(_SETTLE_ROUNDS):
             self.let_leases_run_out()
             if self.is_gated():

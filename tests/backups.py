@@ -1,4 +1,4 @@
-"""A backup of Redis, and bringing it back."""
+"""A backup of Redis, and its restore."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support import keys_of
 
 
 def saved(redis: Redis) -> dict[bytes, tuple[bytes, int]]:
-    """A backup of the whole database."""
+    """Back up the whole database."""
     return {name: (redis.dump(name) or b"", max(0, redis.pttl(name))) for name in keys_of(redis, "*")}
 
 

@@ -1,4 +1,5 @@
-"""A Redis at which something happens between two messages of one client: every interleaving, no sleeping."""
+"""A proxy in front of Redis that runs an action between two messages of a client: every interleaving, no
+sleeps."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Boundaries:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arm(self, actions: Mapping[int, Action]) -> None:
-        """Forget all others first, and wait for the one that is running: it belongs to what was before."""
+        """Replace all actions. An action that is running belongs to the former test step, so wait for its end
+        first."""
         with self._lock:
             self.actions, self.messages = dict(actions), 0
 
@@ -42,14 +44,14 @@ class Boundaries:
 
 
 def patience() -> AbstractContextManager[object]:
-    """Give clients of Redis that are made meanwhile much time for an answer: an action before a message takes
-    part of it, and the disk of a busy machine may be slow."""
+    """Give Redis clients that are made in this block a long time limit: an action before a message takes part
+    of it, and the disk of a busy machine may be slow."""
     return patch.object(connect, "ANSWER_SECONDS", _PATIENCE_SECONDS)
 
 
 @contextmanager
 def boundaries(redis_url: str) -> Iterator[Boundaries]:
-    """`redis_url`: of the tests' own server, which listens on a Unix socket."""
+    """Run the proxy in front of `redis_url`, the tests' own server, which listens on a Unix socket."""
     path = urlsplit(redis_url).path
     where = Boundaries()
     with patience(), socket.create_server(("127.0.0.1", 0)) as server:

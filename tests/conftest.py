@@ -1,4 +1,4 @@
-"""Real components for everybody: a Redis server, and the Velt sandbox over HTTP."""
+"""Fixtures of real components for all tests: a Redis server, and the Velt sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from resolver.wiring import Services, build_eraser, build_stores, build_trail
 from tests.support import API_KEY, VELT_TOKEN, Api, Velt, environment
 from tests.topologies import TOPOLOGIES, RedisServer, close
 
-# Examples of each generated test that doesn't say itself how many: a few at once, enough to notice, or all
-# night's.
+# The number of examples of each generated test that sets none itself.
 for name, examples in {"unit": 20, "sample": 150, "nightly": 30_000}.items():
     hypothesis.settings.register_profile(
         name, max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck)
@@ -41,7 +40,7 @@ TOPOLOGY = os.environ.get("REDIS_TOPOLOGY", "single")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Some tests are about one server, whatever the others run against."""
+    """Deselect the tests that need a single server when another topology is tested."""
     if TOPOLOGY == "single":
         return
     about_one = [item for item in items if item.get_closest_marker("single_server")]
@@ -50,8 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]
-    """When several processes run tests: a file's stay together, since they share what they start, and so does
-    what takes the same ports."""
+    """Give all tests of a file to one process, since they share what they start. Tests that take the same
+    ports go to one process, too."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -64,7 +63,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that lacks a program skips with its reason; where everything is installed it fails instead."""
+    """Fail a skipped test if REQUIRE_ALL is set, as where every program is installed."""
     report = yield
     if report.skipped and os.environ.get("REQUIRE_ALL"):
         report.outcome = "failed"
@@ -80,8 +79,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Closes what a test's resolvers opened: a process keeps its connections for life, but here many come and
-    go in one, and a socket that the garbage collector finds open is a warning, which is an error."""
+    """Close the connections that a test's resolvers opened. A process in production keeps them for life; here
+    one process makes many resolvers, and each socket that the garbage collector finds open is a warning,
+    which fails the test."""
     clients: list[Redis] = []
 
     def listed(make: Callable[..., Redis]) -> Callable[..., Redis]:
@@ -98,13 +98,13 @@ def closed_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         close(client)
     for thread in threading.enumerate():
         if thread.name.startswith("redis-"):
-            thread.join(30)  # one that connects to a server that hangs takes its time
+            thread.join(30)  # connecting to a hung server takes until its time limit
             assert not thread.is_alive(), f"{thread.name} goes on"
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One server, unless REDIS_TOPOLOGY says `cluster` or `sentinel`: what holds on one holds on them."""
+    """The Redis of the session, of the kind that REDIS_TOPOLOGY names. The same tests must pass on each."""
     server = TOPOLOGIES[TOPOLOGY](tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
@@ -135,7 +135,7 @@ def velt(sandbox_url: str) -> Iterator[Velt]:
 
 @pytest.fixture
 def resolver_environment(redis_server: RedisServer, redis: Redis, velt: Velt) -> dict[str, str]:
-    """Of a resolver on an empty Redis and a fresh sandbox."""
+    """The settings of a resolver on an empty Redis and a fresh sandbox."""
     return environment(
         REDIS_URL=redis_server.url,
         VELT_API_URL=velt.url,
@@ -148,7 +148,7 @@ def resolver_environment(redis_server: RedisServer, redis: Redis, velt: Velt) ->
 def make_api(
     resolver_environment: dict[str, str], pytestconfig: pytest.Config
 ) -> Iterator[Callable[..., Api]]:
-    """A resolver with changed settings."""
+    """Make a resolver with changed settings."""
     made: list[Api] = []
     hot_path = not pytestconfig.getoption("--no-hot-path")
 
@@ -174,7 +174,7 @@ def services(api: Api) -> Services:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes a file for a test and says where it is."""
+    """Write a file for a test, and return its path."""
 
     def make(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -186,7 +186,7 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def kept(tmp_path: Path, resolver_environment: dict[str, str]) -> Path:
-    """Where certificates are kept: every resolver that is made afterwards keeps them there."""
+    """The folder in which every resolver that is made afterwards keeps its erasure certificates."""
     directory = tmp_path / "certificates"
     directory.mkdir()
     resolver_environment["RESOLVER_CERTIFICATE_DIR"] = str(directory)

@@ -46,7 +46,7 @@ def continued(eraser: Eraser) -> Eraser:
 
 
 def done(eraser: Eraser, env: Environment, what: ErasureRequest) -> JSON:
-    """Filed, carried out, told to Velt, certified."""
+    """File an erasure, carry it out, send it to Velt, and certify it."""
     erasures = erasures_of(eraser)
     if erasures.find(what.id) is None:
         erasures.file(what)
@@ -61,7 +61,7 @@ def done(eraser: Eraser, env: Environment, what: ErasureRequest) -> JSON:
 
 
 def forge(redis: Redis, id_: str) -> None:
-    """As whoever can write to Redis would: another count, under the signature that is there."""
+    """Change a count under the existing signature, as an attacker could who can write to Redis."""
     kept = redis.hget(CERTIFICATES, id_)
     assert isinstance(kept, bytes)
     whole = orjson.loads(kept)

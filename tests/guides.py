@@ -26,7 +26,7 @@ class Block(NamedTuple):
     language: str
     text: str
     marker: str
-    """What the comment before it says: hidden from readers, who are told in words."""
+    """The instruction to the test in the comment before the block, which readers don't see."""
     line: int
 
     @property
@@ -40,7 +40,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> list[Block]:
-    """All of a page in `docs/`."""
+    """Return all blocks of a page in `docs/`."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     return [
         Block(match[2], match[3], match[1] or "", text.count("\n", 0, match.start(2)) + 1)
@@ -49,7 +49,8 @@ def blocks(page: str) -> list[Block]:
 
 
 def shows(expected: str, printed: str) -> bool:
-    """Whatever the spaces: a guide breaks lines where it reads well."""
+    """Whether the text appears in what was printed. White space doesn't count, since a guide breaks its
+    lines."""
     pattern = ".*".join(re.escape(_without_spaces(part)) for part in expected.split("…"))
     return re.fullmatch(pattern, _without_spaces(printed), re.DOTALL) is not None
 
@@ -60,14 +61,14 @@ def _without_spaces(text: str) -> str:
 
 @dataclass
 class Step:
-    """A block that is run, and what it must print, if the guide says."""
+    """A block to run, and what it must print, if the guide says so."""
 
     block: Block
     shown: str = ""
 
 
 def steps(page: str) -> Iterator[Step]:
-    """What a reader does, in order."""
+    """Yield the steps of a reader, in order."""
     step = None
     for block in blocks(page):
         if block.language in _SHOWN and not block.marker:
@@ -82,7 +83,7 @@ def steps(page: str) -> Iterator[Step]:
 
 
 def _step(block: Block) -> Step | None:
-    """A marked block of what is shown is a step by itself: looking somewhere else."""
+    """Make a step. A marked block of output is a step by itself: the reader looks somewhere else."""
     if block.language in _SHOWN:
         return Step(block, block.text)
     return Step(block) if block.language in _RUN or block.file else None
@@ -103,11 +104,11 @@ class Terminal:
             env=dict(env),
             start_new_session=True,
         )
-        # It ends with this process, however that ends, and then so does what it started.
+        # The shell ends when this process does, however that ends, and then ends what it has started.
         self.type("trap '[ -z \"$started\" ] || kill $started; wait' EXIT")
 
     def type(self, script: str) -> str:
-        """What it prints; a script that fails says so at its end."""
+        """Run a block, and return what it prints. A script that fails says so at the end."""
         assert self._shell.stdin
         assert self._shell.stdout
         self._shell.stdin.write(f'{{ {script}\n}} </dev/null\necho "$?{_DONE}"\n')
@@ -121,7 +122,8 @@ class Terminal:
         raise AssertionError(f"the shell ended: {printed}")
 
     def start(self, command: str) -> Path:
-        """Leaves a command running, as in a terminal of its own; what it prints goes into the file."""
+        """Start a command that keeps running, as in another terminal, with its output in the returned
+        file."""
         log = self._logs / f"{command.rsplit(maxsplit=1)[-1]}.log"
         log.touch()
         self.type(f'exec {command} >{log} 2>&1 & started="$started $!"')

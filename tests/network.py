@@ -1,4 +1,5 @@
-"""What lies between the resolver and the services it calls: firewalls, proxies, names, dead addresses."""
+"""The network between the resolver and the services that it calls: firewalls, proxies, names, dead
+addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ def address_of(url: str) -> Address:
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], None]) -> Iterator[Address]:
-    """Runs `serve` for each connection, in a thread of its own. At the end all of them are closed."""
+    """Run `serve` for each connection in a thread. At the end of the block all connections are closed."""
     listener = socket.create_server(("127.0.0.1", 0))
     connections: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -57,7 +58,7 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[Address]:
 
 
 def read_head(connection: socket.socket) -> bytes:
-    """Byte by byte, so that nothing of what follows is taken."""
+    """Read a head byte by byte, so that nothing after it is consumed."""
     head = b""
     while not head.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):
         head += byte
@@ -65,7 +66,7 @@ def read_head(connection: socket.socket) -> bytes:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """A head, and as much of a body as it announces; nothing when the client has hung up."""
+    """Read a head, and as much of a body as it announces. Returns nothing when the client has closed."""
     head = read_head(connection)
     length = next(
         (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
@@ -77,7 +78,8 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def relay(one: socket.socket, other: socket.socket, is_silent: Callable[[], bool] = lambda: False) -> None:
-    """Both ways, until either side ends. While it is silent, `one` hears nothing of `other` any more."""
+    """Pass bytes on in both directions until either side ends. While `is_silent`, `one` gets nothing of
+    `other`."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
@@ -96,7 +98,8 @@ def relay(one: socket.socket, other: socket.socket, is_silent: Callable[[], bool
 
 @dataclass
 class Firewall:
-    """In front of a server. What it drops stays open on both sides, and nothing passes any more."""
+    """A firewall in front of a server. A dropped connection stays open on both sides, and passes nothing
+    on."""
 
     address: Address = ("", 0)
     connections: int = 0
@@ -136,17 +139,17 @@ def tls_in_front_of(server: Address, certified: Authority) -> Iterator[Address]:
 
 @dataclass
 class ForwardProxy:
-    """Opens tunnels (CONNECT) and forwards http, by a table of the hosts that it knows: names need no DNS."""
+    """A proxy that opens tunnels (CONNECT) and forwards http to the hosts of its table, without DNS."""
 
     routes: Mapping[str, Address]
     credentials: str = ""
     url: str = ""
     heads: list[bytes] = field(default_factory=list)
-    """Of every request, as it was sent."""
+    """The head of every request, as it was sent."""
 
     @contextmanager
     def running(self, certified: Authority | None = None) -> Iterator[str]:
-        """Its URL, with credentials. With a certificate it speaks TLS itself."""
+        """Run the proxy, and yield its URL with credentials. With a certificate it terminates TLS."""
         with ExitStack() as stack:
             address = stack.enter_context(listening(self._serve))
             if certified:
@@ -175,7 +178,7 @@ class ForwardProxy:
 
 @contextmanager
 def dead_addresses(number: int) -> Iterator[list[Address]]:
-    """They answer no attempt to connect, neither yes nor no: as many hold a full queue of connections."""
+    """Yield addresses that neither accept nor refuse a connection, since their queues are full."""
     with ExitStack() as stack:
         found = []
         for n in range(number):
@@ -188,7 +191,7 @@ def dead_addresses(number: int) -> Iterator[list[Address]]:
         yield found
 
 
-# In the C module: gevent's threads ask that one, past the `socket` that plain threads ask.
+# Replaced in the C module, since gevent's threads call that one and not the `socket` of plain threads.
 NAMES = """
 import _socket, os
 resolve = _socket.getaddrinfo
@@ -209,8 +212,8 @@ _socket.getaddrinfo = getaddrinfo
 
 
 def names_for(folder: Path, names: Mapping[str, list[Address]]) -> dict[str, str]:
-    """Variables by which a Python process knows these names, as if a name server had said so. A name without
-    addresses is one whose name server never answers."""
+    """Return the variables with which a Python process resolves these names, as if by DNS. For a name without
+    addresses, the name server never answers."""
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(NAMES.format(names=dict(names)), encoding="utf-8")
     return {"PYTHONPATH": str(folder)}

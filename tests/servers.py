@@ -1,4 +1,4 @@
-"""Other people's services, as real HTTP servers on loopback: an identity provider, a Permission Provider."""
+"""Third-party services as real HTTP servers on loopback: an identity provider, a Permission Provider."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def signed(key: PrivateKey, algorithm: str, kid: str | None, claims: JSON) -> st
 
 @dataclass
 class Service:
-    """What a server answers, changed while it runs, and what it was asked."""
+    """The answer of a server, which a test may change while it runs, and the requests that it got."""
 
     url: str = ""
     status: int = 200
@@ -105,7 +105,7 @@ def running(service: Service, certified: tuple[Path, Path] | None = None) -> Ite
         daemon_threads = True
 
         def handle_error(self, *_args: Any) -> None:
-            """A caller that gave up is no error of ours."""
+            """Ignore callers that closed the connection."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         if certified:

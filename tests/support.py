@@ -1,4 +1,4 @@
-"""What the tests share: a complete environment, payloads with canaries, and callers of each surface."""
+"""Shared by the tests: a complete environment, payloads with canaries, and callers of each surface."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BACKEND = {"x-velt-api-key": API_KEY, "x-velt-auth-token": CALLER_TOKEN}
 
 
 def key(byte: int) -> str:
-    """32 bytes that pass for random ones, told apart by their first."""
+    """Return a key of 32 bytes that pass for random ones. Keys differ in their first byte."""
     return base64.b64encode(bytes([byte, *range(1, 32)])).decode()
 
 
@@ -50,30 +50,30 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def stored(redis: Redis, name: bytes | str) -> bytes:
-    """The bytes under a key, as they are in Redis."""
+    """Return the bytes under a key, as they are in Redis."""
     value = redis.get(name)
     assert isinstance(value, bytes)
     return value
 
 
 def keys_of(redis: Redis, pattern: str = "{p*") -> list[bytes]:
-    """The records' keys, unless another pattern is asked for."""
+    """Return the keys that match a pattern, by default the records' keys."""
     return sorted(name for name in redis.scan_iter(match=pattern, count=1000) if isinstance(name, bytes))
 
 
 def everything_in(redis: Redis) -> bytes:
-    """What a thief of the database would have: every name and every value."""
+    """Return every name and every value: what a thief of the database would have."""
     return b"\n".join(name + b" " + (redis.dump(name) or b"") for name in keys_of(redis, "*"))
 
 
 def figures_in(metrics: str) -> dict[str, float]:
-    """By name and labels, as they are written."""
+    """Return the metrics by name and labels, as they are written."""
     lines = [line for line in metrics.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def sendable(value: Any) -> Any:
-    """A value as a client would encode it: without surrogates and huge integers."""
+    """Return a value as a client could encode it: without surrogates and huge integers."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
@@ -84,7 +84,7 @@ def sendable(value: Any) -> Any:
 
 
 def notification(**changes: Any) -> JSON:
-    """An add as a backend would send it. Everything that must stay at home has CANARY in it."""
+    """Return an add as a backend would send it. Everything that must not reach Velt contains CANARY."""
     return {
         "organizationId": "acme",
         "documentId": "doc-1",
@@ -132,7 +132,7 @@ class Velt:
 
 @dataclass(frozen=True)
 class Api:
-    """The resolver's application, called as each kind of caller calls it."""
+    """The resolver's application, with the calls of each kind of caller."""
 
     client: FlaskClient
 
@@ -144,7 +144,7 @@ class Api:
     def post(self, path: str, body: Any, headers: Mapping[str, str] = BACKEND) -> TestResponse:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
         given = {"content-type": "application/json", **headers}
-        # Buffered, so that the reply is closed when it was read, as a server does.
+        # Buffered, so that the reply is closed once it has been read, as a server does.
         return self.client.post(path, data=raw, headers=given, buffered=True)
 
     def velt(self, path: str, data: Any) -> TestResponse:
@@ -163,7 +163,7 @@ class Api:
         return self.post(f"/api/velt/notifications/{name}", body, bearer)
 
     def read(self, *ids: Any, user: str = "ben", organization: str = "acme") -> JSON:
-        """What that user's browser gets for these ids."""
+        """Return what that user's browser gets for these ids."""
         body = {"organizationId": organization, "notificationIds": list(ids)}
         reply = self.callback("get", body, user, organization)
         assert reply.status_code == 200, reply.data
@@ -176,14 +176,15 @@ class Api:
 
 
 def signed(user: str, *organizations: str, secret: str = TOKEN_SECRET, **claims: Any) -> str:
-    """An end user's token as a team signs it itself. Long-lived: some are made when a test is collected."""
+    """Return an end user's token, as a team signs it. It lives for a day, since some are made at
+    collection."""
     expires = int(time.time()) + 86_400
     given = {"sub": user, "organizationIds": list(organizations), "exp": expires, **claims}
     return jwt.encode(given, secret, algorithm="HS256")
 
 
 def error_of(reply: TestResponse) -> tuple[int, str]:
-    """HTTP status and Velt's status of a mirror's error."""
+    """Return the HTTP status and Velt's status of an error of the Velt-compatible API."""
     body = reply.get_json()
     assert body.keys() == {"error"}
     assert isinstance(body["error"]["message"], str)

@@ -1,4 +1,4 @@
-"""The benchmark's own instruments: what they read is what happened. No figure is judged here."""
+"""The benchmark's instruments measure what happened. These tests judge no figure."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_cpu_of_children_counts_while_they_run_and_when_they_have_ended() ->
         assert parent.stdout.readline() == "ended\n"
         assert len(tree([parent.pid])) == 1
         assert cpu_seconds([parent.pid]) >= running
-        # It ends when its input does.
+        # The process ends when its input does.
 
 
 def test_a_process_that_is_gone_costs_nothing() -> None:

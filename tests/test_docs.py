@@ -65,7 +65,7 @@ def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """As they are linked to: small letters, hyphens for spaces, and of signs nothing."""
+    """Return the anchors of all headings: lower case, hyphens for spaces, no punctuation."""
     titles = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -95,7 +95,7 @@ def test_the_map_of_rooms_names_every_room() -> None:
     assert [name for name in names if name not in rooms] == []
 
 
-def test_what_make_unit_leaves_out_is_there() -> None:
+def test_paths_that_make_unit_leaves_out_exist() -> None:
     shown = subprocess.run(
         ["make", "-n", "unit"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -105,11 +105,11 @@ def test_what_make_unit_leaves_out_is_there() -> None:
 
 
 def pins(lock: str) -> set[str]:
-    """Names and versions that a lock has, without what limits them to some systems."""
+    """Return the names and versions in a lock, without the markers that limit them to some systems."""
     return set(re.findall(r"^([\w.-]+==[^ ;]+)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_what_running_needs_is_a_part_of_what_testing_needs() -> None:
+def test_lock_for_running_is_a_part_of_the_lock_for_testing() -> None:
     assert pins("requirements.lock") < pins("requirements-run.lock") < pins("requirements-dev.lock")
 
 

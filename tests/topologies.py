@@ -1,4 +1,4 @@
-"""Redis as Sentinel's service and as a cluster: real servers on loopback, as the one of `local_redis`."""
+"""Redis behind a Sentinel and as a cluster: real servers on loopback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import until
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 _NODE_TIMEOUT_MS = 1500
-# So that it is the user's rights that refuse it.
+# Enabled, so that only the user's rights can refuse it.
 _DEBUG = ("--enable-debug-command", "yes")
 _AT_ONCE = ("--repl-diskless-sync-delay", "0")
 
@@ -40,7 +40,7 @@ class Single(LocalRedis):
 
 
 class _Servers:
-    """Redis processes on ports of their own."""
+    """Redis processes on free ports."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -66,7 +66,7 @@ class _Servers:
 
 
 class LocalCluster(_Servers):
-    """Three masters, each with as many replicas as asked for."""
+    """Three masters, each with this number of replicas."""
 
     def __init__(self, data: Path, replicas: int = 0) -> None:
         super().__init__(data)
@@ -129,7 +129,7 @@ class LocalSentinel(_Servers):
             (state,) = sentinel.sentinel_masters().values()
             known = state["num-other-sentinels"] == 2 and state["num-slaves"] == 1
         with Redis(port=self.master) as master:
-            # Before its first copy is whole, a replica loses more than the last moment.
+            # A failover to a replica whose first copy isn't complete would lose more than the last writes.
             replica = master.info("replication").get("slave0", {})
         return bool(known and replica.get("state") == "online")
 
@@ -138,7 +138,7 @@ class LocalSentinel(_Servers):
 
 
 def close(client: Redis) -> None:
-    """With all that it opened for itself."""
+    """Close a client and all connections that it opened."""
     client.close()
     if isinstance(client, Cluster):
         return
@@ -148,14 +148,14 @@ def close(client: Redis) -> None:
 
 
 class Restricted(_Servers):
-    """One server, and the user that `deploy/redis/users.acl` lets in."""
+    """One server, used as the restricted user of `deploy/redis/users.acl`."""
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
         (self.port,) = free_ports(1)
         data.mkdir(parents=True, exist_ok=True)
         shipped = (DEPLOY / "redis" / "users.acl").read_text()
-        # The tests' own user empties the database between them.
+        # Another user empties the database between tests.
         users = shipped.replace("user default off", "user default on nopass")
         (data / "users.acl").write_text(users.replace("user resolver on", "user resolver on >test-password"))
         self.start(self.port, "--appendonly", "yes", "--aclfile", str(data / "users.acl"), *_DEBUG)

@@ -1,4 +1,5 @@
-"""The description, as tests use it: which answers it allows, and which credential it asks for."""
+"""The OpenAPI description as the tests use it: the answers that it allows, and the credential that it
+requires."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.support import BACKEND, JSON, signed
 
 METRICS = "metrics-token-for-tests-0123456789abcdef"
 PRIVACY = "privacy-token-for-tests-0123456789abcdef"
-# A night's run must not end with tokens that ended long before.
+# A run of many hours must not end with tokens that have expired.
 END_USER = {"authorization": f"Bearer {signed('ben', 'acme', exp=int(time.time()) + 86_400)}"}
 _CREDENTIALS = {
     "callerToken": BACKEND,

@@ -1,4 +1,4 @@
-"""What callers do is on record before it is done, once; what can't be put on record isn't done."""
+"""Each request has one audit line before it takes effect; a request that can't be recorded has no effect."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def bearer(user: str = "ben", *organizations: str) -> dict[str, str]:
 
 
 def said(line: JSON) -> JSON:
-    """Without what differs from run to run."""
+    """Return an audit line without the fields that differ from run to run."""
     return {k: v for k, v in line.items() if k not in ("audit", "chain", "seq", "at", "hash", "request")}
 
 
@@ -230,7 +230,8 @@ def numbered(n: int, headers: dict[str, str]) -> dict[str, str]:
 def test_retried_delete_with_another_effect_is_audited_again(
     make_api: MakeApi, path: Path, resolver_environment: dict[str, str]
 ) -> None:
-    """Ben leaves, and then he is the last one there: whenever that happens, what happened is on record."""
+    """Ben's dismissal turns into a removal if another request leaves him as the only recipient. At whichever
+    message that happens, the audit line has the real effect."""
     body = {"organizationId": "acme", "notificationId": "n-1"}
     other, users = make_api(), [{"userId": "ben"}, {"userId": "zoe"}]
     effects = set()

@@ -1,4 +1,4 @@
-"""Whatever comes in, a 4xx in the surface's own shape goes out; never a 500."""
+"""Any bad input is answered with a 4xx in the surface's own shape, never with a 500."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ UNNEEDED = "/v2/workspace/notificationconfig/get"  # takes no body at all
 
 
 def in_shape(path: str, reply: TestResponse) -> None:
-    """The surface's own error shape, with the headers that every answer has."""
+    """Check the surface's own error shape, and the headers that every answer has."""
     assert 400 <= reply.status_code < 500, (reply.status_code, reply.data)
     body = reply.get_json()
     if path.startswith("/api/velt/notifications/"):

@@ -1,4 +1,5 @@
-"""The callbacks: the SDK's shapes, its variants, and one answer for all that isn't there to see."""
+"""The data provider endpoints: the SDK's shapes and variants, and the same answer for absent and for
+denied."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def test_ids_made_of_what_json_is_made_of_have_each_their_own_content(api: Api) 
 
 
 def test_read_of_many_holds_one_decoded_audience_at_a_time(api: Api) -> None:
-    """Decoded, a name takes many times its bytes: all audiences together would be hundreds of megabytes."""
+    """A decoded name takes many times its bytes: all audiences together would take hundreds of megabytes."""
     audience = (*(f"{n:04}" for n in range(5000)), "ben")
     ids = [f"n-{n}" for n in range(100)]
     for id_ in ids:
@@ -145,7 +146,7 @@ def test_a_thousand_ids_are_read_with_eleven_mgets_and_more_are_refused(api: Api
 def test_records_of_an_organization_that_the_token_does_not_hold_are_not_looked_up(
     api: Api, redis: Redis
 ) -> None:
-    """Of Redis nothing is asked but whether the token is revoked."""
+    """The only command to Redis asks whether the token is revoked."""
     api.add()
     headers = bearer(api, "ben", "zeta")
     with redis.monitor() as monitor:  # type: ignore[no-untyped-call]

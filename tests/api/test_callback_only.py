@@ -1,4 +1,4 @@
-"""An instance that faces the internet: it serves the callback alone, and no secret of backends."""
+"""An instance that faces the internet serves the data provider endpoints alone, without backends' secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASKED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def facing(make_api: MakeApi) -> Api:
-    """Beside an instance inside, which has added a notification."""
+    """An instance for the internet, beside an inner one that has added a notification."""
     make_api().add()
     return make_api(**ALONE, **WITHOUT)
 

@@ -1,4 +1,4 @@
-"""The token in a cookie: for pages of ours alone, since a browser sends it for any page that asks."""
+"""The token in a cookie: for allowed origins alone, since a browser sends a cookie for any page."""
 
 from __future__ import annotations
 

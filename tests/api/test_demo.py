@@ -1,4 +1,4 @@
-"""The demo's own paths: there in development, for this machine alone, and never in production."""
+"""The demo's own paths: served in development to this machine alone, and never in production."""
 
 from __future__ import annotations
 

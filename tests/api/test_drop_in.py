@@ -29,7 +29,7 @@ class Sample(NamedTuple):
     path: str
     asked: JSON
     answered: Any
-    """The reply's `data`; a function of it where it holds what differs from call to call."""
+    """The reply's `data`, or a function that checks it if it differs from call to call."""
     message: str
 
 
@@ -87,7 +87,7 @@ def workspace(path: str, word: str, **asked: Any) -> Sample:
 ANA, BEN = {"userId": "ana", "name": "Ana", "email": "ana@example.com"}, {"userId": "ben", "name": "Ben"}
 HEADLINE, BODY = "{actionUser} wrote to {recipientUser}", "A body"
 WORDS: JSON = {"displayHeadlineMessageTemplate": HEADLINE, "displayBodyMessage": BODY}
-# A page of Velt's samples. The token is one of the sandbox's: those of the pages are nobody's.
+# A page of Velt's samples. The token is the sandbox's, since those of the pages are made up.
 PAGE: JSON = {"pageSize": 20, "pageToken": "p99"}
 SAMPLES = {
     "add: with names": add(
@@ -260,7 +260,8 @@ def test_documented_update_with_permission_verification_applies_under_the_docume
 
 
 def test_documented_update_with_permission_verification_is_refused_where_nobody_verifies(api: Api) -> None:
-    """Velt would show the new text to those alone who may see the document. Here no one is asked."""
+    """Velt would show the new text only to people who may see the document. Here no provider verifies
+    that."""
     api.add()
     asked = {"organizationId": "acme", "documentId": "doc-1", "verifyUserPermissions": True}
     reply = api.velt(UPDATE, {**asked, "notifications": [{"id": "n-1", **TEXT}]})

@@ -70,7 +70,7 @@ def test_a_bug_is_a_500_in_shape_and_its_text_is_nowhere(
 def test_a_failure_while_a_failure_is_rendered_is_a_500_in_shape(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It must not pass for the caller's mistake."""
+    """It must not look like the caller's mistake."""
 
     def broken(*_anything: object) -> None:
         raise errors.VeltRefused("NOT_FOUND", 404, {"error": {"deep": object()}})

@@ -19,7 +19,7 @@ from tests.support import JSON, Api, Velt, notification
 V, S, W, R = "forwarded", "stored", "warned", "refused"
 PERSON = {"userId": "dan", "name": "Dan Private"}
 ORGANIZATION = {"organizationId": "acme"}
-# What a call needs beside the key that is looked at.
+# The keys that a call needs besides the one under test.
 BASES: dict[Endpoint, JSON] = {
     Endpoint.ADD: notification(notificationId="n-2"),
     Endpoint.GET: {**ORGANIZATION, "documentId": "doc-1"},
@@ -182,7 +182,7 @@ def test_documented_key_of_an_updates_entry_has_the_fate_that_is_written_down(
 
 
 def fates(api: Api, velt: Velt, endpoint: Endpoint, asked: JSON, name: str, id_: str) -> set[str]:  # noqa: PLR0917
-    """What became of a key: found at Velt, in the record, in the reply's warnings, or in its refusal."""
+    """Return the fate of a key: found at Velt, in the record, in the reply's warnings, or in its refusal."""
     before, had = len(velt.ledger(endpoint)), is_stored(api, id_, name, asked)
     reply = api.velt(endpoint.removeprefix("/v2/"), asked).get_json()
     if "error" in reply:

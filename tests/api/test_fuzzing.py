@@ -1,8 +1,7 @@
-"""Every endpoint against whatever can be thought of: no answer is 500 or more, none has another shape than
-the description says, and no traceback shows.
+"""Every endpoint against generated requests: no answer is 500 or more, each has the described shape, and none
+shows a traceback.
 
-A sample of it runs always; `make nightly` runs tens of thousands of examples.
-"""
+A sample runs always; `make nightly` runs tens of thousands of examples."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ OTHER_CREDENTIALS: tuple[dict[str, str], ...] = (
     {**BACKEND, "x-velt-auth-token": "wrong"},
     {},
 )
-# Most calls come in: what is refused at the door shows nothing of the house.
+# Most calls carry valid credentials: a call that authentication refuses tests nothing behind it.
 credentials = st.none() | st.none() | st.sampled_from(OTHER_CREDENTIALS)
 
 
@@ -46,7 +45,7 @@ def api(
         RESOLVER_METRICS_TOKEN=METRICS,
         RESOLVER_PRIVACY_TOKENS=f"dpo:{PRIVACY}",
         RESOLVER_CORS_ORIGINS=ORIGIN,
-        # On a busy machine an answer may take long; whether it is the right one is what is asked here.
+        # On a busy machine an answer may take long; these tests judge only whether it is right.
         RESOLVER_DEADLINE_MS="30000",
     )
     api.add()
@@ -75,8 +74,8 @@ CHECKS = [
 
 @pytest.fixture
 def generated(description: JSON) -> list[tuple[Any, JSON]]:
-    """Each operation as schemathesis knows it, and as described. Without its security: schemathesis would
-    leave our credential out of what should be refused for its body."""
+    """Return each operation as schemathesis has it, and as described. Its security is removed, since
+    schemathesis would leave out the credential in requests that should be refused for their body."""
     bare = {
         path: {method: {**operation, "security": []} for method, operation in item.items()}
         for path, item in description["paths"].items()

@@ -32,7 +32,7 @@ def test_every_route_belongs_to_a_guarded_surface() -> None:
 def test_without_a_credential_nothing_but_the_open_paths_answers(make_api: Callable[..., Api]) -> None:
     api = make_api(RESOLVER_METRICS_TOKEN=METRICS, RESOLVER_PRIVACY_TOKENS=f"dpo:{PRIVACY}")
     for rule in api.client.application.url_map.iter_rules():
-        # Of development alone, and guarded by who is at this machine: tests/api/test_demo.py.
+        # Served in development alone, to this machine alone: tests/api/test_demo.py.
         if rule.endpoint.startswith("demo."):
             continue
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:

@@ -1,4 +1,4 @@
-"""HEAD is GET without a body, on every route that has one, and on record like it."""
+"""HEAD answers like GET without a body, on every route that has GET, and is audited like it."""
 
 from __future__ import annotations
 

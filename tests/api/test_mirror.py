@@ -1,5 +1,5 @@
-"""The mirror: its credentials, documented errors, and nothing sent that Velt would refuse. What documented
-samples are answered is in `test_drop_in.py`."""
+"""The Velt-compatible API: its credentials, documented errors, and nothing sent that Velt would refuse.
+`test_drop_in.py` has the answers to documented samples."""
 
 from __future__ import annotations
 
@@ -174,6 +174,6 @@ def test_any_other_failure_at_velt_is_unavailable_where_nothing_can_wait(
     velt.break_with(**fault, count=1)
     reply = api.post(endpoint, {"data": data})
     if endpoint in (Endpoint.ADD, Endpoint.UPDATE, Endpoint.DELETE):
-        assert reply.status_code == 200  # kept, and told later
+        assert reply.status_code == 200  # queued, and sent later
     else:
         assert error_of(reply) == (503, "UNAVAILABLE")

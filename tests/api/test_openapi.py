@@ -1,4 +1,4 @@
-"""The description of the service is what the service does."""
+"""The service does what its OpenAPI description says."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_route_is_described_and_nothing_else_is(api: Api, described: JSON)
         (rule.rule.replace("<id_>", "{erasureId}"), method)
         for rule in api.client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        # What a page loads is the page's affair, and the demo is no part of what production serves.
+        # Resources of the pages are not described, and production doesn't serve the demo.
         if not rule.rule.endswith((".js", ".css")) and not rule.endpoint.startswith("demo.")
     }
     assert {(path, method) for path, method, _ in operations(described)} == routes
@@ -88,13 +88,13 @@ def test_every_example_is_taken_and_its_answer_is_as_described(api: Api, describ
             reply = api.post(path, media["example"], credential(operation))
         else:
             reply = api.client.open(path, method=method, headers=credential(operation))
-        # An erasure by an id that nobody has is absent, and so described.
+        # No erasure has this id, so the answer is the described 404.
         assert reply.status_code == (404 if "{" in path else 202 if path.endswith("erase") else 200), path
         conforms(operation, reply)
 
 
 def test_every_example_is_taken_with_its_example_headers(api: Api, described: JSON) -> None:
-    """A reader who fills in the whole form sends them together."""
+    """A reader of the page who fills in the whole form sends them together."""
     for path, _, operation in operations(described):
         headers = {
             each["name"]: each["example"]

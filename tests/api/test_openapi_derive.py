@@ -1,4 +1,4 @@
-"""What is described as taken is what is taken: no more, and no less."""
+"""The service accepts exactly the requests that the description accepts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def described(endpoint: Endpoint) -> JSON:
 
 
 def bodies(endpoint: Endpoint, mode: schemathesis.GenerationMode) -> st.SearchStrategy[Any]:
-    """Without the credentials, so that nothing but the body is bent."""
+    """Leave the credentials out, so that only the body is changed."""
     alone = {**PATHS[str(endpoint)]["post"], "security": []}
     schema = schemathesis.openapi.from_dict(document("1", {str(endpoint): {"post": alone}}))
     cases = schema[str(endpoint)]["POST"].as_strategy(generation_mode=mode)

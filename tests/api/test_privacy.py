@@ -1,4 +1,5 @@
-"""The privacy surface: its credential, its two requests, and following an erasure to its certificate."""
+"""The privacy surface: its credential, export, erasure, and the status of an erasure up to its
+certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def exported(api: Api, **asked: Any) -> list[JSON]:
     reply = api.post("/privacy/export", asked, BEARER)
     assert (reply.status_code, reply.mimetype) == (200, "application/x-ndjson")
     lines = [json.loads(line) for line in reply.data.splitlines()]
-    reply.close()  # as a server does, and then the next may begin
+    reply.close()  # as a server does; then the next export may begin
     return lines
 
 

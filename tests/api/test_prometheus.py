@@ -1,4 +1,4 @@
-"""Metrics: figures that are true, for who has the token."""
+"""Metrics: correct figures, for callers with the token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def figures(api: Api) -> Figures:
 
 @contextmanager
 def rise(api: Api) -> Iterator[Figures]:
-    """What rose in the block; this process has counted for other tests before."""
+    """Return the metrics that rose in the block. This process has counted for other tests before."""
     before, risen = figures(api), Figures()
     yield risen
     after = figures(api)
@@ -122,7 +122,8 @@ def test_an_outage_of_redis_is_a_figure_too(make_api: Callable[..., Api]) -> Non
 
 
 def test_no_label_can_hold_a_name(make_api: Callable[..., Api]) -> None:
-    """The label names are few, and none of them is about who or what; the values come from short lists."""
+    """The label names are few, none identifies a person or a notification, and values come from short
+    lists."""
     api = make_api(RESOLVER_METRICS_TOKEN=METRICS_TOKEN)
     api.add(organizationId="CANARY-org", notificationId="CANARY-id")
     api.read("CANARY-id", user="CANARY-user", organization="CANARY-org")

@@ -1,4 +1,4 @@
-"""Replies within the byte budget of their process: what they hold, for how long, and what is refused."""
+"""Replies and the byte budget of their process: what they hold, for how long, and which are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def held(api: Api) -> int:
 
 
 def fill(api: Api) -> None:
-    """As replies to others do, of every size."""
+    """Fill both pools, as replies to other people do."""
     budget = api.services.replies
     for pool, most, own in ((budget.small, 16, 4), (budget.large, 64, 32)):
         for person in range(most // own):
@@ -35,7 +35,7 @@ def fill(api: Api) -> None:
 
 @pytest.fixture
 def large(api: Api) -> Api:
-    """With more to read than makes a small reply."""
+    """A resolver with more to read than fits into a small reply."""
     for id_ in IDS:
         assert api.add(notificationId=id_, displayBodyMessage=TEXT).status_code == 200
     assert len(TEXT) * len(IDS) > SMALL_REPLY
@@ -43,14 +43,14 @@ def large(api: Api) -> Api:
 
 
 def call(api: Api, body: Any, start: StartResponse) -> Any:
-    """The iterable that the application gives to its server."""
+    """Return the iterable that the application gives to its server."""
     app, headers = api.client.application, {"content-type": "application/json", **BACKEND}
     context = app.test_request_context(GET, method="POST", data=orjson.dumps(body), headers=headers)
     return app.wsgi_app(context.request.environ, start)
 
 
 def start_response(*_args: Any) -> Any:
-    """A server's, that is content."""
+    """A server's `start_response` that accepts anything."""
 
 
 def test_large_reply_is_whole_and_says_its_length(large: Api) -> None:
@@ -70,7 +70,7 @@ def test_reply_is_counted_until_it_was_sent(large: Api) -> None:
 
 
 def test_reply_is_counted_until_its_connection_ended(large: Api) -> None:
-    """A server closes what it didn't send to the end, or at all."""
+    """A server also closes a reply that it has sent in part, or not at all."""
     for chunks in (0, 1):
         body = call(large, ASKED, start_response)
         sent = iter(body)

@@ -1,4 +1,5 @@
-"""Revoked tokens: with the next call, in every process, and never because something is damaged or away."""
+"""A revoked token is refused from the next call on, in every process; damage or an outage revokes no
+token."""
 
 from __future__ import annotations
 
@@ -113,7 +114,7 @@ def test_a_token_that_does_not_say_when_it_was_issued_is_older_than_any_mark(
 
 @pytest.mark.parametrize(("seconds", "holds"), [(-1, False), (-0.5, False), (24.5, True), (25, True)])
 def test_a_token_is_as_old_as_its_iat_says(api: Api, seconds: float, holds: bool) -> None:
-    """The later ones are within the leeway for clocks that differ."""
+    """The later tokens are within the leeway for clocks that differ."""
     token = signed("ben", "acme", iat=now() + seconds)
     assert is_read(api, token), "before anything is revoked"
     revoke(api)
@@ -165,7 +166,7 @@ def test_a_mark_that_does_not_open_counts_as_revoked_and_is_counted(
 
 
 def test_a_mark_under_another_name_does_not_open(api: Api, redis: Redis) -> None:
-    """Whoever may write to Redis can't make one person's old mark another's."""
+    """A writer to Redis without keys can't turn one person's old revocation into another's."""
     revoke(api, "ben")
     (of_ben,) = keys_of(redis, REVOCATION_PATTERN)
     revoke(api, "ana")
@@ -189,7 +190,7 @@ def test_while_redis_is_down_nothing_passes_for_not_revoked(make_api: MakeApi) -
 
 @pytest.mark.single_server
 def test_a_revocation_counts_once_the_replicas_have_it(make_api: MakeApi) -> None:
-    """Or a failover would bring the tokens back after it was called done."""
+    """Otherwise a failover could bring back tokens whose revocation was reported as done."""
     alone = make_api(RESOLVER_REDIS_WAIT="1")
     assert error_of(alone.post(REVOKE, {"userId": "ben"})) == (503, "UNAVAILABLE")
 
@@ -198,7 +199,7 @@ def test_a_revocation_counts_once_the_replicas_have_it(make_api: MakeApi) -> Non
 def test_a_revocation_that_a_later_mark_covers_waits_for_the_replicas_too(
     make_api: MakeApi, resolver_environment: dict[str, str]
 ) -> None:
-    """Its first writer was told that it may not be safe: nobody else may call it done."""
+    """The first writer was told that the revocation may be lost, so no later one may report it as done."""
     stores = build_stores(load(resolver_environment))
     name = stores.keyspace.revocation("ben")
     later = Mark("ben", "", (now() + 3600) * 1000)
@@ -216,7 +217,7 @@ def test_marks_are_read_in_the_round_trip_of_the_records(api: Api, redis: Redis)
     redis.config_resetstat()
     assert is_read(api, token)
     calls = {name: stats["calls"] for name, stats in redis.info("commandstats").items()}
-    calls.pop("cmdstat_get", None)  # whose database it is, once a second
+    calls.pop("cmdstat_get", None)  # the check of the database's identity, once a second
     assert calls == {"cmdstat_mget": 1, "cmdstat_config|resetstat": 1}
 
 
@@ -275,7 +276,7 @@ def test_revoking_and_being_refused_are_on_record(make_api: MakeApi, tmp_path: P
 
 
 def test_both_ways_answer_a_revoked_token_alike(api: Api) -> None:
-    """Past the short way there is Flask, which answers the same."""
+    """Requests that the hot-path router doesn't take go to Flask, which answers the same."""
     revoke(api, organizationId="acme")
     revoke(api, "ana")
     for user in ("ben", "ana"):

@@ -1,5 +1,5 @@
-"""Which rows of Velt's tabs stay blank under which read policy, as docs/frontend.md says: the rows are the
-sandbox's, the content is the callback's."""
+"""The rows of Velt's tabs that stay blank under each read policy, as docs/frontend.md says. The rows are the
+sandbox's, the content is the data provider's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TO_ZOE = [{"userId": "zoe"}]
 
 @pytest.fixture
 def make(make_api: Callable[..., Api], velt: Velt) -> Callable[..., Api]:
-    """A resolver under a policy, and Ben's feed: what is his, what is others', and what is narrowed."""
+    """A resolver with a read policy, and Ben's feed: his notifications, other people's, and narrowed ones."""
 
     def make(**changes: str) -> Api:
         api = make_api(**changes)
@@ -33,7 +33,7 @@ def make(make_api: Callable[..., Api], velt: Velt) -> Callable[..., Api]:
 
 
 def blank(api: Api, velt: Velt) -> tuple[set[str], set[str]]:
-    """Of *For You*, and of *Documents* and *All*."""
+    """The blank rows of *For You*, and of *Documents* and *All*."""
     rows = {item["id"]: item["forYou"] for item in velt.inbox("ben")}
     assert len(rows) == 5
     token = signed("ben", "acme", docs=["doc-1"])

@@ -18,7 +18,7 @@ DELAY = {"delaySecond": 30}
 
 
 def message_of(api: Api, endpoint: Endpoint, data: JSON) -> str:
-    """The message of a refusal, after which nothing was sent to Velt."""
+    """Return the message of a refusal, and check that nothing was sent to Velt."""
     reply = api.post(endpoint, {"data": data})
     assert error_of(reply) == (400, "INVALID_ARGUMENT"), reply.data
     return str(reply.get_json()["error"]["message"])
@@ -83,7 +83,7 @@ def test_unknown_keys_are_all_named_up_to_five(api: Api) -> None:
 
 @pytest.mark.parametrize("channel", ["Inbox", "e-mail", "SLACK"])
 def test_misspelt_channel_of_velts_is_refused(api: Api, velt: Velt, channel: str) -> None:
-    """The channel that was meant would stay as it is."""
+    """Otherwise the channel that the caller meant would stay unchanged."""
     data = {**ORG, "userIds": ["ben"], "config": {channel: "NONE"}}
     assert "did you mean" in message_of(api, Endpoint.CONFIG_SET, data)
     assert velt.ledger() == []
@@ -125,7 +125,7 @@ def test_unknown_key_of_a_read_is_ignored_and_named(
 def test_misspelt_filter_of_a_read_is_refused(
     api: Api, velt: Velt, endpoint: Endpoint, data: JSON, meant: str
 ) -> None:
-    """Ignored, the answer would hold more than was asked for."""
+    """If the key were ignored, the answer would hold more than the caller asked for."""
     assert message_of(api, endpoint, data).endswith(f"did you mean {meant}?")
     assert velt.ledger() == []
 
@@ -155,7 +155,7 @@ MISSPELT = {
 def test_misspelt_structural_key_is_refused_where_unknown_keys_are_content(
     api: Api, velt: Velt, name: str, meant: str
 ) -> None:
-    """As content it would be shown to readers, and whom it should have kept out would read."""
+    """As content it would be shown to readers, and people whom it should exclude would read it."""
     api.add()
     before = velt.ledger()
     expected = f"{name} is not a key of this call; did you mean {meant}?"
@@ -187,7 +187,7 @@ def test_unknown_key_of_an_add_is_content(api: Api, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["documentId", "locationId", "userId", "verifyUserPermissions"])
 def test_filter_of_an_update_within_an_entry_is_refused(api: Api, name: str) -> None:
-    """The entry would be changed for everybody, and in whichever document it is."""
+    """Otherwise the entry would be changed for all people, and in any document."""
     api.add()
     entry = {"id": "n-1", "displayBodyMessage": "new", name: "doc-2"}
     message = message_of(api, Endpoint.UPDATE, {**ORG, "notifications": [entry]})
@@ -212,7 +212,7 @@ def test_unknown_key_beside_data_is_ignored(api: Api) -> None:
 
 
 def test_unknown_keys_are_ignored_on_data_provider_endpoints(api: Api) -> None:
-    """The SDK sends some, and will send others."""
+    """The SDK sends some unknown keys, and later versions will send others."""
     api.add()
     body = {**ORG, "notificationIds": ["n-1"], "notificationID": "n-2", "event": "x", "fresh": 1}
     assert api.callback("get", body).get_json()["data"].keys() == {"n-1"}

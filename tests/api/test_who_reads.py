@@ -1,9 +1,7 @@
-"""The whole matrix, generated: organization, person, action, what is asked for, under every policy.
+"""The whole matrix, generated: organization, person, action and requested ids, under every read policy.
 
-What should come of it is worked out here once more, from the words of docs/frontend.md and
-docs/configuration.md, so that a mistake in the policies shows as a difference. A denial must look like an
-absence, byte for byte.
-"""
+The expected outcome is derived here a second time, from docs/frontend.md and docs/configuration.md, so that a
+mistake in the policies shows as a difference. A denial must equal an absence, byte for byte."""
 
 from __future__ import annotations
 
@@ -38,15 +36,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "elsewhere": {"everyone": True, "document": "d-2"},
 }
 SEES_D1 = {ACTOR, STRANGER}
-"""Whom the Permission Provider, or their own token, lets see document d-1, so not everybody who is named;
-nobody sees d-2."""
+"""People who may see document d-1 by the Permission Provider or by their own token. Not all people who are
+named are among them. No person may see d-2."""
 CONTEXTS: dict[str, dict[str, Any]] = {
     ACTOR: {"widgetId": 7},
     NAMED: {"team": "red", "widgetId": 7},
     LEFT: {"team": "red", "widgetId": 7},
     STRANGER: {"team": "red"},
 }
-"""What the Permission Provider grants each of them in requests of type `context`."""
+"""The access that the Permission Provider grants each person in requests of type `context`."""
 POLICIES = ("recipient", "organization", "provider", "claim", "claim and provider")
 Send = Callable[[str, Any], TestResponse]
 
@@ -114,7 +112,7 @@ def sender(api: Api, user: str, organizations: tuple[str, ...]) -> Send:
 
 
 def everything(reply: TestResponse) -> tuple[Any, ...]:
-    """All that a caller sees, but the request's own id."""
+    """Return everything that a caller sees, except the request id."""
     headers = sorted((k, v) for k, v in reply.headers if k.lower() != "x-request-id")
     return reply.status_code, reply.data, headers
 

@@ -1,4 +1,4 @@
-"""A sink that blocks or cuts lines off: requests are refused in time, and the chain stays whole."""
+"""While a sink blocks or cuts lines off, requests are refused in time and the chain stays whole."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Pipe:
         self._filler = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
 
     def fill(self) -> None:
-        """With empty lines, which stand between those of a trail without meaning."""
+        """Fill the pipe with empty lines, which have no meaning in a trail."""
         for size in (MAX_LINE_BYTES, 1):
             with suppress(BlockingIOError):
                 while True:
                     os.write(self._filler, b"\n" * size)
 
     def drain(self) -> list[tuple[str, str]]:
-        """Request and outcome of each event that came through it so far."""
+        """Return request and outcome of each event that has come through so far."""
         with self.drained.open("ab") as file, suppress(BlockingIOError):
             while read := os.read(self._reader, 65_536):
                 file.write(read)
@@ -84,7 +84,7 @@ def assert_whole(path: Path) -> None:
 def test_request_that_is_refused_while_its_line_is_written_is_followed_by_failed(
     pipe: Pipe, outcome: Outcome, lines: list[str]
 ) -> None:
-    """Unless the line says that nothing was done: that is still so."""
+    """A line that says that nothing was done is not followed by `failed`, since it stays true."""
     trail = Trail(str(pipe.path), SIGNER)
     trail.record(event(request="before"))
     pipe.fill()
@@ -147,7 +147,7 @@ def test_trail_that_is_closed_while_its_sink_blocks_ends_in_time(pipe: Pipe) -> 
 
 
 def test_lines_of_concurrent_requests_take_few_writes() -> None:
-    """Of a socket that keeps each write apart, the first of which is waited for."""
+    """The socket keeps writes apart. The first write is waited for."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     trail = Trail("-", SIGNER, standard=ours.fileno())
     with ours, theirs:

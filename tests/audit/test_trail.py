@@ -1,4 +1,4 @@
-"""The trail: whole lines in order, whoever writes at the same time, and nobody kept waiting."""
+"""The audit trail: whole lines in order with concurrent writers, and no writer that waits for long."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_checkpoint_is_made_within_a_second_and_at_close(trail: Trail, path: Pat
 
 
 def test_close_waits_for_a_checkpoint_in_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that ended just then left an end that nothing covered."""
+    """Otherwise a process that ended at this moment would leave last lines without a checkpoint."""
     monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 0.01)
     signing, kept = threading.Event(), []
 
@@ -336,7 +336,7 @@ def test_trail_signs_at_once_and_fails_no_event_when_no_thread_can_be_started_fo
 
 
 def test_checkpoints_continue_after_an_unexpected_failure(path: Path) -> None:
-    """Also when the next one was asked for just then."""
+    """This holds also if the next one was requested at this moment."""
     told: list[int] = []
 
     def keep(head: Link, _at: str) -> None:
@@ -375,7 +375,7 @@ def test_checkpoint_is_kept_in_redis_later_without_another_event(path: Path) -> 
 def test_lines_are_signed_within_a_second_even_when_the_thread_is_late(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the dates that they bear: a clock that is set is a late thread, too."""
+    """The dates of the lines decide, so that a changed clock has the effect of a late thread."""
     monkeypatch.setattr("resolver.audit.trail.CHECKPOINT_SECONDS", 60.0)
     trail = Trail(str(path), SIGNER)
     clock = itertools.count(1_700_000_000_000, 300)
@@ -416,7 +416,7 @@ def lines_about_strangers(path: Path) -> int:
 
 
 def test_refusals_that_are_counted_need_no_disk_and_their_number_waits_for_one(tmp_path: Path) -> None:
-    """A full disk refuses what is to be written; a flood is answered all the same."""
+    """A full disk fails the requests that must be recorded; denied requests are still answered."""
     path = tmp_path / "missing" / "audit.log"
     trail = Trail(str(path), SIGNER)
     refusal = event(actor=Actor("unknown", "192.0.2.1"))

@@ -1,4 +1,4 @@
-"""Whatever is done to a trail afterwards is detected, and named."""
+"""Every later change to a trail is detected and named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Lines = list[bytes]
 
 
 def written(path: Path, events: int = 12, signer: Signer = SIGNER) -> tuple[Lines, KnownCheckpoint]:
-    """A whole trail's lines, and what Redis would remember of it."""
+    """Return the lines of a whole trail, and the checkpoint that Redis would hold."""
     kept: list[tuple[Link, str]] = []
     trail = Trail(str(path), signer, lambda head, at: kept.append((head, at)))
     for n in range(events):
@@ -46,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lines, KnownCheckpo
 
 
 def found(lines: Lines, anchored: KnownCheckpoint | None = None, chain: str = "") -> set[str]:
-    """What the verifier calls it."""
+    """Return the verifier's name for it."""
     verifier = Verifier([SIGNER.public_key], {chain: anchored} if anchored else None)
     verifier.read("audit.log", lines)
     verifier.finish()
@@ -69,7 +69,7 @@ def test_an_edited_line_is_detected(whole: tuple[Lines, KnownCheckpoint], at: in
     flipped = bytes([lines[at][position] ^ 1])
     lines[at] = lines[at][:position] + flipped + lines[at][position + 1 :]
     assert found(lines, anchored, chain_of(whole[0][0]))
-    # By itself the very last line may be one that a crash cut off: only its anchor tells.
+    # Without the checkpoint, a changed last line passes for one that a crash cut off.
     assert at == len(lines) - 1 or found(lines)
 
 
@@ -192,7 +192,7 @@ def verdict(lines: Lines, now: int | None = None, **checkpoints: KnownCheckpoint
 
 
 def forged(*moments: str, chain: str = "f" * 16, after: Link | None = None) -> Lines:
-    """Lines as someone makes them who has the public key, and no other."""
+    """Return lines that an attacker with the public key alone could make."""
     head, lines = after or chain_start(chain), []
     begin = as_json({"action": "begin", "version": "0.1.0", "pid": 1, "key": SIGNER.public_key})
     bodies = [] if after else [begin]
@@ -224,7 +224,7 @@ def head_of(lines: Lines) -> Link:
 def test_lines_added_after_the_last_checkpoint_are_detected(
     whole: tuple[Lines, KnownCheckpoint],
 ) -> None:
-    """Whenever they claim to be from: a second after the others, or as if the process were writing now."""
+    """This holds for any date that they claim: a second after the others, or the current time."""
     lines, head = whole[0], head_of(whole[0])
     for moments in ((AT(0),), (AT(0), AT(1)), ("2099-01-01T00:00:00.000Z",)):
         problems, unsigned, notes = verdict([*lines, *forged(*moments, after=head)], LATER)
@@ -249,7 +249,7 @@ def test_unsigned_end_of_a_writing_process_is_a_note(
 
 
 def test_killed_process_leaves_an_unsigned_end_and_no_problem(tmp_path: Path) -> None:
-    """However long it had nothing to write before."""
+    """This holds however long the process had written nothing before."""
     path = tmp_path / "audit.log"
     script = """
 import os, signal, sys

@@ -1,4 +1,4 @@
-"""A provider's key set over real https: kept fresh, bounded, and never in the way of known keys."""
+"""A provider's key set over real https: kept fresh, limited in size and time; known keys stay usable."""
 
 from __future__ import annotations
 

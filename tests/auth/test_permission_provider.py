@@ -1,4 +1,4 @@
-"""The Permission Provider, real and right, slow, wrong-shaped or down: a no unless it said yes."""
+"""A Permission Provider that is right, slow, malformed or down: access is denied unless it is granted."""
 
 from __future__ import annotations
 

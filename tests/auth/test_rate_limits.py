@@ -1,4 +1,4 @@
-"""RESOLVER_RATE_LIMIT: so many calls for each person in a window, over all processes; failures by address."""
+"""RESOLVER_RATE_LIMIT: calls of each person in a window, over all processes, and failures by address."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_calls_without_an_organization_count_in_the_tokens_only_one(make_api: Ma
 def test_each_call_counts_once_over_the_limit_too(
     make_api: MakeApi, redis: Redis, action: str, body: bytes, content_type: str
 ) -> None:
-    """On the short way and past it, answered or refused."""
+    """This holds on the hot-path router and on Flask's, for answers and for refusals."""
     api = make_api(RESOLVER_RATE_LIMIT="2/minute")
     headers = {"authorization": f"Bearer {signed('ben', 'acme')}", "content-type": content_type}
     replies = [api.post(f"/api/velt/notifications/{action}", body, headers) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""End-user tokens: every way not to hold, with our own secret and with each kind of a provider's keys."""
+"""End-user tokens: every reason to refuse one, with the shared secret and with each kind of provider key."""
 
 from __future__ import annotations
 
@@ -189,7 +189,8 @@ def test_unknown_algorithm_is_refused(kind: str, alg: Any) -> None:
 
 @pytest.mark.parametrize("provider", list(KEYS))
 def test_public_key_is_never_used_as_a_secret(provider: str) -> None:
-    """The classic: signed by HMAC with the text of the public key, which everybody has."""
+    """Algorithm confusion: the token is signed by HMAC with the text of the public key, which is no
+    secret."""
     header = base64.urlsafe_b64encode(orjson.dumps({"alg": "HS256", "typ": "JWT"})).rstrip(b"=")
     body = base64.urlsafe_b64encode(orjson.dumps(claims())).rstrip(b"=")
     hmac = jwt.get_algorithm_by_name("HS256")

@@ -1,4 +1,4 @@
-"""What is remembered: as much, for as long, and for whom it was found out."""
+"""The TTL cache: its limits of size and time, and no answer for another key."""
 
 from __future__ import annotations
 

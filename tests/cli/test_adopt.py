@@ -1,4 +1,4 @@
-"""`resolver keys adopt`: a database changes hands only on purpose, and on record."""
+"""`resolver keys adopt`: another deployment takes over a database only on purpose, and with an audit line."""
 
 from __future__ import annotations
 

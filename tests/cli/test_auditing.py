@@ -1,5 +1,5 @@
-"""Every command that changes something, or opens what is sealed, is on record before it does so, under the
-name that the system has for the person who ran it."""
+"""Every command that changes data or opens sealed content writes an audit line first, with the operating
+system's name of the person who ran it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONLY_READS = {
     "audit tail",
     "audit verify",
     "check",  # without --live
-    "keys new",  # what it makes is nowhere but in its output
+    "keys new",  # the secrets that it makes are only in its output
     "keys status",
     "outbox dead",
     "outbox status",
@@ -39,7 +39,7 @@ ONLY_READS = {
     "workspace get",
 }
 RUNS_A_PROCESS = {"dev", "serve", "worker"}
-"""What they do is on record for each request, command and erasure."""
+"""These have audit lines for each request, command and erasure instead."""
 OPENS = {
     "evidence": ["evidence", "-o", "{folder}/evidence.zip"],
     "explain": ["explain", "acme", "n-1", "--user", "ben"],
@@ -60,7 +60,7 @@ CHANGES = {
     "workspace set": ["workspace", "set", "-"],
 }
 SETTINGS = {"keys adopt": {"VELT_API_KEY": "the-api-key-of-another-environment"}}
-"""What a command needs besides, to have something to do."""
+"""The arguments with which a command has something to do."""
 RECORDED = {**OPENS, **CHANGES}
 
 
@@ -80,7 +80,7 @@ def test_every_command_is_listed_as_changing_or_not() -> None:
 
 @pytest.fixture
 def env(make_api: Callable[..., Api], resolver_environment: Env, tmp_path: Path, kept: Path) -> Env:
-    """Of a resolver that has something for each command to work on."""
+    """The environment of a resolver that has something for each command to work on."""
     api = make_api()
     api.add(notificationId="n-0", notifyUsers=[{"userId": "cleo"}])
     (tmp_path / "new.key").write_text(key(77))

@@ -1,4 +1,4 @@
-"""check: one line for each thing looked at, and an exit status to act on."""
+"""`resolver check`: one line for each check, and an exit status for scripts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import Api, Velt, key, keys_of, stored
 
 
 def check(env: dict[str, str]) -> tuple[int, dict[str, list[str]]]:
-    """Exit status, and the texts by "outcome about"."""
+    """Return the exit status, and the texts by "outcome about"."""
     done = CliRunner().invoke(main, ["check", "--json"], env=env)
     texts: dict[str, list[str]] = {}
     for finding in json.loads(done.output):

@@ -192,7 +192,7 @@ def test_evidence_verification_refuses_other_files(resolver_environment: Environ
 def test_manifest_signature_verifies_with_the_documented_commands(
     evidence: zipfile.ZipFile, resolver_environment: Environment, tmp_path: Path
 ) -> None:
-    """Who doesn't trust the tool of whom they look at needs none of it."""
+    """An auditor who doesn't trust this tool can verify without it."""
     evidence.close()
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")

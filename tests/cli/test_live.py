@@ -1,4 +1,4 @@
-"""check --live: what Velt stores is shown, its open answers are said, and nothing is left behind."""
+"""`check --live` shows what Velt stores, reports its open answers, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ CREDENTIALS = {"x-velt-api-key": API_KEY, "x-velt-auth-token": VELT_TOKEN}
 
 
 class Found:
-    """What a run said of Velt, and how it ended."""
+    """The findings of a run about Velt, and its exit status."""
 
     def __init__(self, status: int, output: str) -> None:
         self.status = status
         self.live = [finding for finding in json.loads(output) if finding["about"] == "live"]
 
     def outcome(self, words: str) -> str:
-        """Of the one line that has these words in it."""
+        """Return the outcome of the one line that contains these words."""
         (finding,) = [finding for finding in self.live if words in finding["text"]]
         return str(finding["outcome"])
 
@@ -140,7 +140,7 @@ def test_live_reports_each_behaviour_of_velt_and_leaves_nothing(
 def test_live_fails_when_content_reached_velt(
     resolver_environment: dict[str, str], velt: Velt, redis: Redis
 ) -> None:
-    """As if something around the resolver had sent it there, before a get that lags shows the probe."""
+    """As if another client had sent it to Velt directly, before a delayed get shows the probe."""
     velt.control("POST", "answers", {"lagMs": 2000})
     with started(resolver_environment) as process:
         (probe, *_) = wait_for(lambda: velt.control("GET", "notifications")["notifications"])

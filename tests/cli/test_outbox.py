@@ -1,4 +1,4 @@
-"""outbox: what waits, what was given up and why, and queueing it again."""
+"""`resolver outbox`: waiting commands, dead letters with their reasons, and retries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def outbox(resolver_environment: Env) -> Outbox:
 
 @pytest.fixture
 def given_up(make_api: Callable[..., Api], outbox: Outbox) -> Outbox:
-    """Two registrations among the dead."""
+    """Two dead-lettered adds."""
     api = make_api(RESOLVER_REGISTRATION="deferred")
     for n in range(2):
         api.add(notificationId=f"n-{n}")
@@ -132,7 +132,7 @@ def command(entry: WaitingCommand) -> object:
 def test_outbox_drop_keeps_a_command_that_is_being_sent(
     waiting: Api, outbox: Outbox, resolver_environment: Env
 ) -> None:
-    """Its sender couldn't take back what Velt refuses."""
+    """Otherwise its sender couldn't roll back an add that Velt refuses."""
     queue = next(queue for queue in outbox.due() if len(outbox.fields(queue.commands)) > 5)
     claimed = outbox.claim(queue)
     assert claimed

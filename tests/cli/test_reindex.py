@@ -1,4 +1,4 @@
-"""Another index key: every record has its new name, nobody is served meanwhile, and old signatures count."""
+"""Another index key: every record is renamed, no request is served meanwhile, and old signatures verify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotation: everything comes under the new key, nothing is lost, and the old key can go."""
+"""Rotation: everything is sealed with the new key, nothing is lost, and the old key can be removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No command sends a terminal what it obeys, whatever ids and texts others chose."""
+"""No command prints control sequences to a terminal, whatever ids and texts other parties chose."""
 
 from __future__ import annotations
 

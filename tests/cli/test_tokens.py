@@ -1,4 +1,4 @@
-"""`resolver tokens revoke`, and what becomes of revocations when keys change or somebody is erased."""
+"""`resolver tokens revoke`, and its revocations after a change of keys or the erasure of a person."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def revoke(env: Environment, *arguments: str) -> Result:
 
 
 def status_of(api: Api, organization: str = "acme") -> int:
-    """Of a read with a token of Ben's that was issued a minute ago."""
+    """Read with a token of Ben's that was issued a minute ago. Returns the status, and 204 for no content."""
     token = signed("ben", "acme", "zeta", iat=int(time.time()) - 60)
     body = {"organizationId": organization, "notificationIds": ["n-1"]}
     reply = api.post("/api/velt/notifications/get", body, {"authorization": f"Bearer {token}"})

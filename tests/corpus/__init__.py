@@ -1,1 +1,1 @@
-"""What earlier versions stored, as bytes: every later version opens it, or refuses it as documented."""
+"""Data that earlier versions stored, as bytes. Every later version opens it, or refuses it as documented."""

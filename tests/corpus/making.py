@@ -1,4 +1,4 @@
-"""What a corpus holds: one of everything that is stored."""
+"""The content of a corpus: one of everything that is stored."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make(
     certificates.mkdir()
     environment |= {"RESOLVER_AUDIT_LOG": str(trail), "RESOLVER_CERTIFICATE_DIR": str(certificates)}
     api = make_api()
-    _erase_somebody(api, environment)
+    _erase_a_person(api, environment)
     _leave_a_dead_letter(make_api(RESOLVER_REGISTRATION="deferred"))
     idempotent = _add_some(api, velt)
     revoked = _revoked_token(api, environment)
@@ -56,7 +56,7 @@ def make(
 
 
 def _add_some(api: Api, velt: Velt) -> str:
-    """Returns the id that an Idempotency-Key stands for."""
+    """Add notifications, and return the id that an Idempotency-Key stands for."""
     everybody = {"notifyUsers": [], "notifyAll": True}
     context = {"access": {"team": "red"}}
     for changes in (
@@ -80,7 +80,7 @@ def _add_some(api: Api, velt: Velt) -> str:
 
 
 def _revoked_token(api: Api, environment: dict[str, str]) -> str:
-    """A token of somebody else's that holds for ever and was revoked."""
+    """Make a token that never expires, and revoke it."""
     claims = {"sub": "dora", "organizationIds": ["acme"], "iat": int(time.time()) - 60, "exp": 2**33}
     token = jwt.encode(claims, TOKEN_SECRET, algorithm="HS256")
     arguments = ["tokens", "revoke", "--user", "dora"]
@@ -101,7 +101,7 @@ def _leave_a_dead_letter(deferred: Api) -> None:
     deferred.services.trail.close()
 
 
-def _erase_somebody(api: Api, environment: dict[str, str]) -> None:
+def _erase_a_person(api: Api, environment: dict[str, str]) -> None:
     assert api.add(notificationId="erased", notifyUsers=[{"userId": "zoe"}]).status_code == 200
     settings = load(environment)
     stores = build_stores(settings)

@@ -16,8 +16,8 @@ JSON = dict[str, Any]
 
 
 def save(redis: Redis, file: Path) -> None:
-    """Write all keys and values but a worker's sign of life. Times to live are left out, since a corpus is
-    older than any retention."""
+    """Write all keys and values but a worker's heartbeat. Times to live are left out, since a corpus is older
+    than any retention."""
     names = [name for name in keys_of(redis, "*") if name != WORKER_KEY.encode()]
     found = {name.decode(): _value(redis, name) for name in names}
     file.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="ascii")

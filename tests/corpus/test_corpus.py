@@ -59,7 +59,7 @@ def expected_in(corpus: Path) -> JSON:
     return found
 
 
-def test_stored_content_is_read_by_whom_it_was_read_before(corpus: Path, api: Api) -> None:
+def test_stored_content_is_returned_to_its_recipients_alone(corpus: Path, api: Api) -> None:
     for user, content in expected_in(corpus)["read"].items():
         asked = {"organizationId": "acme", "notificationIds": expected_in(corpus)["ids"]}
         reply = api.callback("get", asked, user)

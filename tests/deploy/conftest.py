@@ -32,7 +32,7 @@ def make_secrets(folder: Path, *redis: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `deploy/secrets.sh` makes for a Redis called `redis`."""
+    """The secrets that `deploy/secrets.sh` makes for a Redis with the host name `redis`."""
     folder = tmp_path_factory.mktemp("deployment") / "private"
     made = make_secrets(folder, "redis")
     assert made.returncode == 0, made.stderr
@@ -40,7 +40,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def here(environment: Mapping[str, str], private: Path, state: Path) -> dict[str, str]:
-    """A shipped environment with this machine's places for secrets and state."""
+    """Return a shipped environment with this machine's paths for secrets and state."""
     places = {
         "/run/secrets/resolver/": f"{private}/secrets/",
         "/run/secrets/": f"{private}/secrets/",

@@ -21,7 +21,7 @@ def compose() -> Yaml:
 
 
 def resolvers() -> dict[str, Yaml]:
-    """Of the services those that are ours."""
+    """Return the services that run the resolver."""
     return {
         name: service
         for name, service in compose()["services"].items()
@@ -39,7 +39,7 @@ def composed() -> Iterator[Process]:
 
 
 def _asked_for(environment: Mapping[str, str]) -> dict[str, str]:
-    """What compose wants from whoever starts it (`${NAME:?why}`), answered."""
+    """Return values for the variables that the operator must set (`${NAME:?why}`)."""
     return {
         name: "https://app.example.com" if "${" in value else value for name, value in environment.items()
     }
@@ -66,7 +66,7 @@ def stages() -> list[list[Instruction]]:
 
 
 def dockerfile() -> dict[str, Any]:
-    """Of the last stage: what runs, as lists."""
+    """Return the commands that the last stage runs, as lists."""
     last = dict(stages()[-1])
     return {
         "ENTRYPOINT": json.loads(last["ENTRYPOINT"]),
@@ -79,7 +79,7 @@ def dockerfile() -> dict[str, Any]:
 
 
 def image_environment() -> dict[str, str]:
-    """What the image says of our settings."""
+    """Return the settings that the image sets."""
     words = shlex.split(dict(stages()[-1])["ENV"])
     pairs = dict(word.split("=", 1) for word in words)
     return {name: value for name, value in pairs.items() if re.match("RESOLVER_|WEB_", name)}

@@ -30,7 +30,7 @@ def of_kind(kind: str) -> dict[str, Yaml]:
 
 
 def pods() -> dict[str, Yaml]:
-    """By Deployment: the pod that it makes."""
+    """Return the pod of each Deployment, by the Deployment's name."""
     return {name: d["spec"]["template"] for name, d in of_kind("Deployment").items()}
 
 

@@ -1,4 +1,4 @@
-"""What `deploy/` starts: each process of ours on each platform, with what it is given."""
+"""The resolver's processes as each platform of `deploy/` starts them, with their environments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEPLOY = ROOT / "deploy"
 
 Yaml = dict[str, Any]
 BACKEND_SECRETS = {"VELT_AUTH_TOKEN", "RESOLVER_CALLER_TOKENS", "RESOLVER_PRIVACY_TOKENS"}
-"""By which backends call and Velt is called: what faces the internet has none of them."""
+"""The secrets of calls by backends and to Velt. A process that the internet reaches has none of them."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Process:
     command: str
     environment: Mapping[str, str]
     seconds_to_stop: int
-    """Between being asked to and being killed."""
+    """Seconds that the platform gives the process to stop before it kills it."""
     uses_up: int = 0
-    """Of these, before it hears of it."""
+    """How many of these seconds have passed when SIGTERM is sent."""
 
     @property
     def faces_the_internet(self) -> bool:
@@ -35,7 +35,7 @@ class Process:
 
     @property
     def secrets(self) -> set[str]:
-        """Of its settings those that come from files."""
+        """The names of the settings that come from files."""
         return {name.removesuffix("_FILE") for name in self.environment if name.endswith("_FILE")}
 
     @property

@@ -11,7 +11,7 @@ UNITS = ("velt-resolver.service", "velt-resolver-worker.service")
 
 
 def unit(name: str) -> list[tuple[str, str]]:
-    """A directive may stand there many times."""
+    """Parse a unit. A directive may occur many times."""
     lines = (SYSTEMD / name).read_text().splitlines()
     return [
         (key, value)

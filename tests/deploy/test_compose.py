@@ -24,11 +24,11 @@ every_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
 
 def mounts(name: str) -> dict[str, str]:
-    """Place in the container: where it comes from."""
+    """Return the source of each mount, by its path in the container."""
     return {mount.split(":")[1]: mount.split(":")[0] for mount in SERVICES[name].get("volumes", [])}
 
 
-# What is used here of what Compose knows. Compose refuses a key that it doesn't; so does this.
+# The keys of Compose that the file uses. Compose refuses an unknown key, and so does this test.
 _OF_A_SERVICE = {
     "build",
     "cap_drop",
@@ -56,7 +56,7 @@ _OF_A_SERVICE = {
 _OF_A_HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 
 
-def test_no_key_is_misspelt() -> None:
+def test_compose_file_has_no_unknown_key() -> None:
     own = {key for key in COMPOSE if not key.startswith("x-")}
     assert own == {"name", "services", "networks", "volumes", "secrets"}
     for service in SERVICES.values():
@@ -64,7 +64,7 @@ def test_no_key_is_misspelt() -> None:
         assert service.get("healthcheck", {}).keys() <= _OF_A_HEALTHCHECK
 
 
-def test_whatever_a_service_names_is_there() -> None:
+def test_compose_service_names_only_what_exists() -> None:
     for service in SERVICES.values():
         assert set(service["networks"]) <= COMPOSE["networks"].keys()
         assert set(service.get("secrets", ())) <= COMPOSE["secrets"].keys()
@@ -74,7 +74,7 @@ def test_whatever_a_service_names_is_there() -> None:
 
 
 @every_service
-def test_each_container_is_confined(name: str) -> None:
+def test_compose_containers_are_confined(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -85,13 +85,13 @@ def test_each_container_is_confined(name: str) -> None:
 
 
 @every_service
-def test_each_has_time_to_stop_and_is_looked_at(name: str) -> None:
+def test_compose_services_have_time_to_stop_and_a_health_check(name: str) -> None:
     service = SERVICES[name]
     assert int(service["stop_grace_period"].removesuffix("s")) >= 10
     assert service.get("healthcheck", {"test": dockerfile()["HEALTHCHECK"]})["test"]
 
 
-def test_nginx_alone_is_published_and_its_inner_door_to_this_host_alone() -> None:
+def test_nginx_alone_is_published_and_its_inner_listener_to_this_host_alone() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"nginx": ["443:443", "127.0.0.1:8443:8443"]}
 
@@ -119,9 +119,9 @@ def test_each_secret_that_a_variable_points_to_is_mounted(name: str) -> None:
     assert pointed == set(COMPOSE["secrets"]) - (BACKEND_SECRETS if "callback" in name else set())
 
 
-def test_what_the_internet_reaches_gets_no_secret_of_backends() -> None:
-    doors = nginx_for_compose().split("listen 443")[1].split("listen 8443")
-    internet, inside = ({*re.findall(r"proxy_pass http://(\w+);", door)} for door in doors)
+def test_internet_facing_service_gets_no_secret_of_backends() -> None:
+    listeners = nginx_for_compose().split("listen 443")[1].split("listen 8443")
+    internet, inside = ({*re.findall(r"proxy_pass http://(\w+);", each)} for each in listeners)
     assert (internet, inside) == ({"callbacks"}, {"inside"})
     for name in reached_by("callbacks"):
         assert not BACKEND_SECRETS & set(SERVICES[name]["secrets"])
@@ -138,7 +138,7 @@ def test_every_file_that_redis_is_configured_with_is_mounted_there() -> None:
     assert set(configured) <= set(mounts("redis"))
 
 
-def test_what_is_written_is_a_volume_or_in_memory() -> None:
+def test_writable_paths_are_volumes_or_in_memory() -> None:
     for service in resolvers().values():
         places = (service["environment"][n] for n in ("RESOLVER_CERTIFICATE_DIR", "RESOLVER_AUDIT_LOG"))
         volumes = [mount.split(":")[1] for mount in service["volumes"]]
@@ -147,7 +147,7 @@ def test_what_is_written_is_a_volume_or_in_memory() -> None:
 
 
 def nginx_for_compose() -> str:
-    """The shipped file after the very `sed` that the container runs."""
+    """Return the shipped file after the `sed` command that the container runs."""
     script = SERVICES["nginx"]["command"][0]
     edit = script.partition("> /run/nginx.conf")[0].replace(
         "/etc/nginx/shipped.conf", str(DEPLOY / "nginx/nginx.conf")
@@ -156,7 +156,7 @@ def nginx_for_compose() -> str:
 
 
 def reached_by(upstream: str) -> list[str]:
-    """The services whose addresses nginx has for it."""
+    """Return the services whose addresses nginx has for this upstream."""
     block = re.search(rf"upstream {upstream} {{(.*?)\n    }}", nginx_for_compose(), re.DOTALL)
     assert block
     servers = re.findall(r"^ *server (\S+) max_fails", block[1], re.MULTILINE)
@@ -170,12 +170,12 @@ def reached_by(upstream: str) -> list[str]:
     return [addresses[server] for server in servers]
 
 
-def test_nginx_asks_the_instances_where_they_are() -> None:
+def test_nginx_upstreams_are_the_services() -> None:
     assert reached_by("callbacks") == ["callback1", "callback2"]
     assert reached_by("inside") == ["inside1", "inside2"]
 
 
-def test_each_doors_temporary_files_have_a_space_of_their_own_in_memory() -> None:
+def test_temporary_files_of_each_listener_have_their_own_space_in_memory() -> None:
     places = re.findall(r"_temp_path +(\S+);", nginx_for_compose())
     spaces = [mount.partition(":")[0] for mount in SERVICES["nginx"]["tmpfs"]]
     found = {place: max((s for s in spaces if f"{place}/".startswith(f"{s}/")), key=len) for place in places}
@@ -186,7 +186,7 @@ def test_each_doors_temporary_files_have_a_space_of_their_own_in_memory() -> Non
 
 
 @pytest.mark.system
-def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
+def test_nginx_accepts_the_changed_file(tmp_path: Path, private: Path) -> None:
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
     if not program:
         pytest.skip("needs nginx")
@@ -194,7 +194,7 @@ def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
         "/etc/nginx/tls/": f"{private}/nginx/",
         "/run/nginx.pid": str(tmp_path / "pid"),
         "/var/cache/nginx": str(tmp_path),
-        # It tries to listen, which would take rights.
+        # `nginx -t` also tries to listen, which needs privileges for these ports.
         "listen 443 ssl": f"listen 127.0.0.1:{free_port()} ssl",
         "listen 8443 ssl": f"listen 127.0.0.1:{free_port()} ssl",
     }
@@ -204,11 +204,11 @@ def test_nginx_takes_that_file(tmp_path: Path, private: Path) -> None:
     assert tested.returncode == 0, tested.stderr
 
 
-def test_nginx_lets_the_internet_have_the_callbacks_and_bodies_of_our_size_alone() -> None:
+def test_nginx_passes_on_data_provider_endpoints_with_limited_bodies_alone() -> None:
     internet = nginx_for_compose().split("listen 443")[1].split("listen 8443")[0]
     proxied = re.findall(r"location = (\S+) \{[^}]*proxy_pass", internet)
     assert sorted(proxied) == [f"{PREFIX}delete", f"{PREFIX}get"]
     assert re.findall(r"client_max_body_size (\d+)m;", nginx_for_compose()) == [str(LARGEST_BODY // 1024**2)]
-    # What the internet may send is kept in memory as a whole.
+    # A request body from the internet is kept in memory as a whole.
     sizes = re.findall(r"client_(?:max_body|body_buffer)_size (\S+);", internet)
     assert sizes == ["128k", "128k"]

@@ -35,7 +35,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_platform_starts_what_serves_and_a_worker() -> None:
+def test_every_platform_starts_web_processes_and_a_worker() -> None:
     names = {process.name: process.command for process in PROCESSES}
     assert names == {
         "compose callback1": "serve",
@@ -52,7 +52,7 @@ def test_every_platform_starts_what_serves_and_a_worker() -> None:
 
 
 @every_process
-def test_the_settings_are_complete_and_nothing_is_warned_of(
+def test_shipped_settings_are_complete_and_give_no_warning(
     process: Process, private: Path, state: Path
 ) -> None:
     settings = load(here(process.environment, private, state))
@@ -79,7 +79,7 @@ def test_no_secret_is_a_variable(process: Process) -> None:
 
 
 @every_process
-def test_what_faces_the_internet_has_no_secret_of_backends_and_serves_none(
+def test_internet_facing_process_neither_has_backend_secrets_nor_serves_backends(
     process: Process, private: Path, state: Path
 ) -> None:
     settings = load(here(process.environment, private, state))
@@ -92,7 +92,7 @@ def test_what_faces_the_internet_has_no_secret_of_backends_and_serves_none(
 
 @every_process
 @pytest.mark.parametrize("name", NEEDED)
-def test_none_of_the_required_ones_is_there_twice(
+def test_required_setting_is_given_by_its_file_alone(
     process: Process, name: str, private: Path, state: Path
 ) -> None:
     given = here(process.environment, private, state)
@@ -105,5 +105,5 @@ def test_none_of_the_required_ones_is_there_twice(
 
 
 @every_process
-def test_it_is_not_killed_before_it_has_drained_and_finished(process: Process) -> None:
+def test_stop_time_covers_draining_and_finishing(process: Process) -> None:
     assert process.seconds_to_stop >= process.seconds_needed + 5

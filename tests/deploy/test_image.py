@@ -1,5 +1,5 @@
-"""deploy/Dockerfile, carried out without an engine: its builder's commands, on the files that it copies, make
-an environment in which what the image runs really runs."""
+"""deploy/Dockerfile, built without a container engine: the commands of its builder, run on the files that it
+copies, make an environment in which the image's commands run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from pathlib import Path
 import pytest
 
 from resolver.cli.children import start_child, stop_child
+from resolver.config import load
+from resolver.wiring import build_stores
 from tests.deploy.docker import dockerfile, image_environment, instructions, stages
 from tests.deploy.installing import run
 from tests.deploy.process import ROOT
 from tests.system.conftest import Served, free_port, wait_until_ready
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 def reaches_the_builder(path: str) -> bool:
-    """What .dockerignore leaves of a checkout: the last line that matches decides."""
+    """Whether .dockerignore lets this file through. The last line that matches decides."""
     leaves = True
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         pattern = line.removeprefix("!")
@@ -45,7 +48,7 @@ def copy(rest: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the image's `/opt` is."""
+    """The folder that stands for the image's `/opt`."""
     opt, source = tmp_path_factory.mktemp("opt"), tmp_path_factory.mktemp("src")
     builder, _ = stages()
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
@@ -59,7 +62,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(image: Path, resolver_environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The image's own, and a deployment's."""
+    """The image's own variables, and those of a deployment."""
     return {
         "PATH": f"{image}/resolver/bin:/usr/bin:/bin",
         **image_environment(),
@@ -70,7 +73,7 @@ def environment(image: Path, resolver_environment: dict[str, str], tmp_path: Pat
 
 @pytest.fixture
 def container(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
-    """As Docker starts it: ENTRYPOINT and CMD."""
+    """The process that Docker would start: ENTRYPOINT and CMD."""
     log = tmp_path / "log"
     command = [*dockerfile()["ENTRYPOINT"], *dockerfile()["CMD"]]
     with log.open("wb") as output:
@@ -90,7 +93,7 @@ def healthy(environment: dict[str, str]) -> bool:
     return done.returncode == 0
 
 
-def test_it_serves_is_healthy_and_stops_when_docker_asks(
+def test_image_serves_is_healthy_and_stops_on_its_stop_signal(
     container: Served, environment: dict[str, str]
 ) -> None:
     assert healthy(environment)
@@ -99,16 +102,20 @@ def test_it_serves_is_healthy_and_stops_when_docker_asks(
     assert not healthy(environment)
 
 
-def test_it_works_too(environment: dict[str, str], tmp_path: Path) -> None:
+def test_image_runs_a_worker(
+    environment: dict[str, str], resolver_environment: dict[str, str], tmp_path: Path
+) -> None:
     with (tmp_path / "log").open("wb") as output:
         worker = start_child([*dockerfile()["ENTRYPOINT"], "worker"], env=environment, stderr=output)
-    with pytest.raises(subprocess.TimeoutExpired):
-        worker.wait(3)
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    try:
+        until(build_stores(load(resolver_environment)).outbox.has_live_worker, "the worker's heartbeat")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    finally:
+        stop_child(worker)
 
 
-def test_nothing_is_in_it_but_what_the_lock_says(image: Path) -> None:
+def test_image_holds_the_packages_of_the_lock_alone(image: Path) -> None:
     listed = subprocess.run(
         [f"{image}/resolver/bin/pip", "list", "--format=freeze", "--disable-pip-version-check"],
         capture_output=True,
@@ -121,14 +128,14 @@ def test_nothing_is_in_it_but_what_the_lock_says(image: Path) -> None:
     assert found - locked <= {"pip", "setuptools", "velt-notification-resolver"}
 
 
-def test_only_what_is_needed_is_copied_and_into_the_place_it_was_made_in() -> None:
+def test_last_stage_copies_the_environment_to_the_same_path() -> None:
     copied = [rest.split() for word, rest in stages()[1] if word == "COPY"]
     assert all(parts[0] == "--from=builder" for parts in copied)
-    # An environment's commands name their interpreter by its whole path.
+    # The commands of an environment name their interpreter by its absolute path.
     assert ["--from=builder", "/opt/resolver", "/opt/resolver"] in copied
 
 
-def test_everything_that_is_installed_is_hashed() -> None:
+def test_every_installation_requires_hashes() -> None:
     installs = [
         part
         for word, rest in instructions()
@@ -143,5 +150,5 @@ def test_everything_that_is_installed_is_hashed() -> None:
 @pytest.mark.parametrize(
     "path", [".git/config", ".resolver/keys", "deploy/private/secrets/REDIS_URL", "tests", ".env"]
 )
-def test_what_lies_about_in_a_checkout_does_not_reach_the_builder(path: str) -> None:
+def test_dockerignore_keeps_other_files_of_a_checkout_from_the_builder(path: str) -> None:
     assert not reaches_the_builder(path)

@@ -1,4 +1,4 @@
-"""deploy/kubernetes/: valid, confined, and everything that names another thing names one that is there."""
+"""deploy/kubernetes/: valid, confined, and without a name that nothing has."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def labels(name: str) -> dict[str, str]:
 
 
 def selected(selector: Yaml) -> set[str]:
-    """Of our Deployments those whose pods it means."""
+    """Return the Deployments whose pods this selector selects."""
     wanted = selector.get("matchLabels", {}).items()
     return {name for name in PODS if wanted <= labels(name).items()}
 
@@ -59,29 +59,29 @@ def refuses(manifest: Yaml) -> bool:
 
 
 @pytest.mark.parametrize("manifest", manifests(), ids=lambda m: f"{m['kind']} {m['metadata']['name']}")
-def test_each_manifest_is_what_kubernetes_takes(manifest: Yaml) -> None:
+def test_manifests_match_the_schemas_of_kubernetes(manifest: Yaml) -> None:
     assert not refuses(manifest)
 
 
-def test_a_misspelt_field_would_show() -> None:
+def test_schema_check_finds_a_misspelt_field() -> None:
     wrong: Yaml = json.loads(json.dumps(of_kind("Deployment")["callback"]))
     container(wrong["spec"]["template"])["securityContext"]["readOnlyRootFilesytem"] = True
     assert refuses(wrong)
 
 
-def test_every_file_is_named_and_every_name_a_file() -> None:
+def test_kustomization_names_every_file_and_no_other() -> None:
     files = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(kustomization()["resources"]) == files
 
 
-def test_every_generated_secret_is_one_that_is_made(private: Path) -> None:
+def test_every_generated_secret_is_made_by_the_script(private: Path) -> None:
     generated = [*kustomization()["secretGenerator"], *kustomization()["configMapGenerator"]]
     files = [file.removeprefix("private/") for generator in generated for file in generator["files"]]
     assert [file for file in files if not (private / file).is_file()] == []
 
 
 @every_pod
-def test_each_pod_is_as_restricted_as_its_namespace_demands(name: str) -> None:
+def test_pods_meet_the_restrictions_of_their_namespace(name: str) -> None:
     enforced = of_kind("Namespace")["velt-resolver"]["metadata"]["labels"]
     assert enforced["pod-security.kubernetes.io/enforce"] == "restricted"
     pod, inner = PODS[name]["spec"]["securityContext"], container(PODS[name])["securityContext"]
@@ -95,7 +95,7 @@ def test_each_pod_is_as_restricted_as_its_namespace_demands(name: str) -> None:
 
 
 @every_pod
-def test_each_pod_says_what_it_needs_and_is_spread(name: str) -> None:
+def test_pods_request_resources_and_are_spread(name: str) -> None:
     resources = container(PODS[name])["resources"]
     assert {"cpu", "memory"} <= resources["requests"].keys()
     assert "memory" in resources["limits"]
@@ -119,7 +119,7 @@ def test_every_mount_has_its_volume_and_every_file_its_mount(name: str) -> None:
     assert mounted <= keys
 
 
-def test_what_the_internet_reaches_gets_no_secret_of_backends() -> None:
+def test_internet_facing_pod_gets_no_secret_of_backends() -> None:
     (volume,) = [v for v in PODS["callback"]["spec"]["volumes"] if v["name"] == "secrets"]
     items = volume["secret"]["items"]
     assert all(item["key"] == item["path"] for item in items)
@@ -138,7 +138,7 @@ def test_certificates_outlive_pods_on_every_node_and_only_the_worker_writes_them
 
 
 @every_web
-def test_the_probes_ask_for_what_is_there(name: str) -> None:
+def test_probes_use_existing_paths_and_ports(name: str) -> None:
     client = create_app(load(environment())).test_client()
     runs = container(WEB[name])
     for probe, path in {
@@ -152,21 +152,21 @@ def test_the_probes_ask_for_what_is_there(name: str) -> None:
 
 
 @every_web
-def test_it_listens_where_it_is_asked(name: str) -> None:
+def test_process_listens_on_the_port_of_its_service(name: str) -> None:
     bind = next(p for p in in_kubernetes() if p.name == f"kubernetes {name}").environment["RESOLVER_BIND"]
     assert bind == f"0.0.0.0:{port_of(name)}"
     assert port_of(name) == dockerfile()["EXPOSE"]
 
 
 @every_web
-def test_readiness_is_looked_at_more_often_than_it_drains(name: str) -> None:
+def test_readiness_probe_period_is_shorter_than_the_drain(name: str) -> None:
     given = next(p for p in in_kubernetes() if p.name == f"kubernetes {name}").environment
     probe = container(WEB[name])["readinessProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] < int(given["RESOLVER_DRAIN_SECONDS"])
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
-def test_each_selects_its_own_pods(kind: str) -> None:
+def test_selectors_select_their_own_pods(kind: str) -> None:
     for name, manifest in of_kind(kind).items():
         selector = manifest["spec"]["selector"]
         wanted = {"matchLabels": selector} if kind == "Service" else selector
@@ -180,7 +180,7 @@ def test_each_deployment_may_lose_one_pod_at_a_time_and_the_web_is_scaled() -> N
     }
     assert scaled.keys() == WEB.keys()
     assert all(spec["minReplicas"] >= 2 for spec in scaled.values())
-    # A number in the Deployment would undo the autoscaler's at each `apply`.
+    # A number in the Deployment would overwrite the autoscaler's at each `apply`.
     assert all(("replicas" in of_kind("Deployment")[n]["spec"]) is (n not in WEB) for n in PODS)
 
 
@@ -189,7 +189,7 @@ def ingress() -> Yaml:
     return only
 
 
-def test_the_internet_reaches_the_callbacks_and_nothing_else() -> None:
+def test_ingress_routes_data_provider_endpoints_alone() -> None:
     (rule,) = ingress()["spec"]["rules"]
     paths = {path["path"]: path for path in rule["http"]["paths"]}
     assert sorted(paths) == [f"{PREFIX}delete", f"{PREFIX}get"]
@@ -200,24 +200,24 @@ def test_the_internet_reaches_the_callbacks_and_nothing_else() -> None:
     assert "defaultBackend" not in ingress()["spec"]
 
 
-def test_what_the_internet_reaches_serves_nothing_else_either() -> None:
+def test_internet_facing_pod_serves_data_provider_endpoints_alone() -> None:
     given = next(p for p in in_kubernetes() if p.name == "kubernetes callback").environment
     assert given["RESOLVER_SURFACES"] == "callback,metrics"
 
 
-def test_the_words_of_one_proxy_count_where_there_is_one() -> None:
+def test_forwarded_headers_of_one_proxy_are_trusted_behind_the_ingress() -> None:
     given = {p.name: p.environment.get("RESOLVER_TRUSTED_PROXIES", "0") for p in in_kubernetes()}
     assert given == {"kubernetes callback": "1", "kubernetes inside": "0", "kubernetes worker": "0"}
 
 
-def test_ingress_takes_bodies_as_the_shipped_nginx_does_and_keeps_them_in_memory() -> None:
+def test_ingress_limits_bodies_like_the_shipped_nginx_and_keeps_them_in_memory() -> None:
     annotations = ingress()["metadata"]["annotations"].items()
     sizes = {value for name, value in annotations if name.endswith(("body-size", "buffer-size"))}
     assert sizes == {"128k"}
 
 
 def policies(pod: str, way: str) -> list[dict[str, Any]]:
-    """What may come to such a pod, or go from it."""
+    """Return the rules for traffic to such a pod, or from it."""
     return [
         rule
         for policy in of_kind("NetworkPolicy").values()
@@ -227,7 +227,7 @@ def policies(pod: str, way: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_nothing_comes_or_goes_unless_it_is_named() -> None:
+def test_network_policies_deny_traffic_by_default() -> None:
     assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [
         policy["spec"] for policy in of_kind("NetworkPolicy").values()
     ]
@@ -237,7 +237,7 @@ def test_nothing_comes_or_goes_unless_it_is_named() -> None:
     ("pod", "label"),
     [("callback", "kubernetes.io/metadata.name"), ("inside", "velt-resolver/caller"), ("worker", "")],
 )
-def test_each_is_called_by_those_it_is_for_and_asked_by_prometheus(pod: str, label: str) -> None:
+def test_pods_accept_their_callers_and_prometheus_alone(pod: str, label: str) -> None:
     rules = policies(pod, "ingress")
     callers = [name for rule in rules for name in rule["from"][0]["namespaceSelector"]["matchLabels"]]
     assert sorted(callers) == sorted(filter(None, [label, "velt-resolver/monitoring"]))
@@ -247,7 +247,7 @@ def test_each_is_called_by_those_it_is_for_and_asked_by_prometheus(pod: str, lab
 
 
 @every_pod
-def test_it_reaches_names_redis_and_https_outside_and_nothing_else(name: str) -> None:
+def test_pods_reach_dns_redis_and_https_outside_alone(name: str) -> None:
     ports = sorted({port["port"] for rule in policies(name, "egress") for port in rule["ports"]})
     assert ports == [53, 443, 6379]
     (https,) = [rule for rule in policies(name, "egress") if rule["ports"][0]["port"] == 443]

@@ -1,5 +1,5 @@
-"""The "Production start" of docs/operations.md, done as it is written: `pip install .` into an empty
-environment, its commands, and its variables alone."""
+"""The section "Production start" of docs/operations.md, carried out: `pip install .` into an empty
+environment, then the section's commands with its variables alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def block(name: str) -> str:
 
 
 def variables_that(consequence: str) -> list[str]:
-    """Of the table: those without which this happens."""
+    """Return the variables of the table whose absence has this effect."""
     rows = [line.split("|") for line in SECTION.splitlines() if line.startswith("| `")]
     return [name for row in rows if consequence in row[3] for name in re.findall(r"`([A-Z_]+)`", row[1])]
 
@@ -75,7 +75,7 @@ class Production:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The commands' folder of an environment that `pip install .` filled."""
+    """The folder of the commands in an environment into which `pip install .` installed."""
     if not (shutil.which("redis-server") and shutil.which("openssl")):
         pytest.skip("needs redis-server and openssl")
     environment = tmp_path_factory.mktemp("installed") / "environment"
@@ -94,7 +94,7 @@ def production(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         redis = start_child(["redis-server", str(root / "etc/redis/redis.conf")], stdout=subprocess.DEVNULL)
         stack.callback(stop_child, redis)
         velt = stack.enter_context(start(create_sandbox(API_KEY, VELT_TOKEN)))
-        # Beside the documented ones: where Velt is in this test, and a port that is free.
+        # Besides the documented variables: the address of Velt in this test, and a free port.
         here = {"VELT_API_URL": velt.url, "RESOLVER_BIND": f"127.0.0.1:{port}"}
         environment = {**path, **_variables(root), **here}
         log = root / "log"
@@ -107,20 +107,20 @@ def production(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _moved(text: str, root: Path) -> str:
-    """From the host's folders to ones that this test may write."""
+    """Replace the host's folders by ones that this test may write."""
     return re.sub(r"(?<![\w/])/(etc|var)/", rf"{root}/\1/", text)
 
 
 def _once(root: Path) -> str:
     given = {"VELT_API_KEY": API_KEY, "VELT_AUTH_TOKEN": VELT_TOKEN}
     shown = {f"{name}='from the console of Velt'": f"{name}='{value}'" for name, value in given.items()}
-    # Its users are this one: whoever runs the tests may not be somebody else.
+    # All its users become the current one, since the tests may not switch to another.
     users = {f"{word} {user}": f"{word} {os.getuid()}" for word, user in _USERS}
     return _moved(changed(block("once"), {**shown, **users}), root)
 
 
 def _at_port(root: Path, port: int) -> None:
-    """The Redis that was set up, where this test may listen and write."""
+    """Run the Redis that was set up, with a port and a folder of this test."""
     (root / "var/lib/redis").mkdir(parents=True)
     config, url = root / "etc/redis/redis.conf", root / "etc/velt-resolver/secrets/REDIS_URL"
     config.write_text(changed(_moved(config.read_text(), root), {"tls-port 6379": f"tls-port {port}"}))
@@ -144,12 +144,12 @@ def _variables(root: Path) -> dict[str, str]:
     return {name: pairs[name] for name in re.findall(r"^export (\w+)=", block("environment"), re.MULTILINE)}
 
 
-def test_it_is_ready(production: Production) -> None:
+def test_production_start_gets_ready(production: Production) -> None:
     reply = urllib3.request("GET", f"{production.url}/readyz", retries=False)
     assert (reply.status, reply.json()) == (200, {"status": "ok", "redis": "ok"})
 
 
-def test_check_has_nothing_to_say_against_it(production: Production) -> None:
+def test_check_finds_no_problem_in_the_production_start(production: Production) -> None:
     until(lambda: "a worker is alive" in production.resolver("check").stdout, seconds=60)
     checked = production.resolver("check")
     assert checked.returncode == 0
@@ -159,7 +159,7 @@ def test_check_has_nothing_to_say_against_it(production: Production) -> None:
     }
 
 
-def test_the_table_has_all_that_the_configuration_page_calls_required() -> None:
+def test_table_has_every_setting_that_the_configuration_page_requires() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
     assert sorted(re.findall(r"^### `([A-Z_]+)`\n\n- Default: required$", page, re.MULTILINE)) == sorted(
         REQUIRED
@@ -167,7 +167,7 @@ def test_the_table_has_all_that_the_configuration_page_calls_required() -> None:
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_without_a_required_one_it_does_not_start_and_names_it(production: Production, name: str) -> None:
+def test_start_without_a_required_setting_fails_and_names_it(production: Production, name: str) -> None:
     done = production.resolver("serve", env=production.without(name))
     assert done.returncode == 1
     assert f"{name}: is required" in done.stderr
@@ -176,7 +176,7 @@ def test_without_a_required_one_it_does_not_start_and_names_it(production: Produ
 
 
 @pytest.mark.parametrize("name", [n for n in variables_that("`check` warns") if n != "REDIS_URL"])
-def test_without_one_that_it_can_do_without_check_names_it(production: Production, name: str) -> None:
+def test_check_names_a_missing_recommended_setting(production: Production, name: str) -> None:
     found = production.findings(production.without(name))
     assert [f["text"] for f in found if f["outcome"] == "warn" and name in f["text"]] != []
     assert not [f for f in found if f["outcome"] == "fail"]

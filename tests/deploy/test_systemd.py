@@ -15,7 +15,8 @@ from tests.deploy.systemd import SYSTEMD, UNITS, directives
 from tests.system.balancers import changed
 
 MOST_EXPOSED = 15
-"""Of a hundred. What is left is the network, which it is there for."""
+"""The highest exposure that `systemd-analyze security` may give, times ten. The rest is network access, which
+the service needs."""
 AS_THE_SERVICE = "setpriv --reuid=velt-resolver --regid=velt-resolver --init-groups"
 
 every_unit = pytest.mark.parametrize("name", UNITS)
@@ -31,7 +32,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.system
 @every_unit
-def test_systemd_finds_nothing_wrong_with_it(name: str, tmp_path: Path) -> None:
+def test_systemd_verifies_the_unit_without_complaint(name: str, tmp_path: Path) -> None:
     installed = Path(sys.executable).parent / "resolver"
     text = changed((SYSTEMD / name).read_text(), {"/opt/velt-resolver/bin/resolver": str(installed)})
     (tmp_path / name).write_text(text)
@@ -41,19 +42,19 @@ def test_systemd_finds_nothing_wrong_with_it(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.system
 @every_unit
-def test_it_is_hardly_exposed(name: str) -> None:
+def test_exposure_of_the_unit_is_low(name: str) -> None:
     checked = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", str(SYSTEMD / name))
     assert checked.returncode == 0, checked.stdout
 
 
 @every_unit
-def test_only_the_first_process_is_told_to_stop(name: str) -> None:
+def test_stop_signal_goes_to_the_main_process_alone(name: str) -> None:
     assert directives(name, "KillMode") == ["mixed"]
     assert directives(name, "KillSignal") == ["SIGTERM"]
 
 
 @every_unit
-def test_each_secret_that_a_variable_points_to_is_handed_over(name: str, private: Path) -> None:
+def test_each_secret_that_a_variable_points_to_is_a_credential(name: str, private: Path) -> None:
     handed = dict(credential.split(":") for credential in directives(name, "LoadCredential"))
     pointed = [value.split("=%d/") for value in directives(name, "Environment")]
     assert dict(pointed) == {f"{n}_FILE": n for n in handed}
@@ -62,13 +63,13 @@ def test_each_secret_that_a_variable_points_to_is_handed_over(name: str, private
 
 
 @every_unit
-def test_it_may_write_where_its_settings_say(name: str) -> None:
+def test_unit_may_write_to_the_paths_of_its_settings(name: str) -> None:
     (state,), (logs,) = directives(name, "StateDirectory"), directives(name, "LogsDirectory")
     writable = [f"/var/lib/{folder}" for folder in state.split()] + [f"/var/log/{logs}"]
     given = dict(
         line.split("=", 1) for line in (SYSTEMD / "environment").read_text().splitlines() if line[0] != "#"
     )
-    # It refuses to start without the first: systemd must make it.
+    # The service refuses to start without the first folder, so systemd must make it.
     assert given["RESOLVER_CERTIFICATE_DIR"] in writable
     assert str(Path(given["RESOLVER_AUDIT_LOG"]).parent) in writable
 
@@ -80,7 +81,7 @@ def test_both_units_run_as_the_user_that_is_made() -> None:
     assert [directives(name, "User") for name in UNITS] == [made, made]
 
 
-def test_what_can_be_confined_is_the_same_for_both() -> None:
+def test_both_units_have_the_same_confinement() -> None:
     def confinement(name: str) -> str:
         return (SYSTEMD / name).read_text().partition("# It talks to")[2]
 

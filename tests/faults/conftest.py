@@ -31,14 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What is asked for by name runs without a marker, too."""
+    """Run loops that are named on the command line without a marker, too."""
     if config.getoption("--operation", None) or config.getoption("--fault", None):
         config.option.markexpr = ""
 
 
 @pytest.fixture
 def seed(pytestconfig: pytest.Config) -> random.Random:
-    """What chooses the sample; pytest shows the number beside a failure."""
+    """The seed that chooses the sample. pytest shows the number beside a failure."""
     number = pytestconfig.getoption("--seed", None)
     if number is None:
         number = random.SystemRandom().randrange(10**6)
@@ -48,7 +48,7 @@ def seed(pytestconfig: pytest.Config) -> random.Random:
 
 @pytest.fixture
 def ns(pytestconfig: pytest.Config) -> Iterable[int]:
-    """Which exchanges to lose: the one that was asked for, or each."""
+    """The numbers of the exchanges to lose: the one of `--n`, or each."""
     only = pytestconfig.getoption("--n", None)
     return [only] if only else itertools.count(1)
 
@@ -95,7 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the loops that were asked for."""
+    """Keep the loops that the options name."""
     asked = {name: config.getoption(f"--{name}", None) for name in ("operation", "fault")}
     for name, wanted in asked.items():
         if wanted:

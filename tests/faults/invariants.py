@@ -23,7 +23,7 @@ _CANARY = re.compile(rb"CANARY")
 class Invariant(NamedTuple):
     name: str
     broken_by: Callable[[Point], str]
-    """What is wrong; empty when nothing is."""
+    """Descriptions of what is wrong; empty if nothing is."""
 
 
 def _acknowledged_is_read(point: Point) -> str:
@@ -37,7 +37,7 @@ def _acknowledged_is_done(point: Point) -> str:
 
 
 def _registered_is_at_velt(point: Point) -> str:
-    """The reply to an add says whether Velt has it already."""
+    """Check that Velt has an add whose reply says `registered`."""
     body = point.reply.body if isinstance(point.reply.body, dict) else {}
     said = body.get("result", {}).get("data", {})
     is_overtaken = point.fault is not None and point.fault.loss is Loss.NOTHING
@@ -50,12 +50,12 @@ def _unacknowledged_is_whole_or_absent(point: Point) -> str:
     if point.is_acknowledged or point.settled == point.before:
         return ""
     if _read(point.settled) and all(line.endswith(REFUSED) for line in _read(point.settled)):
-        return ""  # half-way through a replay, and nothing is served
+        return ""  # half-way through a replay, while nothing is served
     return _difference(point.settled, point.after)
 
 
 def _repeat_ends_the_same(point: Point) -> str:
-    # A delete of what is gone already is answered as Velt answers it: 200, and no success for that id.
+    # A delete of what no longer exists is answered as Velt does: 200, and no success for that id.
     if point.repeated and not (
         200 <= point.repeated.status < 300 or point.operation.is_acknowledged(point.repeated)
     ):
@@ -73,7 +73,7 @@ def _nothing_leaks(point: Point) -> str:
 
 
 def _erased_opens_nowhere(point: Point) -> str:
-    """Once an erasure is reported finished, and ever after."""
+    """Check this as soon as an erasure is reported finished, and ever after."""
     if not (erased := point.operation.erases.encode()):
         return ""
     finished = [point.opened] + ([point.opened_settled] if point.is_acknowledged else [])
@@ -148,8 +148,8 @@ def violations(point: Point) -> list[str]:
 
 
 def audit_trail_problem(world: World, *, may_end_unsigned: bool) -> str:
-    """What is wrong with the trail of a loop whose processes have ended. A killed process leaves its last
-    lines without a signature."""
+    """Return what is wrong with the audit trail of a loop whose processes have ended. A killed process leaves
+    its last lines unsigned."""
     verified = world.run("audit", "verify", str(world.audit_log), "--json")
     said = json.loads(verified.body)
     if said["problems"] or (said["unsigned"] and not may_end_unsigned):

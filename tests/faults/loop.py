@@ -1,4 +1,5 @@
-"""The loop: an operation with its n-th exchange lost, for each n, and what must be true afterwards."""
+"""The loop: run an operation with its n-th exchange lost, for each n, and collect what the invariants
+need."""
 
 from __future__ import annotations
 
@@ -18,42 +19,42 @@ MOST_REPEATS = 3
 
 @dataclass
 class Point:
-    """One operation with one exchange lost, and everything that was seen afterwards."""
+    """One operation with one exchange lost, and all observations afterwards."""
 
     world: World
     operation: Operation
     fault: Fault | None
     n: int
     before: list[str]
-    """When the operation never happens."""
+    """The outcome if the operation never happens."""
     reply: Reply
     struck: str
     seen: dict[str, list[str]]
     after: list[str] = field(default_factory=list)
-    """How it is to end; empty while that is being found out."""
+    """The permitted outcomes; empty in the runs that find these out."""
     at_once: list[str] = field(default_factory=list)
-    """What is seen as soon as the operation has ended."""
+    """The state as soon as the operation has ended."""
     settled: list[str] = field(default_factory=list)
     repeated: Reply | None = None
     final: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
-    """After workers have run once more."""
+    """The state after workers have run once more."""
     opened_settled: bytes = b""
-    """All that opens once workers have finished what waited."""
+    """Everything that can be opened when workers have finished all waiting commands."""
     opened: bytes = b""
-    """All that opens in the end."""
+    """Everything that can be opened at the end."""
     is_erasing: bool = False
-    """An erasure is still under way after settling."""
+    """Whether an erasure is still under way after settling."""
     is_deleting: bool = False
-    """A deletion without ids is still not finished."""
+    """Whether a deletion without ids is still unfinished after settling."""
     waits: bool = False
-    """A command waits after settling."""
+    """Whether a command still waits after settling."""
     sent: bytes = b""
-    """To Velt."""
+    """The requests to Velt."""
     kept: bytes = b""
-    """In Redis, as it is there."""
+    """All bytes in Redis."""
     lines: list[JSON] = field(default_factory=list)
-    """Of the audit trail."""
+    """The lines of the audit trail."""
 
     @property
     def is_acknowledged(self) -> bool:
@@ -66,17 +67,18 @@ class Point:
 
 class Loop:
     def __init__(self, world: World, operation: Operation, rival: str = "") -> None:
-        """`rival`: what another caller does meanwhile."""
+        """`rival` is the request of another caller during the operation."""
         self.world, self.operation = world, operation
         self._rival = partial(RIVALS[rival], world) if rival else None
         self._moves_bytes_back = rival in MOVE_BYTES_BACK
         self.before = self._untouched()
         self.after: list[list[str]] = []
-        """How it may end: as without a fault, or, with a rival, as one after the other."""
+        """The permitted outcomes: the one without a fault; or, with a rival, those of both requests in either
+        order."""
         self.reference = self._without_a_fault()
 
     def _without_a_fault(self) -> Point:
-        """Twice: the first one loads scripts, and begins what a process begins once."""
+        """Run twice, since the first run loads scripts and starts what a process starts once."""
         self.point(None, 0)
         orders = (True, False) if self._rival else (False,)
         found = [self.point(None, 0, rival_first=rival_first) for rival_first in orders]
@@ -88,18 +90,18 @@ class Loop:
         return found[-1]
 
     def _untouched(self) -> list[str]:
-        """What is there when the operation never happens."""
+        """Return the state without the operation."""
         self.world.clear()
         self.operation.prepare(self.world)
         self.world.settle()
         return self._snapshot()
 
     def exchanges(self, fault: Fault) -> int:
-        """How many there are without a fault."""
+        """Return the number of exchanges without a fault."""
         return len(self.reference.seen.get(fault.service, []))
 
     def points(self, fault: Fault, ns: Iterable[int]) -> Iterable[Point]:
-        """One for each n, until the fault doesn't strike any more."""
+        """Yield a point for each n, until the operation has fewer exchanges than n."""
         for n in ns:
             assert n <= MOST_EXCHANGES, "the operation doesn't end"
             point = self.point(fault, n)
@@ -156,8 +158,8 @@ class Loop:
         point.lines = world.audit_lines()
 
     def _repeated(self) -> Reply:
-        """As a backend or an operator would, to whom it was not acknowledged. On a machine that is too busy
-        for Redis's time-outs, a repeat may be answered 503 in its turn."""
+        """Repeat the operation, as a caller does that got no acknowledgement. On a machine that is too busy
+        for Redis's timeouts, a repeat may be answered with 503 again."""
         for _ in range(MOST_REPEATS):
             with self.world.repeating():
                 reply = self.operation.act(self.world)

@@ -1,4 +1,4 @@
-"""The operations that the fault loops run: what is there before, the operation, and what it promises."""
+"""The operations that the fault loops run: their preparation, the operation, and what it promises."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _is_success(reply: Reply) -> bool:
 
 
 def _is_success_for_the_notification(reply: Reply) -> bool:
-    """An update and a delete answer for each notification."""
+    """Whether the reply reports success for the notification. Updates and deletes answer for each one."""
     return reply.status == 200 and bool(reply.body["result"]["data"]["n-1"]["success"])
 
 
@@ -45,18 +45,18 @@ class Operation:
     name: str
     act: Act
     audited: str
-    """Its action in the audit trail."""
+    """The name of its action in the audit trail."""
     prepare: Prepare = lambda _world: None
     is_acknowledged: Callable[[Reply], bool] = _is_success
     is_immediate: bool = True
-    """People read what it did as soon as it is acknowledged; else when the worker has done it."""
+    """Whether people read the result as soon as it is acknowledged; otherwise when the worker is done."""
     meets_faults_of_velt: bool = True
     is_rivalled: bool = False
-    """It is run with rivals: it is about the notification that they change."""
+    """Whether it is run with rivals, which change the same notification."""
     may_leave_dead_letters: bool = False
-    """Velt refuses it, and where the caller couldn't be told, an operator is."""
+    """Whether Velt refuses it. If the caller can't learn so, an operator does, by a dead letter."""
     erases: str = ""
-    """A pattern of what opens nowhere any more."""
+    """A pattern for content that can't be opened afterwards."""
     withdraws: str = ""
     """The id of a master key that is no longer needed afterwards."""
     settings: Environment = field(default_factory=dict)
@@ -186,7 +186,7 @@ def _in_two_documents(world: World) -> None:
 
 
 def _several(world: World, **changes: str) -> None:
-    """Notifications of several people in two organizations; a command that waits, and a dead letter."""
+    """Store notifications of several people in two organizations, a waiting command and a dead letter."""
     api = world.api(**changes)
     for more in (
         {"notifyUsers": [BEN, CLEO]},
@@ -204,7 +204,7 @@ def _several(world: World, **changes: str) -> None:
         assert claimed is not None
         api.services.outbox.dead_letter(claimed, "for the test")
     for organization, id_ in (("acme", "n-1"), ("zeta", "n-5")):
-        # Whether Velt is sent it before or after an erasure, it ends the same.
+        # The outcome is the same whether Velt is sent it before or after an erasure.
         named = [{"userId": "ben"}, {"userId": "cleo"}]
         _enqueue(api, organization, id_, {"id": id_, "notifyUsers": named})
 
@@ -212,8 +212,7 @@ def _several(world: World, **changes: str) -> None:
 
 
 def _overwrite_and_die(api: Api, id_: str) -> None:
-    """What a killed process leaves while Velt may still refuse its add: the record
-    that stood there before is kept."""
+    """Leave what a killed process leaves while Velt may still refuse its add: the former record is kept."""
     assert api.add(notificationId=id_, notifyUsers=[BEN, CLEO]).status_code == 200
     add = requests.parse(requests.ADD, notification(notificationId=id_, notifyUsers=[CLEO]))
     command = Command(Kind.REGISTER, id_, split_add(add, "full").forward)
@@ -238,7 +237,7 @@ def _several_under_the_old_key(world: World) -> None:
 
 
 def _restored(world: World) -> None:
-    """A backup from before the erasure of a person is back."""
+    """Restore a backup from before the erasure of a person."""
     _several(world)
     backup = {name: value for name, value in saved(world.redis).items() if not name.startswith(b"vnr:")}
     reply = world.api().post("/privacy/erase", {"userIds": ["ben"]}, PRIVACY_OPERATOR)
@@ -265,7 +264,7 @@ def _add_too(world: World) -> None:
 
 
 def _add_too_with_a_worker(world: World) -> None:
-    """A worker is quick: it sends whatever isn't claimed before the other caller's request is over."""
+    """Another caller's add, during which a quick worker sends every command that isn't claimed."""
     _add_too(world)
     worker, stop = build_worker(load(world.environment)), threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
@@ -289,7 +288,7 @@ def _of_another_caller(world: World, path: str, data: JSON) -> None:
 
 
 def _add_is_refused(world: World) -> None:
-    """Velt refuses the add whose request still runs: what stood there before is restored."""
+    """Velt refuses the add whose request still runs, so the former record is restored."""
     outbox = world.stores.outbox
     for claim in filter(None, map(outbox.claim, outbox.due())):
         if claim.command and claim.command.kind is Kind.REGISTER:
@@ -312,9 +311,9 @@ RIVALS: dict[str, Rival] = {
     "refusal": _add_is_refused,
     "retry": _dead_letters_are_retried,
 }
-"""What another caller, Velt or an operator does meanwhile, directly."""
+"""What another caller, Velt or an operator does during the operation, connected to the servers directly."""
 MOVE_BYTES_BACK = ("refusal", "retry")
-"""Rivals that bring bytes about people back to where an erasure has already looked."""
+"""Rivals that bring data about people back to places that an erasure has already searched."""
 _PRIVACY = {"RESOLVER_PRIVACY_TOKENS": f"dpo:{PRIVACY}"}
 _DEFERRED = {"RESOLVER_REGISTRATION": "deferred"}
 _BEN = r"\bben\b"
@@ -333,7 +332,7 @@ OPERATIONS = {
             "add",
             _velt_refuses,
             lambda reply: reply.status == 400,
-            # Acknowledged while Velt is away and refused later, an add stays, with a dead letter.
+            # An add that Velt refuses after it was acknowledged stays, with a dead letter.
             meets_faults_of_velt=False,
             may_leave_dead_letters=True,
         ),

@@ -1,9 +1,8 @@
 """Proxies in front of Redis and Velt that pass on one request at a time, count them, and lose the n-th.
 
-A request and its reply are one exchange. When one is lost, its request has not reached the server or its
-reply has not reached the client, and the connection ends. What processes do in the background (signs of
-life, clocks, looking for work) is passed on and not counted, so that n means the same in each run.
-"""
+A request and its reply are one exchange. When an exchange is lost, its request has not reached the server or
+its reply has not reached the client, and the connection ends. Background requests (heartbeats, clocks, the
+search for work) are passed on and not counted, so that n means the same in each run."""
 
 from __future__ import annotations
 
@@ -39,23 +38,23 @@ _AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2}
 
 class Loss(Enum):
     REQUEST = auto()
-    """The server never sees it."""
+    """The server never receives the request."""
     REPLY = auto()
-    """The server has done it, and the client doesn't learn so."""
+    """The server has done the request, and the client gets no reply."""
     NOTHING = auto()
-    """It is done, and another caller's request is done just before it."""
+    """The server does another caller's request, then this one."""
 
 
 class Fault(NamedTuple):
-    """What becomes of the n-th exchange of an operation."""
+    """The fate of the n-th exchange of an operation."""
 
     name: str
     service: str
     loss: Loss
     kills: bool = False
-    """The process that made the exchange is killed."""
+    """Whether the process that made the exchange is killed."""
     lasts: bool = False
-    """No later exchange with this service reaches it either, until the operation is over."""
+    """Whether every later exchange with this service is lost too, until the operation has ended."""
 
 
 FAULTS = {
@@ -79,7 +78,7 @@ FAULTS = {
 
 @dataclass
 class Switch:
-    """Counts the exchanges of an operation while it is armed, and says which of them is lost."""
+    """Count the exchanges of an operation while armed, and decide which of them is lost."""
 
     victim: Callable[[], int] = lambda: 0
     """The process that makes the exchanges now."""
@@ -105,12 +104,12 @@ class Switch:
                 self._is_armed = False
 
     def accepts(self, service: str) -> bool:
-        """Whether a new connection is let through."""
+        """Whether a new connection is accepted."""
         with self._lock:
             return not self._is_gone(service)
 
     def lost(self, service: str, name: str) -> Loss | None:
-        """What becomes of this exchange; an empty name is one in the background."""
+        """Return the fate of this exchange. An empty name means a background request."""
         with self._lock:
             if not self._is_armed:
                 return None
@@ -126,7 +125,7 @@ class Switch:
             return self._fault.loss
 
     def upsets_breakers(self) -> bool:
-        """Whether the last fault left a circuit breaker open, which the next operation would run into."""
+        """Whether the last fault left a circuit breaker open, which would affect the next operation."""
         return self._fault is not None and (self._fault.service == "velt" or self._fault.lasts)
 
     def kill_if_meant(self) -> None:
@@ -139,7 +138,8 @@ class Switch:
         return fault is not None and fault.lasts and fault.service == service
 
     def _counts(self, service: str, name: str) -> bool:
-        """Reads of one kind in a row are one exchange: sixty-four partitions are looked at like one."""
+        """Whether this request counts. Consecutive reads of one kind count as one exchange, since 64
+        partitions are read in turn."""
         seen = self.seen.setdefault(service, [])
         if not name or (seen and seen[-1] == name and name.partition(" ")[0] in _READS):
             return False
@@ -150,9 +150,9 @@ class Switch:
 class Request(NamedTuple):
     raw: bytes
     name: str
-    """Empty: in the background."""
+    """An empty name means a background request."""
     streams: bool = False
-    """Its replies come one by one, for as long as the connection lasts."""
+    """Whether replies come one by one for as long as the connection lasts."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class RedisProxy:
     def _pass(
         self, request: Request, connection: socket.socket, onward: socket.socket, answered: BinaryIO
     ) -> bool:
-        """Whether the connection goes on."""
+        """Pass on one exchange, and return whether the connection stays open."""
         loss = self.switch.lost("redis", request.name)
         if loss is Loss.NOTHING:
             self.switch.rival()
@@ -213,7 +213,7 @@ def _redis_request(asked: BinaryIO) -> Request | None:
 
 
 def _name(verb: str, words: list[bytes]) -> str:
-    """The command and what kind of key it is about; nothing for what runs in the background."""
+    """Return the command and the kind of its key; an empty string for background requests."""
     if verb in _BACKGROUND or len(words) < 2:
         return ""
     if verb.startswith("EVAL"):
@@ -242,7 +242,7 @@ class VeltProxy:
     switch: Switch
     upstream: Address
     sent: list[bytes] = field(default_factory=list)
-    """The bodies of all requests, those that were lost included."""
+    """The bodies of all requests, including lost ones."""
 
     @contextmanager
     def running(self) -> Iterator[str]:

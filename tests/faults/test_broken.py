@@ -1,4 +1,4 @@
-"""The loops can fail: variants of the resolver that break a promise on purpose are each found out."""
+"""The loops can fail: they report each variant of the resolver that breaks a promise on purpose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.single_server]
 
 
 def found_by(make_world: MakeWorld, operation: str, fault: str, n: int | str, rival: str = "") -> str:
-    """What the loop reports. `n`: the number of the exchange, or the name of the first one to be lost."""
+    """Return what the loop reports. `n` is the number of the exchange to lose, or its name."""
     loop = Loop(make_world(OPERATIONS[operation]), OPERATIONS[operation], rival)
     if isinstance(n, str):
         n = loop.reference.seen[FAULTS[fault].service].index(n) + 1

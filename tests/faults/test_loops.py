@@ -21,9 +21,10 @@ ANSWERS: dict[str, JSON] = {
     "unknown-refused": {"addAgain": "refuse", "unknownUpdate": "refuse", "unknownDelete": "refuse"},
     "unknown-taken": {"unknownUpdate": "success", "unknownDelete": "success", "deleteForUser": "row"},
 }
-"""Where Velt's documents leave it open: of an id that it has or hasn't, and of one person's deletion."""
+"""Answers that Velt's documentation leaves open, turned the other way: for an id that Velt has or doesn't
+have, and for the delete of one person."""
 SAMPLED_KINDS = 3
-"""For each operation, so that the sample takes less than a minute."""
+"""Exchanges of each operation, so that the sample takes less than a minute."""
 CASES = [
     (operation, fault)
     for operation in OPERATIONS.values()
@@ -32,7 +33,7 @@ CASES = [
     and (operation.is_rivalled or fault.loss is not Loss.NOTHING)
 ]
 LOST = [case for case in CASES if case[1].name in ("request-lost", "reply-lost", "velt-reply-lost")]
-# Whom an update has made the last recipient, removes by dismissing: the SDK, which isn't here, tells Velt so.
+# If an update has left one recipient, a dismissal deletes at Velt through the SDK, which isn't part of this.
 OVERTAKEN = [
     (operation, rival, fault)
     for operation, fault in CASES
@@ -49,7 +50,8 @@ RecordProperty = Callable[[str, object], None]
 
 
 def checked(loop: Loop, fault: Fault, ns: Iterable[int]) -> int:
-    """The number of points; fails with all of those where an invariant doesn't hold."""
+    """Check all points, and return their number. Fails with every point at which an invariant doesn't
+    hold."""
     wrong = ""
     number = 0
     for point in loop.points(fault, ns):
@@ -67,7 +69,8 @@ def described(point: Point) -> str:
 
 
 def ensure_nothing_is_told(world: World, capfd: pytest.CaptureFixture[str], *, killed: bool) -> None:
-    """Of a loop whose processes have ended: the trail they wrote verifies, and their logs hold no content."""
+    """Check after a loop's processes have ended that the audit trail verifies and the logs hold no
+    content."""
     world.close()
     problem = audit_trail_problem(world, may_end_unsigned=killed)
     assert not problem, problem
@@ -138,7 +141,7 @@ def test_operation_keeps_its_promises_when_its_process_is_killed_at_a_sampled_ex
     capfd: pytest.CaptureFixture[str],
     seed: random.Random,
 ) -> None:
-    # Erasures, rotations and replays take minutes this way.
+    # Erasures, rotations and replays would take minutes with killed processes.
     operation = seed.choice([operation for operation in OPERATIONS.values() if not operation.settings])
     loop = Loop(world := make_world(operation, processes=True), operation)
     for fault in (FAULTS["killed-before"], FAULTS["killed-after"]):

@@ -1,7 +1,7 @@
-"""Where the operations run: Redis and the Velt sandbox, with proxies in front of them, and the resolver.
+"""The environment of the operations: Redis and the Velt sandbox, proxies in front of them, and the resolver.
 
-An operation goes through the proxies (`World.resolver`); what prepares it and looks at its outcome doesn't.
-"""
+An operation goes through the proxies (`World.resolver`); its preparation and the checks of its outcome
+don't."""
 
 from __future__ import annotations
 
@@ -67,27 +67,29 @@ _SETTLE_ROUNDS = 20
 
 
 class Reply(NamedTuple):
-    """What a caller was answered, or an operator at a terminal. Status 0: no reply, or a killed process."""
+    """The answer to a caller, or to an operator at a terminal. Status 0 means no reply, or a killed
+    process."""
 
     status: int
     body: Any = None
     seconds: float = 0.0
-    """How long it took; 0 for a command, which takes the time it needs."""
+    """The duration; 0 for a command, which has no time limit."""
 
 
 class Resolver(Protocol):
     """The resolver behind the proxies, called as its callers call it."""
 
     def begin(self) -> None:
-        """Ready for an operation, and nothing of an earlier one in its memory that would count."""
+        """Prepare for an operation, so that its process remembers nothing of an earlier one that would
+        count."""
 
     def call(self, path: str, body: Any, headers: JSON = BACKEND) -> Reply: ...
 
     def work(self) -> None:
-        """Run a worker until nothing waits for it any more, or the fault has struck."""
+        """Run a worker until no command waits, or the fault has struck."""
 
     def run(self, *arguments: str) -> Reply:
-        """An operator's command; status 200 when it exits with 0."""
+        """Run an operator's command. The status is 200 if it exits with 0."""
 
 
 @dataclass
@@ -98,7 +100,7 @@ class World:
     folder: Path
     environment: Environment
     answers: JSON = field(default_factory=dict)
-    """How the sandbox answers where Velt's documents leave it open."""
+    """The sandbox's answers where Velt's documentation leaves them open."""
     switch: Switch = field(default_factory=Switch)
     _stack: ExitStack = field(default_factory=ExitStack)
     _apps: dict[tuple[tuple[str, str], ...], Api] = field(default_factory=dict)
@@ -127,7 +129,7 @@ class World:
 
     @contextmanager
     def repeating(self) -> Iterator[None]:
-        """Operations run in this process, where nothing is killed."""
+        """Whether operations run in this process, where nothing is killed."""
         resolver, self.resolver = self.resolver, self.repeater
         self.repeater.begin()
         try:
@@ -136,7 +138,7 @@ class World:
             self.resolver = resolver
 
     def close(self) -> None:
-        """End the processes, and with them their chains of the audit trail."""
+        """End the processes, and with them their audit chains."""
         self._stack.close()
         self.repeater.end()
         self.renew()
@@ -155,7 +157,7 @@ class World:
 
     @cached_property
     def stores(self) -> Stores:
-        """Which look even while the database is gated."""
+        """Stores that read even while the database is gated."""
         return build_stores(load(self.environment), replaying=True)
 
     @cached_property
@@ -163,7 +165,7 @@ class World:
         return build_trail(load(self.environment), self.stores)
 
     def api(self, **changes: str) -> Api:
-        """The application as it reaches the servers directly."""
+        """Return the application, connected to the servers directly."""
         key = tuple(sorted(changes.items()))
         if key not in self._apps:
             app = create_app(load({**self.environment, **changes}))
@@ -176,7 +178,7 @@ class World:
             self._apps.popitem()[1].services.trail.close()
 
     def run(self, *arguments: str, **changes: str) -> Reply:
-        """An operator's command, directly."""
+        """Run an operator's command, connected to the servers directly."""
         return run_command({**self.environment, **changes}, *arguments)
 
     def eraser(self) -> Eraser:
@@ -190,7 +192,8 @@ class World:
 
     @cached_property
     def worker(self) -> Worker:
-        """Behind the proxies. The same one from point to point: what a fault did to it must not last."""
+        """The worker behind the proxies. It is the same for all points, since a fault must have no lasting
+        effect on it."""
         return build_worker(load(self.faulty))
 
     def clear(self) -> None:
@@ -202,7 +205,7 @@ class World:
             path.unlink()
 
     def clear_redis(self) -> None:
-        """Everything but what long-lived processes have put there once."""
+        """Delete everything but what long-lived processes have stored once."""
         if names := [name for name in keys_of(self.redis, "*") if not name.startswith(_SURVIVES)]:
             self.redis.delete(*names)
 
@@ -223,14 +226,14 @@ class World:
         return not {path.stem for path in self.certificates.iterdir()} <= known
 
     def let_leases_run_out(self) -> None:
-        """Time passes: what a process that died had claimed can be claimed again."""
+        """Let time pass, so that the claims of a dead process can be claimed again."""
         for queue in keys_of(self.redis, QUEUES):
             self.redis.zadd(queue, {member: 0 for member, _ in self.redis.zscan_iter(queue)}, xx=True)
         self.redis.delete(SCAN_LEASE)
 
     def settle(self) -> None:
-        """Workers go on until nothing waits and every erasure is finished. While the database is gated, none
-        does."""
+        """Run workers until no command waits and every erasure and deletion is finished. While the database
+        is gated, none runs."""
         for _ in range(_SETTLE_ROUNDS):
             self.let_leases_run_out()
             if self.is_gated():
@@ -251,20 +254,23 @@ class World:
         thread = threading.Thread(target=self.worker.run, args=(stop,))
         thread.start()
         try:
-            give_up = time.monotonic() + 15
-            while self.is_waiting() and not is_over():
-                assert thread.is_alive(), "the worker ended by itself"
-                assert time.monotonic() < give_up, "the outbox never came to be empty"
-                self.worker.wake()
-                time.sleep(0.01)
+            until(lambda: self._is_drained(thread, is_over), "an empty outbox", seconds=15, pause=0.01)
         finally:
             stop.set()
             self.worker.wake()
             thread.join(15)
         assert not thread.is_alive(), "the worker doesn't stop"
 
+    def _is_drained(self, thread: threading.Thread, is_over: Callable[[], bool]) -> bool:
+        if not self.is_waiting() or is_over():
+            return True
+        assert thread.is_alive(), "the worker ended by itself"
+        self.worker.wake()
+        return False
+
     def snapshot(self) -> list[str]:
-        """What people read, what Velt holds, and what was given up; minted ids replaced by one name."""
+        """Return what people read, what Velt holds, and all dead letters, with one name for every minted
+        id."""
         rows = self.velt.control("GET", "notifications")["notifications"]
         held = list(self.stores.store.scan())
         ids = {(row["organizationId"], row["id"]) for row in rows}
@@ -293,8 +299,8 @@ class World:
                 yield from (f"{organization} {user}: {_plain(content)}" for content in given.values())
 
     def everything_opened(self, stores: Stores | None = None) -> bytes:
-        """All that any key opens: records, commands, what a refused add would restore, dead letters. Raises
-        Unreadable when something doesn't open."""
+        """Return everything that any key opens: records, commands, what a refused add would restore, dead
+        letters. Raises Unreadable if something doesn't open."""
         stores = stores or self.stores
         open_ = stores.envelope.open
         found = [open_(name.decode(), _bytes(self.redis.get(name))) for name in self._names(RECORD_PATTERN)]
@@ -337,7 +343,7 @@ class World:
 
 @dataclass
 class InThisProcess:
-    """The resolver's application, worker and commands, in threads of the test."""
+    """The resolver's application, worker and commands, in threads of this process."""
 
     world: World
     _opened: list[Api] = field(default_factory=list)
@@ -348,7 +354,7 @@ class InThisProcess:
         if not self._opened:
             app = create_app(load(self.world.faulty))
             self._opened.append(Api(app.test_client(use_cookies=False)))
-        # Connected, and sure of its database: neither is part of an operation.
+        # The connection and the check of the database's identity are not part of an operation.
         self._opened[0].services.store.state()
         self._stores.store.state()
 
@@ -381,7 +387,7 @@ class InThisProcess:
 
 @dataclass
 class InProcesses:
-    """gunicorn, workers and commands as they run in production, to be killed."""
+    """gunicorn, workers and commands as they run in production, which faults can kill."""
 
     world: World
     variables: Environment
@@ -439,7 +445,7 @@ class InProcesses:
 def run_command(env: Environment, *arguments: str) -> Reply:
     done = CliRunner().invoke(main, list(arguments), env=env)
     if done.exception and not isinstance(done.exception, SystemExit):
-        # A process would have ended with this as its traceback.
+        # In production the process would have ended with this traceback.
         return Reply(500, repr(done.exception))
     return Reply(200, done.stdout) if done.exit_code == 0 else Reply(500, done.stdout or done.output)
 

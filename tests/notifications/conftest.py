@@ -1,4 +1,4 @@
-"""A worker in a thread of the tests' own process, and what is left for it."""
+"""A worker in a thread of the test's process, and a resolver that leaves commands to it."""
 
 from __future__ import annotations
 

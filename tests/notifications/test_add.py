@@ -1,4 +1,4 @@
-"""Add: what Velt gets, what is sealed, what the caller is told; and what is undone when Velt says no."""
+"""Add: what Velt gets, what is sealed, what the caller learns, and the roll-back after Velt's refusal."""
 
 from __future__ import annotations
 

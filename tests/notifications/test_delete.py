@@ -1,4 +1,4 @@
-"""Delete: content goes with the notification, and nothing else goes."""
+"""Delete: the content is removed with its notification, and no other content is."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_user_filter_can_be_repeated(api: Api) -> None:
 
 
 def test_user_filter_keeps_the_queued_registration_for_others(make_api: Callable[..., Api]) -> None:
-    """Or nobody would ever see the notification at Velt."""
+    """Otherwise the other people would never see the notification at Velt."""
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(notifyUsers=TWO)
     result_of(api, userId="ben", notificationIds=["n-1"])
@@ -247,7 +247,7 @@ def test_a_scope_of_many_ids_is_removed_in_few_round_trips(
 
 
 def pieces_received(redis: Redis) -> int:
-    """How often the server read from a connection: a pipeline comes in a few pieces."""
+    """Return how often the server has read from connections. It reads a pipeline in a few pieces."""
     stats = cast(dict[str, int], redis.info("stats"))
     return stats["total_reads_processed"]
 

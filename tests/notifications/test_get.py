@@ -81,7 +81,7 @@ def answered(velt: Velt, *ids: str) -> None:
 def test_content_is_not_merged_into_items_that_the_filters_do_not_select(
     make_api: Callable[..., Api], velt: Velt, tmp_path: Path, filters: JSON
 ) -> None:
-    """A hostile or confused Velt doesn't decide what of ours is shown."""
+    """A hostile or confused Velt must not decide which of our records are shown."""
     log = tmp_path / "audit.log"
     api = make_api(RESOLVER_AUDIT_LOG=str(log))
     api.add(location={"id": "here"})

@@ -1,4 +1,4 @@
-"""Where Velt's documents leave its answer open, what is promised holds whichever it is."""
+"""The promises hold for either answer where Velt's documentation leaves it open."""
 
 from __future__ import annotations
 

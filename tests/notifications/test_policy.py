@@ -1,4 +1,4 @@
-"""Who reads, and what a deletion does: every combination that the design names."""
+"""Readers, and the effect of a delete, for every combination that the design names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery: whose callback gets what, through the policies and the trusted backend."""
+"""Reads: which notifications each person gets under each policy, and which a trusted backend gets."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_two_entries_for_one_id_apply_in_order(api: Api) -> None:
 
 @pytest.mark.single_server  # counts the commands of one
 def test_two_entries_for_one_id_are_one_write(api: Api, redis: Redis) -> None:
-    """Between two writes somebody could read the first entry's text before the second entry narrows it."""
+    """Between two writes a person could read the first entry's text before the second entry narrows it."""
     api.add()
     redis.config_resetstat()
     update(
@@ -350,7 +350,7 @@ VERIFIED = {"verifyUserPermissions": True, "documentId": "doc-1"}
 def test_verified_update_is_refused_without_the_document_policy(
     make_api: Callable[..., Api], velt: Velt, policy: str, entry: JSON
 ) -> None:
-    """Or people whom the document's permissions keep out would read the new text."""
+    """Otherwise people without permission for the document would read the new text."""
     api = make_api(RESOLVER_READ_POLICY=policy)
     api.add(notifyAll=True)
     data = {

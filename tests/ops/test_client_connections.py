@@ -1,4 +1,5 @@
-"""When a client's connection is ended, by a clock of the test's own. Real processes: system/web_process."""
+"""When a client's connection is ended, with a clock that the test sets. See system/web_process for
+processes."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def connections(clock: Clock) -> ClientConnections:
 
 @pytest.fixture
 def opened(connections: ClientConnections) -> Iterator[Opened]:
-    """By TCP: what a shutdown keeps out differs elsewhere."""
+    """Open a TCP connection: on other sockets a shutdown has other effects."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname(), timeout=5) as client,
@@ -53,7 +54,7 @@ def opened(connections: ClientConnections) -> Iterator[Opened]:
 
 
 def is_ended(server: socket.socket) -> bool:
-    """Whether a greenlet that waits for the client at this end would go on now."""
+    """Whether a greenlet that waits for the client at this end would resume now."""
     server.setblocking(False)
     try:
         return server.recv(1) == b""

@@ -166,7 +166,7 @@ def test_request_target_is_always_a_path(url: str) -> None:
 
 
 def test_after_an_interim_answer_a_connection_is_not_used_again() -> None:
-    """The other answer, which is still to come, would be the next call's."""
+    """Otherwise the next call would take the answer to this one, which still arrives."""
     with saying([b"HTTP/1.1 103 Early Hints\r\n\r\n", PLAIN]) as server:
         client = client_of(server)
         assert [call(client), call(client)] == [b"", b""]

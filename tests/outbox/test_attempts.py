@@ -1,4 +1,4 @@
-"""Commands that Velt answers with a failure hold up no others, and end as dead letters."""
+"""Commands that Velt fails delay no others, and are dead-lettered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker against the sandbox: drains, keeps order, waits out an outage, gives up what is hopeless."""
+"""The worker against the sandbox drains, keeps order, waits out an outage, and dead-letters failures."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_worker_probes_with_a_command_that_calls_velt(
     redis: Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Or the others follow one that couldn't even be read."""
+    """Otherwise a command that can't be read would delay the others."""
     for n in range(20):
         deferred.add(notificationId=f"n-{n}")
     (unreadable, *_) = keys_of(redis, "{p*c:*")
@@ -450,8 +450,8 @@ def test_stopped_worker_releases_commands_that_it_has_not_sent(
 def test_isolated_command_is_not_claimed_before_its_turn(
     deferred: Api, velt: Velt, outbox: Outbox, working: Working, redis: Redis
 ) -> None:
-    """Or its claim runs out while others have their turn, and one of them that takes the worker with it has
-    all of them a claim nearer to being given up."""
+    """Otherwise a claim would expire while other commands are sent, and a command that kills the worker would
+    add an abandoned attempt to all claimed ones."""
     for n in range(64):
         deferred.add(notificationId=f"n-{n}")
     for name in keys_of(redis, "{p*c:*"):

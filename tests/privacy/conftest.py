@@ -21,7 +21,7 @@ def eraser(make_eraser: Callable[..., Eraser]) -> Eraser:
 def certificate(
     api: Api, make_eraser: Callable[..., Eraser], resolver_environment: dict[str, str], kept: Path
 ) -> Path:
-    """Of ben's erasure from acme."""
+    """The certificate of ben's erasure from acme."""
     api.add()
     done(
         make_eraser(),

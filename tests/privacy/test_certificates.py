@@ -35,7 +35,7 @@ def test_certificate_is_verified_with_the_public_key_alone(
     certificate: Path, resolver_environment: Environment
 ) -> None:
     arguments = ["privacy", "verify", str(certificate), "--public-key", public_key(resolver_environment)]
-    # Neither settings nor Redis: whoever was given the file has neither.
+    # Neither settings nor Redis: the person who received the file has neither.
     found = subprocess.run(
         [*RESOLVER, *arguments], env=plain_environment({}), capture_output=True, check=True
     )

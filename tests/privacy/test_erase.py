@@ -1,4 +1,4 @@
-"""Erasure against the same oracle: complete, minimal, told to Velt, and safe to stop."""
+"""Erasure against the same oracle: complete, minimal, sent to Velt, and safe to interrupt."""
 
 from __future__ import annotations
 

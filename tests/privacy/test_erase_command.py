@@ -1,4 +1,4 @@
-"""What an operator is asked and told who exports or erases at a terminal."""
+"""The questions and output of the export and erase commands at a terminal."""
 
 from __future__ import annotations
 

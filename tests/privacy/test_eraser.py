@@ -1,4 +1,4 @@
-"""Erasures carried out: content, commands, Velt, and then the certificate."""
+"""An erasure removes content and commands, then data at Velt, and ends with a certificate."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_erasure_skips_keys_that_this_service_never_writes(
 def test_outbox_drop_keeps_commands_of_an_open_erasure(
     make_api: Callable[..., Api], resolver_environment: Environment, eraser: Eraser
 ) -> None:
-    """Its certificate would say that Velt was told."""
+    """Otherwise the certificate would say that Velt got the commands."""
     outbox = build_stores(load(resolver_environment)).outbox
     api = make_api(RESOLVER_REGISTRATION="deferred")
     api.add(notificationId="goes")

@@ -1,5 +1,5 @@
-"""Erasure beside everything else that moves bytes about a person: each move, between any two messages that
-the erasure sends to Redis. docs/privacy.md has the argument that this holds."""
+"""Erasure beside every other operation that moves data about a person, between any two messages that the
+erasure sends to Redis. docs/privacy.md argues why this holds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def registered(stores: Stores, audience: str) -> None:
 
 
 def left_behind(stores: Stores, redis: Redis, person: str) -> list[str]:
-    """Every place that still has bytes about the person."""
+    """Return every place that still holds data about the person."""
     found = [f"record {held.notification}" for held in stores.store.scan() if person in held.audience]
     word = f'"{person}"'.encode()
     for name in map(bytes.decode, keys_of(redis, COMMANDS_PATTERN)):
@@ -77,7 +77,7 @@ def left_behind(stores: Stores, redis: Redis, person: str) -> list[str]:
 
 
 class Walk:
-    """Runs one erasure for each boundary that it has, with moves at some of them."""
+    """Run an erasure for each of its boundaries, with moves at some of them."""
 
     def __init__(
         self, stores: Stores, redis: Redis, between: Boundaries, make_eraser: Callable[..., Eraser]
@@ -152,7 +152,7 @@ def test_an_erasure_misses_nothing_when_an_add_comes_and_is_refused(walk: Walk, 
 
 
 def test_an_erasure_misses_nothing_when_a_worker_dead_letters_a_command(walk: Walk, stores: Stores) -> None:
-    """The worker read the command before the erasure changed it."""
+    """The worker has read the command before the erasure changes it."""
 
     def begin() -> Action:
         added(stores, "ben", claimed=False)

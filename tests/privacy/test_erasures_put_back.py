@@ -1,4 +1,4 @@
-"""What someone can do who can write to Redis, and has no key: put back what was there once."""
+"""An attacker who can write to Redis but has no key can only put back former data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def finished(
     redis: Redis,
     resolver_environment: Environment,
 ) -> tuple[Eraser, ErasureRequest, bytes]:
-    """An erasure that is done, and the order as it was in Redis before."""
+    """A finished erasure, and its request as it was in Redis before."""
     if request.param == "with a directory":
         request.getfixturevalue("kept")
     api.add()
@@ -54,7 +54,7 @@ def test_erasure_that_is_put_back_reaches_no_later_notification(
     redis: Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever was deleted with it: the certificates that Redis has, and what it knows of."""
+    """This holds whatever the attacker deletes: Redis's certificates, or its list of known erasures."""
     eraser, what, sealed = finished
     later = time.time() + 2 * CLOCK_MARGIN_MS / 1000
     monkeypatch.setattr("resolver.notifications.add.time.time", lambda: later)
@@ -84,7 +84,8 @@ def test_erasure_reaches_no_command_made_long_after_it(kind: Kind, api: Api, mak
 def test_interrupted_erasure_ends_with_the_kept_certificate(
     finished_to_its_last_step: ErasureRequest, eraser: Eraser, kept: Path
 ) -> None:
-    """The process ended after the certificate was on the disk: it is no order that was put back."""
+    """The process ended after it had written the certificate to the disk. This is no request that was put
+    back."""
     with capture_logs() as logs:
         eraser.round()
     found = erasures_of(eraser).find(finished_to_its_last_step.id)
@@ -97,7 +98,7 @@ def test_interrupted_erasure_ends_with_the_kept_certificate(
 def finished_to_its_last_step(
     api: Api, make_eraser: MakeEraser, redis: Redis, kept: Path, resolver_environment: Environment
 ) -> ErasureRequest:
-    """Redis as it was before the certificate came into it."""
+    """An erasure whose certificate is on the disk and not yet in Redis."""
     api.add()
     with boundaries(resolver_environment["REDIS_URL"]) as between:
         filed(first := make_eraser(REDIS_URL=between.url), what := erasure_request("ben"))
@@ -133,7 +134,7 @@ def test_registration_that_is_put_back_is_not_sent_when_its_record_is_gone(
 
 
 def test_dump_taken_during_an_erasure_links_no_records(api: Api, eraser: Eraser, redis: Redis) -> None:
-    """What the erasure touched is there, for whoever has the keys alone."""
+    """The dump lists the notifications that the erasure touched, but readable with the keys alone."""
     for number in range(3):
         api.add(notificationId=f"n-{number}")
     names = [name.decode() for name in keys_of(redis, "{p*n:*")]

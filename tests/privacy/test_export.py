@@ -1,4 +1,4 @@
-"""Export against an oracle: complete, and without anybody else."""
+"""Export against an oracle: complete, and without data of other people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def person(user: str) -> JSON:
 
 
 def generated(chance: random.Random, number: int) -> tuple[Record, set[str]]:
-    """A notification, and everybody who is in it."""
+    """A notification, and all people who are in it."""
     actor, recipient, mentioned, keyed, spelt = (chance.choice(PEOPLE) for _ in range(5))
     audience = tuple({recipient, *chance.sample(PEOPLE, chance.randrange(4))})
     content = {
@@ -66,7 +66,7 @@ def generated(chance: random.Random, number: int) -> tuple[Record, set[str]]:
 
 @pytest.fixture
 def oracle(api: Api) -> dict[str, set[str]]:
-    """By notification, who is in it."""
+    """The people in each notification."""
     chance = random.Random(5)
     known = {}
     for number in range(5000):

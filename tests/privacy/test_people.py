@@ -1,4 +1,4 @@
-"""Who is found, and who isn't: only the person, whatever their name looks like, and never anybody else."""
+"""The search finds the person, whatever their name looks like, and never another person."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def commands(api: Api) -> list[tuple[str, JSON]]:
     return list(api.services.outbox.commands())
 
 
-# Who is the person
+# Who counts as the person
 
 
 def test_ids_differ_by_case_and_addresses_do_not(

@@ -1,4 +1,4 @@
-"""Erasures done again by what their certificates say, on whatever came back."""
+"""Erasures are replayed from their certificates on a restored database."""
 
 from __future__ import annotations
 

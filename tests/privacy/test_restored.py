@@ -1,4 +1,4 @@
-"""A database that came back from a backup gives out nothing until erasures were done again."""
+"""A restored database is not served until its erasures have been replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person's feed holds: audience, permissions, context and read state together."""
+"""A person's feed: audience, permissions, context and read state together."""
 
 from typing import Any
 

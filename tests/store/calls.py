@@ -1,4 +1,4 @@
-"""Calls from many threads at once, and what became of them."""
+"""Calls from many threads at once, and their outcomes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def at_once(calls: int, call: Callable[[int], Any]) -> list[Future[Any]]:
-    """Run each call in a thread of its own, all of them together."""
+    """Run all calls at once, each in a thread."""
     together = threading.Barrier(calls)
 
     def run(number: int) -> Any:

@@ -1,4 +1,4 @@
-"""A cluster whose nodes move keys, hang, and go, for a client with one connection to each."""
+"""A cluster whose nodes move keys, hang and fail, for a client with one connection to each node."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def client(servers: LocalCluster) -> Redis:
 
 @contextmanager
 def nodes_of(servers: LocalCluster, name: str) -> Iterator[tuple[Redis, Redis, list[Redis]]]:
-    """The node that has this key, another one, and all of them."""
+    """Return the node that has this key, another node, and all nodes."""
     with ExitStack() as stack:
         nodes = [stack.enter_context(Redis(port=port)) for port in servers.ports]
         have = [node for node in nodes if command(node, "CLUSTER", "GETKEYSINSLOT", slot_of(name), 1)]

@@ -21,7 +21,7 @@ def test_a_unix_socket_works(redis_server: LocalRedis) -> None:
 
 @pytest.mark.single_server
 def test_a_user_and_password_are_presented_over_a_unix_socket(tmp_path: Path) -> None:
-    """The default user is off: whoever presents a password alone is refused."""
+    """The default user is off, so a client that sends a password without a user name is refused."""
     server = LocalRedis(tmp_path)
     try:
         path = server.url.removeprefix("unix://")

@@ -1,4 +1,4 @@
-"""The guard: timeouts turn callers away for a while, any answer lets them in again."""
+"""The guard: timeouts open the circuit breaker, and any answer closes it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The header of a record decides who reads it, by its values, under every policy."""
+"""The header of a record decides which people may read it, under every policy."""
 
 from __future__ import annotations
 

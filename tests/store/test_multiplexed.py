@@ -1,4 +1,4 @@
-"""One connection for many threads, against real servers: whose reply is whose, and how it ends."""
+"""One connection for many threads, against real servers: each gets its own reply, and failures reach all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The vault on a real Redis: what was put is read, changes don't overwrite each other, outages are loud."""
+"""The store on a real Redis: records are read as they were put, changes don't overwrite each other, outages
+raise."""
 
 from __future__ import annotations
 

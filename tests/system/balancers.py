@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import shutil
 import signal
 import ssl
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,10 +23,14 @@ from tests.servers import authority
 from tests.support import BACKEND, notification
 from tests.system.conftest import RESOLVER, free_ports, plain_environment, wait_until_ready
 from tests.system.load import Load
+from tests.waiting import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TOKEN_PATH = "/api/velt/token"
-GET = "/api/velt/notifications/get"
+ADD, GET = "/v2/notifications/add", "/api/velt/notifications/get"
+CLIENTS = 3
+IDLE_SECONDS = 0.7
+"""Long enough for an instance to end between two requests on a connection."""
 
 
 class Instance:
@@ -43,7 +47,7 @@ class Instance:
         wait_until_ready(f"{self.url}/readyz", self.process, self._log)
 
     def restart(self) -> None:
-        """As a rolling update does it: TERM, the end, a new one."""
+        """Replace the process as a rolling update does: SIGTERM, its end, a new process."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(30) == 0
         self.start()
@@ -52,35 +56,41 @@ class Instance:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
+    def wait_for_requests(self, number: int = 1) -> None:
+        """Wait until this instance has answered so many more requests of each listener of the balancer."""
+        for path in (ADD, GET):
+            wanted = self.log.count(path) + number
+            until(lambda path=path, wanted=wanted: self.log.count(path) >= wanted, f"{path} here")  # type: ignore[misc]
+
 
 @dataclass
 class Balanced:
     inside: str
-    """Where backends call."""
+    """The URL that backends call."""
     internet: str
     ca: Path
     instances: list[Instance]
     log: Path
     pid: int
-    """Of the balancer itself."""
+    """The balancer's process id."""
 
     def pool(self) -> urllib3.PoolManager:
         context = ssl.create_default_context(cafile=str(self.ca))
-        # Nothing is tried again: whatever fails is counted.
+        # Nothing is tried again, so that each failure is counted.
         return urllib3.PoolManager(retries=False, timeout=15, maxsize=4, ssl_context=context)
 
 
 def nginx(
     folder: Path, ports: Mapping[str, int], certificate: Path, key: Path, *, limits: bool = False
 ) -> list[str]:
-    """The shipped file, with this machine's ports and paths. Without `limits`, one address may send any
-    number of requests, as the load of a test does."""
+    """Return the command that runs nginx with the shipped file, and this test's ports and paths. Without
+    `limits`, one address may send any number of requests, as the load of a test does."""
     changes = {
         **({} if limits else {"rate=100r/s": "rate=100000r/s"}),
         "/var/cache/nginx": str(folder),
         "server 127.0.0.1:8081": f"server 127.0.0.1:{ports['one']}",
         "server 127.0.0.1:8082": f"server 127.0.0.1:{ports['two']}",
-        # Here two instances are behind both doors.
+        # Here the same two instances are behind both listeners.
         "server 127.0.0.1:8083": f"server 127.0.0.1:{ports['one']}",
         "server 127.0.0.1:8084": f"server 127.0.0.1:{ports['two']}",
         "listen 443 ssl": f"listen 127.0.0.1:{ports['internet']} ssl",
@@ -92,7 +102,7 @@ def nginx(
     }
     config = changed((DEPLOY / "nginx/nginx.conf").read_text(), changes)
     (folder / "nginx.conf").write_text(config)
-    # Where tests run as root: no other user may enter their folder, and temporary files are there.
+    # Where tests run as root, no other user may enter their folder, which holds nginx's temporary files.
     settings = "daemon off; user root;"
     return [_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", settings]
 
@@ -140,7 +150,7 @@ class Balancer(Protocol):
 def balanced(
     balancer: Balancer, environment: Mapping[str, str], folder: Path, *, limits: bool = False
 ) -> Iterator[Balanced]:
-    """Two instances, and this balancer in front of them."""
+    """Run two instances, and this balancer in front of them."""
     numbers = free_ports(4)
     ports = dict(zip(("one", "two", "internet", "inside"), numbers, strict=True))
     certified = authority(folder)
@@ -155,35 +165,31 @@ def balanced(
         with log.open("wb") as output:
             process = start_child(command, stdout=output, stderr=output)
         stack.callback(stop_child, process)
-        inside, internet = (f"https://127.0.0.1:{ports[door]}" for door in ("inside", "internet"))
+        inside, internet = (f"https://127.0.0.1:{ports[name]}" for name in ("inside", "internet"))
         found = Balanced(inside, internet, certified.ca, instances, log, process.pid)
-        _wait(found, process)
+        wait_until_ready(f"{found.inside}/readyz", process, found.log, found.pool())
         yield found
-
-
-def _wait(found: Balanced, process: subprocess.Popen[bytes]) -> None:
-    pool, until = found.pool(), time.monotonic() + 20
-    while time.monotonic() < until:
-        assert process.poll() is None, found.log.read_text()
-        try:
-            if pool.request("GET", f"{found.inside}/readyz").status == 200:
-                return
-        except urllib3.exceptions.HTTPError:
-            time.sleep(0.1)
-    raise AssertionError(found.log.read_text())
 
 
 @dataclass
 class Traffic(Load):
-    """Backends that add and browsers that read, on connections that are used again and on idle ones."""
+    """One backend that adds and two browsers that read, on connections that are used without a pause and on
+    one that is idle in between."""
 
     balanced: Balanced
-    clients: int = 3
     outcomes: Counter[str] = field(default_factory=Counter)
     added: list[str] = field(default_factory=list)
+    _answered: list[int] = field(default_factory=lambda: [0] * CLIENTS)
+    """Requests of each client that have ended."""
 
     def work(self) -> Sequence[Callable[[], None]]:
-        return [self._adds, self._reads, self._idles][: self.clients]
+        return [self._adds, partial(self._reads, 1, 0.0), partial(self._reads, 2, IDLE_SECONDS)]
+
+    def wait_for_a_round(self) -> None:
+        """Wait until each client has begun a request and got its answer."""
+        # The first of them may be under way already.
+        wanted = [number + 2 for number in self._answered]
+        until(lambda: all(map(operator.ge, self._answered, wanted)), "an answer to each client")
 
     def failures(self) -> dict[str, int]:
         return {what: number for what, number in self.outcomes.items() if not what.startswith("200")}
@@ -193,21 +199,16 @@ class Traffic(Load):
         while not self._stop.is_set():
             id_ = f"n-{next(self._ids)}"
             data = {"data": notification(notificationId=id_)}
-            if self.send(pool, self.balanced.inside, "/v2/notifications/add", data) == 200:
+            if self.send(pool, self.balanced.inside, ADD, data) == 200:
                 self.added.append(id_)
+            self._answered[0] += 1
 
-    def _reads(self) -> None:
-        self._read_every(0.0)
-
-    def _idles(self) -> None:
-        """Often enough idle for an instance to have gone in between."""
-        self._read_every(0.7)
-
-    def _read_every(self, seconds: float) -> None:
+    def _reads(self, client: int, idle_seconds: float) -> None:
         pool = self.balanced.pool()
         body = {"organizationId": "acme", "notificationIds": ["n-0"]}
-        while not self._stop.wait(seconds):
+        while not self._stop.wait(idle_seconds):
             self.send(pool, self.balanced.internet, GET, body)
+            self._answered[client] += 1
 
     def send(self, pool: urllib3.PoolManager, url: str, path: str, body: Any) -> int:
         headers = {"content-type": "application/json", **BACKEND}

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from resolver.cli.children import start_child, stop_child
 from tests.support import API_KEY, CALLER_TOKEN
+from tests.waiting import until
 
 Serve = Callable[..., "Served"]
 RESOLVER = (sys.executable, "-m", "resolver")
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def free_ports(number: int) -> list[int]:
-    """Different ones: a port that was let go may be given out again at once."""
+    """Return different free ports. Asked for one after the other, a released port may be given out again."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(number)]
         for probe in probes:
@@ -37,7 +37,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def plain_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """These variables and what a process needs to start at all."""
+    """Add to these variables what every process needs to start."""
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
 
 
@@ -51,13 +51,13 @@ class Served:
 
 
 def caller_of(served: Served) -> dict[str, str]:
-    """What the guides take for granted in a backend's environment."""
+    """The variables that the guides expect in a backend's environment."""
     return {"RESOLVER": served.url, "VELT_API_KEY": API_KEY, "CALLER_TOKEN": CALLER_TOKEN}
 
 
 @contextmanager
 def serving(variables: Mapping[str, str], log: Path, *, files: int | None = None) -> Iterator[Served]:
-    """`files`: how many of them each process may open."""
+    """Run `resolver serve` until the block ends. `files` limits the open files of each process."""
     bind = f"127.0.0.1:{free_port()}"
     env = plain_environment({"WEB_CONCURRENCY": "1", **variables, "RESOLVER_BIND": bind})
     with log.open("wb") as output:
@@ -70,16 +70,27 @@ def serving(variables: Mapping[str, str], log: Path, *, files: int | None = None
         stop_child(process)
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        assert process.poll() is None, log.read_text(encoding="utf-8")
+def wait_until_ready(
+    url: str,
+    process: subprocess.Popen[bytes],
+    log: Path | Callable[[], str],
+    pool: urllib3.PoolManager | None = None,
+) -> None:
+    """Wait until the URL is answered with 200. If the process ends, or isn't ready within half a minute, the
+    test fails with what the process logged."""
+    get = pool.request if pool else urllib3.request
+
+    def logged() -> str:
+        return log() if callable(log) else log.read_text(encoding="utf-8")
+
+    def is_ready() -> bool:
+        assert process.poll() is None, logged()
         try:
-            if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
-                return
+            return get("GET", url, retries=False, timeout=2).status == 200
         except urllib3.exceptions.HTTPError:
-            time.sleep(0.05)
-    raise AssertionError(f"not ready: {log.read_text(encoding='utf-8')}")
+            return False
+
+    until(is_ready, logged, pause=0.05)
 
 
 @pytest.fixture

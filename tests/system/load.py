@@ -15,12 +15,15 @@ import orjson
 import urllib3
 
 from tests.support import BACKEND, JSON, Velt, notification
+from tests.waiting import until
 
 HEADERS = {"content-type": "application/json", **BACKEND}
+REFUSED_PAUSE_SECONDS = 0.02
+"""A client that was refused waits so long before its next request, as a real one would."""
 
 
 def post(url: str, path: str, body: Any, seconds: float = 10) -> tuple[int, JSON, float]:
-    """Status, JSON and duration; status 0 when the connection broke."""
+    """Return status, JSON and duration. Status 0 means that the connection broke."""
     started = time.monotonic()
     try:
         reply = urllib3.request(
@@ -48,14 +51,14 @@ def read(url: str, ids: list[str]) -> set[str]:
 
 @dataclass
 class Load(ABC):
-    """Work in threads of its own, until told to stop."""
+    """Work in threads, which ends with the `with` block."""
 
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
     _ids: Iterator[int] = field(default_factory=count, init=False)
 
     @abstractmethod
     def work(self) -> Sequence[Callable[[], None]]:
-        """For a thread each."""
+        """Return the functions to run, each in a thread."""
 
     def __enter__(self) -> Self:
         self._threads = [threading.Thread(target=each) for each in self.work()]
@@ -71,7 +74,7 @@ class Load(ABC):
 
 @dataclass
 class Adding(Load):
-    """Clients that add until told to stop, and remember what was acknowledged."""
+    """Clients that add until the block ends, and what was acknowledged to them."""
 
     url: str
     clients: int = 4
@@ -82,6 +85,11 @@ class Adding(Load):
     def work(self) -> Sequence[Callable[[], None]]:
         return [partial(self._run, number) for number in range(self.clients)]
 
+    def wait_for_acknowledged(self, number: int) -> None:
+        """Wait until so many more adds have been acknowledged."""
+        wanted = len(self.acknowledged) + number
+        until(lambda: len(self.acknowledged) >= wanted, f"{number} acknowledged adds")
+
     def _run(self, client: int) -> None:
         while not self._stop.is_set():
             id_ = f"c{client}-{next(self._ids)}"
@@ -91,7 +99,7 @@ class Adding(Load):
             if status == 200:
                 self.acknowledged.append(id_)
             else:
-                time.sleep(0.02)
+                self._stop.wait(REFUSED_PAUSE_SECONDS)
 
 
 def assert_nothing_is_lost(url: str, velt: Velt, acknowledged: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Packages of npm, by name, into a folder that ends with the tests: nothing of others is in the tree."""
+"""Install npm packages into a temporary folder, so that the repository holds no third-party code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# At most one more try after ten seconds: where there is no registry, that is said in time.
+# At most one retry after ten seconds, so that a missing registry is reported soon.
 _QUIET = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
 
 

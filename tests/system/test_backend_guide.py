@@ -1,4 +1,5 @@
-"""The code in docs/backend.md, language by language, does what it says against a resolver and a sandbox."""
+"""The code in docs/backend.md, in each language, prints what the page shows, with a resolver and a
+sandbox."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def test_all_blocks_of_a_language_are_one_program_that_prints_what_they_show(
 
 @pytest.fixture
 def sample(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the Python part defines, without what it runs."""
+    """The functions that the Python part defines, without its last lines, which run them."""
     for name in ("VELT_API_KEY", "CALLER_TOKEN"):
         monkeypatch.setenv(name, "x")
     code = ast.parse("\n".join(block.text for block in blocks("backend.md") if block.kind == "python"))
@@ -63,7 +64,7 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 class _Unsteady(Service):
-    """A balancer that answers for its upstream, then an upstream that asks for patience, then an answer."""
+    """A server whose answers are, in turn: a balancer's error page, a 503 with Retry-After, and a success."""
 
     def answer(self, headers: dict[str, Any], raw: bytes) -> tuple[int, bytes]:
         self.requests.append(headers)

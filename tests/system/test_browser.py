@@ -1,4 +1,4 @@
-"""A real Chromium reads through the callbacks from a page of ours, by header and by cookie; no other can."""
+"""A page on an allowed origin reads in a real Chromium, by header and by cookie; pages elsewhere cannot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async ([url, body, headers, credentials]) => {
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[tuple[str, str]]:
-    """Two origins: the team's application, and somebody else's page."""
+    """Two origins: the team's application, and a page that doesn't belong to the team."""
     page = b"<!doctype html><title>page</title>"
     with running(Service(body=page)) as ours, running(Service(body=page)) as theirs:
         yield ours.url.rstrip("/"), theirs.url.rstrip("/")
@@ -70,7 +70,7 @@ def served(
 
 @pytest.fixture
 def browser(chromium: Any, served: Served) -> Iterator[BrowserContext]:
-    """With the reader's cookie for the resolver already in it."""
+    """A browser that already holds the reader's cookie for the resolver."""
     context = chromium.new_context()
     context.add_cookies(
         [{"name": COOKIE, "value": signed("ben", "acme"), "url": served.url, "sameSite": "Lax"}]
@@ -91,7 +91,7 @@ def ask(page: Page, served: Served, action: str = "get", token: str = "", creden
     return page.evaluate(ASK, [f"{served.url}/api/velt/notifications/{action}", body, headers, credentials])
 
 
-def test_a_page_of_ours_reads_by_header_and_by_cookie(
+def test_page_on_an_allowed_origin_reads_by_header_and_by_cookie(
     browser: BrowserContext, served: Served, pages: tuple[str, str]
 ) -> None:
     page = opened(browser, pages[0])
@@ -106,14 +106,15 @@ def test_a_page_of_ours_reads_by_header_and_by_cookie(
     assert stranger["body"]["data"] == {}
 
 
-def test_another_page_reads_and_deletes_nothing(
+def test_page_on_another_origin_reads_and_deletes_nothing(
     browser: BrowserContext, served: Served, pages: tuple[str, str]
 ) -> None:
     page = opened(browser, pages[1])
     for action in ("get", "delete"):
         assert "refused" in ask(page, served, action, token=signed("ben", "acme"))
         assert "refused" in ask(page, served, action, credentials="include")
-    # What needs no preflight is sent, with the cookie, and still does nothing (nor is the reply let through).
+    # The browser sends a request that needs no preflight, with its cookie. It still has no effect, and the
+    # browser keeps the reply from the page.
     simple = """async (url) => { await fetch(url, {method: "POST", mode: "no-cors", credentials: "include",
         body: JSON.stringify({organizationId: "acme", notificationId: "n-1"})}).catch(() => {}); }"""
     page.evaluate(simple, f"{served.url}/api/velt/notifications/delete")
@@ -126,7 +127,7 @@ def test_another_page_reads_and_deletes_nothing(
     assert still["body"]["data"].keys() == {"n-1"}
 
 
-def test_a_page_of_ours_can_read_what_went_wrong(
+def test_page_on_an_allowed_origin_can_read_errors(
     browser: BrowserContext, served: Served, pages: tuple[str, str], redis_of_its_own: LocalRedis
 ) -> None:
     page = opened(browser, pages[0])
@@ -138,7 +139,7 @@ def test_a_page_of_ours_can_read_what_went_wrong(
         assert (down["status"], down["body"]["success"], bool(down["requestId"])) == (503, False, True)
 
 
-def test_a_page_of_ours_deletes_by_cookie(
+def test_page_on_an_allowed_origin_deletes_by_cookie(
     browser: BrowserContext, served: Served, pages: tuple[str, str]
 ) -> None:
     page = opened(browser, pages[0])

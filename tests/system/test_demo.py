@@ -28,7 +28,7 @@ LONG_MS = 30_000
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    """On a port next to a taken one: the page must not count on the usual one."""
+    """A running `resolver dev`, not on the usual port, which the page must not count on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -38,7 +38,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 @pytest.fixture
 def url(dev: Dev) -> str:
-    """The first thing that its last line says to open."""
+    """The URL that the last printed line says to open."""
     (address,) = [word for word in dev.printed.splitlines()[-1].split() if word.endswith("/demo")]
     return address
 
@@ -51,7 +51,8 @@ def empty_sandbox(dev: Dev) -> None:
 
 @pytest.fixture
 def page(chromium: Browser, url: str, dev: Dev) -> Iterator[Page]:
-    """Opened before Velt has anything; it must not ask anything of another origin, nor complain."""
+    """The page, opened before Velt holds anything. A request to another origin, or an error in the console,
+    fails the test."""
     empty_sandbox(dev)
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page, origin = context.new_page(), url.removesuffix("demo")
@@ -79,7 +80,7 @@ def pane(page: Page, name: str) -> Any:
 
 
 def send(page: Page) -> str:
-    """What the composer holds; its id."""
+    """Send what is in the composer, and return the notification's id."""
     with page.expect_response("**/v2/notifications/add") as answer:
         page.get_by_role("button", name="Send").click()
     id_: str = answer.value.json()["result"]["data"]["notificationId"]
@@ -96,7 +97,7 @@ def sandbox_ledger(dev: Dev) -> str:
     return json.dumps(dev.paste(2))
 
 
-def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
+def test_page_shows_what_velt_redis_and_the_browser_hold(page: Page, dev: Dev) -> None:
     backend, velt = pane(page, "Your backend"), pane(page, "Velt holds")
     redis, inbox = pane(page, "Your Redis holds"), page.get_by_role("list", name="Inbox")
     first = send(page)
@@ -104,7 +105,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     assert "••••" in backend.locator("#request").inner_text()
     expect(backend.locator("#registration")).to_contain_text("registered")
 
-    # Velt: ids, and nothing of what was said.
+    # Velt has ids, and no content.
     expect(velt.locator("#velt-records")).to_contain_text(first)
     expect(velt).to_contain_text("Ids only")
     for said in SAID:
@@ -112,12 +113,12 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
         assert said not in velt.evaluate("pane => pane.textContent")
         assert said not in sandbox_ledger(dev)
 
-    # Redis: sealed, and opened on request.
+    # Redis has sealed bytes, which the page opens on request.
     assert all(said.encode().hex() not in redis.locator("#sealed").inner_text() for said in SAID)
     redis.get_by_role("button", name="Open it").click()
     expect(redis.locator("#opened")).to_contain_text(TEXT)
 
-    # Browser: whom it was meant for, and nobody else.
+    # In the browser, only the recipient reads it.
     inbox_shows(page, "ben", TEXT)
     expect(inbox).to_contain_text("Ana Lima asked you about the merger")
     page.get_by_label("Signed in as").select_option("chi")
@@ -128,7 +129,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     expect(page.locator("#asked")).to_contain_text("given: []")
     expect(inbox.get_by_role("listitem")).to_have_count(0)
 
-    # Outage: accepted, and told later.
+    # During an outage an add is accepted, and sent to Velt later.
     page.get_by_role("button", name="Start a Velt outage").click()
     expect(velt.locator("#velt-state")).to_contain_text("Outage")
     second = send(page)
@@ -138,7 +139,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     expect(backend.locator("#registration")).to_contain_text("registered", timeout=LONG_MS)
     expect(velt.locator("#velt-records")).to_contain_text(second)
 
-    # Other keys: everything is under the new one, and opens.
+    # After a rotation everything is sealed with the new key, and opens.
     before = redis.locator("#key-id").inner_text()
     sealed = redis.locator("#sealed").inner_text()
     page.get_by_role("button", name="Rotate the keys").click()
@@ -150,7 +151,7 @@ def test_a_newcomer_sees_who_holds_what(page: Page, dev: Dev) -> None:
     operated = dev.operate(f"resolver inspect -- acme {first}", "resolver keys status --json")
     assert (operated.returncode, TEXT in operated.stdout) == (0, True), operated
 
-    # Erased: gone everywhere.
+    # After an erasure it is gone everywhere.
     page.locator("#erased").select_option("ben")
     page.get_by_role("button", name="Erase everywhere").click()
     expect(page.get_by_role("status")).to_contain_text(
@@ -169,17 +170,17 @@ def inbox_shows(page: Page, user: str, text: str) -> None:
     expect(page.get_by_role("list", name="Inbox")).to_contain_text(text)
 
 
-def test_content_that_reached_velt_is_found_and_said(page: Page, dev: Dev) -> None:
+def test_page_reports_content_that_reached_velt(page: Page, dev: Dev) -> None:
     send(page)
     state = page.locator("#velt-state")
     expect(state).to_contain_text("Ids only")
-    # Around the resolver, by somebody else.
+    # Sent to Velt by another client, not through the resolver.
     sandbox = f"http://127.0.0.1:{dev.ports()[2]}/v2/notifications/update"
     urllib3.request("POST", sandbox, json={"data": {"displayBodyMessage": f"Ana says: {TEXT}"}})
     expect(state).to_contain_text("1 pieces of your content are below. This must not be.")
 
 
-def test_read_and_deleted_in_the_inbox(page: Page) -> None:
+def test_inbox_reads_and_deletes_notifications(page: Page) -> None:
     inbox, velt = page.get_by_role("list", name="Inbox"), pane(page, "Velt holds")
     send(page)
     inbox_shows(page, "ben", TEXT)
@@ -192,7 +193,7 @@ def test_read_and_deleted_in_the_inbox(page: Page) -> None:
     expect(inbox.get_by_role("listitem")).to_have_count(0)
 
 
-def test_what_redis_holds_is_there_when_the_sandbox_has_forgotten(page: Page, dev: Dev) -> None:
+def test_page_shows_records_that_the_sandbox_has_forgotten(page: Page, dev: Dev) -> None:
     older, newer = send(page), send(page)
     expect(page.locator("#held-note")).to_be_empty()
     empty_sandbox(dev)
@@ -206,7 +207,7 @@ def test_what_redis_holds_is_there_when_the_sandbox_has_forgotten(page: Page, de
     expect(redis.locator("#opened")).to_contain_text(TEXT)
 
 
-def test_every_action_has_a_word_of_its_own(page: Page) -> None:
+def test_each_action_reports_its_own_outcome(page: Page) -> None:
     said, press = page.get_by_role("status"), page.get_by_role("button", name="Send").click
     page.get_by_label("Ben Okoro").uncheck()
     press()
@@ -227,7 +228,7 @@ def test_every_action_has_a_word_of_its_own(page: Page) -> None:
     expect(said).to_contain_text("of Globex: it isn")
 
 
-def test_a_double_click_sends_once_and_what_was_sent_last_is_first_everywhere(page: Page) -> None:
+def test_double_click_sends_once_and_the_latest_notification_is_listed_first(page: Page) -> None:
     page.locator("#organization").select_option("globex")
     send(page)
     page.locator("#organization").select_option("acme")
@@ -241,7 +242,7 @@ def test_a_double_click_sends_once_and_what_was_sent_last_is_first_everywhere(pa
     expect(page.locator("#chosen option").first).to_have_text(last)
 
 
-def test_during_an_outage_it_is_said_what_waits_for_velt(page: Page) -> None:
+def test_page_says_what_waits_for_velt_during_an_outage(page: Page) -> None:
     said, inbox = page.get_by_role("status"), page.get_by_role("list", name="Inbox")
     send(page)
     inbox_shows(page, "ben", TEXT)
@@ -261,7 +262,7 @@ def test_during_an_outage_it_is_said_what_waits_for_velt(page: Page) -> None:
     expect(said).to_contain_text("Ben Okoro is erased", timeout=LONG_MS)
 
 
-def test_a_rotation_goes_on_being_shown_after_a_reload(page: Page) -> None:
+def test_rotation_is_still_shown_after_a_reload(page: Page) -> None:
     said, rotate = page.get_by_role("status"), page.get_by_role("button", name="Rotate the keys")
     with page.expect_response("**/demo/keys/rotate"):
         rotate.click()
@@ -272,7 +273,7 @@ def test_a_rotation_goes_on_being_shown_after_a_reload(page: Page) -> None:
     expect(rotate).to_be_enabled()
 
 
-def test_everyone_of_the_organization_and_nobody_else(page: Page) -> None:
+def test_notification_to_all_reaches_its_organization_and_no_other(page: Page) -> None:
     page.get_by_label("Everyone in the organization").check()
     send(page)
     for user in ("ben", "chi"):
@@ -281,7 +282,7 @@ def test_everyone_of_the_organization_and_nobody_else(page: Page) -> None:
     expect(page.get_by_role("list", name="Inbox").get_by_role("listitem")).to_have_count(0)
 
 
-def test_what_strangers_write_stays_text(page: Page) -> None:
+def test_markup_in_content_is_shown_as_text(page: Page) -> None:
     evil = (
         "<img src=x onerror=alert(1)><script>alert(2)</script> {actionUser} {constructor} ${7*7} $& &lt;b&gt;"
     )
@@ -290,7 +291,7 @@ def test_what_strangers_write_stays_text(page: Page) -> None:
     send(page)
     inbox = page.get_by_role("list", name="Inbox")
     inbox_shows(page, "ben", evil)
-    # The headline is a template: what it names is put in, whatever else looks like one is left alone.
+    # The headline is a template: known names are replaced, and other text in braces stays as it is.
     headline = inbox.get_by_role("heading").inner_text()
     assert headline == "Ana Lima wrote " + evil.replace("{actionUser}", "Ana Lima")
     assert inbox.locator("img, script, b").count() == 0
@@ -299,7 +300,7 @@ def test_what_strangers_write_stays_text(page: Page) -> None:
     assert page.locator("pre *").count() == 0
 
 
-def test_names_that_are_no_text_keep_nobody_from_their_inbox(page: Page) -> None:
+def test_names_that_are_not_text_leave_the_inbox_readable(page: Page) -> None:
     send(page)
     inbox_shows(page, "ben", TEXT)
     odd = {
@@ -321,7 +322,7 @@ def test_names_that_are_no_text_keep_nobody_from_their_inbox(page: Page) -> None
     expect(inbox).to_contain_text(TEXT)
 
 
-def test_all_of_it_works_by_keyboard(page: Page) -> None:
+def test_page_works_by_keyboard(page: Page) -> None:
     def press_until(reached: Callable[[], bool]) -> None:
         for _ in range(60):
             page.keyboard.press("Tab")
@@ -347,7 +348,7 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("has read it")
 
 
-def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) -> None:
+def test_focus_stays_while_the_page_updates(page: Page) -> None:
     velt, inbox = pane(page, "Velt holds"), page.get_by_role("list", name="Inbox")
     send(page)
     expect(inbox).to_contain_text(TEXT)
@@ -357,7 +358,7 @@ def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) ->
     for one in (inbox.get_by_role("button", name="Mark read"), velt.locator("#velt-ledger summary").first):
         one.focus()
         before = velt.locator("#velt-ledger details").count()
-        # The worker tries again and again, and each time the ledger grows.
+        # The worker retries, and the ledger grows with each attempt.
         expect(velt.locator("#velt-ledger details").nth(before)).to_be_attached(timeout=LONG_MS)
         assert page.evaluate("document.activeElement.tagName") in ("BUTTON", "SUMMARY")
     page.get_by_role("button", name="End the outage").click()
@@ -365,7 +366,7 @@ def test_the_focus_stays_where_it_is_while_things_go_on_happening(page: Page) ->
 
 
 def test_readme_shows_a_picture_of_this_page(page: Page, tmp_path: Path) -> None:
-    """`make picture` has it take the picture anew."""
+    """`make picture` runs this test to take a new picture."""
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     send(page)
     pane(page, "Your Redis holds").get_by_role("button", name="Open it").click()
@@ -396,7 +397,9 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_whoever_looks_or_listens_can_use_it(page: Page, axe: str, pictures: Path, scheme: Any) -> None:
+def test_page_is_accessible_by_sight_and_by_screen_reader(
+    page: Page, axe: str, pictures: Path, scheme: Any
+) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     send(page)
     pane(page, "Your Redis holds").get_by_role("button", name="Open it").click()
@@ -414,7 +417,7 @@ def test_whoever_looks_or_listens_can_use_it(page: Page, axe: str, pictures: Pat
 
 
 @pytest.mark.parametrize("seconds", [0.8, 2.0])
-def test_a_rotation_that_is_cut_short_loses_nothing(tmp_path: Path, seconds: float) -> None:
+def test_interrupted_rotation_loses_nothing(tmp_path: Path, seconds: float) -> None:
     with running(tmp_path) as dev:
         dev.paste(0)
         base = f"http://127.0.0.1:{dev.ports()[0]}"

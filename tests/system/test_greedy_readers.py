@@ -1,4 +1,4 @@
-"""Readers who ask for as much as one may and take nothing of it, beside others who read little."""
+"""Readers that ask for the most they may and read nothing of the answer, beside readers of small answers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def served(resolver_environment: dict[str, str], tmp_path: Path) -> Iterator[Ser
 
 
 def ask(served: Served, user: str) -> socket.socket:
-    """Ask for everything, with little room for an answer in the kernel."""
+    """Ask for everything, over a connection whose kernel buffers hold little of the answer."""
     body = orjson.dumps({"organizationId": "acme", "notificationIds": IDS})
     head = (
         f"POST {GET} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -69,7 +69,7 @@ def read(served: Served, user: str, ids: list[str]) -> urllib3.BaseHTTPResponse:
 
 
 def most_memory(pid: int) -> int:
-    """The most that a process has had in memory since its start, in bytes."""
+    """Return the largest resident memory of a process since its start, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found
@@ -82,8 +82,10 @@ def refused(served: Served) -> dict[str, float]:
     return figures_in(reply.data.decode())
 
 
-@pytest.mark.parametrize("people", [READERS, 1], ids=["each somebody else", "all of them one person"])
-def test_readers_who_take_nothing_leave_memory_and_small_reads_to_others(served: Served, people: int) -> None:
+@pytest.mark.parametrize("people", [READERS, 1], ids=["different people", "one person"])
+def test_readers_that_take_no_answer_neither_exhaust_memory_nor_delay_small_reads(
+    served: Served, people: int
+) -> None:
     (process,) = web_processes_of(served.process.pid)
     with ExitStack() as stack:
         greedy = [stack.enter_context(ask(served, f"greedy-{n % people}")) for n in range(READERS)]

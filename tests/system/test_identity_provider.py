@@ -67,7 +67,7 @@ def claims(**changes: Any) -> dict[str, Any]:
     }
 
 
-def test_its_tokens_read_and_so_do_minted_ones_and_no_others(served: Served) -> None:
+def test_tokens_of_the_provider_and_minted_tokens_are_accepted_alone(served: Served) -> None:
     token = signed(KEYS["RS256"], "RS256", "first", claims())
     assert read(served, token)[1].keys() == {"n-1"}
     assert read(served, signed(KEYS["EdDSA"], "EdDSA", "second", claims()))[0] == 200
@@ -82,7 +82,9 @@ def test_its_tokens_read_and_so_do_minted_ones_and_no_others(served: Served) -> 
         assert read(served, other) == (401, None)
 
 
-def test_a_rotation_is_followed_at_once_and_an_outage_is_outlived(served: Served, provider: Service) -> None:
+def test_key_rotation_is_followed_at_once_and_known_keys_outlast_an_outage(
+    served: Served, provider: Service
+) -> None:
     assert read(served, signed(KEYS["RS256"], "RS256", "first", claims()))[0] == 200
     provider.body = {"keys": [*provider.body["keys"], jwk(NEW, "third")]}
     assert read(served, signed(NEW, "ES256", "third", claims()))[0] == 200
@@ -93,7 +95,7 @@ def test_a_rotation_is_followed_at_once_and_an_outage_is_outlived(served: Served
     assert len(provider.requests) <= 3, "the first, the rotation's, and perhaps the minute's"
 
 
-def test_while_no_keys_can_be_had_that_is_an_outage_and_backends_are_served(
+def test_missing_key_set_fails_end_users_with_503_and_leaves_backends_served(
     provider: Service, resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     provider.status = 500

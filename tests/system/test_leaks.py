@@ -1,8 +1,9 @@
-"""Canaries through every endpoint, then a look into all that Velt, Redis, a log or a stranger ever got.
+"""Canaries go through every endpoint, and are then searched for in all that Velt, Redis, logs and clients
+got.
 
-Each place that may hold content, or somebody's details, gets a word that nobody can guess. Afterwards these
-are in the answers whose purpose that is (the callback, the backend's own get, the export), and nowhere else.
-"""
+Each field that may hold content or personal data gets an unguessable word. Afterwards these words are in
+the answers that exist to return them (the data provider's, the backend's own get, the export), and nowhere
+else."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.system
 
 JSON = dict[str, Any]
-# Ids are in clear at Velt, which is their purpose, and in the audit trail; in Redis they are not.
+# Ids are in plain text at Velt, which needs them, and in the audit trail, but not in Redis.
 ANA, BEN, CLEO = "person-ana-7f3a", "person-ben-9c1e", "person-cleo-41d0"
 ORGANIZATION = "organization-5d2b"
 PRIVACY = {"authorization": "Bearer privacy-token-for-tests-0123456789abcdef"}
@@ -50,9 +51,9 @@ class Canaries:
 
 @contextmanager
 def monitored(redis_server: LocalRedis) -> Iterator[list[str]]:
-    """Every command that Redis executes meanwhile, as MONITOR prints it."""
+    """Collect every command that Redis executes while the block runs, as MONITOR prints it."""
     seen: list[str] = []
-    # Nothing may be asked for a while: a resolver that stops on a busy machine takes some seconds.
+    # There may be no command for some seconds, while a resolver stops on a busy machine.
     client = Redis.from_url(redis_server.url, socket_timeout=30)
     ready, done = threading.Event(), threading.Event()
 
@@ -78,7 +79,7 @@ def monitored(redis_server: LocalRedis) -> Iterator[list[str]]:
 
 @dataclass
 class Caller:
-    """Remembers what it was answered: errors, and everything but the two that may hold content."""
+    """A client that keeps the errors it got, and all other answers but the two that may hold content."""
 
     served: Served
     answers: list[bytes] = field(default_factory=list)
@@ -104,20 +105,20 @@ class Caller:
         return reply
 
 
-def somebody(canary: Canaries, user: str, where: str) -> JSON:
+def person(canary: Canaries, user: str, where: str) -> JSON:
     details = ("name", "email", "photoUrl", "color", "textColor", "initial", "type", "plan", "groupId")
     nested = {"contacts": [{"userId": CLEO, "name": canary(f"{where} contact")}]}
     return {"userId": user, **{name: canary(f"{where} {name}") for name in details}, **nested}
 
 
 def full(canary: Canaries, **changes: Any) -> JSON:
-    """An add with a canary wherever there may be content."""
+    """Return an add with a canary in each field that may hold content."""
     return notification(
         organizationId=ORGANIZATION,
-        actionUser=somebody(canary, ANA, "actionUser"),
-        notifyUsers=[somebody(canary, BEN, "notifyUsers"), {"userId": CLEO}],
+        actionUser=person(canary, ANA, "actionUser"),
+        notifyUsers=[person(canary, BEN, "notifyUsers"), {"userId": CLEO}],
         displayHeadlineMessageTemplate=f"{{actionUser}} {canary('headline')}",
-        displayHeadlineMessageTemplateData={"recipientUser": somebody(canary, BEN, "template data")},
+        displayHeadlineMessageTemplateData={"recipientUser": person(canary, BEN, "template data")},
         displayBodyMessage=canary("body"),
         displayBodyMessageTemplate=canary("body template"),
         displayBodyMessageTemplateData={canary("body data key"): canary("body data")},
@@ -137,8 +138,8 @@ def write(caller: Caller, canary: Canaries) -> None:
     caller.call("POST", "/v2/notifications/add", b'{"data": "' + canary("half a body").encode())
     entry = {
         "displayBodyMessage": canary("updated body"),
-        "actionUser": somebody(canary, ANA, "updated actionUser"),
-        "notifyUsers": [somebody(canary, BEN, "updated notifyUsers"), {"userId": CLEO}],
+        "actionUser": person(canary, ANA, "updated actionUser"),
+        "notifyUsers": [person(canary, BEN, "updated notifyUsers"), {"userId": CLEO}],
         "metadata": {"a": canary("updated metadata")},
         canary("updated custom key"): canary("updated custom"),
     }
@@ -148,7 +149,7 @@ def write(caller: Caller, canary: Canaries) -> None:
 
 
 def read(caller: Caller, canary: Canaries) -> bytes:
-    """What the callback gave."""
+    """Return what the data provider's get answered."""
     scope = {"organizationId": ORGANIZATION, "documentId": "doc-1"}
     caller.post("/v2/notifications/get", {"data": {**scope, "unknown": canary("get")}})
     wanted = {"userId": BEN, "organizationIds": [ORGANIZATION]}
@@ -161,7 +162,8 @@ def read(caller: Caller, canary: Canaries) -> bytes:
 
 
 def fail(caller: Caller, canary: Canaries, velt: Velt, redis: Redis) -> None:
-    """Refused by Velt at once; refused later, which makes it dead; unable to be told; Redis out of joint."""
+    """Cause each kind of failure: Velt refuses at once; Velt refuses later, so that the command is
+    dead-lettered; Velt is unreachable; Redis fails."""
     velt.break_with(path="/v2/notifications/add", status=400, errorStatus="INVALID_ARGUMENT", count=1)
     assert caller.post("/v2/notifications/add", {"data": full(canary, notificationId="no")}).status == 400
     velt.break_with(path="/v2/notifications/add", status=503, count=1)
@@ -181,7 +183,7 @@ def fail(caller: Caller, canary: Canaries, velt: Velt, redis: Redis) -> None:
 
 
 def privacy(caller: Caller, velt: Velt) -> bytes:
-    """What the export gave; then ben is erased, with Velt away and back again."""
+    """Return what the export answered. Then erase ben, with an outage of Velt in between."""
     exported = caller.post("/privacy/export", {"userIds": [ANA]}, PRIVACY).data
     erasure = caller.post("/privacy/erase", {"userIds": [BEN]}, PRIVACY).json()["erasureId"]
     path = f"/privacy/erasures/{erasure}"
@@ -196,7 +198,7 @@ def privacy(caller: Caller, velt: Velt) -> bytes:
     return exported
 
 
-def test_canaries_come_back_to_whom_they_belong_and_show_nowhere_else(
+def test_canaries_are_returned_to_authorized_readers_and_appear_nowhere_else(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
     canary = Canaries()

@@ -1,4 +1,4 @@
-"""The figures of several processes, through restarts of all kinds."""
+"""The shared metrics of several processes, through restarts of all kinds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,8 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.system
 PROCESSES = 4
+DRIP_SECONDS = 0.5
+"""A client that drips sends a byte so often."""
 OK = 'resolver_request_seconds_count{outcome="ok",surface="mirror"}'
 OPEN = 'resolver_breaker_open{service="velt"}'
 
@@ -56,7 +58,7 @@ def scrape(url: str) -> dict[str, float]:
 
 
 def add(url: str, notification_id: str) -> None:
-    """On a connection of its own, so that any of the processes takes it."""
+    """Add over a new connection, so that any of the processes may accept it."""
     body = {"data": notification(notificationId=notification_id)}
     reply = urllib3.request(
         "POST",
@@ -99,7 +101,7 @@ def test_restarts_of_four_processes_leave_no_stale_gauge_and_no_growing_folder(
     figures = scrape(four.url)
     assert figures[OPEN] == 0
     assert figures[OK] == 12, "what ended processes counted still counts"
-    # Old and new ones run side by side while they are replaced.
+    # Old and new processes run side by side during a reload.
     assert len([name for name in files if name.startswith("slot-")]) <= 2 * PROCESSES
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 2 * PROCESSES * 1024 * 1024
 
@@ -110,7 +112,7 @@ def test_a_scrape_adds_up_what_all_processes_counted(four: Served) -> None:
     assert {scrape(four.url)[OK] for _ in range(8)} == {40}
 
 
-def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goes_with_the_next(
+def test_metrics_folder_is_removed_at_exit_and_one_of_a_killed_process_at_the_next_start(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
@@ -138,7 +140,7 @@ def test_the_folder_that_serve_makes_goes_with_it_and_what_a_killed_one_left_goe
     assert not folder.exists()
 
 
-def test_a_folder_of_no_use_keeps_nobody_from_serving(
+def test_unusable_metrics_folder_does_not_prevent_serving(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     for number, folder in enumerate(("/proc/nope", str(tmp_path / "a-file"))):
@@ -150,16 +152,16 @@ def test_a_folder_of_no_use_keeps_nobody_from_serving(
             assert "metrics_not_shared" in served.log
 
 
-def test_no_room_for_figures_keeps_nobody_from_serving(
+def test_full_metrics_folder_does_not_prevent_serving(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for memory that somebody else has filled."""
+    """A limit on the size of files stands for a file system that other programs have filled."""
     bind, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
     variables = {
         **resolver_environment,
         "RESOLVER_METRICS_TOKEN": METRICS_TOKEN,
         VARIABLE: str(tmp_path / "metrics"),
-        # Figures that have no room aren't shared: another process would not know of this one's.
+        # Metrics that have no room aren't shared, so another process doesn't see this one's.
         "WEB_CONCURRENCY": "1",
     }
     env = plain_environment({**variables, "RESOLVER_BIND": bind})
@@ -176,7 +178,7 @@ def test_no_room_for_figures_keeps_nobody_from_serving(
     assert not list((tmp_path / "metrics").glob("*.part"))
 
 
-def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
+def test_damaged_metrics_files_hide_no_others_and_are_recreated(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "metrics"
@@ -189,8 +191,8 @@ def test_files_that_are_damaged_hide_no_others_and_are_made_anew(
         assert scrape(served.url)[OK] == 1
 
 
-def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served, tmp_path: Path) -> None:
-    # At once: while files are removed one by one, a process that is still starting may begin another.
+def test_removed_metrics_folder_is_recreated_at_the_next_reload(four: Served, tmp_path: Path) -> None:
+    # In one step: if files were removed one by one, a process that is still starting could add another.
     (tmp_path / "metrics").rename(tmp_path / "removed")
     assert scrape(four.url), "meanwhile, what one process counted"
     before = set(children_of(four.process.pid))
@@ -204,7 +206,7 @@ def test_a_folder_that_was_removed_is_made_anew_at_the_next_reload(four: Served,
 
 @contextmanager
 def answering_worker(variables: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Its address. Asked to end, it does, and well."""
+    """Run a worker that answers HTTP, and yield its address. On SIGTERM it must exit with 0."""
     bind = f"127.0.0.1:{free_port()}"
     with log.open("wb") as output:
         process = start_child(
@@ -218,24 +220,35 @@ def answering_worker(variables: Mapping[str, str], log: Path) -> Iterator[str]:
     assert process.returncode == 0
 
 
-def test_who_drips_or_says_nothing_holds_no_worker(
+def is_cut_off(client: socket.socket) -> bool:
+    """Send one more byte of a request, and say whether the worker has ended the connection."""
+    try:
+        client.send(b"G")
+        return client.recv(1, socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def test_worker_cuts_off_clients_that_send_a_request_slowly(
     resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     log = tmp_path / "worker.log"
     with answering_worker(resolver_environment, log) as bind, ExitStack() as stack:
         host, _, port = bind.partition(":")
         slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
-        until = time.monotonic() + LONGEST_SECONDS + 1
-        while time.monotonic() < until:
-            for connection in slow:
-                with suppress(OSError):
-                    connection.send(b"G")
-            time.sleep(0.5)
+
+        def are_cut_off() -> bool:
+            slow[:] = [client for client in slow if not is_cut_off(client)]
+            return not slow
+
+        until(are_cut_off, "the end of all connections", LONGEST_SECONDS + 2, DRIP_SECONDS)
         assert urllib3.request("GET", f"http://{bind}/livez", retries=False, timeout=2).status == 200
     assert b"Traceback" not in log.read_bytes()
 
 
-def test_a_worker_by_itself_answers_for_itself(
+def test_separate_worker_serves_its_own_metrics(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
     variables = {**resolver_environment, "RESOLVER_METRICS_TOKEN": METRICS_TOKEN}
@@ -248,7 +261,7 @@ def test_a_worker_by_itself_answers_for_itself(
             assert urllib3.request("GET", f"http://{bind}{path}", retries=False, timeout=5).status == status
 
 
-def test_a_worker_that_cannot_listen_says_so(resolver_environment: dict[str, str]) -> None:
+def test_worker_that_cannot_listen_exits_with_the_reason(resolver_environment: dict[str, str]) -> None:
     for address in ("127.0.0.1:99999", "nowhere", "256.1.1.1:80"):
         done = subprocess.run(
             [*RESOLVER, "worker", "--bind", address],

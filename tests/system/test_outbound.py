@@ -31,9 +31,12 @@ from tests.servers import KEYS, Service, authority, jwk, running, signed
 from tests.support import BACKEND, VELT_TOKEN, Velt, notification
 from tests.support import signed as signed_by_secret
 from tests.system.conftest import RESOLVER, Served, free_ports, plain_environment, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 DEADLINE, GRACE = 2.0, 0.2
+DRIP_SECONDS = 0.1
+"""A service that drips sends a byte so often: its answer takes longer than any deadline."""
 
 
 def post(served: Served, path: str, body: Any, headers: dict[str, str] = BACKEND) -> urllib3.BaseHTTPResponse:
@@ -48,7 +51,7 @@ def add(served: Served, id_: str, **changes: Any) -> str:
 
 
 def get(served: Served) -> int:
-    """The status of a call that can't be answered without Velt."""
+    """Make a call that can't be answered without Velt, and return its status."""
     asked = {"data": {"organizationId": "acme", "documentId": "doc-1"}}
     return post(served, "/v2/notifications/get", asked).status
 
@@ -58,7 +61,7 @@ def dripping() -> Iterator[Address]:
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         for byte in b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 90:
-            time.sleep(0.1)
+            time.sleep(DRIP_SECONDS)
             connection.sendall(bytes([byte]))
 
     with listening(serve) as address:
@@ -190,7 +193,8 @@ ISSUER, AUDIENCE = "https://id.test/", "resolver"
 
 @pytest.fixture
 def services_by_tls(velt: Velt, tmp_path: Path) -> Iterator[dict[str, Address]]:
-    """Velt, an identity provider and a Permission Provider, certified by an authority of the tests."""
+    """Run Velt, an identity provider and a Permission Provider with certificates of the tests' own
+    authority."""
     certified = authority(tmp_path, HOSTS)
     pair = certified.certificate, certified.key
     with ExitStack() as stack:
@@ -235,15 +239,15 @@ def working(variables: dict[str, str], log: Path) -> Iterator[None]:
 
 
 def wait_for_adds(velt: Velt, number: int, log: Path) -> None:
-    until = time.monotonic() + 30
-    while len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) < number:
-        assert time.monotonic() < until, log.read_text(encoding="utf-8")
-        time.sleep(0.02)
+    def are_there() -> bool:
+        return len({sent["notificationId"] for sent in velt.sent("/v2/notifications/add")}) >= number
+
+    until(are_there, lambda: f"{number} adds at Velt: {log.read_text(encoding='utf-8')}")
 
 
 def go_round(environment: dict[str, str], velt: Velt, tmp_path: Path) -> str:
-    """Velt from the worker and the web process, the key set and the Permission Provider: all of them are
-    called. Returns what was logged."""
+    """Have the worker and the web process call Velt, and the web process the key set and the Permission
+    Provider. Returns what was logged."""
     logs = tmp_path / "web.log", tmp_path / "worker.log"
     with serving(environment, logs[0]) as served, working(environment, logs[1]):
         assert add(served, "n-1") == "pending"
@@ -295,7 +299,7 @@ def test_velt_key_set_and_provider_are_called_through_a_proxy(
     tmp_path: Path,
     speaks_tls: bool,
 ) -> None:
-    """The names are the proxy's alone to know, and it sees nothing but these."""
+    """Only the proxy can resolve the names, and names are all that it sees."""
     routes = {f"{host}:443": address for host, address in services_by_tls.items()}
     proxy = ForwardProxy(routes, credentials="resolver:hunter2-of-the-proxy")
     certified = authority(tmp_path / "proxy", ()) if speaks_tls else None
@@ -364,7 +368,7 @@ def test_this_host_is_called_directly_whatever_the_proxy(
 def test_http_is_forwarded_by_the_proxy(
     resolver_environment: dict[str, str], velt: Velt, tmp_path: Path
 ) -> None:
-    """In development; in production everything but this host is https."""
+    """This holds in development. In production, all URLs but this host's are https."""
     proxy = ForwardProxy({"velt.test": address_of(velt.url)})
     with proxy.running() as url:
         environment = {

@@ -1,4 +1,4 @@
-"""docs/quick-start.md, followed to the letter in an empty folder: its commands, its files, its page."""
+"""Every step of docs/quick-start.md works in an empty folder: its commands, its files, its page."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from playwright.sync_api import Browser
 
 from tests.guides import ROOT, Step, Terminal, shows, steps
 from tests.system.conftest import plain_environment
+from tests.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 CLONE = "velt-notification-resolver"
@@ -26,7 +27,7 @@ PORTS = (3000, 4200, 5173, 8081)
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """What this folder holds now, committed or not, as something to clone."""
+    """A repository to clone, with the files of this folder as they are now, committed or not."""
     folder = tmp_path / "repository"
     env = {
         **plain_environment({"GIT_DIR": str(folder), "GIT_WORK_TREE": str(ROOT)}),
@@ -39,7 +40,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """What `make run` would install into, with the packages of this environment and the clone's code."""
+    """The environment that `make run` would install, with the packages of this one and the clone's code."""
     folder = tmp_path / "environment"
     venv.create(folder, symlinks=True)
     version = sysconfig.get_python_version()
@@ -50,7 +51,7 @@ def installed(tmp_path: Path) -> Path:
     command.chmod(0o755)
     marker = folder / ".installed-run"
     marker.touch()
-    # Newer than what will be cloned, or make installs once more.
+    # Newer than the clone's files; otherwise make installs again.
     os.utime(marker, (time.time() + 3600,) * 2)
     return folder
 
@@ -73,7 +74,7 @@ def free_one() -> int:
 
 
 def follow(step: Step, terminal: Terminal) -> str:
-    """Does what the guide says; what came of it."""
+    """Do what the guide says, and return what was printed."""
     block = step.block
     if block.file:
         (terminal.folder() / block.file).write_text(block.text, encoding="utf-8")
@@ -84,10 +85,13 @@ def follow(step: Step, terminal: Terminal) -> str:
 
 
 def waited(step: Step, log: Path) -> str:
-    until = time.monotonic() + 40
-    while time.monotonic() < until and not shows(step.shown, log.read_text(encoding="utf-8")):
-        time.sleep(0.1)
-    return log.read_text(encoding="utf-8")
+    """Wait until the command that was started has printed what the guide shows."""
+
+    def printed() -> str:
+        return log.read_text(encoding="utf-8")
+
+    until(lambda: shows(step.shown, printed()), printed, seconds=40)
+    return printed()
 
 
 def page_shown(chromium: Browser, address: str) -> str:

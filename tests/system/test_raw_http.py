@@ -1,4 +1,4 @@
-"""What only a real server and a raw socket can show: broken framing, bodies without a length."""
+"""Broken framing and bodies without a length, which only a real server and a raw socket can show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def send(
     chunked: bool = True,
     credentials: Mapping[str, str] = BACKEND,
 ) -> tuple[int, bytes]:
-    """Status and body of the answer to a request written by hand."""
+    """Send a request that is written by hand, and return status and body of the answer."""
     target = urlsplit(served.url)
     lines = [
         f"POST {path} HTTP/1.1",
@@ -40,7 +40,7 @@ def send(
             connection.sendall(body)
             connection.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # answered, and hung up on, before all of it was sent
+            pass  # the server answered and closed before all of it was sent
         answer = b""
         while piece := connection.recv(65536):
             answer += piece
@@ -58,7 +58,7 @@ def in_chunks(body: bytes) -> bytes:
     "body",
     [b"zz\r\n{}\r\n0\r\n\r\n", b"-5\r\n{}\r\n0\r\n\r\n", b"2\r\n{}", b"2\r\n{}XX0\r\n\r\n", b"5\r\n{}\r\n"],
 )
-def test_broken_chunks_are_the_callers_mistake(served: Served, path: str, body: bytes) -> None:
+def test_broken_chunks_are_answered_with_a_client_error(served: Served, path: str, body: bytes) -> None:
     status, _ = send(served, path, body)
     assert "internal_error" not in served.log, served.log
     assert 400 <= status < 500
@@ -80,7 +80,7 @@ def test_a_body_too_large_is_refused_however_it_is_framed(served: Served, size: 
     assert (status, orjson.loads(answer)["error"]["status"]) == (413, "INVALID_ARGUMENT")
 
 
-def test_a_body_of_just_a_mebibyte_is_taken(served: Served) -> None:
+def test_body_of_exactly_one_mebibyte_is_accepted(served: Served) -> None:
     body = orjson.dumps({"data": notification()})
     status, _ = send(served, "/v2/notifications/add", in_chunks(body + b" " * (MEBIBYTE - len(body))))
     assert status == 200

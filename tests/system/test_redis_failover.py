@@ -1,4 +1,4 @@
-"""Sentinel and Cluster that lose a master under load: writes come back by themselves."""
+"""Writes resume by themselves after Sentinel or Cluster has lost a master under load."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def settings(url: str, velt: Velt, **changes: str) -> dict[str, str]:
 
 
 def adds_work_everywhere(served: Served) -> bool:
-    """In all partitions, so on every master."""
+    """Whether adds succeed in all partitions, and so on every master."""
     return all(add(served.url, f"after-{number}")[0] == 200 for number in range(60))
 
 
@@ -52,14 +52,14 @@ def test_sentinel_fails_over_and_writes_resume(velt: Velt, tmp_path: Path) -> No
                 until(lambda: adds_work_everywhere(served), seconds=RECOVERED_SECONDS)
             assert set(adding.statuses) <= {200, 503}, "an outage is never another answer"
             assert adding.slowest < 3
-            # Replication doesn't wait: what it cost here is measured in `bench/`, and may be anything small.
+            # Replication is asynchronous, so the failover may lose a few of the last writes.
             assert lost(served, adding.acknowledged) <= len(adding.acknowledged) / 10
     finally:
         servers.stop()
 
 
 def test_a_cluster_loses_a_master_and_writes_resume(velt: Velt, tmp_path: Path) -> None:
-    # Two, so that the one that takes over has one left that can confirm what it writes.
+    # Two replicas, so that the one that takes over still has one that confirms its writes.
     servers = LocalCluster(tmp_path / "redis", replicas=2)
     try:
         with serving(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"), tmp_path / "log") as served:
@@ -74,7 +74,7 @@ def test_a_cluster_loses_a_master_and_writes_resume(velt: Velt, tmp_path: Path) 
         servers.stop()
 
 
-def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tmp_path: Path) -> None:
+def test_add_without_a_confirming_replica_is_not_acknowledged(velt: Velt, tmp_path: Path) -> None:
     servers = LocalSentinel(tmp_path / "redis")
     try:
         store = build_stores(load(settings(servers.url, velt, RESOLVER_REDIS_WAIT="1"))).store
@@ -86,7 +86,9 @@ def test_without_a_replica_that_has_it_an_add_is_not_acknowledged(velt: Velt, tm
         servers.stop()
 
 
-def test_three_hundred_ids_take_one_trip_to_each_node(velt: Velt, tmp_path: Path) -> None:
+def test_read_of_three_hundred_ids_takes_one_exchange_per_batch_with_each_node(
+    velt: Velt, tmp_path: Path
+) -> None:
     servers = LocalCluster(tmp_path / "redis")
     try:
         store = build_stores(load(settings(servers.url, velt))).store
@@ -98,19 +100,19 @@ def test_three_hundred_ids_take_one_trip_to_each_node(velt: Velt, tmp_path: Path
             nodes = [stack.enter_context(Redis(port=port)) for port in servers.ports]
             before = [reads(node) for node in nodes]
             assert len(store.read("acme", wanted)) == 300
-            # Three pieces of a hundred are sent one after the other. Beside them the server reads the
-            # question for this count and, once a second, whose database it is.
+            # Three batches of a hundred are sent one after the other. Besides them, the server reads the
+            # command for this count and, once a second, the check of the database's identity.
             assert all(reads(node) - known <= 3 + 2 for node, known in zip(nodes, before, strict=True))
     finally:
         servers.stop()
 
 
 def reads(node: Redis) -> int:
-    """How often this server found something to read on a connection."""
+    """Return how often this server has read from a connection."""
     return int(node.info("stats")["total_reads_processed"])
 
 
-def test_a_cluster_that_is_away_does_not_stop_the_start(velt: Velt) -> None:
+def test_resolver_starts_while_the_cluster_is_down(velt: Velt) -> None:
     store = build_stores(load(settings("redis+cluster://127.0.0.1:1,127.0.0.1:2", velt))).store
     with pytest.raises(StoreUnavailable):
         store.read("acme", ["n-1"])

@@ -1,4 +1,4 @@
-"""`deploy/redis/`, as it is shipped."""
+"""The Redis settings and users that `deploy/redis/` ships."""
 
 from __future__ import annotations
 
@@ -45,19 +45,20 @@ def server(tmp_path: Path) -> Iterator[Restricted]:
         "MONITOR",
     ],
 )
-def test_the_user_may_not(server: Restricted, command: str) -> None:
+def test_restricted_user_may_not_run_other_commands(server: Restricted, command: str) -> None:
     with Redis.from_url(server.url) as client, pytest.raises(NoPermissionError):
         client.execute_command(command)
 
 
-def test_nobody_gets_in_by_the_file_alone() -> None:
+def test_users_file_without_a_password_lets_no_client_in() -> None:
     default, resolver = (DEPLOY / "redis" / "users.acl").read_text().splitlines()
     assert default.split()[:3] == ["user", "default", "off"]
     assert not {word for word in resolver.split() if word.startswith((">", "#")) or word == "nopass"}
 
 
-def test_what_was_acknowledged_is_there_after_a_restart_under_the_shipped_users(tmp_path: Path) -> None:
-    """Redis replays its file as the default user: one without rights, and every transaction in it is lost."""
+def test_acknowledged_writes_survive_a_restart_with_the_shipped_users(tmp_path: Path) -> None:
+    """Redis replays its append-only file as the default user. If that user had no rights, every transaction
+    in the file would be lost."""
     shipped = (DEPLOY / "redis" / "users.acl").read_text()
     (tmp_path / "users.acl").write_text(
         shipped.replace("user resolver on", "user resolver on >test-password")
@@ -93,14 +94,16 @@ def test_what_was_acknowledged_is_there_after_a_restart_under_the_shipped_users(
     assert "CRITICAL" not in (tmp_path / "redis.log").read_text()
 
 
-def test_check_is_content_with_it(server: Restricted, resolver_environment: dict[str, str]) -> None:
+def test_check_finds_no_problem_with_the_restricted_user(
+    server: Restricted, resolver_environment: dict[str, str]
+) -> None:
     environment = {**resolver_environment, "REDIS_URL": server.url, "RESOLVER_DURABILITY": "aof-always"}
     checked = CliRunner().invoke(main, ["check"], env=environment)
     assert checked.exit_code == 0, checked.output
     assert "resolver" in checked.output
 
 
-def test_it_may_revoke_tokens_and_carry_revocations_through_changes_of_keys(
+def test_restricted_user_may_revoke_tokens_and_keep_revocations_through_changes_of_keys(
     server: Restricted, resolver_environment: dict[str, str], tmp_path: Path
 ) -> None:
     environment = {**resolver_environment, "REDIS_URL": server.url}

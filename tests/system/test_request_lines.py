@@ -1,4 +1,4 @@
-"""A line for each request, for people: what was asked and how it ended, in colour where somebody looks."""
+"""The console log: one line for each request and its outcome, in colour on a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pty
 import re
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,8 @@ import urllib3
 
 from resolver.cli.children import start_child, stop_child
 from tests.support import BACKEND, notification, signed
-from tests.system.conftest import RESOLVER, free_port, free_ports, plain_environment
+from tests.system.conftest import RESOLVER, free_port, free_ports, plain_environment, wait_until_ready
+from tests.waiting import until
 
 pytestmark = pytest.mark.system
 COLOUR = "\x1b["
@@ -25,7 +25,7 @@ COLOUR = "\x1b["
 
 @contextmanager
 def shown(variables: dict[str, str], port: int, *command: str) -> Iterator[list[str]]:
-    """What a resolver prints to the terminal that it stands in, from when it is ready."""
+    """Run a resolver in a terminal, and collect what it prints there."""
     ours, terminal = pty.openpty()
     process = start_child(
         [*RESOLVER, *command], env=plain_environment(variables), stdout=subprocess.DEVNULL, stderr=terminal
@@ -35,7 +35,7 @@ def shown(variables: dict[str, str], port: int, *command: str) -> Iterator[list[
     reader = threading.Thread(target=_read, args=(ours, printed))
     reader.start()
     try:
-        _wait_until_ready(port, process)
+        wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, lambda: "".join(printed))
         yield printed
     finally:
         stop_child(process)
@@ -52,23 +52,8 @@ def _read(terminal: int, printed: list[str]) -> None:
         printed.append(text.decode())
 
 
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        assert process.poll() is None
-        try:
-            if (
-                urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", retries=False, timeout=2).status
-                == 200
-            ):
-                return
-        except urllib3.exceptions.HTTPError:
-            time.sleep(0.05)
-    raise AssertionError("never ready")
-
-
 def ask(port: int) -> None:
-    """A call of each outcome that matters to whoever tries things out, and what asks by itself."""
+    """Make a call of each outcome that a developer sees, and those that health checks make."""
     url = f"http://127.0.0.1:{port}"
     ids = {"organizationId": "acme", "notificationIds": ["n-1"]}
     token = {"authorization": f"Bearer {signed('ben', 'acme')}"}
@@ -84,10 +69,9 @@ def ask(port: int) -> None:
 
 
 def lines_of(printed: list[str], expected: int) -> list[str]:
-    until = time.monotonic() + 10
-    while (text := "".join(printed)).count("\n") < expected and time.monotonic() < until:
-        time.sleep(0.05)
-    return text.splitlines()
+    """Wait until so many lines are printed, and return all that are."""
+    until(lambda: "".join(printed).count("\n") >= expected, lambda: printed, seconds=10)
+    return "".join(printed).splitlines()
 
 
 @pytest.fixture
@@ -103,7 +87,7 @@ def console(resolver_environment: dict[str, str]) -> tuple[dict[str, str], int]:
     return {**resolver_environment, **changes}, port
 
 
-def test_each_request_is_a_line_in_the_colour_of_its_outcome_and_nothing_of_what_was_in_it(
+def test_request_line_has_the_colour_of_its_outcome_and_no_content(
     console: tuple[dict[str, str], int],
 ) -> None:
     with shown(*console, "serve") as printed:
@@ -138,7 +122,7 @@ def test_a_file_gets_no_colours(console: tuple[dict[str, str], int], tmp_path: P
             [*RESOLVER, "serve"], env=plain_environment(variables), stdout=output, stderr=output
         )
     try:
-        _wait_until_ready(port, process)
+        wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log)
         ask(port)
     finally:
         stop_child(process)
@@ -147,7 +131,7 @@ def test_a_file_gets_no_colours(console: tuple[dict[str, str], int], tmp_path: P
     assert COLOUR not in text
 
 
-def test_resolver_dev_shows_them(tmp_path: Path) -> None:
+def test_resolver_dev_prints_request_lines(tmp_path: Path) -> None:
     port, sandbox_port = free_ports(2)
     where = ("--state", str(tmp_path), "--port", str(port), "--sandbox-port", str(sandbox_port))
     with shown({}, port, "dev", *where) as printed:

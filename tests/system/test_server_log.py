@@ -1,4 +1,4 @@
-"""What the HTTP server itself writes into the log: what went wrong, and nothing that a client sent."""
+"""The HTTP server's own log lines say what went wrong, and quote nothing that a client sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/troubleshooting.md tells to run prints what it shows, where there is something to be found."""
+"""The commands in docs/troubleshooting.md print what the page shows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ADD = "/v2/notifications/add"
 
 @pytest.fixture
 def troubled(resolver_environment: dict[str, str], velt: Velt, tmp_path: Path) -> Iterator[Terminal]:
-    """Of a resolver with something of everything: a narrowed notification, one given up, one that waits."""
+    """The environment of a resolver that holds a narrowed notification, a dead letter and a waiting
+    command."""
     resolver_environment |= {
         "RESOLVER_CORS_ORIGINS": "https://app.example.com",
         "RESOLVER_AUDIT_LOG": str(tmp_path / "audit.log"),

@@ -101,7 +101,7 @@ def post(*, served: Served, path: str, body: JSON, headers: dict[str, str]) -> J
 
 @pytest.fixture
 def captured(served: Served) -> dict[str, tuple[str, JSON]]:
-    """The type of each real answer, and the answer."""
+    """Return the type of each real answer, and the answer."""
 
     def ask(name: str, user: str, **body: Any) -> JSON:
         token = {"authorization": f"Bearer {signed(user, 'acme')}"} if user else {}
@@ -136,8 +136,8 @@ Compile = Callable[..., list[str]]
 
 @pytest.fixture
 def compiled(project: Path, tmp_path: Path) -> Compile:
-    """Strictly, all files in one go: what the compiler says, one error a line. The package's own files, which
-    name others that nobody here needs, are not checked."""
+    """Compile all files strictly, and return the compiler's errors, one a line. The package's own files are
+    not checked, since they import others that are not installed."""
 
     def run(**files: str) -> list[str]:
         folder = project / tmp_path.name
@@ -193,7 +193,7 @@ def test_real_answers_are_what_the_official_types_say(
     assert compiled(answers=constants(captured)) == []
 
 
-def test_one_field_of_another_type_and_they_are_not(
+def test_answer_with_a_field_of_another_type_does_not_compile(
     captured: dict[str, tuple[str, JSON]], compiled: Compile
 ) -> None:
     kind, reply = captured["several"]
@@ -209,7 +209,7 @@ def test_one_field_of_another_type_and_they_are_not(
         assert f'"{path[-1]}":' in files[f"wrong_{number}"].splitlines()[int(place[1]) - 1], error
 
 
-def test_the_guides_provider_is_one_for_the_official_client(compiled: Compile) -> None:
+def test_guide_provider_has_the_type_of_the_official_client(compiled: Compile) -> None:
     (provider,) = [block.text for block in blocks("frontend.md") if block.file == "provider.js"]
     typed = provider.replace("const notification =", "const notification: NotificationDataProvider =")
     assert typed != provider

@@ -81,7 +81,7 @@ def test_the_workspace_is_set_and_read_through_the_sdk(sdk: Any) -> None:
     assert found["result"]["data"]["notificationServiceConfig"]["delayConfig"] == config["delayConfig"]
 
 
-def test_its_errors_are_velts(sdk: Any) -> None:
+def test_sdk_gets_the_errors_of_velt(sdk: Any) -> None:
     refused = add(sdk, notificationId="has a space")
     assert refused["error"]["status"] == "INVALID_ARGUMENT"
 

@@ -30,7 +30,7 @@ def ask(url: str, seconds: float = 2.0, **kwargs: Any) -> Any:
 
 @contextmanager
 def raw_server(answer: bytes, drip: float = 0) -> Iterator[str]:
-    """Sends these bytes to whoever connects, slowly if asked to."""
+    """Run a server that sends these bytes on each connection, slowly if `drip` is set."""
     listener = socket.create_server(("127.0.0.1", 0))
     stopped = threading.Event()
 
@@ -136,7 +136,7 @@ def test_a_retry_after_in_seconds_or_as_a_date_is_passed_on(given: str) -> None:
 
 @pytest.mark.parametrize("job", ["", "a b", "x" * 129, "\u001b[31m", "job\n", "j\u00f6b", 7, None])
 def test_job_id_out_of_form_is_refused(job: Any) -> None:
-    """It would stand in a signed certificate."""
+    """Otherwise it would appear in a signed certificate."""
     body = json.dumps({"result": {"data": {"jobId": job}}}).encode()
     with raw_server(http(body)) as url, pytest.raises(VeltUnavailable):
         client(url).delete_user_data(["ben"], [], Deadline.after(2))

@@ -1,4 +1,4 @@
-"""The split: what goes to Velt is identifiers and directives, whatever the payload."""
+"""The field allow-list: only identifiers and directives go to Velt, whatever the payload."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ wrecks = st.dictionaries(texts, values, max_size=3) | st.lists(st.dictionaries(t
 
 @st.composite
 def payloads(draw: st.DrawFn) -> JSON:
-    """Any payload at all: the known keys with good and with absurd values, and keys that nobody knows."""
+    """Any payload: the known keys with good and with absurd values, and unknown keys."""
     unknown = draw(st.dictionaries(st.text(min_size=1, max_size=20), values, max_size=4))
     content = draw(st.fixed_dictionaries({}, optional=CONTENT))
     flags = draw(st.dictionaries(st.sampled_from(FLAGS), st.booleans(), max_size=4))
@@ -146,7 +146,7 @@ def test_every_field_is_kept_or_named_as_dropped(payload: JSON) -> None:
 
 @pytest.mark.parametrize(("rules", "schema"), [(ADD, requests.ADD), (UPDATE, requests.ENTRY)])
 def test_every_field_that_goes_to_velt_has_a_declared_type(rules: Mapping[str, Rule], schema: Schema) -> None:
-    """Or a caller could put anything at all under its name."""
+    """Otherwise a caller could send any content under its name."""
     forwarded = {name for name, rule in rules.items() if rule.to_velt}
     assert forwarded <= schema.fields.keys()
 

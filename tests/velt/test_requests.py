@@ -1,4 +1,4 @@
-"""What Velt takes and what it doesn't, judged before anything is sent."""
+"""Requests that Velt accepts, and those that are refused before anything is sent."""
 
 from __future__ import annotations
 

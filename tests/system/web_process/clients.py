@@ -1,4 +1,4 @@
-"""Clients of a web process, of every kind."""
+"""Clients of a web process: idle, slow, many, and such as hang up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,10 +18,11 @@ from tests.support import JSON
 from tests.system.conftest import Served
 from tests.system.load import HEADERS, post
 from tests.system.processes import children_of
+from tests.waiting import until
 
 Environment = dict[str, str]
 AT_ONCE = 1.5
-"""Seconds: for an answer that waits for nobody, on a machine that has other things to do."""
+"""Seconds: the limit for an answer that waits for no other client, on a busy machine."""
 FAIRLY_SOON = 5
 LIVEZ = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 LAST_LIVEZ = LIVEZ.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
@@ -53,9 +55,32 @@ def connect(served: Served, said: bytes = b"") -> socket.socket:
 
 @contextmanager
 def clients(served: Served, number: int, said: bytes = b"") -> Iterator[list[socket.socket]]:
-    """Who say so much and then nothing, and stay."""
+    """Clients that send so much, then nothing, and stay connected."""
     with ExitStack() as stack:
         yield [stack.enter_context(connect(served, said)) for _ in range(number)]
+
+
+def connections_of(served: Served) -> dict[int, int]:
+    """The connections that the server has accepted and not closed: the client's port, and how many bytes of
+    it the server hasn't read."""
+    found = {}
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        _, local, remote, _, queues, _, _, _, _, inode, *_ = line.split()
+        # A connection has no inode before the server has accepted it, and after the server has closed it.
+        if int(local.partition(":")[2], 16) == address_of(served)[1] and inode != "0":
+            found[int(remote.partition(":")[2], 16)] = int(queues.partition(":")[2], 16)
+    return {port: unread for port, unread in found.items() if port}
+
+
+def wait_until_read(served: Served, *connections: socket.socket) -> None:
+    """Wait until the server has accepted these connections, and read all that the clients have sent."""
+    ports = [connection.getsockname()[1] for connection in connections]
+
+    def are_read() -> bool:
+        unread = connections_of(served)
+        return all(unread.get(port) == 0 for port in ports)
+
+    until(are_read, f"{len(ports)} clients heard")
 
 
 def reset(connection: socket.socket) -> None:
@@ -64,7 +89,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """Until the other side ends it."""
+    """Read until the other side ends the connection."""
     answer = b""
     while piece := connection.recv(65536):
         answer += piece
@@ -87,7 +112,7 @@ def read(served: Served) -> int:
 
 
 def known(served: Served) -> socket.socket:
-    """A connection on which a request has been answered already."""
+    """Make a connection on which a request has been answered already."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(10)
@@ -108,7 +133,7 @@ def posting(path: str, given: JSON) -> bytes:
 
 
 def slow_reader(served: Served, stack: ExitStack) -> socket.socket:
-    """A client that asks for more than fits on the way to it, and reads nothing."""
+    """Open a client that asks for more than kernel buffers hold, and reads nothing."""
     connection = stack.enter_context(socket.socket())
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(10)

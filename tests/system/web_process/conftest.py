@@ -21,7 +21,7 @@ def redis_of_ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRed
 
 @pytest.fixture(scope="module")
 def alone(redis_of_ours: LocalRedis, sandbox_url: str) -> Environment:
-    """gunicorn's master is the process itself, and has one child."""
+    """Settings of one web process without an embedded worker: gunicorn's master has one child."""
     return environment(
         REDIS_URL=redis_of_ours.url,
         VELT_API_URL=sandbox_url,
@@ -34,7 +34,7 @@ def alone(redis_of_ours: LocalRedis, sandbox_url: str) -> Environment:
 
 @pytest.fixture(scope="module")
 def web_process(alone: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One for all that leave it as they found it."""
+    """One service for all tests of a module that leave it as they found it."""
     with serving(alone, tmp_path_factory.mktemp("served") / "log") as running:
         yield running
         assert "Traceback" not in running.log, running.log

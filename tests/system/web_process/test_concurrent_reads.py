@@ -1,4 +1,4 @@
-"""Who reads at once with others gets its own, in time, whatever somebody among them does."""
+"""Reads that arrive together each get their own answer, in time, whatever one of the clients does."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def read_by_many(web_process: Served) -> None:
 
 
 @pytest.mark.usefixtures("read_by_many")
-def test_who_reads_at_once_with_others_gets_its_own(web_process: Served) -> None:
+def test_reads_that_arrive_together_each_get_their_own_answer(web_process: Served) -> None:
     for _ in range(20):
         asked = [known(web_process) for _ in range(12)]
-        with suspended(child(web_process)):  # so that all of them are there when it looks
+        with suspended(child(web_process)):  # so that all requests have arrived when it continues
             for number, connection in enumerate(asked):
                 connection.sendall(asking_for([f"n-{number}"]))
         assert each_gets_its_own(asked)
@@ -58,12 +58,12 @@ def test_who_reads_at_once_with_others_gets_its_own(web_process: Served) -> None
 
 @pytest.mark.usefixtures("read_by_many")
 @pytest.mark.parametrize("said", [HALF, HALF_A_BODY])
-def test_a_slow_sender_among_them_keeps_no_reader_waiting(web_process: Served, said: bytes) -> None:
+def test_slow_sender_delays_no_read_that_arrives_with_it(web_process: Served, said: bytes) -> None:
     assert_answered_beside(web_process, said)
 
 
 @pytest.mark.usefixtures("read_by_many")
-def test_one_that_takes_nothing_of_its_answer_keeps_no_reader_waiting(web_process: Served) -> None:
+def test_client_that_reads_no_answer_delays_no_read_that_arrives_with_it(web_process: Served) -> None:
     long = [f"long-{number}" for number in range(150)]
     for id_ in long:
         adding = notification(notificationId=id_, displayBodyMessage="x" * 30_000)
@@ -72,14 +72,14 @@ def test_one_that_takes_nothing_of_its_answer_keeps_no_reader_waiting(web_proces
 
 
 @pytest.mark.usefixtures("read_by_many")
-def test_a_backend_that_changes_something_among_them_keeps_to_its_own(web_process: Served) -> None:
+def test_delete_between_reads_changes_only_its_own_document(web_process: Served) -> None:
     elsewhere = {"data": {"organizationId": "acme", "documentId": "elsewhere", "notificationIds": ["n-0"]}}
     for _ in range(5):
         assert_answered_beside(web_process, posting("/v2/notifications/delete", elsewhere))
     assert read_ids(web_process.url, ["n-0"]) == {"n-0"}
 
 
-def test_a_trail_that_takes_no_lines_fails_all_who_read_at_once_in_time(
+def test_audit_log_that_takes_no_lines_fails_all_concurrent_reads_in_time(
     alone: Environment, tmp_path: Path
 ) -> None:
     trail = tmp_path / "trail"
@@ -102,7 +102,7 @@ def test_a_trail_that_takes_no_lines_fails_all_who_read_at_once_in_time(
 
 
 def assert_answered_beside(served: Served, said: bytes) -> None:
-    """Six who read, whatever the one in their midst does."""
+    """Six reads get their answers in time beside a client that sends these bytes."""
     asked, other = [known(served) for _ in range(6)], known(served)
     with other:
         with suspended(child(served)):

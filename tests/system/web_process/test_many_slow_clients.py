@@ -13,7 +13,7 @@ import urllib3
 
 from tests.system.conftest import serving
 from tests.system.load import HEADERS, add
-from tests.system.processes import cpu_seconds
+from tests.system.processes import wait_until_idle
 from tests.system.web_process.clients import (
     HALF,
     HALF_A_BODY,
@@ -48,12 +48,6 @@ def p99_ms(request: Callable[[], int]) -> float:
     return sorted(took)[READS * 99 // 100] * 1000
 
 
-def has_nothing_to_do(process: int) -> bool:
-    before = cpu_seconds(process)
-    time.sleep(0.2)
-    return cpu_seconds(process) - before < 0.05
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("many_files")
 def test_reads_are_as_fast_as_before_beside_thousands_of_slow_and_idle_clients(
@@ -76,9 +70,7 @@ def test_reads_are_as_fast_as_before_beside_thousands_of_slow_and_idle_clients(
             stack.enter_context(clients(served, 5_000))
             for _ in range(500):
                 slow_reader(served, stack)
-            until(
-                lambda: has_nothing_to_do(child(served)), seconds=30
-            )  # their replies fill the kernel's buffers
+            wait_until_idle(child(served))  # when replies have filled the kernel's buffers
             begun = time.monotonic()
             for said in (HALF, HALF_A_BODY):
                 stack.enter_context(clients(served, 250, said))

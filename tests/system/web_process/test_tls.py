@@ -1,4 +1,4 @@
-"""The same with TLS in the process itself."""
+"""A web process that terminates TLS itself: pipelined requests, and no file left open."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def serving_tls(settings: Environment, folder: Path) -> Iterator[tuple[Served, s
         stop_child(process)
 
 
-def test_with_tls_too(alone: Environment, tmp_path: Path) -> None:
+def test_tls_answers_pipelined_requests_and_leaves_no_file_open(alone: Environment, tmp_path: Path) -> None:
     with serving_tls(alone, tmp_path) as (served, context):
 
         def connect_by_tls() -> ssl.SSLSocket:

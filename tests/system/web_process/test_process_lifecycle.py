@@ -1,4 +1,4 @@
-"""A web process starts anew, ends in time, is replaced, and sleeps while it has nothing to do."""
+"""A web process is restarted after max-requests, ends in time, is replaced, and sleeps while idle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.support import Velt
 from tests.system.conftest import Served, serving
 from tests.system.load import add
-from tests.system.processes import children_of, cpu_seconds
+from tests.system.processes import children_of, cpu_share, wait_until_idle
 from tests.system.web_process.clients import (
     AT_ONCE,
     HALF,
@@ -28,13 +28,18 @@ from tests.system.web_process.clients import (
     read,
     seconds_for_livez,
     slowest_of_ten,
+    wait_until_read,
 )
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
+WATCHED_SECONDS = 3
+"""How long an idle process is watched."""
 
 
-def test_it_starts_anew_after_so_many_requests_and_nobody_notices(alone: Environment, tmp_path: Path) -> None:
+def test_web_process_is_restarted_after_max_requests_without_a_failed_request(
+    alone: Environment, tmp_path: Path
+) -> None:
     settings = {**alone, "GUNICORN_CMD_ARGS": "--max-requests 100"}
     with serving(settings, tmp_path / "log") as served, ThreadPoolExecutor(4) as pool:
         first = child(served)
@@ -45,14 +50,14 @@ def test_it_starts_anew_after_so_many_requests_and_nobody_notices(alone: Environ
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_time_though_clients_say_nothing(
+def test_web_process_ends_in_time_when_clients_are_silent(
     alone: Environment, tmp_path: Path, stop: signal.Signals
 ) -> None:
     with serving(alone, tmp_path / "log") as served, ExitStack() as stack:
-        stack.enter_context(clients(served, 3))
-        if stop is signal.SIGINT:  # which waits for nobody
-            stack.enter_context(clients(served, 8, HALF))
-        time.sleep(0.1)
+        waiting = stack.enter_context(clients(served, 3))
+        if stop is signal.SIGINT:  # which waits for no request that is under way
+            waiting += stack.enter_context(clients(served, 8, HALF))
+        wait_until_read(served, *waiting)
         asked = time.monotonic()
         served.process.send_signal(stop)
         assert served.process.wait(20) == 0
@@ -60,7 +65,7 @@ def test_it_ends_in_time_though_clients_say_nothing(
         assert "Socket error" not in served.log
 
 
-def test_a_term_under_load_answers_whatever_was_accepted(
+def test_sigterm_under_load_answers_every_accepted_request(
     alone: Environment, tmp_path: Path, velt: Velt
 ) -> None:
     velt.break_with(latencyMs=300)
@@ -73,7 +78,7 @@ def test_a_term_under_load_answers_whatever_was_accepted(
         assert served.process.wait(15) == 0
 
 
-def test_a_process_that_is_aborted_is_replaced_and_leaves_no_file_open(
+def test_aborted_web_process_is_replaced_and_leaves_no_file_open(
     web_process: Served,
 ) -> None:
     def replaced(sent: signal.Signals) -> None:
@@ -86,22 +91,19 @@ def test_a_process_that_is_aborted_is_replaced_and_leaves_no_file_open(
     before = files(web_process.process.pid)
     for _ in range(2):
         replaced(signal.SIGKILL)
-    for sent in (
-        signal.SIGABRT,
-        *[signal.SIGQUIT] * 4,
-    ):  # just when it starts
+    # Those after the first arrive while the process starts.
+    for sent in (signal.SIGABRT, *[signal.SIGQUIT] * 4):
         replaced(sent)
     assert files(web_process.process.pid) == before
 
 
-def test_an_idle_process_sleeps(web_process: Served) -> None:
+def test_idle_web_process_sleeps(web_process: Served) -> None:
     process = child(web_process)
     assert slowest_of_ten(web_process) < AT_ONCE
-    time.sleep(0.5)
-    before, cpu = switches(process), cpu_seconds(process)
-    time.sleep(3)
-    assert cpu_seconds(process) - cpu < 0.2
-    assert switches(process) - before < 3 * 20
+    wait_until_idle(process)
+    before = switches(process)
+    assert cpu_share(process, WATCHED_SECONDS) < 0.066
+    assert switches(process) - before < WATCHED_SECONDS * 20
 
 
 def switches(process: int) -> int:

@@ -1,4 +1,4 @@
-"""Slow and greedy clients at the public door of the balancers that `deploy/` ships."""
+"""Slow and greedy clients at the public listener of the balancers that `deploy/` ships."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.system
 Environment = dict[str, str]
 BALANCERS = pytest.mark.parametrize("balancer", [nginx, haproxy])
 LIMIT = 128 * 1024
+FLOOD_SECONDS = 20
+"""How long a client floods the balancer if none of its requests is refused."""
 QUESTION = {"organizationId": "acme", "notificationIds": [f"n-{number:024}" for number in range(1000)]}
 """As many ids as one read may name: 29 KB."""
 
@@ -36,7 +38,7 @@ def environment(resolver_environment: Environment) -> Environment:
 
 @contextmanager
 def stalled(found: Balanced, number: int, head: str, sent: bytes) -> Iterator[list[ssl.SSLSocket]]:
-    """Clients that send this much of a request, and then nothing."""
+    """Run clients that send this much of a request, then nothing."""
     host, _, port = found.internet.removeprefix("https://").partition(":")
     context = ssl.create_default_context(cafile=str(found.ca))
     request = f"POST {GET} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{head}\r\n\r\n".encode()
@@ -73,7 +75,7 @@ STALLED = {
 
 @BALANCERS
 @pytest.mark.parametrize("kind", STALLED)
-def test_stalled_requests_reach_no_instance_and_hold_up_no_reader(
+def test_stalled_requests_reach_no_instance_and_delay_no_reader(
     balancer: Balancer, kind: str, environment: Environment, tmp_path: Path
 ) -> None:
     head, sent = STALLED[kind]
@@ -87,7 +89,8 @@ def test_stalled_requests_reach_no_instance_and_hold_up_no_reader(
 
 
 def bytes_in_temporary_files(found: Balanced) -> int:
-    """Of what the balancer holds open; nginx unlinks such files as soon as it has made them."""
+    """Return the size of all temporary files that the balancer has open. nginx unlinks such a file as soon as
+    it has made it."""
     total = 0
     for pid in (found.pid, *children_of(found.pid)):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
@@ -103,7 +106,7 @@ def bytes_in_temporary_files(found: Balanced) -> int:
 def test_stalled_uploads_take_no_temporary_space_of_nginx(
     size: int, sent: int, environment: Environment, tmp_path: Path
 ) -> None:
-    """They would fill what the compose file gives, and requests of both doors that need some would fail."""
+    """Otherwise they would fill the space that the compose file gives, and other requests would fail."""
     with balanced(nginx, environment, tmp_path) as found, stalled(found, 75, announced(size), b"x" * sent):
         assert call(found, found.internet, GET, QUESTION).status == 200
         assert call(found, found.inside, "/v2/notifications/add", {"data": notification()}).status == 200
@@ -122,13 +125,13 @@ def test_request_flood_of_one_address_is_refused_readably(
             assert reply.headers["access-control-allow-origin"] == "*"
             assert int(reply.headers["retry-after"]) > 0
             assert reply.json()["statusCode"] == 429
-        # Backends use another door.
+        # Backends call another listener.
         assert call(found, found.inside, GET, QUESTION).status == 200
 
 
 def first_refusal(found: Balanced) -> urllib3.BaseHTTPResponse | None:
     pool, headers = found.pool(), {"content-type": "application/json"}
-    until = time.monotonic() + 20
+    until = time.monotonic() + FLOOD_SECONDS
     while time.monotonic() < until:
         reply = pool.request("POST", found.internet + GET, body=b"{}", headers=headers)
         if reply.status == 429:
@@ -153,7 +156,7 @@ def test_refusal_of_a_request_that_does_not_arrive_can_be_read_by_a_page(
 
 
 def assert_readable(found: Balanced, status: int, head: str) -> None:
-    """What is answered when nothing follows these headers."""
+    """Send these headers and nothing else, and check the answer."""
     with stalled(found, 1, head, b"") as (client,):
         client.settimeout(15)
         answered, _, body = client.recv(4096).decode().partition("\r\n\r\n")

@@ -15,8 +15,15 @@ NO_UNIT := system deploy cli privacy audit outbound test_bench.py sandbox/test_m
     $(addprefix api/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
         hot_path openapi privacy prometheus reply_budget revocation unknown_keys who_reads))
 
+# The tests of the modules that decide about privacy (`include` of coverage in pyproject.toml), without processes,
+# and without generated tests: those reach other branches in each run.
+EXAMPLES := not heavy and not system and not hypothesis
+DECIDING := $(addprefix tests/,api/test_guards.py $(addprefix audit/test_,signing.py verdicts.py verify.py) \
+    auth/test_callers.py auth/test_tokens.py notifications/test_policy.py \
+    $(addprefix store/test_,envelope.py header.py record.py) velt/test_field_allow_list.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help run test unit topologies nightly lint format docs picture bench lock clean
+.PHONY: help run test unit coverage topologies nightly lint format docs picture bench lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -29,6 +36,10 @@ test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a se
 
 unit: $(INSTALLED) ## Run what needs no browser and no process but a Redis: under a minute on two cores
 	@$(BIN)/pytest -q -n 2 -m "$(UNIT_MARKS)" --hypothesis-profile=unit tests $(addprefix --ignore=tests/,$(NO_UNIT))
+
+coverage: $(INSTALLED) ## Require every branch of the modules that decide about privacy to be tested
+	@$(BIN)/coverage run -m pytest -q -m "$(EXAMPLES)" $(DECIDING)
+	@$(BIN)/coverage report
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \

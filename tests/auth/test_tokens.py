@@ -19,8 +19,9 @@ from resolver.config.pem import parse_public_key
 from resolver.config.secret import Secret
 from resolver.config.settings import OWN_ISSUER
 from resolver.errors import InvalidArgument, Unauthenticated, Unavailable
-from tests.servers import KEYS, RSA, pem
+from tests.servers import KEYS, RSA, Authority, Service, pem
 from tests.support import TOKEN_SECRET
+from tests.waiting import until
 
 SECRET = TokenSettings(secret=Secret.of(TOKEN_SECRET))
 TOKENS = Tokens(SECRET)
@@ -311,3 +312,21 @@ def test_token_too_long_to_be_accepted_is_not_minted() -> None:
 def test_a_lifetime_out_of_range_is_refused(seconds: int) -> None:
     with pytest.raises(InvalidArgument):
         TOKENS.mint("ben", ["acme"], seconds)
+
+
+def test_provider_is_asked_for_its_keys_before_the_first_token(
+    provider: Service, certified: Authority
+) -> None:
+    Tokens(TokenSettings(jwks_url=provider.url, jwks_ca_file=str(certified.ca))).start()
+    until(lambda: provider.headers, "a fetch of the key set")
+
+
+@pytest.mark.parametrize("settings", [SECRET, TokenSettings(public_key=parse_public_key(pem(RSA)))])
+def test_tokens_without_a_key_set_have_nothing_to_start(settings: TokenSettings) -> None:
+    Tokens(settings).start()
+
+
+def test_own_secret_verifies_tokens_while_the_provider_was_never_reached() -> None:
+    both = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET), jwks_url="http://127.0.0.1:1/"))
+    minted = both.mint("ben", ["acme"]).token
+    assert [both.verify(minted), both.verify(minted)] == [BEN, BEN]

@@ -54,6 +54,14 @@ def test_organization_policy_permits_all_members_except_those_who_dismissed() ->
     assert not may_read("zoe", record(dismissed_by=("zoe",)), "organization")
 
 
+def test_document_policy_decides_by_the_document_for_all_except_those_who_dismissed() -> None:
+    held = record(dismissed_by=("zoe",))
+    for by_document in (Verdict.SEES_DOCUMENT, Verdict.NO_CONTEXT_ACCESS):
+        assert judge("ana", held, "document", by_document) is by_document
+    assert judge("ben", held, "document") is Verdict.NO_DOCUMENT_ACCESS
+    assert judge("zoe", held, "document", Verdict.SEES_DOCUMENT) is Verdict.DISMISSED
+
+
 @pytest.mark.parametrize(
     ("changes", "user", "expected"),
     [

@@ -244,7 +244,9 @@ def test_reader_guard_lets_a_preflight_pass_without_a_caller(guarded: Services) 
 def test_only_the_first_credential_present_decides(guarded: Services) -> None:
     """In the order bearer, backend headers, cookie."""
     wrong = {**BACKEND, "x-velt-auth-token": "wrong"}
-    for headers in ({**bearer("nonsense"), **BACKEND}, {**bearer("nonsense"), **COOKIE}, {**wrong, **COOKIE}):
+    half = [{"x-velt-api-key": API_KEY}, {"x-velt-auth-token": CALLER_TOKEN}]
+    refused = [{**bearer("nonsense"), **BACKEND}, *({**one, **COOKIE} for one in (bearer("x"), wrong, *half))]
+    for headers in refused:
         with pytest.raises(Unauthenticated):
             guards.reader(guarded, request(headers))
     ana = bearer(signed("ana", "acme"))

@@ -77,4 +77,6 @@ def test_line_is_split_at_its_last_hash() -> None:
     assert covered + b',"hash":"' + digest.encode() + b'"}\n' == line
     assert len(digest) == 64
     assert split_line(line.rstrip(b"\n")) == (covered, digest)
+    for more in (b" ", b"X", b"\t"):
+        assert split_line(line[:-1] + more + b"\n")[1] != digest
     assert split_line(b'{"a":1,"hash":"\xff"}') == (b'{"a":1', "\ufffd")

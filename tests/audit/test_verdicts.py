@@ -318,6 +318,31 @@ def test_file_that_is_no_trail_is_named_once_and_other_problems_stay(signed: Wri
     assert verifier.problems[1].what == "no audit trail: no line of one is in it"
 
 
+@pytest.mark.parametrize("line", [b'{"aud \n', b'{"audX\n', b'"audit"\n', b'{"audit":2,\n'])
+def test_line_that_a_cut_cannot_leave_is_an_inserted_one(signed: Written, line: bytes) -> None:
+    verifier = verified(*signed.lines, line)
+    assert verifier.problems == [Problem("audit.log:6", "inserted: not a line of the audit trail")]
+
+
+@pytest.mark.parametrize("more", [b" \n", b"\t\n", b"\r\n"])
+def test_bytes_after_the_hash_are_an_edit(signed: Written, more: bytes) -> None:
+    first, *rest = signed.lines
+    assert verified(first[:-1] + more, *rest).problems[0] == Problem(
+        "audit.log:1", f"edited: line 0 of chain {NAME} is not what was written"
+    )
+
+
+def test_checkpoint_at_the_beginning_of_the_files_proves_nothing(signed: Written) -> None:
+    """The lines that it signs are in another file."""
+    assert verified(*signed.lines[4:]).problems == [
+        Problem("audit.log:1", f"chain {NAME} begins at line 4: the 4 before are not here"),
+        Problem(
+            "audit.log:1",
+            f"rewritten: the checkpoint does not sign the lines before it in chain {NAME}",
+        ),
+    ]
+
+
 def test_problem_is_named_by_file_and_line_number(signed: Written) -> None:
     verifier = verified(b"\n", *signed.lines, b"hello\n", b"{}\n")
     said = "inserted: not a line of the audit trail"

@@ -122,6 +122,20 @@ def test_record_for_everyone_takes_a_thousand_dismissals() -> None:
     with pytest.raises(Unavailable):
         dismiss("zoe", full)
     assert dismiss("user-7", full) == full
+    last = dismiss("zoe", record(everyone=True, dismissed_by=full.dismissed_by[:-1]))
+    assert (len(last.dismissed_by), last.dismissed_by[-1]) == (1000, "zoe")
+
+
+def test_record_for_named_people_takes_as_many_dismissals_as_it_has_people() -> None:
+    many = record(dismissed_by=tuple(f"user-{n}" for n in range(2000)))
+    assert len(dismiss("ben", many).dismissed_by) == 2001
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_dismissing_again_succeeds_however_many_have_dismissed(everyone: bool) -> None:
+    """Also when an earlier version's limits were higher."""
+    beyond = record(everyone=everyone, dismissed_by=tuple(f"{n:0100}" for n in range(1001)))
+    assert dismiss(f"{7:0100}", beyond) == beyond
 
 
 def test_dismissals_are_limited_in_bytes() -> None:
@@ -130,3 +144,7 @@ def test_dismissals_are_limited_in_bytes() -> None:
     with pytest.raises(Unavailable):
         dismiss("zoe", full)
     assert dismiss("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"
+    most = record(dismissed_by=tuple(f"{n:01023}" for n in range(64)))
+    assert len(dismiss("z" * 64, most).dismissed_by) == 65, "64 KiB exactly"
+    with pytest.raises(Unavailable):
+        dismiss("z" * 65, most)

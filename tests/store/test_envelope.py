@@ -96,6 +96,12 @@ def test_key_id_that_is_no_ascii_names_no_key() -> None:
         ENVELOPE.open(NAME, sealed)
 
 
+@pytest.mark.parametrize("label", [b"k2", b"\xffk", b""])
+def test_keyring_refuses_the_id_of_an_unknown_key(label: bytes) -> None:
+    with pytest.raises(Unreadable):
+        keyring("k1")[b"{p07}" + label]
+
+
 def test_value_is_fresh_only_under_the_first_key() -> None:
     old, both = ENVELOPE.seal(NAME, b"content"), Envelope(keyring("k2", "k1"))
     assert (both.sealing_id, both.is_fresh(old), ENVELOPE.is_fresh(old)) == ("k2", False, True)

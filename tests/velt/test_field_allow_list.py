@@ -294,3 +294,43 @@ def test_documented_fields_of_an_update_are_split_as_the_contract_says() -> None
 def test_location_id_is_forwarded_and_kept_for_the_backend() -> None:
     split = split_add(notification(locationId="loc-1"), "full")
     assert (split.forward["locationId"], split.private) == ("loc-1", {"locationId": "loc-1"})
+
+
+PLAIN = {"userId": "ana", "plan": "gold"}
+"""A person by the field alone: nothing in it is personal data by its name."""
+NAMED = {"userId": "zoe", "email": "z@example.com", "plan": "gold"}
+REFERENCED = {
+    "actionUser": PLAIN,
+    "displayHeadlineMessageTemplateData": {"recipientUser": PLAIN, "others": [PLAIN]},
+    "displayBodyMessage": {"plain": PLAIN, "people": [NAMED]},
+    "metadata": {"plain": PLAIN, "people": [NAMED]},
+    "context": {"access": NAMED, "people": [NAMED]},
+}
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_people_are_reduced_in_every_field_but_access_where_references_are_kept(update: bool) -> None:
+    """Velt compares `context.access` with what a reader has, so each of its values counts."""
+    kept, zoe = {"plain": PLAIN, "people": [{"userId": "zoe"}]}, {"userId": "zoe"}
+    ana = {"userId": "ana"}
+    split = (
+        split_update({"id": "n", **REFERENCED}, "reference") if update else split_add(REFERENCED, "reference")
+    )
+    assert split.content == {
+        "actionUser": ana,
+        "displayHeadlineMessageTemplateData": {"recipientUser": ana, "others": [ana]},
+        "displayBodyMessage": kept,
+    }
+    assert split.private == {"metadata": kept, "context": {"access": NAMED, "people": [zoe]}}
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_people_are_kept_whole_in_every_field_otherwise(update: bool) -> None:
+    split = split_update({"id": "n", **REFERENCED}, "full") if update else split_add(REFERENCED, "full")
+    assert {**split.content, **split.private} == REFERENCED
+
+
+def test_reserved_keys_are_named_by_their_path_in_fields_for_the_backend() -> None:
+    split = split_add({"metadata": {"a": [{"constructor": 1}], "prototype": 2}}, "full")
+    assert split.private == {"metadata": {"a": [{}]}}
+    assert split.dropped == ["metadata.a[0].constructor", "metadata.prototype"]

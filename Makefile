@@ -15,8 +15,16 @@ NO_UNIT := system deploy cli privacy audit outbound test_bench.py sandbox/test_m
     $(addprefix api/test_,$(addsuffix .py,audited bad_input callback_only demo document_policy drop_in every_key \
         hot_path openapi privacy prometheus reply_budget revocation unknown_keys who_reads))
 
+# The tests of the modules that decide about privacy, as in pyproject.toml for mutmut, without processes, and
+# without generated tests: those reach other branches in each run.
+EXAMPLES := not heavy and not system and not hypothesis
+DECIDING := tests/api/test_guards.py tests/audit/test_signing.py tests/audit/test_verdicts.py \
+    tests/audit/test_verify.py tests/auth/test_callers.py tests/auth/test_claims.py tests/auth/test_tokens.py \
+    tests/notifications/test_policy.py tests/store/test_envelope.py tests/store/test_header.py \
+    tests/store/test_record.py tests/velt/test_field_allow_list.py
+
 .DEFAULT_GOAL := help
-.PHONY: help run test unit topologies nightly lint format docs picture bench lock clean
+.PHONY: help run test unit coverage mutation topologies nightly lint format docs picture bench lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -29,6 +37,15 @@ test: $(INSTALLED) ## Run the tests, three at a time: most of them wait for a se
 
 unit: $(INSTALLED) ## Run what needs no browser and no process but a Redis: under a minute on two cores
 	@$(BIN)/pytest -q -n 2 -m "$(UNIT_MARKS)" --hypothesis-profile=unit tests $(addprefix --ignore=tests/,$(NO_UNIT))
+
+coverage: $(INSTALLED) ## Require every branch of the modules that decide about privacy to be tested
+	@$(BIN)/coverage run -m pytest -q -m "$(EXAMPLES)" $(DECIDING)
+	@$(BIN)/coverage report
+
+mutation: $(INSTALLED) ## Change these modules in a thousand places, and require their tests to notice: ten minutes
+	@rm -rf mutants
+	@$(BIN)/mutmut run --max-children 2
+	@$(BIN)/python -m tests.mutation
 
 topologies: $(INSTALLED) ## Run what is about Redis on a cluster and behind a Sentinel
 	@for topology in cluster sentinel restricted; do \
@@ -70,7 +87,7 @@ lock: ## Renew the hashed lists of dependencies (needs uv)
 	    --output-file requirements-build.lock
 
 clean: ## Remove the environment and all caches; development keys and data in .resolver stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 

@@ -22,6 +22,7 @@ Guard = Callable[[Services, Request], Reader | PrivacyOperator | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
+_AUTHORIZATION, _HOST, _ORIGIN = "authorization", "host", "origin"
 
 
 def authorize(guard: Guard, services: Services, request: Request) -> Reader | PrivacyOperator | None:
@@ -47,13 +48,13 @@ def this_machine(_services: Services, request: Request) -> None:
     """
     if any(name in request.headers for name in _PROXY_HEADERS):
         raise NotFound()
-    if not _THIS_MACHINE.fullmatch(request.headers.get("host", "")) or not _is_loopback(request.remote_addr):
+    if not _THIS_MACHINE.fullmatch(request.headers.get(_HOST, "")) or not _is_loopback(request.remote_addr):
         raise NotFound()
 
 
 def _is_loopback(address: str | None) -> bool:
     try:
-        return ipaddress.ip_address(address or "").is_loopback
+        return address is not None and ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
 
@@ -66,7 +67,7 @@ def privacy(services: Services, request: Request) -> PrivacyOperator:
     """Require one of the privacy tokens. If none is set, the surface is closed."""
     if services.privacy_operators is None:
         raise NotFound()
-    return services.privacy_operators.authenticate(_bearer(request.headers.get("authorization")))
+    return services.privacy_operators.authenticate(_bearer(request))
 
 
 def prometheus(services: Services, request: Request) -> None:
@@ -76,8 +77,7 @@ def prometheus(services: Services, request: Request) -> None:
         if services.settings.mode == "production":
             raise NotFound()
         return
-    presented = _bearer(request.headers.get("authorization"))
-    if not token.matches(presented):
+    if not token.matches(_bearer(request)):
         raise PermissionDenied()
 
 
@@ -88,8 +88,8 @@ def reader(services: Services, request: Request) -> Reader | None:
         return None  # a preflight has no credential, and its reply only CORS headers
     try:
         # The first credential present decides. If it fails, the others are not tried.
-        if (authorization := request.headers.get("authorization")) is not None:
-            return services.tokens.verify(_bearer(authorization))
+        if _AUTHORIZATION in request.headers:
+            return services.tokens.verify(_bearer(request))
         if _API_KEY in request.headers or _AUTH_TOKEN in request.headers:
             return backend(services, request)
         return services.tokens.verify(_cookie(services.settings, request))
@@ -97,8 +97,8 @@ def reader(services: Services, request: Request) -> Reader | None:
         raise Unauthenticated() from None
 
 
-def _bearer(authorization: str | None) -> str:
-    scheme, _, presented = (authorization or "").partition(" ")
+def _bearer(request: Request) -> str:
+    scheme, _, presented = request.headers.get(_AUTHORIZATION, "").partition(" ")
     if scheme.lower() != "bearer" or not presented.strip():
         raise Unauthenticated()
     return presented.strip()
@@ -108,6 +108,6 @@ def _cookie(settings: Settings, request: Request) -> str:
     """Return the token from its cookie. Browsers send cookies with calls from any page, so the origin must be
     allowed. Two cookies of the same name are refused: a neighbouring domain may have set one."""
     found = request.cookies.getlist(settings.token.cookie) if settings.token.cookie else []
-    if len(found) != 1 or request.headers.get("origin") not in settings.cors_origins:
+    if len(found) != 1 or request.headers.get(_ORIGIN) not in settings.cors_origins:
         raise Unauthenticated()
     return found[0]

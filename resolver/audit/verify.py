@@ -86,10 +86,10 @@ class Verifier:
     def read(self, name: str, lines: Iterable[bytes]) -> None:
         """Read the lines of a file. A file without any line of a trail is one problem, not one for each
         line."""
-        problems, seen = len(self.problems), 0
+        problems, is_trail = len(self.problems), False
         for number, line in enumerate(lines, start=1):
-            seen += self._line(f"{name}:{number}", line)
-        if not seen and self.problems[problems:]:
+            is_trail |= self._line(f"{name}:{number}", line)
+        if not is_trail and self.problems[problems:]:
             self.problems[problems:] = [Problem(name, "no audit trail: no line of one is in it")]
 
     def finish(self) -> None:

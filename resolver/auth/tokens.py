@@ -67,7 +67,7 @@ class Tokens:
         return Minted(token, now + seconds)
 
     def verify(self, token: str) -> EndUser:
-        if not 0 < len(token) <= _LONGEST_TOKEN:
+        if len(token) > _LONGEST_TOKEN:
             raise Unauthenticated()
         # Read before verifying: if the keys change meanwhile, the token must not be cached for the new ones.
         version = self._provider.version if self._provider else 0
@@ -94,16 +94,15 @@ class Tokens:
             raise Unauthenticated()
         algorithm = str(header.get("alg"))
         key, issuer = self._key(header.get("kid"), algorithm)
-        audience = self._settings.audience
-        required = ["exp", *(["iss"] if issuer else []), *(["aud"] if audience else [])]
         return jwt.decode(
             token,
             key,
             algorithms=[algorithm],
             issuer=issuer or None,
-            audience=audience or None,
+            audience=self._settings.audience or None,
             leeway=self._settings.leeway,
-            options={"require": required, "enforce_minimum_key_length": True},
+            # `iss` and `aud` are required where a value for them is given.
+            options={"require": ["exp"], "enforce_minimum_key_length": True},
         )
 
     def _key(self, kid: str | None, algorithm: str) -> tuple[bytes | PublicKey, str]:

@@ -64,9 +64,8 @@ def nonce_of(sealed: bytes) -> bytes:
 
 def key_id_of(sealed: bytes) -> str:
     """The id of the master key of sealed bytes, or of their first `LONGEST_HEADER` bytes."""
-    if len(sealed) < 14:
-        return ""
-    return sealed[14 : 14 + sealed[13]].decode("ascii", "replace")
+    length = int.from_bytes(sealed[13:14])  # 0 for bytes too short to have one
+    return sealed[14 : 14 + length].decode("ascii", "replace")
 
 
 class Keyring(dict[bytes, AESGCM]):

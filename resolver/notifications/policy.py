@@ -14,6 +14,8 @@ from resolver.store.record import Header, Record
 ReadPolicy = Literal["recipient", "document", "organization"]
 DeletePolicy = Literal["recipient", "actor", "backend"]
 """`backend` is never judged here: end users' deletions are refused before."""
+_DELETION_JUDGED_AS: ReadPolicy = "recipient"
+"""Names decide under every read policy: members of an organization may read what they may not delete."""
 _MAX_DISMISSALS = 1000
 _MAX_DISMISSAL_BYTES = 64 * 1024
 """Limit of `dismissed_by` in bytes: every read of the record opens all of it."""
@@ -86,7 +88,7 @@ def deletion(person: EndUser, record: Record, policy: DeletePolicy) -> Deletion:
         return Deletion.NOTHING
     if person.user == record.actor:
         return Deletion.REMOVES
-    if policy == "actor" or not judge(person.user, record, "recipient").reads:
+    if policy == "actor" or not judge(person.user, record, _DELETION_JUDGED_AS).reads:
         return Deletion.NOTHING
     if not record.everyone and record.addressees() == {person.user}:
         return Deletion.REMOVES

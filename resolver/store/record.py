@@ -8,6 +8,7 @@ the fields is the stored order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -122,21 +123,16 @@ _ARRAY = 0x90 | len(Record.__struct_fields__)
 _OPENING, _CLOSING = b"{}"
 
 
-def _decoder(form: type[Form]) -> Callable[[bytes], Form]:
-    decode = Decoder(form).decode
-
-    def decoded(plaintext: bytes) -> Form:
-        """Raise Unreadable unless it is a whole record with values of the right types."""
-        try:
-            found = decode(plaintext)
-            if plaintext[0] == _ARRAY and found.content[0] == _OPENING and found.content[-1] == _CLOSING:
-                return found
-        except (DecodeError, UnicodeDecodeError, AttributeError, IndexError, RecursionError):
-            pass
-        raise Unreadable()
-
-    return decoded
+def _decoded(decode: Callable[[bytes], Form], plaintext: bytes) -> Form:
+    """Raise Unreadable unless it is a whole record with values of the right types."""
+    try:
+        found = decode(plaintext)
+        if plaintext[0] == _ARRAY and found.content[0] == _OPENING and found.content[-1] == _CLOSING:
+            return found
+    except (DecodeError, UnicodeDecodeError, AttributeError, IndexError, RecursionError):
+        pass
+    raise Unreadable()
 
 
-_record = _decoder(Record)
-opened = _decoder(Opened)
+_record = partial(_decoded, Decoder(Record).decode)
+opened = partial(_decoded, Decoder(Opened).decode)

@@ -248,6 +248,7 @@ def test_unsigned_end_of_a_writing_process_is_a_note(
     assert (problems, len(unsigned), notes) == ([], 1, []), "what is dated later than now isn't being written"
 
 
+@pytest.mark.system
 def test_killed_process_leaves_an_unsigned_end_and_no_problem(tmp_path: Path) -> None:
     """This holds however long the process had written nothing before."""
     path = tmp_path / "audit.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jwt
 import orjson
 import pytest
+import time_machine
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from resolver.auth.claims import EndUser
@@ -19,8 +21,9 @@ from resolver.config.pem import parse_public_key
 from resolver.config.secret import Secret
 from resolver.config.settings import OWN_ISSUER
 from resolver.errors import InvalidArgument, Unauthenticated, Unavailable
-from tests.servers import KEYS, RSA, pem
+from tests.servers import KEYS, RSA, Authority, Service, jwk, pem
 from tests.support import TOKEN_SECRET
+from tests.waiting import until
 
 SECRET = TokenSettings(secret=Secret.of(TOKEN_SECRET))
 TOKENS = Tokens(SECRET)
@@ -215,7 +218,10 @@ def test_a_header_that_brings_its_own_key_is_refused(kind: str, name: str) -> No
     refused(signed(kind, headers={name: value}), believing(kind))
 
 
-@pytest.mark.parametrize("token", ["", "a", "a.b.c", "....", "Bearer x", "\u00ff.\u00ff.\u00ff", "x" * 8193])
+@pytest.mark.parametrize(
+    "token",
+    ["", "a", "a.b.c", "....", "Bearer x", "\u00ff.\u00ff.\u00ff", "\ud800", "a.b.\ud800", "x" * 8193],
+)
 def test_text_that_is_no_token_is_refused(kind: str, token: str) -> None:
     refused(token, believing(kind))
 
@@ -299,16 +305,103 @@ def test_tokens_are_neither_minted_nor_accepted_without_a_secret() -> None:
         believing("HS256", algorithms=frozenset({"RS256"})),
     ):
         refused(signed(), without)
-        with pytest.raises(Unavailable):
+        said = r"^This resolver mints no tokens: it has no RESOLVER_TOKEN_SECRET for HS256\.$"
+        with pytest.raises(Unavailable, match=said):
             without.mint("ben", ["acme"])
 
 
 def test_token_too_long_to_be_accepted_is_not_minted() -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match=r"^organizationIds are too many for one token$"):
         TOKENS.mint("ben", [f"organization-{n:040d}" for n in range(300)])
 
 
 @pytest.mark.parametrize("seconds", [59, 86_401])
 def test_a_lifetime_out_of_range_is_refused(seconds: int) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match=r"^ttlSeconds must be from 60 to 86400$"):
         TOKENS.mint("ben", ["acme"], seconds)
+
+
+@pytest.mark.parametrize("seconds", [60, 86_400])
+def test_shortest_and_longest_lifetimes_are_accepted(seconds: int) -> None:
+    minted = TOKENS.mint("ben", ["acme"], seconds)
+    claims = jwt.decode(minted.token, options={"verify_signature": False})
+    assert (claims["exp"] - claims["iat"], claims["exp"]) == (seconds, minted.expires_at)
+    assert TOKENS.verify(minted.token).issued_at == claims["iat"]
+
+
+def test_longest_token_that_is_minted_is_accepted() -> None:
+    """Eight kilobytes exactly."""
+
+    def organizations(size: int) -> list[str]:
+        return ["x" * size, *(f"{n:0500}" for n in range(11))]
+
+    for size in itertools.count(1):
+        try:
+            longest = TOKENS.mint("ben", organizations(size)).token
+        except InvalidArgument:
+            break
+    assert len(longest) == 8192
+    assert TOKENS.verify(longest).organizations == frozenset(organizations(size - 1))
+
+
+def test_provider_is_asked_for_its_keys_before_the_first_token(
+    provider: Service, certified: Authority
+) -> None:
+    Tokens(TokenSettings(jwks_url=provider.url, jwks_ca_file=str(certified.ca))).start()
+    until(lambda: provider.headers, "a fetch of the key set")
+
+
+@pytest.mark.parametrize("settings", [SECRET, TokenSettings(public_key=parse_public_key(pem(RSA)))])
+def test_tokens_without_a_key_set_have_nothing_to_start(settings: TokenSettings) -> None:
+    Tokens(settings).start()
+
+
+def test_own_secret_verifies_tokens_while_the_provider_was_never_reached() -> None:
+    both = Tokens(TokenSettings(secret=Secret.of(TOKEN_SECRET), jwks_url="http://127.0.0.1:1/"))
+    minted = both.mint("ben", ["acme"]).token
+    assert [both.verify(minted), both.verify(minted)] == [BEN, BEN]
+
+
+def test_known_token_is_not_verified_again(kind: str) -> None:
+    tokens, token = believing(kind), signed(kind)
+    assert tokens.verify(token) is tokens.verify(token)
+
+
+def test_known_token_expires(kind: str) -> None:
+    """The cached answer holds no longer than the token."""
+    tokens, soon = believing(kind), time.time() + 5
+    token = signed(kind, exp=int(soon))
+    assert tokens.verify(token) == BEN
+    with time_machine.travel(soon + 40, tick=False):
+        refused(token, tokens)
+
+
+def test_algorithm_of_a_provider_that_is_not_configured_is_refused() -> None:
+    refused(signed("RS256"), Tokens(replace(SECRET, algorithms=EVERY)))
+
+
+def test_token_is_verified_with_the_key_that_it_names(provider: Service, certified: Authority) -> None:
+    """The other published keys are not tried."""
+    provider.body = {"keys": [jwk(KEYS["RS256"], "one"), jwk(STRANGERS["RS256"], "two")]}
+    algorithms = frozenset({"RS256"})
+    tokens = Tokens(
+        TokenSettings(jwks_url=provider.url, jwks_ca_file=str(certified.ca), algorithms=algorithms)
+    )
+    assert tokens.verify(signed("RS256", headers={"kid": "one"})) == BEN
+    assert tokens.verify(signed("RS256", STRANGERS["RS256"], {"kid": "two"})) == BEN
+    refused(signed("RS256", headers={"kid": "two"}), tokens)
+    refused(signed("RS256"), tokens)
+
+
+def test_known_token_is_refused_after_its_key_was_withdrawn(provider: Service, certified: Authority) -> None:
+    algorithms = frozenset({"RS256", "ES256"})
+    tokens = Tokens(
+        TokenSettings(jwks_url=provider.url, jwks_ca_file=str(certified.ca), algorithms=algorithms)
+    )
+    old, new = signed("RS256", headers={"kid": "old"}), signed("ES256", headers={"kid": "new"})
+    provider.body = {"keys": [jwk(KEYS["RS256"], "old")]}
+    assert tokens.verify(old) == BEN, "the first token causes the first fetch"
+    assert tokens.verify(old) is tokens.verify(old)
+    provider.body = {"keys": [jwk(KEYS["ES256"], "new")]}
+    assert tokens.verify(new) == BEN, "an unknown key causes a fetch"
+    refused(old, tokens)

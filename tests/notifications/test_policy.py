@@ -54,6 +54,14 @@ def test_organization_policy_permits_all_members_except_those_who_dismissed() ->
     assert not may_read("zoe", record(dismissed_by=("zoe",)), "organization")
 
 
+def test_document_policy_decides_by_the_document_for_all_except_those_who_dismissed() -> None:
+    held = record(dismissed_by=("zoe",))
+    for by_document in (Verdict.SEES_DOCUMENT, Verdict.NO_CONTEXT_ACCESS):
+        assert judge("ana", held, "document", by_document) is by_document
+    assert judge("ben", held, "document") is Verdict.NO_DOCUMENT_ACCESS
+    assert judge("zoe", held, "document", Verdict.SEES_DOCUMENT) is Verdict.DISMISSED
+
+
 @pytest.mark.parametrize(
     ("changes", "user", "expected"),
     [
@@ -114,6 +122,20 @@ def test_record_for_everyone_takes_a_thousand_dismissals() -> None:
     with pytest.raises(Unavailable):
         dismiss("zoe", full)
     assert dismiss("user-7", full) == full
+    last = dismiss("zoe", record(everyone=True, dismissed_by=full.dismissed_by[:-1]))
+    assert (len(last.dismissed_by), last.dismissed_by[-1]) == (1000, "zoe")
+
+
+def test_record_for_named_people_takes_as_many_dismissals_as_it_has_people() -> None:
+    many = record(dismissed_by=tuple(f"user-{n}" for n in range(2000)))
+    assert len(dismiss("ben", many).dismissed_by) == 2001
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_dismissing_again_succeeds_however_many_have_dismissed(everyone: bool) -> None:
+    """Also when an earlier version's limits were higher."""
+    beyond = record(everyone=everyone, dismissed_by=tuple(f"{n:0100}" for n in range(1001)))
+    assert dismiss(f"{7:0100}", beyond) == beyond
 
 
 def test_dismissals_are_limited_in_bytes() -> None:
@@ -122,3 +144,7 @@ def test_dismissals_are_limited_in_bytes() -> None:
     with pytest.raises(Unavailable):
         dismiss("zoe", full)
     assert dismiss("zoe", record(dismissed_by=full.dismissed_by[:-1])).dismissed_by[-1] == "zoe"
+    most = record(dismissed_by=tuple(f"{n:01023}" for n in range(64)))
+    assert len(dismiss("z" * 64, most).dismissed_by) == 65, "64 KiB exactly"
+    with pytest.raises(Unavailable):
+        dismiss("z" * 65, most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resolver.crypto.envelope import Envelope, key_id_of, nonce_of
+from resolver.crypto.envelope import LONGEST_HEADER, Envelope, key_id_of, nonce_of
 from resolver.errors import Unreadable
 from tests.store.conftest import keyring
 
@@ -69,3 +69,47 @@ def test_every_failure_to_open_is_the_same_error() -> None:
             ENVELOPE.open(name, value)
         messages.add(str(caught.value))
     assert len(messages) == 1
+
+
+def test_sealed_bytes_have_the_documented_layout() -> None:
+    """Version, nonce, length of the key id, key id: what other versions wrote must stay readable."""
+    sealed = ENVELOPE.seal(NAME, b"content")
+    assert (sealed[:1], nonce_of(sealed), sealed[13:16]) == (b"\x01", sealed[1:13], b"\x02k1")
+    assert len(sealed) == 1 + 12 + 1 + 2 + len(b"content") + 16
+
+
+def test_key_id_is_read_from_the_longest_header_alone() -> None:
+    longest = "k" * 32
+    sealed = Envelope(keyring(longest)).seal(NAME, b"content")
+    assert key_id_of(sealed[:LONGEST_HEADER]) == longest
+
+
+@pytest.mark.parametrize("sealed", [b"", b"\x01" * 13])
+def test_bytes_too_short_for_a_header_have_no_key_id(sealed: bytes) -> None:
+    assert key_id_of(sealed) == ""
+
+
+def test_key_id_that_is_no_ascii_names_no_key() -> None:
+    sealed = ENVELOPE.seal(NAME, b"content").replace(b"k1", b"\xffk", 1)
+    assert key_id_of(sealed) == "\ufffdk"
+    with pytest.raises(Unreadable):
+        ENVELOPE.open(NAME, sealed)
+
+
+@pytest.mark.parametrize("label", [b"k2", b"\xffk", b""])
+def test_keyring_refuses_the_id_of_an_unknown_key(label: bytes) -> None:
+    with pytest.raises(Unreadable):
+        keyring("k1")[b"{p07}" + label]
+
+
+def test_value_is_fresh_only_under_the_first_key() -> None:
+    old, both = ENVELOPE.seal(NAME, b"content"), Envelope(keyring("k2", "k1"))
+    assert (both.sealing_id, both.is_fresh(old), ENVELOPE.is_fresh(old)) == ("k2", False, True)
+    fresh = both.reseal(NAME, old)
+    assert both.is_fresh(fresh)
+    assert Envelope(keyring("k2")).open(NAME, fresh) == b"content"
+
+
+def test_tampered_value_is_not_resealed() -> None:
+    with pytest.raises(Unreadable):
+        ENVELOPE.reseal("{p07}n:two", ENVELOPE.seal(NAME, b"content"))

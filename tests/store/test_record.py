@@ -120,3 +120,21 @@ def test_arbitrary_bytes_open_or_are_unreadable(tail: bytes) -> None:
         for decode in (opened, Record.from_bytes):
             with suppress(Unreadable):
                 decode(plaintext)
+
+
+def test_operators_see_every_field_of_a_record() -> None:
+    context = {"context": {"access": {"team": "red"}}}
+    held = replace(RECORD, private=context, verified=True, dismissed_by=("cleo",), created=7)
+    assert held.described() == {
+        "organizationId": "acme",
+        "notificationId": "n-1",
+        "documentId": "d-1",
+        "actor": "ana",
+        "audience": ["ben"],
+        "notifyAll": False,
+        "verifyUserPermissions": True,
+        "hidden": ["cleo"],
+        "created": 7,
+        "backendOnly": context,
+        "content": {"a": 1},
+    }

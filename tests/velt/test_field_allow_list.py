@@ -242,3 +242,95 @@ def test_with_people_as_references_only_their_ids_are_kept() -> None:
     assert content["displayHeadlineMessageTemplateData"] == {"recipientUser": {"userId": "ben"}}
     assert content["notificationSourceData"] == {"assignee": {"userId": "zoe"}, "userId": "kept", "n": 1}
     assert b"example.com" not in orjson.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("location", "forwarded"),
+    [
+        ({"id": "loc", "locationName": "stays"}, {"id": "loc"}),
+        ({"id": "loc", "version": {"name": "stays"}}, {"id": "loc"}),
+        ({"version": {"id": "v1", "name": "stays"}}, {"version": {"id": "v1"}}),
+        ({"locationName": "stays", "version": {"name": "stays"}}, None),
+        ({}, None),
+    ],
+)
+def test_only_ids_of_a_location_are_forwarded(location: JSON, forwarded: JSON | None) -> None:
+    """A location without ids is not forwarded at all: Velt would take an empty one for a place."""
+    split = split_add({**notification(), "location": location}, "full")
+    assert split.forward.get("location") == forwarded
+    assert ("location" in split.forward) is (forwarded is not None)
+    assert split.private["location"] == location
+
+
+def test_documented_fields_of_an_update_are_split_as_the_contract_says() -> None:
+    entry = {
+        "id": "n-1",
+        "actionUser": {"userId": "ana", "name": "stays"},
+        "notifyUsers": [{"userId": "ben", "name": "stays"}],
+        "notifyAll": True,
+        "context": {"access": {"team": "red"}, "note": "stays"},
+        "location": {"id": "loc", "locationName": "stays"},
+        "readByUserIds": ["ben"],
+        "persistReadForUsers": True,
+        "metadata": {"stays": True},
+        "displayBodyMessage": "stays",
+        "isRead": True,
+    }
+    split = split_update(entry, "full")
+    assert split.forward == {
+        "id": "n-1",
+        "actionUser": {"userId": "ana"},
+        "notifyUsers": [{"userId": "ben"}],
+        "context": {"access": {"team": "red"}},
+        "location": {"id": "loc"},
+        "readByUserIds": ["ben"],
+        "persistReadForUsers": True,
+    }
+    assert split.private == {name: entry[name] for name in ("context", "location", "metadata")}
+    assert split.content == {name: entry[name] for name in ("actionUser", "displayBodyMessage")}
+    assert (split.dropped, split.stripped) == ([], {"isRead": "use readByUserIds"})
+
+
+def test_location_id_is_forwarded_and_kept_for_the_backend() -> None:
+    split = split_add(notification(locationId="loc-1"), "full")
+    assert (split.forward["locationId"], split.private) == ("loc-1", {"locationId": "loc-1"})
+
+
+PLAIN = {"userId": "ana", "plan": "gold"}
+"""A person by the field alone: nothing in it is personal data by its name."""
+NAMED = {"userId": "zoe", "email": "z@example.com", "plan": "gold"}
+REFERENCED = {
+    "actionUser": PLAIN,
+    "displayHeadlineMessageTemplateData": {"recipientUser": PLAIN, "others": [PLAIN]},
+    "displayBodyMessage": {"plain": PLAIN, "people": [NAMED]},
+    "metadata": {"plain": PLAIN, "people": [NAMED]},
+    "context": {"access": NAMED, "people": [NAMED]},
+}
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_people_are_reduced_in_every_field_but_access_where_references_are_kept(update: bool) -> None:
+    """Velt compares `context.access` with what a reader has, so each of its values counts."""
+    kept, zoe = {"plain": PLAIN, "people": [{"userId": "zoe"}]}, {"userId": "zoe"}
+    ana = {"userId": "ana"}
+    split = (
+        split_update({"id": "n", **REFERENCED}, "reference") if update else split_add(REFERENCED, "reference")
+    )
+    assert split.content == {
+        "actionUser": ana,
+        "displayHeadlineMessageTemplateData": {"recipientUser": ana, "others": [ana]},
+        "displayBodyMessage": kept,
+    }
+    assert split.private == {"metadata": kept, "context": {"access": NAMED, "people": [zoe]}}
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_people_are_kept_whole_in_every_field_otherwise(update: bool) -> None:
+    split = split_update({"id": "n", **REFERENCED}, "full") if update else split_add(REFERENCED, "full")
+    assert {**split.content, **split.private} == REFERENCED
+
+
+def test_reserved_keys_are_named_by_their_path_in_fields_for_the_backend() -> None:
+    split = split_add({"metadata": {"a": [{"constructor": 1}], "prototype": 2}}, "full")
+    assert split.private == {"metadata": {"a": [{}]}}
+    assert split.dropped == ["metadata.a[0].constructor", "metadata.prototype"]

@@ -1,0 +1,82 @@
+"""Checkpoints are signed with a key that is derived from the lookup key, and only its owner's signatures
+hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+
+from resolver.audit.chain import GENESIS, Link, chain_start, linked, split_line
+from resolver.audit.signing import Signer, is_public_key, is_signed, succession, trusted
+from resolver.config.secret import Secret
+
+OWN, FORMER, FORGER = (Signer(Secret(bytes([n]) * 32)) for n in (1, 2, 3))
+
+
+def test_lookup_key_always_gives_the_same_signing_key() -> None:
+    """Other versions verify what this one signs, and the other way round."""
+    assert OWN.public_key == "dP7In3wo+/oZL0KAMkQEYAcWRuDbeS5LRjJJ0beGrms="
+    assert OWN.sign(b"text") == Signer(Secret(bytes([1]) * 32)).sign(b"text")
+
+
+def test_signature_holds_for_its_text_and_key_alone() -> None:
+    signature = OWN.sign(b"text")
+    assert is_signed(b"text", signature, OWN.public_key)
+    assert not is_signed(b"another", signature, OWN.public_key)
+    assert not is_signed(b"text", signature, FORGER.public_key)
+    assert not is_signed(b"text", FORGER.sign(b"text"), OWN.public_key)
+
+
+@pytest.mark.parametrize("junk", ["", "junk", "\ud800", "AAAA", "None"])
+def test_junk_is_neither_a_signature_nor_a_key(junk: str) -> None:
+    assert not is_signed(b"text", junk, OWN.public_key)
+    assert not is_signed(b"text", OWN.sign(b"text"), junk)
+    assert not is_public_key(junk)
+
+
+def test_text_around_a_key_or_signature_is_not_overlooked() -> None:
+    """Python's decoder skips foreign characters unless it is told not to."""
+    signature, key = OWN.sign(b"text"), OWN.public_key
+    assert not is_signed(b"text", f"*{signature}", key)
+    assert not is_signed(b"text", signature, f"*{key}")
+    assert not is_public_key(f"*{key}")
+
+
+@pytest.mark.parametrize(("size", "is_key"), [(31, False), (32, True), (33, False)])
+def test_public_key_has_32_bytes(size: int, is_key: bool) -> None:
+    assert is_public_key(base64.b64encode(bytes(size)).decode()) is is_key
+
+
+def test_former_key_is_trusted_only_if_the_own_key_has_signed_it() -> None:
+    proof = OWN.sign(succession(FORMER.public_key))
+    former = {
+        FORMER.public_key: proof,
+        FORGER.public_key: FORGER.sign(succession(FORGER.public_key)),
+        base64.b64encode(bytes(32)).decode(): proof,
+    }
+    assert trusted(OWN, former) == (OWN.public_key, FORMER.public_key)
+    assert trusted(OWN, {}) == (OWN.public_key,)
+    assert succession("key") == b"vnr former signing key\nkey"
+
+
+def test_line_of_a_chain_has_the_documented_form() -> None:
+    head, line = linked(chain_start("c1"), "2026-01-01T00:00:00.000Z", b'{"action":"get"}')
+    covered = b'{"audit":1,"chain":"c1","seq":0,"at":"2026-01-01T00:00:00.000Z","action":"get"'
+    digest = hashlib.sha256(b"0" * 64 + covered).hexdigest()
+    assert line == covered + b',"hash":"' + digest.encode() + b'"}\n'
+    assert head == Link("c1", 0, digest)
+    assert (chain_start("c1"), GENESIS) == (Link("c1", -1, GENESIS), "0" * 64)
+
+
+def test_line_is_split_at_its_last_hash() -> None:
+    """An event may contain the text that stands before a hash."""
+    _, line = linked(chain_start("c1"), "now", b'{"id":",\\"hash\\":\\"","hash":"x"}')
+    covered, digest = split_line(line)
+    assert covered + b',"hash":"' + digest.encode() + b'"}\n' == line
+    assert len(digest) == 64
+    assert split_line(line.rstrip(b"\n")) == (covered, digest)
+    for more in (b" ", b"X", b"\t"):
+        assert split_line(line[:-1] + more + b"\n")[1] != digest
+    assert split_line(b'{"a":1,"hash":"\xff"}') == (b'{"a":1', "\ufffd")

@@ -1,5 +1,4 @@
-"""Checkpoints are signed with a key that is derived from the lookup key, and only its owner's signatures
-hold."""
+"""Only signatures by the own keys hold, and by former keys that one of them has signed."""
 
 from __future__ import annotations
 
@@ -9,16 +8,30 @@ import hashlib
 import pytest
 
 from resolver.audit.chain import GENESIS, Link, chain_start, linked, split_line
-from resolver.audit.signing import Signer, is_public_key, is_signed, succession, trusted
+from resolver.audit.signing import (
+    Signer,
+    is_public_key,
+    is_signed,
+    is_stranger,
+    proofs,
+    succession,
+    trusted,
+)
 from resolver.config.secret import Secret
 
-OWN, FORMER, FORGER = (Signer(Secret(bytes([n]) * 32)) for n in (1, 2, 3))
+OWN, FORMER, FORGER = (Signer([Secret(bytes([n]) * 32)]) for n in (1, 2, 3))
 
 
-def test_lookup_key_always_gives_the_same_signing_key() -> None:
+def test_signing_key_is_the_seed_of_an_ed25519_key() -> None:
     """Other versions verify what this one signs, and the other way round."""
-    assert OWN.public_key == "dP7In3wo+/oZL0KAMkQEYAcWRuDbeS5LRjJJ0beGrms="
-    assert OWN.sign(b"text") == Signer(Secret(bytes([1]) * 32)).sign(b"text")
+    assert OWN.public_key == "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="
+    assert OWN.sign(b"text") == Signer([Secret(bytes([1]) * 32)]).sign(b"text")
+
+
+def test_first_of_several_keys_signs() -> None:
+    both = Signer([Secret(bytes([2]) * 32), Secret(bytes([1]) * 32)])
+    assert (both.public_key, both.public_keys) == (FORMER.public_key, (FORMER.public_key, OWN.public_key))
+    assert both.sign(b"text") == FORMER.sign(b"text")
 
 
 def test_signature_holds_for_its_text_and_key_alone() -> None:
@@ -59,6 +72,39 @@ def test_former_key_is_trusted_only_if_the_own_key_has_signed_it() -> None:
     assert trusted(OWN, former) == (OWN.public_key, FORMER.public_key)
     assert trusted(OWN, {}) == (OWN.public_key,)
     assert succession("key") == b"vnr former signing key\nkey"
+
+
+def test_every_listed_key_vouches_for_the_keys_that_it_has_signed() -> None:
+    both = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
+    noted = {
+        FORMER.public_key: OWN.sign(succession(FORMER.public_key)),
+        OWN.public_key: OWN.sign(succession(OWN.public_key)),
+    }
+    assert trusted(both, noted) == (*both.public_keys, FORMER.public_key)
+
+
+def test_proofs_keep_former_keys_trusted_when_their_private_keys_are_dropped() -> None:
+    new, noted = (
+        Signer([Secret(bytes([9]) * 32)]),
+        {FORMER.public_key: OWN.sign(succession(FORMER.public_key))},
+    )
+    both = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
+    noted |= proofs(both, noted)
+    assert set(trusted(new, noted)) == {new.public_key, OWN.public_key, FORMER.public_key}
+    assert proofs(both, noted) == proofs(new, noted) == {}
+
+
+def test_first_key_notes_itself_alone_in_an_empty_database() -> None:
+    assert proofs(OWN, {}) == {OWN.public_key: OWN.sign(succession(OWN.public_key))}
+
+
+def test_stranger_is_a_signer_of_which_no_key_is_noted() -> None:
+    noted = proofs(OWN, {})
+    both = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
+    assert is_stranger(FORGER, noted)
+    assert not is_stranger(OWN, noted)
+    assert not is_stranger(both, noted)
+    assert not is_stranger(OWN, {})
 
 
 def test_line_of_a_chain_has_the_documented_form() -> None:

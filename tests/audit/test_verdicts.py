@@ -18,7 +18,7 @@ from tests.audit.test_trail import SIGNER
 
 JSON = dict[str, Any]
 NAME = "c" * 16
-OTHER = Signer(Secret(b"o" * 32))
+OTHER = Signer([Secret(b"o" * 32)])
 BEGAN = 1_800_000_000_000
 """When the first line is written, in epoch milliseconds."""
 AFTERWARDS = BEGAN + 3_600_000

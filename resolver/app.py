@@ -23,7 +23,7 @@ from resolver.wiring import Services, build
 class Served(NamedTuple):
     name: str
     routes: Callable[[Services], Iterable[Route]]
-    guard: guards.Guard
+    guard: guards.SurfaceGuard
     is_audited: bool = False
     always: bool = False
     """Served regardless of RESOLVER_SURFACES."""

@@ -45,7 +45,7 @@ class Surface(NamedTuple):
     """Guard, error shape and headers that the endpoints for one kind of caller share."""
 
     name: str
-    guard: guards.Guard
+    guard: guards.SurfaceGuard
     is_audited: bool = False
     shape: Shape = velt_shape
     cors: Cors | None = None

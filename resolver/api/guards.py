@@ -18,14 +18,14 @@ from resolver.errors import NotFound, PermissionDenied, Unauthenticated
 from resolver.notifications.read import Reader
 from resolver.wiring import Services
 
-Guard = Callable[[Services, Request], Reader | PrivacyOperator | None]
+SurfaceGuard = Callable[[Services, Request], Reader | PrivacyOperator | None]
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 _API_KEY, _AUTH_TOKEN = "x-velt-api-key", "x-velt-auth-token"
 _AUTHORIZATION, _HOST, _ORIGIN = "authorization", "host", "origin"
 
 
-def authorize(guard: Guard, services: Services, request: Request) -> Reader | PrivacyOperator | None:
+def authorize(guard: SurfaceGuard, services: Services, request: Request) -> Reader | PrivacyOperator | None:
     """Run a guard and return the caller. When credentials from this address failed too often, raise
     TooManyCalls instead of the guard's error; a valid credential is always accepted."""
     try:

@@ -13,7 +13,7 @@ from resolver.audit.trail import AuditContext
 from resolver.auth.callers import Backend
 from resolver.deadline import Deadline
 from resolver.velt import config_requests
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from resolver.velt.schema import Request, ignored, parse, with_warnings
 from resolver.wiring import Services
 
@@ -22,23 +22,23 @@ UseCase = Callable[[Any, Deadline, AuditContext], dict[str, Any]]
 
 # Endpoints without content: the request is checked here, and Velt's answer is returned unchanged.
 _FORWARDED = {
-    Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
-    Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
-    Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
-    Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
+    VeltEndpoint.CONFIG_SET: config_requests.CONFIG_SET,
+    VeltEndpoint.CONFIG_GET: config_requests.CONFIG_GET,
+    VeltEndpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
+    VeltEndpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
 }
 
 
 def routes(services: Services) -> Iterator[Route]:
-    yield _route(Endpoint.ADD, _adding(services))
-    yield _route(Endpoint.UPDATE, _answering(services.update))
-    yield _route(Endpoint.GET, _getting(services))
-    yield _route(Endpoint.DELETE, _answering(services.delete))
+    yield _route(VeltEndpoint.ADD, _adding(services))
+    yield _route(VeltEndpoint.UPDATE, _answering(services.update))
+    yield _route(VeltEndpoint.GET, _getting(services))
+    yield _route(VeltEndpoint.DELETE, _answering(services.delete))
     for endpoint, schema in _FORWARDED.items():
         yield _route(endpoint, _forwarding(services, endpoint, schema))
 
 
-def _route(endpoint: Endpoint, handle: Handle) -> Route:
+def _route(endpoint: VeltEndpoint, handle: Handle) -> Route:
     return Route("POST", endpoint.value, endpoint.name.lower(), handle)
 
 
@@ -65,8 +65,8 @@ def _answering(use_case: UseCase) -> Handle:
     return answer
 
 
-def _forwarding(services: Services, endpoint: Endpoint, schema: Request) -> Handle:
-    read = read_data_if_any if endpoint is Endpoint.WORKSPACE_GET else read_data
+def _forwarding(services: Services, endpoint: VeltEndpoint, schema: Request) -> Handle:
+    read = read_data_if_any if endpoint is VeltEndpoint.WORKSPACE_GET else read_data
 
     def forward(call: Call[Backend]) -> Reply:
         data = read(call.request)

@@ -22,7 +22,7 @@ _UNSIGNED_MS: Final = int(CHECKPOINT_SECONDS * 1000)
 
 
 @dataclass(eq=False, slots=True)
-class Entry:
+class ChainEntry:
     """An event to write. Without an event: a checkpoint, unless all lines are signed."""
 
     event: Event | None
@@ -38,11 +38,11 @@ class Entry:
     is_begun: bool = False
     """At least one of its lines is in the trail."""
 
-    def retraction(self) -> Entry | None:
+    def retraction(self) -> ChainEntry | None:
         """The `failed` entry that must follow when its line is in the trail and its request was refused."""
         if self.error and self.is_begun and self.event and self.event.outcome == "ok":
             failed = self.event.failed(AuditUnavailable.code)
-            return Entry(failed, failed.bodies())
+            return ChainEntry(failed, failed.bodies())
         return None
 
 
@@ -97,7 +97,7 @@ class ChainWriter:
     def is_signed(self) -> bool:
         return self._position is None or self._position.is_signed
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[ChainEntry]) -> None:
         """Write entries, and set `link` or `error` of each. Entries after a line that wasn't written whole
         fail too, since their hashes cover it."""
         draft = _Draft(self._position)
@@ -114,7 +114,7 @@ class ChainWriter:
     def close(self) -> None:
         self._sink.close()
 
-    def _draft(self, entry: Entry, draft: _Draft) -> int:
+    def _draft(self, entry: ChainEntry, draft: _Draft) -> int:
         """Add an entry's lines, and the lines that must precede them. Returns the draft's number of lines."""
         position = draft.positions[-1]
         if entry.event is None:

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 
 from resolver.audit.chain import Link
-from resolver.audit.chain_writer import ChainWriter, Entry
+from resolver.audit.chain_writer import ChainEntry, ChainWriter
 from resolver.deadline import call_at
 from resolver.errors import AuditUnavailable
 
@@ -36,9 +36,9 @@ class GroupCommit:
         # greenlets, such as starting a thread of `threading`, is done while holding it.
         self._lock = threading.Lock()
         # The writing thread takes no lock: it uses only atomic operations on these.
-        self._queue: deque[Entry] = deque()
-        self._in_flight: Sequence[Entry] = ()
-        self._retractions: Sequence[Entry] = ()
+        self._queue: deque[ChainEntry] = deque()
+        self._in_flight: Sequence[ChainEntry] = ()
+        self._retractions: Sequence[ChainEntry] = ()
         self._is_writing = False
         self._thread: NativeThread | None = None
         """Started with the first entry, since threads don't survive a fork."""
@@ -49,7 +49,7 @@ class GroupCommit:
     def is_idle(self) -> bool:
         return not (self._is_writing or self._queue or self._retractions)
 
-    def append(self, entry: Entry) -> Link:
+    def append(self, entry: ChainEntry) -> Link:
         """Wait until an entry is written; return its link. Raises AuditUnavailable when it isn't, or too
         late."""
         try:
@@ -142,7 +142,7 @@ class GroupCommit:
         if (waiting or self._is_writing) and self._next_check <= now:
             self._watch()
 
-    def _refuse(self, entry: Entry) -> None:
+    def _refuse(self, entry: ChainEntry) -> None:
         with self._lock:
             if entry.done.is_set():
                 return

@@ -19,7 +19,7 @@ import structlog
 from resolver import clock
 from resolver.audit.background import Background
 from resolver.audit.chain import Link
-from resolver.audit.chain_writer import CHECKPOINT_SECONDS, ChainWriter, Entry
+from resolver.audit.chain_writer import CHECKPOINT_SECONDS, ChainEntry, ChainWriter
 from resolver.audit.event import Actor, Event, Outcome
 from resolver.audit.group_commit import GroupCommit
 from resolver.audit.signing import Signer
@@ -80,7 +80,7 @@ class Trail:
             self._is_closed_at_exit = True
             atexit.register(self.close)
         try:
-            link = self._commit.append(Entry(event, event.bodies(), _give_up_at()))
+            link = self._commit.append(ChainEntry(event, event.bodies(), _give_up_at()))
         except AuditUnavailable:
             metrics.AUDIT_FAILURES.labels("line").inc()
             raise
@@ -148,7 +148,7 @@ class Trail:
         return (
             self._chain.head
             if self._commit.is_idle and self._chain.is_signed
-            else self._commit.append(Entry(None, until=_give_up_at()))
+            else self._commit.append(ChainEntry(None, until=_give_up_at()))
         )
 
 

@@ -34,7 +34,7 @@ from resolver.errors import (
 from resolver.notifications.add import looks_semantic
 from resolver.store.diagnostics import RedisFacts, examine
 from resolver.store.record import Record
-from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint
+from resolver.velt.client import CREDENTIALS, THROTTLED, VeltEndpoint
 from resolver.wiring import build_stores, build_velt
 
 _SAMPLE = 1000
@@ -299,7 +299,7 @@ def _velt(settings: Settings) -> Iterator[Finding]:
         return
     client = build_velt(settings)
     try:
-        client.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(_VELT_SECONDS))
+        client.post(VeltEndpoint.WORKSPACE_GET, {}, Deadline.after(_VELT_SECONDS))
     except VeltRefused as refusal:
         yield _refused(refusal)
     except VeltUnavailable as error:

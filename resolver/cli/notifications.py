@@ -14,7 +14,7 @@ from resolver.cli.terminal import say, say_json
 from resolver.config import load
 from resolver.deadline import Deadline
 from resolver.velt import requests
-from resolver.velt.field_allow_list import People, Split, split_add, split_update
+from resolver.velt.field_allow_list import PeopleMode, Split, split_add, split_update
 from resolver.wiring import build_delivery, build_stores
 
 JSON = dict[str, Any]
@@ -32,7 +32,7 @@ _TITLES = {
     "--people", type=click.Choice(["full", "reference"]), default="full", help="As RESOLVER_PEOPLE."
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def split(file: TextIO, people: People, as_json: bool) -> None:
+def split(file: TextIO, people: PeopleMode, as_json: bool) -> None:
     """Show which fields of a payload go to Velt and which stay here. FILE is the JSON of an add or an update
     ("-" reads standard input). The command needs no Redis and no keys, and sends nothing."""
     shown = _split(read_object(file), people)
@@ -109,7 +109,7 @@ def read_object(file: TextIO) -> JSON:
     return payload
 
 
-def _split(payload: JSON, people: People) -> JSON:
+def _split(payload: JSON, people: PeopleMode) -> JSON:
     """Split a payload into what would be sent and what would be stored."""
     if "notifications" not in payload:
         part = split_add(requests.parse(requests.ADD, payload), people)

@@ -19,7 +19,7 @@ from resolver.cli.finding import Finding
 from resolver.deadline import Deadline
 from resolver.errors import ResolverError, VeltRefused
 from resolver.velt import requests
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import VeltClient, VeltEndpoint
 
 JSON = dict[str, Any]
 _DOCUMENTED = re.compile(
@@ -122,7 +122,7 @@ class RecordedVeltClient(VeltClient):
 
     transcript: Transcript | None = None
 
-    def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+    def post(self, endpoint: VeltEndpoint, data: JSON, deadline: Deadline) -> JSON:
         try:
             answer = super().post(endpoint, data, deadline)
         except VeltRefused as refusal:
@@ -135,6 +135,6 @@ class RecordedVeltClient(VeltClient):
         self._add(endpoint, data, "answered", answer)
         return answer
 
-    def _add(self, endpoint: Endpoint, data: JSON, outcome: str, answer: Any) -> None:
+    def _add(self, endpoint: VeltEndpoint, data: JSON, outcome: str, answer: Any) -> None:
         if self.transcript:
             self.transcript.add(endpoint.value, data, outcome, answer)

@@ -9,7 +9,7 @@ from typing import Any
 from resolver.cli.finding import Finding
 from resolver.errors import VeltRefused
 from resolver.notifications.probe import STRANGER, Probe, words_in
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 
 JSON = dict[str, Any]
 _LONGEST_LAG = 15.0
@@ -181,8 +181,8 @@ def _settled(probe: Probe, lag: float) -> int | None:
 
 def updated(probe: Probe) -> Iterator[Finding]:
     known, unknown = (
-        _outcome(probe, Endpoint.UPDATE, probe.id),
-        _outcome(probe, Endpoint.UPDATE, probe.unknown),
+        _outcome(probe, VeltEndpoint.UPDATE, probe.id),
+        _outcome(probe, VeltEndpoint.UPDATE, probe.unknown),
     )
     if known == "true":
         yield _ok("Velt accepts an update of read states by id")
@@ -218,7 +218,7 @@ def blanked(probe: Probe) -> Iterator[Finding]:
     """Check whether text at Velt can be blanked."""
     texts = {"displayHeadlineMessageTemplate": "", "displayBodyMessage": ""}
     try:
-        data = probe.ask(Endpoint.UPDATE, notifications=[{"id": probe.id, **texts}]).get("data")
+        data = probe.ask(VeltEndpoint.UPDATE, notifications=[{"id": probe.id, **texts}]).get("data")
     except VeltRefused as error:
         yield _warn(
             f"an update with blank texts is refused ({refusal(error)}): text at Velt can't be blanked"
@@ -237,7 +237,7 @@ def deleted_for_one(probe: Probe, lag: float) -> Iterator[Finding]:
     try:
         with probe.row("copies", notifyAll=False, notifyUsers=people) as id_:
             time.sleep(lag)
-            probe.ask(Endpoint.DELETE, notificationIds=[id_], userId=probe.user)
+            probe.ask(VeltEndpoint.DELETE, notificationIds=[id_], userId=probe.user)
             time.sleep(lag)
             is_left = probe.is_listed(id_, documentId=probe.document)
     except VeltRefused as error:
@@ -253,11 +253,11 @@ def deleted_for_one(probe: Probe, lag: float) -> Iterator[Finding]:
 
 
 def deleted_unknown(probe: Probe) -> Iterator[Finding]:
-    yield _deletion("an unknown id", _outcome(probe, Endpoint.DELETE, probe.unknown))
+    yield _deletion("an unknown id", _outcome(probe, VeltEndpoint.DELETE, probe.unknown))
 
 
 def deleted_again(probe: Probe) -> Iterator[Finding]:
-    yield _deletion("an id that was deleted before", _outcome(probe, Endpoint.DELETE, probe.id))
+    yield _deletion("an id that was deleted before", _outcome(probe, VeltEndpoint.DELETE, probe.id))
 
 
 def _deletion(of: str, outcome: str) -> Finding:
@@ -266,7 +266,7 @@ def _deletion(of: str, outcome: str) -> Finding:
     return _warn(f"a deletion of {of} is refused ({outcome}): a repeated deletion becomes a dead letter")
 
 
-def _outcome(probe: Probe, endpoint: Endpoint, id_: str) -> str:
+def _outcome(probe: Probe, endpoint: VeltEndpoint, id_: str) -> str:
     """Return `true` or `false` as Velt answers, `unsaid`, or the status of its refusal."""
     try:
         said = probe.outcome(endpoint, id_)

@@ -12,7 +12,7 @@ from resolver.cli.terminal import say_json
 from resolver.config import Settings, load
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from resolver.velt.config_requests import WORKSPACE_UPDATE
 from resolver.velt.requests import parse
 from resolver.wiring import build_stores, build_velt
@@ -29,7 +29,7 @@ def workspace() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def get(as_json: bool) -> None:
     """Print the settings as Velt holds them."""
-    _ask(load(), Endpoint.WORKSPACE_GET, {}, as_json)
+    _ask(load(), VeltEndpoint.WORKSPACE_GET, {}, as_json)
 
 
 @workspace.command("set")
@@ -41,10 +41,10 @@ def set_(file: TextIO, as_json: bool) -> None:
     data = parse(WORKSPACE_UPDATE, read_object(file))
     settings = load()
     audit_command(settings, build_stores(settings), "workspace set")
-    _ask(settings, Endpoint.WORKSPACE_UPDATE, data, as_json)
+    _ask(settings, VeltEndpoint.WORKSPACE_UPDATE, data, as_json)
 
 
-def _ask(settings: Settings, endpoint: Endpoint, data: dict[str, Any], as_json: bool) -> None:
+def _ask(settings: Settings, endpoint: VeltEndpoint, data: dict[str, Any], as_json: bool) -> None:
     client = build_velt(settings)
     try:
         answer = client.post(endpoint, data, Deadline.after(_SECONDS))

@@ -24,7 +24,7 @@ from resolver.demo.dev_control import DevControl
 from resolver.demo.sandbox import Sandbox
 from resolver.errors import InvalidArgument, Unavailable
 from resolver.store.record import Record
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from resolver.wiring import Services, Stores, build_stores
 
 JSON = dict[str, Any]
@@ -100,7 +100,7 @@ def _velt(services: Services, sandbox: Sandbox) -> Iterator[Route]:
         organization, notification = _ids(read_json(call.request))
         data = {"organizationId": organization, "notificationIds": [notification]}
         try:
-            services.velt.post(Endpoint.DELETE, data, call.deadline)
+            services.velt.post(VeltEndpoint.DELETE, data, call.deadline)
         except Unavailable:
             return json_reply({"deleted": False})
         return json_reply({"deleted": True})

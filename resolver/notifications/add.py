@@ -23,7 +23,7 @@ from resolver.store.command import Command, Entry, Kind
 from resolver.store.record import DROPPED, Record
 from resolver.store.records import RecordStore, Written
 from resolver.velt import requests
-from resolver.velt.field_allow_list import People, Split, split_add
+from resolver.velt.field_allow_list import PeopleMode, Split, split_add
 
 JSON = dict[str, Any]
 MAX_CONTENT_BYTES = 32 * 1024
@@ -41,7 +41,7 @@ class AddNotification:
     store: RecordStore
     outbox: Outbox
     sender: VeltSender
-    people: People
+    people: PeopleMode
     idempotency: IdempotencyKeys
     registrations: Registrations
 

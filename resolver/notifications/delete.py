@@ -21,7 +21,7 @@ from resolver.store.command import Command, Entry, Place
 from resolver.store.records import Changed, RecordStore
 from resolver.store.unfinished_deletions import UnfinishedDeletion, UnfinishedDeletions
 from resolver.velt import requests
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import VeltClient, VeltEndpoint
 
 JSON = dict[str, Any]
 # Velt documents no limit for this list, but silently truncates others at 30: the rest would not be deleted.
@@ -104,7 +104,7 @@ class DeleteNotifications:
         queued."""
         ids = [claim.command.notification for claim in claims if claim.command]
         data = {**filters, "notificationIds": ids}
-        answer = self.sender.send_batch(Endpoint.DELETE, data, claims, deadline)
+        answer = self.sender.send_batch(VeltEndpoint.DELETE, data, claims, deadline)
         return _outcomes(answer) if answer else {}
 
     def _delete_scope(self, deletion: FilteredDeletion, deadline: Deadline, audit: AuditContext) -> JSON:
@@ -115,7 +115,9 @@ class DeleteNotifications:
         """
         noted = self._note(deletion, audit)
         try:
-            answer = self.velt.post(Endpoint.DELETE, deletion.filters, deadline.reserve(_REMOVING_SECONDS))
+            answer = self.velt.post(
+                VeltEndpoint.DELETE, deletion.filters, deadline.reserve(_REMOVING_SECONDS)
+            )
         except VeltRefused:
             # If this fails, the deletion may still be carried out, so the caller must not get the refusal.
             self.unfinished.forget(noted)

@@ -11,7 +11,7 @@ from resolver.store.multiplexed import Admit
 from resolver.store.record import Record
 from resolver.store.records import RecordStore
 from resolver.velt import requests
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import VeltClient, VeltEndpoint
 from resolver.velt.schema import ignored, with_warnings
 
 JSON = dict[str, Any]
@@ -25,7 +25,7 @@ class GetNotifications:
     def __call__(self, data: Any, deadline: Deadline, audit: AuditContext, admit: Admit) -> JSON:
         request = requests.parse(requests.GET, data)
         warnings = ignored(requests.GET, data)
-        answer = self.velt.post(Endpoint.GET, request, deadline)
+        answer = self.velt.post(VeltEndpoint.GET, request, deadline)
         items = answer["result"].get("data")
         if not isinstance(items, list):
             audit.record(organization=request["organizationId"])

@@ -25,7 +25,7 @@ from resolver.outbox.sender import VeltUnreachable
 from resolver.store.keyspace import Keyspace, queue_of
 from resolver.store.record import Record
 from resolver.velt import requests
-from resolver.velt.client import CREDENTIALS, Endpoint
+from resolver.velt.client import CREDENTIALS, VeltEndpoint
 from resolver.velt.field_allow_list import RESOLVER_MODE, split_add
 
 JSON = dict[str, Any]
@@ -94,7 +94,7 @@ class Probe:
         """Add a row only at Velt, without content, until the block ends. Yields its id."""
         id_ = f"{self.id}-{name}"
         self.ask(
-            Endpoint.ADD,
+            VeltEndpoint.ADD,
             documentId=self.document,
             notificationId=id_,
             actionUser={"userId": ACTOR},
@@ -105,11 +105,11 @@ class Probe:
             yield id_
         finally:
             with suppress(ResolverError):  # `take_away` tries again
-                self.ask(Endpoint.DELETE, notificationIds=[id_])
+                self.ask(VeltEndpoint.DELETE, notificationIds=[id_])
 
     def is_listed(self, id_: str, **by: Any) -> bool:
         """Whether Velt's get returns it."""
-        items = self.ask(Endpoint.GET, notificationIds=[id_], **by).get("data")
+        items = self.ask(VeltEndpoint.GET, notificationIds=[id_], **by).get("data")
         return any(item.get("id") == id_ for item in _objects(items))
 
     def request(self) -> JSON:
@@ -134,9 +134,9 @@ class Probe:
     def added_again(self) -> None:
         """Send Velt the registration once more, as a retry does after an outage."""
         forward = split_add(requests.parse(requests.ADD, self.request()), self.add.people).forward
-        self.ask(Endpoint.ADD, **forward)
+        self.ask(VeltEndpoint.ADD, **forward)
 
-    def ask(self, endpoint: Endpoint, **data: Any) -> JSON:
+    def ask(self, endpoint: VeltEndpoint, **data: Any) -> JSON:
         """Call Velt directly, and return its result."""
         asked = {"organizationId": self.organization, **data}
         result: JSON = self.delete.velt.post(endpoint, asked, Deadline.after(_CALL_SECONDS))["result"]
@@ -144,14 +144,14 @@ class Probe:
 
     def listed(self, **by: Any) -> list[JSON]:
         """The items that Velt's get returns for this probe."""
-        items = self.ask(Endpoint.GET, **by).get("data")
+        items = self.ask(VeltEndpoint.GET, **by).get("data")
         return [item for item in _objects(items) if item.get("id") == self.id]
 
-    def outcome(self, endpoint: Endpoint, id_: str) -> bool | None:
+    def outcome(self, endpoint: VeltEndpoint, id_: str) -> bool | None:
         """Velt's `success` for an update or deletion of this id; None without one."""
         entries = {"notifications": [{"id": id_, "readByUserIds": [self.user]}]}
         data = self.ask(
-            endpoint, **(entries if endpoint is Endpoint.UPDATE else {"notificationIds": [id_]})
+            endpoint, **(entries if endpoint is VeltEndpoint.UPDATE else {"notificationIds": [id_]})
         ).get("data")
         said = data.get(id_) if isinstance(data, dict) else None
         return said.get("success") if isinstance(said, dict) else None
@@ -162,7 +162,7 @@ class Probe:
         here = (record.notification for record in held if record.organization == self.organization)
         there: list[Any] = []
         with suppress(Unavailable, VeltRefused):
-            found = self.ask(Endpoint.GET, documentId=self.document).get("data")
+            found = self.ask(VeltEndpoint.GET, documentId=self.document).get("data")
             there = [item.get("id") for item in _objects(found)]
         return sorted({id_ for id_ in (*there, *here) if is_stale(id_)})
 
@@ -187,7 +187,7 @@ class Probe:
             return
         # Redis may have failed: remove it at Velt all the same.
         with suppress(ResolverError):
-            self.ask(Endpoint.DELETE, notificationIds=[self.id])
+            self.ask(VeltEndpoint.DELETE, notificationIds=[self.id])
 
     def _left(self) -> Left:
         held = waiting = at_velt = None
@@ -206,10 +206,10 @@ class Probe:
 
     def _is_at_velt(self) -> bool:
         """Whether Velt has the probe, or a row of another of its ids: an update may have created one."""
-        items = self.ask(Endpoint.GET, documentId=self.document, notificationIds=self.rows).get("data")
+        items = self.ask(VeltEndpoint.GET, documentId=self.document, notificationIds=self.rows).get("data")
         found = {item.get("id") for item in _objects(items)}
         if others := [id_ for id_ in self.rows[1:] if id_ in found]:
-            self.ask(Endpoint.DELETE, notificationIds=others)
+            self.ask(VeltEndpoint.DELETE, notificationIds=others)
         return not found.isdisjoint(self.rows)
 
     def _send_queued(self) -> None:

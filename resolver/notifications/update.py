@@ -20,8 +20,8 @@ from resolver.store.command import Command, Kind
 from resolver.store.record import Record
 from resolver.store.records import RecordStore, Written
 from resolver.velt import requests
-from resolver.velt.client import Endpoint
-from resolver.velt.field_allow_list import People, Split, split_update
+from resolver.velt.client import VeltEndpoint
+from resolver.velt.field_allow_list import PeopleMode, Split, split_update
 from resolver.velt.schema import with_warnings
 
 JSON = dict[str, Any]
@@ -113,7 +113,7 @@ _Tried = tuple[_Changes, Written]
 class UpdateNotifications:
     store: RecordStore
     sender: VeltSender
-    people: People
+    people: PeopleMode
     read_policy: ReadPolicy
 
     def __call__(self, data: Any, deadline: Deadline, audit: AuditContext) -> JSON:
@@ -177,7 +177,7 @@ class UpdateNotifications:
             return _PENDING
         data = {**filters, "notifications": forwarded}
         claims = [claim_of(written, joint.command(filters)) for joint, written in tried]
-        answer = self.sender.send_batch(Endpoint.UPDATE, data, claims, deadline.reserve(RESERVE_SECONDS))
+        answer = self.sender.send_batch(VeltEndpoint.UPDATE, data, claims, deadline.reserve(RESERVE_SECONDS))
         if answer is None and others:
             raise VeltUnreachable("velt: not reached")
         return answer or _PENDING

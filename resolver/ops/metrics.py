@@ -19,7 +19,7 @@ REQUESTS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-VAULT = Histogram(
+STORE = Histogram(
     "resolver_vault_seconds",
     "Duration of reads and writes of sealed records, by outcome.",
     ("operation", "outcome"),
@@ -64,7 +64,7 @@ REPLIES_REFUSED = Counter(
     ("what",),
     registry=REGISTRY,
 )
-_ALL = (REQUESTS, VAULT, VELT, BREAKER, AUDIT_FAILURES, UNRECORDED, UNREADABLE, REPLIES_REFUSED)
+_ALL = (REQUESTS, STORE, VELT, BREAKER, AUDIT_FAILURES, UNRECORDED, UNREADABLE, REPLIES_REFUSED)
 
 
 @cache

@@ -23,7 +23,7 @@ from resolver.store.records import Changed
 from resolver.store.rotation import Resealed
 from resolver.store.scan import in_time_slices, scan
 
-Change = Callable[[Command], Command]
+ChangeCommand = Callable[[Command], Command]
 """Returns its argument itself for "no change", or another command for the same notification."""
 ChangePrevious = Callable[[str, Record], Changed]
 """Given a record to roll back to and its key name. Returns the record itself for "no change", or another one
@@ -45,7 +45,7 @@ class Rewriting:
             redis.register_script(read_script("resolver.outbox", name)) for name in ("swap", "swap_previous")
         )
 
-    def __call__(self, change: Change, change_previous: ChangePrevious) -> Rewritten:
+    def __call__(self, change: ChangeCommand, change_previous: ChangePrevious) -> Rewritten:
         """Rewrite queued commands, then dead letters: without an operator, commands move only in this
         direction."""
         changed = wanted = 0
@@ -61,7 +61,7 @@ class Rewriting:
                 wanted += 1
         return Rewritten(changed, wanted - changed)
 
-    def _swaps(self, name: str, fields: Fields, change: Change) -> list[bytes]:
+    def _swaps(self, name: str, fields: Fields, change: ChangeCommand) -> list[bytes]:
         swaps: list[bytes] = []
         for field, sealed in fields.items():
             if field.isdigit() and (changed := self._changed(name, sealed, change)):
@@ -100,7 +100,7 @@ class Rewriting:
         with self._guard:
             return int(self._swap(keys=[name], args=swaps))
 
-    def _changed(self, name: str, sealed: bytes, change: Change) -> bytes | None:
+    def _changed(self, name: str, sealed: bytes, change: ChangeCommand) -> bytes | None:
         if (command := self._outbox.opened(name, sealed)) is None:
             return None
         changed = change(command)

@@ -22,7 +22,7 @@ from resolver.errors import Unavailable, VeltFailed, VeltRefused, VeltUnavailabl
 from resolver.outbox.queue import Claim, Outbox, new_claim
 from resolver.store.command import Command, Entry, Kind, Place
 from resolver.store.records import RecordStore
-from resolver.velt.client import CREDENTIALS, THROTTLED, Endpoint, VeltClient
+from resolver.velt.client import CREDENTIALS, THROTTLED, VeltClient, VeltEndpoint
 
 JSON = dict[str, Any]
 WARN_EVERY_SECONDS = 30.0
@@ -33,7 +33,11 @@ _log = structlog.get_logger(__name__)
 GRACE_MS = 3_000
 # Part of a request's time that is kept for what follows the call to Velt.
 RESERVE_SECONDS = 0.3
-_ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.REMOVE: Endpoint.DELETE}
+_ENDPOINTS = {
+    Kind.REGISTER: VeltEndpoint.ADD,
+    Kind.CHANGE: VeltEndpoint.UPDATE,
+    Kind.REMOVE: VeltEndpoint.DELETE,
+}
 _ALREADY_DONE = {Kind.REGISTER: "ALREADY_EXISTS", Kind.REMOVE: "NOT_FOUND"}
 
 
@@ -83,7 +87,7 @@ class VeltSender:
         finally:
             self.slots.release()
 
-    def call(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+    def call(self, endpoint: VeltEndpoint, data: JSON, deadline: Deadline) -> JSON:
         """Call Velt through the circuit breaker, and return its answer.
 
         Raises VeltRefused for a refusal, CommandFailed for a failure that Velt answered, and VeltUnreachable
@@ -155,7 +159,7 @@ class VeltSender:
             return {"result": {"status": "success"}}
 
     def send_batch(
-        self, endpoint: Endpoint, data: JSON, claims: list[Claim], deadline: Deadline
+        self, endpoint: VeltEndpoint, data: JSON, claims: list[Claim], deadline: Deadline
     ) -> JSON | None:
         """Send several commands in one call, and complete or release their claims.
 

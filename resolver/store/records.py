@@ -229,7 +229,7 @@ class RecordStore:
             outcome = "unavailable" if isinstance(error, Unavailable) else "failed"
             raise
         finally:
-            metrics.series(metrics.VAULT, operation, outcome).observe(time.perf_counter() - started)
+            metrics.series(metrics.STORE, operation, outcome).observe(time.perf_counter() - started)
 
     def _values(self, names: Sequence[str], admit: Admit | None = None) -> Values:
         values: Values = []

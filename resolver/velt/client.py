@@ -51,7 +51,7 @@ _RETRY_AFTER = re.compile(
 _CREDENTIALS_REFUSED, _UNREACHABLE = "credentials", "unreached"
 
 
-class Endpoint(StrEnum):
+class VeltEndpoint(StrEnum):
     ADD = "/v2/notifications/add"
     UPDATE = "/v2/notifications/update"
     GET = "/v2/notifications/get"
@@ -84,12 +84,12 @@ class VeltClient:
         self._http = HttpClient(
             url, headers, connections=connections, largest_answer=_LARGEST_ANSWER, outbound=outbound
         )
-        for path in (*Endpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
+        for path in (*VeltEndpoint, _USER_DATA_DELETE, _USER_DATA_STATUS):
             # Create the series with 0, so that an alert sees the first increase.
             for outcome in (_CREDENTIALS_REFUSED, _UNREACHABLE):
                 metrics.VELT.labels(path, outcome)
 
-    def post(self, endpoint: Endpoint, data: JSON, deadline: Deadline) -> JSON:
+    def post(self, endpoint: VeltEndpoint, data: JSON, deadline: Deadline) -> JSON:
         """Call an endpoint, and return Velt's whole successful answer, `{"result": …}`.
 
         Raises VeltRefused for a refusal, VeltFailed for a failure that Velt answered, and VeltUnavailable

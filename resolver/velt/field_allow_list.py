@@ -141,7 +141,7 @@ STRIPPED: Mapping[str, str] = {
 """Keys that Velt's update ignores, with what to do instead. They are never content."""
 _STRIPPED = {folded(name): instead for name, instead in STRIPPED.items()}
 
-People = Literal["full", "reference"]
+PeopleMode = Literal["full", "reference"]
 _PERSONAL = frozenset(
     {"name", "email", "photoUrl", "initial", "contacts", "clientUserName", "email_lowercase"}
 )
@@ -161,14 +161,14 @@ class Split:
     """Keys that Velt's update ignores, each with what to do instead."""
 
 
-def split_add(data: JSON, keep_people: People) -> Split:
+def split_add(data: JSON, keep_people: PeopleMode) -> Split:
     """Split a validated add (`velt/requests.py`)."""
     split = _split(data, ADD, keep_people)
     split.forward.update(RESOLVER_MODE)
     return split
 
 
-def split_update(entry: JSON, keep_people: People) -> Split:
+def split_update(entry: JSON, keep_people: PeopleMode) -> Split:
     """Split a validated entry of an update. An explicit null in `content` or `private` removes that key."""
     stripped = {name: instead for name in entry if (instead := _STRIPPED.get(folded(name)))}
     split = _split(
@@ -183,7 +183,7 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED_KEYS | STRUCTURE or _ENVELOPE.fullmatch(name) is not None
 
 
-def _split(data: JSON, rules: Mapping[str, Rule], keep_people: People) -> Split:
+def _split(data: JSON, rules: Mapping[str, Rule], keep_people: PeopleMode) -> Split:
     split = Split(forward={}, content={}, private={})
     for name, value in data.items():
         rule = rules.get(name)
@@ -200,7 +200,7 @@ def _split(data: JSON, rules: Mapping[str, Rule], keep_people: People) -> Split:
     return split
 
 
-def _kept_privately(split: Split, name: str, value: Any, keep_people: People) -> Any:
+def _kept_privately(split: Split, name: str, value: Any, keep_people: PeopleMode) -> Any:
     if not isinstance(value, dict):
         return value
     kept = _kept_items(split, name, value, keep_people)
@@ -208,7 +208,7 @@ def _kept_privately(split: Split, name: str, value: Any, keep_people: People) ->
     return {**kept, "access": value["access"]} if name == "context" else kept
 
 
-def _kept_value(split: Split, path: str, value: Any, keep_people: People) -> Any:
+def _kept_value(split: Split, path: str, value: Any, keep_people: PeopleMode) -> Any:
     """The value without reserved keys, and with people reduced to ids where only references are kept."""
     if isinstance(value, list):
         return [_kept_value(split, f"{path}[{n}]", item, keep_people) for n, item in enumerate(value)]
@@ -219,7 +219,7 @@ def _kept_value(split: Split, path: str, value: Any, keep_people: People) -> Any
     return _kept_items(split, path, value, keep_people)
 
 
-def _kept_items(split: Split, path: str, value: JSON, keep_people: People) -> JSON:
+def _kept_items(split: Split, path: str, value: JSON, keep_people: PeopleMode) -> JSON:
     kept = {}
     for name, inner in value.items():
         if name in RESERVED_KEYS:

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.support import BACKEND, Api, notification, sendable
 
 CALLBACKS = ["/api/velt/notifications/get", "/api/velt/notifications/delete"]
-PATHS = [*(str(endpoint) for endpoint in Endpoint), *CALLBACKS, "/api/velt/token"]
+PATHS = [*(str(endpoint) for endpoint in VeltEndpoint), *CALLBACKS, "/api/velt/token"]
 
 BODIES = {
     "nothing": b"",

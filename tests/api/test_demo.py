@@ -151,7 +151,7 @@ def test_velts_side_is_relayed_and_an_outage_begins_and_ends(api: Api, velt: Vel
     assert api.client.get("/demo/velt").get_json()["out"] is False
 
 
-def test_the_feed_is_what_velt_lists_for_somebody(api: Api) -> None:
+def test_feed_is_what_velt_lists_for_the_person(api: Api) -> None:
     api.add()
     (item,) = api.client.get("/demo/feed?organizationId=acme&userId=ben").get_json()["notifications"]
     assert (item["id"], item["forYou"]) == ("n-1", True)

@@ -86,7 +86,7 @@ def test_permission_provider_is_not_asked_about_absent_or_foreign_records(
     assert provider.requests == []
     api.erase("doc-1", user="ben")
     api.read("doc-1", user="ben")
-    assert provider.requests == [], "whoever left reads it under no policy"
+    assert provider.requests == [], "a person who dismissed it reads it under no policy"
 
 
 RED = {"access": {"team": "red"}}

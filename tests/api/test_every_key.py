@@ -13,21 +13,21 @@ import pytest
 
 from resolver.api.openapi.mirror import CHECKED
 from resolver.velt import requests
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.support import JSON, Api, Velt, notification
 
 V, S, W, R = "forwarded", "stored", "warned", "refused"
 PERSON = {"userId": "dan", "name": "Dan Private"}
 ORGANIZATION = {"organizationId": "acme"}
 # The keys that a call needs besides the one under test.
-BASES: dict[Endpoint, JSON] = {
-    Endpoint.ADD: notification(notificationId="n-2"),
-    Endpoint.GET: {**ORGANIZATION, "documentId": "doc-1"},
-    Endpoint.DELETE: {**ORGANIZATION, "notificationIds": ["n-1"]},
-    Endpoint.CONFIG_SET: {**ORGANIZATION, "userIds": ["ben"], "config": {"inbox": "ALL"}},
-    Endpoint.CONFIG_GET: {**ORGANIZATION, "userId": "ben"},
-    Endpoint.WORKSPACE_GET: {},
-    Endpoint.WORKSPACE_UPDATE: {"useNotificationService": True},
+BASES: dict[VeltEndpoint, JSON] = {
+    VeltEndpoint.ADD: notification(notificationId="n-2"),
+    VeltEndpoint.GET: {**ORGANIZATION, "documentId": "doc-1"},
+    VeltEndpoint.DELETE: {**ORGANIZATION, "notificationIds": ["n-1"]},
+    VeltEndpoint.CONFIG_SET: {**ORGANIZATION, "userIds": ["ben"], "config": {"inbox": "ALL"}},
+    VeltEndpoint.CONFIG_GET: {**ORGANIZATION, "userId": "ben"},
+    VeltEndpoint.WORKSPACE_GET: {},
+    VeltEndpoint.WORKSPACE_UPDATE: {"useNotificationService": True},
 }
 TEXTS: dict[str, tuple[Any, set[str]]] = {
     "displayHeadlineMessageTemplate": ("A headline", {S}),
@@ -38,8 +38,8 @@ TEXTS: dict[str, tuple[Any, set[str]]] = {
     "notificationSourceData": ({"key": "value"}, {S}),
 }
 # Velt's own name for a key: a value, and what becomes of it. `None`: the value that the base has.
-KEYS: dict[Endpoint, dict[str, tuple[Any, set[str]]]] = {
-    Endpoint.ADD: {
+KEYS: dict[VeltEndpoint, dict[str, tuple[Any, set[str]]]] = {
+    VeltEndpoint.ADD: {
         "organizationId": (None, {V, S}),
         "documentId": (None, {V, S}),
         "notificationId": (None, {V, S}),
@@ -58,7 +58,7 @@ KEYS: dict[Endpoint, dict[str, tuple[Any, set[str]]]] = {
         "location": ({"id": "place-1", "locationName": "A place"}, {V, S}),
         "metadata": ({"key": "value"}, {S}),
     },
-    Endpoint.GET: {
+    VeltEndpoint.GET: {
         "organizationId": (None, {V}),
         "documentId": (None, {V}),
         "userId": ("ben", {V}),
@@ -68,27 +68,27 @@ KEYS: dict[Endpoint, dict[str, tuple[Any, set[str]]]] = {
         "pageToken": ("p1", {V}),
         "order": ("asc", {V}),
     },
-    Endpoint.DELETE: {
+    VeltEndpoint.DELETE: {
         "organizationId": (None, {V}),
         "documentId": ("doc-1", {V}),
         "locationId": ("place-1", {V}),
         "userId": ("ben", {V}),
         "notificationIds": (None, {V}),
     },
-    Endpoint.CONFIG_SET: {
+    VeltEndpoint.CONFIG_SET: {
         "organizationId": (None, {V}),
         "userIds": (None, {V}),
         "config": (None, {V}),
         "documentIds": (["doc-1"], {V}),
     },
-    Endpoint.CONFIG_GET: {
+    VeltEndpoint.CONFIG_GET: {
         "organizationId": (None, {V}),
         "userId": (None, {V}),
         "documentIds": (["doc-1"], {V}),
         "getOrganizationConfig": (True, {V}),
     },
-    Endpoint.WORKSPACE_GET: {},
-    Endpoint.WORKSPACE_UPDATE: {
+    VeltEndpoint.WORKSPACE_GET: {},
+    VeltEndpoint.WORKSPACE_UPDATE: {
         "useNotificationService": (None, {V}),
         "notificationServiceConfig": ({"delayConfig": {"isEnabled": True}}, {V}),
     },
@@ -142,7 +142,7 @@ def test_every_key_of_the_schemas_has_an_entry_here() -> None:
     missing["update"] = requests.UPDATE.fields.keys() - UPDATE_KEYS.keys()
     missing["update's entries"] = requests.ENTRY.fields.keys() - ENTRY_KEYS.keys()
     assert not {name: keys for name, keys in missing.items() if keys}
-    assert CHECKED.keys() | {Endpoint.UPDATE} == set(Endpoint)
+    assert CHECKED.keys() | {VeltEndpoint.UPDATE} == set(VeltEndpoint)
 
 
 def cases() -> Iterator[Any]:
@@ -153,7 +153,7 @@ def cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("endpoint", "name", "value", "fate"), list(cases()))
 def test_documented_key_has_the_fate_that_is_written_down(  # noqa: PLR0917 - a table's columns
-    api: Api, velt: Velt, endpoint: Endpoint, name: str, value: Any, fate: set[str]
+    api: Api, velt: Velt, endpoint: VeltEndpoint, name: str, value: Any, fate: set[str]
 ) -> None:
     api.add()
     asked = {**BASES[endpoint], **({} if value is None else {name: value})}
@@ -168,7 +168,7 @@ def test_documented_filter_of_an_update_has_the_fate_that_is_written_down(
     api.add(locationId="place-1")
     entry = {"id": "n-1", "displayBodyMessage": "A body", "readByUserIds": ["ben"]}
     asked = {**ORGANIZATION, "notifications": [entry], **({} if value is None else {name: value})}
-    assert fates(api, velt, Endpoint.UPDATE, asked, name, "n-1") == fate
+    assert fates(api, velt, VeltEndpoint.UPDATE, asked, name, "n-1") == fate
 
 
 @pytest.mark.parametrize(("name", "value", "fate"), [(k, *v) for k, v in ENTRY_KEYS.items()])
@@ -178,10 +178,10 @@ def test_documented_key_of_an_updates_entry_has_the_fate_that_is_written_down(
     api.add(notifyAll=True)
     entry = {"id": "n-1", "readByUserIds": ["ben"], **({} if value is None else {name: value})}
     asked = {**ORGANIZATION, "notifications": [entry]}
-    assert fates(api, velt, Endpoint.UPDATE, asked, name, "n-1") == fate
+    assert fates(api, velt, VeltEndpoint.UPDATE, asked, name, "n-1") == fate
 
 
-def fates(api: Api, velt: Velt, endpoint: Endpoint, asked: JSON, name: str, id_: str) -> set[str]:  # noqa: PLR0917
+def fates(api: Api, velt: Velt, endpoint: VeltEndpoint, asked: JSON, name: str, id_: str) -> set[str]:  # noqa: PLR0917
     """Return the fate of a key: found at Velt, in the record, in the reply's warnings, or in its refusal."""
     before, had = len(velt.ledger(endpoint)), is_stored(api, id_, name, asked)
     reply = api.velt(endpoint.removeprefix("/v2/"), asked).get_json()
@@ -191,7 +191,7 @@ def fates(api: Api, velt: Velt, endpoint: Endpoint, asked: JSON, name: str, id_:
     sent = velt.sent(endpoint)[before:]
     parts = [part for data in sent for part in (data, *data.get("notifications", ()))]
     found = {V} if any(name in part for part in parts) else set()
-    if endpoint in (Endpoint.ADD, Endpoint.UPDATE) and not had and is_stored(api, id_, name, asked):
+    if endpoint in (VeltEndpoint.ADD, VeltEndpoint.UPDATE) and not had and is_stored(api, id_, name, asked):
         found.add(S)
     result = reply["result"]
     warnings = [*result.get("warnings", ()), *in_data(result)]

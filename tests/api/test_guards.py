@@ -212,7 +212,7 @@ def test_guards_without_a_configured_token_close_their_surface(make_api: Callabl
 
 @pytest.mark.parametrize(("guard", "other"), [(guards.privacy, METRICS), (guards.prometheus, PRIVACY)])
 def test_guard_denies_the_token_of_another_surface(
-    guarded: Services, guard: guards.Guard, other: str
+    guarded: Services, guard: guards.SurfaceGuard, other: str
 ) -> None:
     for token in (other, CALLER_TOKEN, VELT_TOKEN):
         with pytest.raises(PermissionDenied):

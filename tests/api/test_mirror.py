@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.support import API_KEY, BACKEND, CALLER_TOKEN, JSON, VELT_TOKEN, Api, Velt, error_of, notification
 from tests.velt.test_client import raw_server
 
@@ -76,20 +76,20 @@ def test_a_later_update_does_not_seed_again(api: Api) -> None:
 
 
 ANY_DATA = {
-    Endpoint.ADD: notification(),
-    Endpoint.UPDATE: {**ORG, "notifications": [{"id": "n-1", "displayBodyMessage": "x"}]},
-    Endpoint.GET: {**ORG, "documentId": "d"},
-    Endpoint.DELETE: {**ORG, "notificationIds": ["n-1"]},
-    Endpoint.CONFIG_SET: {**ORG, "userIds": ["u"], "config": {"inbox": "ALL"}},
-    Endpoint.CONFIG_GET: {**ORG, "userId": "u", "documentIds": ["d"]},
-    Endpoint.WORKSPACE_GET: {},
-    Endpoint.WORKSPACE_UPDATE: {"useNotificationService": True},
+    VeltEndpoint.ADD: notification(),
+    VeltEndpoint.UPDATE: {**ORG, "notifications": [{"id": "n-1", "displayBodyMessage": "x"}]},
+    VeltEndpoint.GET: {**ORG, "documentId": "d"},
+    VeltEndpoint.DELETE: {**ORG, "notificationIds": ["n-1"]},
+    VeltEndpoint.CONFIG_SET: {**ORG, "userIds": ["u"], "config": {"inbox": "ALL"}},
+    VeltEndpoint.CONFIG_GET: {**ORG, "userId": "u", "documentIds": ["d"]},
+    VeltEndpoint.WORKSPACE_GET: {},
+    VeltEndpoint.WORKSPACE_UPDATE: {"useNotificationService": True},
 }
 
 
-@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("endpoint", VeltEndpoint)
 def test_every_endpoint_answers_for_a_backend_and_only_for_a_backend(
-    api: Api, velt: Velt, endpoint: Endpoint
+    api: Api, velt: Velt, endpoint: VeltEndpoint
 ) -> None:
     body = {"data": ANY_DATA[endpoint]}
     assert api.post(endpoint, body).status_code == 200
@@ -110,16 +110,18 @@ def test_every_endpoint_answers_for_a_backend_and_only_for_a_backend(
 
 
 def test_a_wrong_credential_is_refused_in_velts_own_words(api: Api) -> None:
-    reply = api.post(Endpoint.GET, {"data": {}}, {"x-velt-api-key": API_KEY, "x-velt-auth-token": "wrong"})
+    reply = api.post(
+        VeltEndpoint.GET, {"data": {}}, {"x-velt-api-key": API_KEY, "x-velt-auth-token": "wrong"}
+    )
     assert reply.get_json() == {"error": {"message": "Invalid API key.", "status": "PERMISSION_DENIED"}}
 
 
-@pytest.mark.parametrize("endpoint", [e for e in Endpoint if e is not Endpoint.WORKSPACE_GET])
+@pytest.mark.parametrize("endpoint", [e for e in VeltEndpoint if e is not VeltEndpoint.WORKSPACE_GET])
 @pytest.mark.parametrize(
     "body", [{}, {"data": None}, {"data": []}, {"data": "x"}, {"organizationId": "unwrapped"}]
 )
 def test_missing_data_is_refused_before_anything_is_sent(
-    api: Api, velt: Velt, endpoint: Endpoint, body: JSON
+    api: Api, velt: Velt, endpoint: VeltEndpoint, body: JSON
 ) -> None:
     assert error_of(api.post(endpoint, body)) == (400, "INVALID_ARGUMENT")
     assert velt.ledger() == []
@@ -128,18 +130,20 @@ def test_missing_data_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("endpoint", "data"),
     [
-        (Endpoint.ADD, notification(notificationId="a b")),
-        (Endpoint.ADD, notification(notificationSource="comment")),
-        (Endpoint.WORKSPACE_UPDATE, {}),
-        (Endpoint.WORKSPACE_UPDATE, {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 9}}}),
-        (Endpoint.CONFIG_SET, {**ORG, "userIds": ["u"], "config": {"inbox": "SOME"}}),
-        (Endpoint.CONFIG_GET, ORG),
-        (Endpoint.GET, ORG),
-        (Endpoint.DELETE, {**ORG, "notificationIds": []}),
-        (Endpoint.UPDATE, {**ORG, "notifications": []}),
+        (VeltEndpoint.ADD, notification(notificationId="a b")),
+        (VeltEndpoint.ADD, notification(notificationSource="comment")),
+        (VeltEndpoint.WORKSPACE_UPDATE, {}),
+        (VeltEndpoint.WORKSPACE_UPDATE, {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 9}}}),
+        (VeltEndpoint.CONFIG_SET, {**ORG, "userIds": ["u"], "config": {"inbox": "SOME"}}),
+        (VeltEndpoint.CONFIG_GET, ORG),
+        (VeltEndpoint.GET, ORG),
+        (VeltEndpoint.DELETE, {**ORG, "notificationIds": []}),
+        (VeltEndpoint.UPDATE, {**ORG, "notifications": []}),
     ],
 )
-def test_what_velt_would_refuse_is_never_sent(api: Api, velt: Velt, endpoint: Endpoint, data: JSON) -> None:
+def test_what_velt_would_refuse_is_never_sent(
+    api: Api, velt: Velt, endpoint: VeltEndpoint, data: JSON
+) -> None:
     assert error_of(api.post(endpoint, {"data": data})) == (400, "INVALID_ARGUMENT")
     assert velt.ledger() == []
 
@@ -156,24 +160,24 @@ def test_an_odd_retry_after_of_velts_is_no_error_of_ours(make_api: MakeApi, give
 
 def test_velts_own_refusal_passes_unchanged_with_its_retry_after(api: Api, velt: Velt) -> None:
     velt.break_with(retryAfter=3, message="Slow down.", count=1)
-    reply = api.post(Endpoint.CONFIG_GET, {"data": ANY_DATA[Endpoint.CONFIG_GET]})
+    reply = api.post(VeltEndpoint.CONFIG_GET, {"data": ANY_DATA[VeltEndpoint.CONFIG_GET]})
     assert reply.status_code == 429
     assert reply.get_json() == {"error": {"message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}
     assert reply.headers["retry-after"] == "3"
 
 
-@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("endpoint", VeltEndpoint)
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": "before"}, {"malformed": True}])
 def test_any_other_failure_at_velt_is_unavailable_where_nothing_can_wait(
-    api: Api, velt: Velt, endpoint: Endpoint, fault: JSON
+    api: Api, velt: Velt, endpoint: VeltEndpoint, fault: JSON
 ) -> None:
     api.add(organizationId="org1")
     data = ANY_DATA[endpoint]
-    if endpoint is Endpoint.UPDATE:
+    if endpoint is VeltEndpoint.UPDATE:
         data = {**ORG, "notifications": [{"id": "n-1", "readByUserIds": ["u"]}]}
     velt.break_with(**fault, count=1)
     reply = api.post(endpoint, {"data": data})
-    if endpoint in (Endpoint.ADD, Endpoint.UPDATE, Endpoint.DELETE):
+    if endpoint in (VeltEndpoint.ADD, VeltEndpoint.UPDATE, VeltEndpoint.DELETE):
         assert reply.status_code == 200  # queued, and sent later
     else:
         assert error_of(reply) == (503, "UNAVAILABLE")

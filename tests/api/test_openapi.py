@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.api.described import END_USER, METRICS, PRIVACY, conforms, credential, operations
 from tests.support import BACKEND, JSON, Api, Velt, notification
 
@@ -109,7 +109,7 @@ def test_every_example_is_taken_with_its_example_headers(api: Api, described: JS
 
 def test_an_answer_is_described_with_the_fields_of_its_own_call_alone(described: JSON) -> None:
     added = {}
-    for endpoint in Endpoint:
+    for endpoint in VeltEndpoint:
         answer = described["paths"][endpoint]["post"]["responses"]["200"]["content"]["application/json"]
         added[endpoint] = set(answer["schema"]["properties"]["result"]["properties"]) - {
             "status",
@@ -117,14 +117,14 @@ def test_an_answer_is_described_with_the_fields_of_its_own_call_alone(described:
             "data",
         }
     assert added == {
-        Endpoint.ADD: set(),
-        Endpoint.UPDATE: {"warnings"},
-        Endpoint.GET: {"pageToken", "warnings"},
-        Endpoint.DELETE: {"kept"},
-        Endpoint.CONFIG_SET: set(),
-        Endpoint.CONFIG_GET: {"warnings"},
-        Endpoint.WORKSPACE_GET: {"warnings"},
-        Endpoint.WORKSPACE_UPDATE: set(),
+        VeltEndpoint.ADD: set(),
+        VeltEndpoint.UPDATE: {"warnings"},
+        VeltEndpoint.GET: {"pageToken", "warnings"},
+        VeltEndpoint.DELETE: {"kept"},
+        VeltEndpoint.CONFIG_SET: set(),
+        VeltEndpoint.CONFIG_GET: {"warnings"},
+        VeltEndpoint.WORKSPACE_GET: {"warnings"},
+        VeltEndpoint.WORKSPACE_UPDATE: set(),
     }
 
 
@@ -162,7 +162,7 @@ def test_a_method_that_is_not_described_is_a_405_in_the_surfaces_shape(api: Api,
     ],
 )
 def test_velts_own_refusal_is_as_described(api: Api, velt: Velt, described: JSON, fault: JSON) -> None:
-    path = str(Endpoint.WORKSPACE_GET)
+    path = str(VeltEndpoint.WORKSPACE_GET)
     velt.break_with(**fault, count=1)
     reply = api.post(path, {"data": {}})
     assert 400 <= reply.status_code < 500
@@ -185,8 +185,8 @@ def test_an_outage_is_as_described(make_api: Callable[..., Api], described: JSON
     item = described["paths"]
     ids = {"organizationId": "acme", "notificationIds": ["n"], "notificationId": "n"}
     asked = {
-        str(Endpoint.ADD): {"data": notification()},
-        str(Endpoint.WORKSPACE_GET): {"data": {}},
+        str(VeltEndpoint.ADD): {"data": notification()},
+        str(VeltEndpoint.WORKSPACE_GET): {"data": {}},
         "/api/velt/notifications/get": ids,
         "/api/velt/notifications/delete": ids,
     }

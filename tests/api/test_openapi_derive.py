@@ -17,19 +17,19 @@ from resolver.api.openapi import mirror
 from resolver.errors import InvalidArgument
 from resolver.validation.fields import IDENTIFIER, is_identifier
 from resolver.velt import config_requests, requests
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.support import JSON
 
 PATHS = mirror.paths()
-CHECKS: dict[Endpoint, Callable[[Any], Any]] = {
-    Endpoint.ADD: partial(requests.parse, requests.ADD),
-    Endpoint.UPDATE: requests.parse_update,
-    Endpoint.GET: partial(requests.parse, requests.GET),
-    Endpoint.DELETE: partial(requests.parse, requests.DELETE),
-    Endpoint.CONFIG_SET: partial(requests.parse, config_requests.CONFIG_SET),
-    Endpoint.CONFIG_GET: partial(requests.parse, config_requests.CONFIG_GET),
-    Endpoint.WORKSPACE_GET: partial(requests.parse, config_requests.WORKSPACE_GET),
-    Endpoint.WORKSPACE_UPDATE: partial(requests.parse, config_requests.WORKSPACE_UPDATE),
+CHECKS: dict[VeltEndpoint, Callable[[Any], Any]] = {
+    VeltEndpoint.ADD: partial(requests.parse, requests.ADD),
+    VeltEndpoint.UPDATE: requests.parse_update,
+    VeltEndpoint.GET: partial(requests.parse, requests.GET),
+    VeltEndpoint.DELETE: partial(requests.parse, requests.DELETE),
+    VeltEndpoint.CONFIG_SET: partial(requests.parse, config_requests.CONFIG_SET),
+    VeltEndpoint.CONFIG_GET: partial(requests.parse, config_requests.CONFIG_GET),
+    VeltEndpoint.WORKSPACE_GET: partial(requests.parse, config_requests.WORKSPACE_GET),
+    VeltEndpoint.WORKSPACE_UPDATE: partial(requests.parse, config_requests.WORKSPACE_UPDATE),
 }
 # Sixteen tests share what one of the others has.
 SHARE = 10
@@ -39,7 +39,7 @@ SHARE = 10
 BEYOND_A_SCHEMA = "did you mean"
 
 
-def refusal_of(endpoint: Endpoint, data: Any) -> str | None:
+def refusal_of(endpoint: VeltEndpoint, data: Any) -> str | None:
     try:
         CHECKS[endpoint](data)
     except InvalidArgument as refusal:
@@ -47,12 +47,12 @@ def refusal_of(endpoint: Endpoint, data: Any) -> str | None:
     return None
 
 
-def described(endpoint: Endpoint) -> JSON:
+def described(endpoint: VeltEndpoint) -> JSON:
     media = PATHS[str(endpoint)]["post"]["requestBody"]["content"]["application/json"]
     return cast(JSON, media["schema"]["properties"]["data"])
 
 
-def bodies(endpoint: Endpoint, mode: schemathesis.GenerationMode) -> st.SearchStrategy[Any]:
+def bodies(endpoint: VeltEndpoint, mode: schemathesis.GenerationMode) -> st.SearchStrategy[Any]:
     """Leave the credentials out, so that only the body is changed."""
     alone = {**PATHS[str(endpoint)]["post"], "security": []}
     schema = schemathesis.openapi.from_dict(document("1", {str(endpoint): {"post": alone}}))
@@ -61,10 +61,10 @@ def bodies(endpoint: Endpoint, mode: schemathesis.GenerationMode) -> st.SearchSt
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("endpoint", VeltEndpoint)
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode)
 def test_a_body_is_taken_where_the_description_allows_it_and_nowhere_else(
-    endpoint: Endpoint, mode: schemathesis.GenerationMode
+    endpoint: VeltEndpoint, mode: schemathesis.GenerationMode
 ) -> None:
     schema = described(endpoint)
 
@@ -80,7 +80,7 @@ def test_a_body_is_taken_where_the_description_allows_it_and_nowhere_else(
     agree()
 
 
-def test_what_is_space_to_us_is_space_to_whoever_reads_the_description() -> None:
+def test_description_has_the_same_idea_of_blanks_as_the_validation() -> None:
     described = jsonschema_rs.validator_for(dict(IDENTIFIER))
     everything = (chr(number) for number in range(0x110000) if not 0xD800 <= number <= 0xDFFF)
     assert [one for one in everything if described.is_valid(one) is not is_identifier(one)] == []

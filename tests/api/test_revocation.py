@@ -79,7 +79,7 @@ def test_a_revoked_token_opens_nothing_with_the_next_call_in_any_process(api: Ap
                 delete(instance, token, organization),
             ):
                 assert (refused.status_code, refused.get_json()) == (401, UNAUTHENTICATED)
-    assert is_read(api, signed("ana", "acme", iat=now())), "somebody else's is untouched"
+    assert is_read(api, signed("ana", "acme", iat=now())), "another person's is untouched"
     assert is_read(api, signed("ben", "acme", iat=now() + 2)), "a later one holds"
 
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from resolver.velt import requests
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.support import BACKEND, JSON, Api, Velt, error_of, notification
 
 ORG = {"organizationId": "acme"}
@@ -17,7 +17,7 @@ CONFIG = {"inbox": "NONE"}
 DELAY = {"delaySecond": 30}
 
 
-def message_of(api: Api, endpoint: Endpoint, data: JSON) -> str:
+def message_of(api: Api, endpoint: VeltEndpoint, data: JSON) -> str:
     """Return the message of a refusal, and check that nothing was sent to Velt."""
     reply = api.post(endpoint, {"data": data})
     assert error_of(reply) == (400, "INVALID_ARGUMENT"), reply.data
@@ -28,46 +28,46 @@ def message_of(api: Api, endpoint: Endpoint, data: JSON) -> str:
     ("endpoint", "data", "message"),
     [
         (
-            Endpoint.DELETE,
+            VeltEndpoint.DELETE,
             {**ORG, "documentId": "doc-1", "notificationId": ["n-1"]},
             "notificationId is not a key of this call; did you mean notificationIds?",
         ),
         (
-            Endpoint.DELETE,
+            VeltEndpoint.DELETE,
             {**ORG, "documentId": "doc-1", "userID": "ben"},
             "userID is not a key of this call; did you mean userId?",
         ),
         (
-            Endpoint.CONFIG_SET,
+            VeltEndpoint.CONFIG_SET,
             {**ORG, "userIds": ["ben"], "config": CONFIG, "documentId": "doc-1"},
             "documentId is not a key of this call; did you mean documentIds?",
         ),
         (
-            Endpoint.WORKSPACE_UPDATE,
+            VeltEndpoint.WORKSPACE_UPDATE,
             {"notificationServiceConfig": {"delayConfig": {"isEnabled": True, **DELAY}}},
             "notificationServiceConfig.delayConfig.delaySecond is not a key of this call; "
             "did you mean delaySeconds?",
         ),
         (
-            Endpoint.WORKSPACE_UPDATE,
+            VeltEndpoint.WORKSPACE_UPDATE,
             {"notificationServiceConfig": {"batchConfig": {"document": {"maxActivitys": 2}}}},
             "notificationServiceConfig.batchConfig.document.maxActivitys is not a key of this call; "
             "did you mean maxActivities?",
         ),
         (
-            Endpoint.WORKSPACE_UPDATE,
+            VeltEndpoint.WORKSPACE_UPDATE,
             {"useNotificationService": True, "value": 1},
             "value is not a key of this call, which takes notificationServiceConfig, useNotificationService",
         ),
         (
-            Endpoint.UPDATE,
+            VeltEndpoint.UPDATE,
             {**ORG, "documentID": "doc-2", "notifications": [{"id": "n-1", "readByUserIds": ["ben"]}]},
             "documentID is not a key of this call; did you mean documentId?",
         ),
     ],
 )
 def test_unknown_key_is_refused_where_something_is_deleted_or_set(
-    api: Api, velt: Velt, endpoint: Endpoint, data: JSON, message: str
+    api: Api, velt: Velt, endpoint: VeltEndpoint, data: JSON, message: str
 ) -> None:
     api.add()
     before = velt.ledger()
@@ -77,7 +77,7 @@ def test_unknown_key_is_refused_where_something_is_deleted_or_set(
 
 
 def test_unknown_keys_are_all_named_up_to_five(api: Api) -> None:
-    message = message_of(api, Endpoint.DELETE, {**ORG, **{f"key-{n}": n for n in range(9)}})
+    message = message_of(api, VeltEndpoint.DELETE, {**ORG, **{f"key-{n}": n for n in range(9)}})
     assert message.count("is not a key of this call") == 5
 
 
@@ -85,27 +85,27 @@ def test_unknown_keys_are_all_named_up_to_five(api: Api) -> None:
 def test_misspelt_channel_of_velts_is_refused(api: Api, velt: Velt, channel: str) -> None:
     """Otherwise the channel that the caller meant would stay unchanged."""
     data = {**ORG, "userIds": ["ben"], "config": {channel: "NONE"}}
-    assert "did you mean" in message_of(api, Endpoint.CONFIG_SET, data)
+    assert "did you mean" in message_of(api, VeltEndpoint.CONFIG_SET, data)
     assert velt.ledger() == []
 
 
 def test_trigger_names_are_free(api: Api, velt: Velt) -> None:
     triggers = {"comment": {"statusChanged": True, "comment.add": False}, "own": {"any": True}}
     data = {"notificationServiceConfig": {"triggers": triggers}}
-    assert api.post(Endpoint.WORKSPACE_UPDATE, {"data": data}).status_code == 200
-    assert velt.sent(str(Endpoint.WORKSPACE_UPDATE)) == [data]
+    assert api.post(VeltEndpoint.WORKSPACE_UPDATE, {"data": data}).status_code == 200
+    assert velt.sent(str(VeltEndpoint.WORKSPACE_UPDATE)) == [data]
 
 
 @pytest.mark.parametrize(
     ("endpoint", "data"),
     [
-        (Endpoint.GET, {**ORG, "documentId": "doc-1"}),
-        (Endpoint.CONFIG_GET, {**ORG, "userId": "ben"}),
-        (Endpoint.WORKSPACE_GET, {}),
+        (VeltEndpoint.GET, {**ORG, "documentId": "doc-1"}),
+        (VeltEndpoint.CONFIG_GET, {**ORG, "userId": "ben"}),
+        (VeltEndpoint.WORKSPACE_GET, {}),
     ],
 )
 def test_unknown_key_of_a_read_is_ignored_and_named(
-    api: Api, velt: Velt, endpoint: Endpoint, data: JSON
+    api: Api, velt: Velt, endpoint: VeltEndpoint, data: JSON
 ) -> None:
     reply = api.post(endpoint, {"data": {**data, "fresh": 1}})
     assert reply.status_code == 200, reply.data
@@ -117,13 +117,13 @@ def test_unknown_key_of_a_read_is_ignored_and_named(
 @pytest.mark.parametrize(
     ("endpoint", "data", "meant"),
     [
-        (Endpoint.GET, {**ORG, "documentId": "doc-1", "notificationId": "n-1"}, "notificationIds"),
-        (Endpoint.GET, {**ORG, "documentId": "doc-1", "userid": "ben"}, "userId"),
-        (Endpoint.CONFIG_GET, {**ORG, "userId": "ben", "documentId": "doc-1"}, "documentIds"),
+        (VeltEndpoint.GET, {**ORG, "documentId": "doc-1", "notificationId": "n-1"}, "notificationIds"),
+        (VeltEndpoint.GET, {**ORG, "documentId": "doc-1", "userid": "ben"}, "userId"),
+        (VeltEndpoint.CONFIG_GET, {**ORG, "userId": "ben", "documentId": "doc-1"}, "documentIds"),
     ],
 )
 def test_misspelt_filter_of_a_read_is_refused(
-    api: Api, velt: Velt, endpoint: Endpoint, data: JSON, meant: str
+    api: Api, velt: Velt, endpoint: VeltEndpoint, data: JSON, meant: str
 ) -> None:
     """If the key were ignored, the answer would hold more than the caller asked for."""
     assert message_of(api, endpoint, data).endswith(f"did you mean {meant}?")
@@ -159,9 +159,9 @@ def test_misspelt_structural_key_is_refused_where_unknown_keys_are_content(
     api.add()
     before = velt.ledger()
     expected = f"{name} is not a key of this call; did you mean {meant}?"
-    assert message_of(api, Endpoint.ADD, notification(notificationId="n-2", **{name: True})) == expected
+    assert message_of(api, VeltEndpoint.ADD, notification(notificationId="n-2", **{name: True})) == expected
     entry = {"id": "n-1", "displayBodyMessage": "new", name: True}
-    assert message_of(api, Endpoint.UPDATE, {**ORG, "notifications": [entry]}) == expected
+    assert message_of(api, VeltEndpoint.UPDATE, {**ORG, "notifications": [entry]}) == expected
     assert velt.ledger() == before
     assert api.read("n-1", "n-2")["n-1"]["displayBodyMessage"] == notification()["displayBodyMessage"]
 
@@ -190,7 +190,7 @@ def test_filter_of_an_update_within_an_entry_is_refused(api: Api, name: str) -> 
     """Otherwise the entry would be changed for all people, and in any document."""
     api.add()
     entry = {"id": "n-1", "displayBodyMessage": "new", name: "doc-2"}
-    message = message_of(api, Endpoint.UPDATE, {**ORG, "notifications": [entry]})
+    message = message_of(api, VeltEndpoint.UPDATE, {**ORG, "notifications": [entry]})
     assert message == f"{name} belongs beside notifications, not in an entry"
     assert api.read("n-1")["n-1"]["displayBodyMessage"] != "new"
 
@@ -200,15 +200,15 @@ def test_key_beside_data_that_belongs_into_it_is_refused(api: Api, velt: Velt, n
     api.add()
     before = velt.ledger()
     body: dict[str, Any] = {"data": {**ORG, "documentId": "doc-1"}, name: ["n-1"]}
-    for endpoint in Endpoint:
-        if endpoint is not Endpoint.WORKSPACE_GET:
+    for endpoint in VeltEndpoint:
+        if endpoint is not VeltEndpoint.WORKSPACE_GET:
             assert error_of(api.post(endpoint, body)) == (400, "INVALID_ARGUMENT")
     assert velt.ledger() == before
     assert api.read("n-1")
 
 
 def test_unknown_key_beside_data_is_ignored(api: Api) -> None:
-    assert api.post(Endpoint.ADD, {"data": notification(), "trace": "x"}).status_code == 200
+    assert api.post(VeltEndpoint.ADD, {"data": notification(), "trace": "x"}).status_code == 200
 
 
 def test_unknown_keys_are_ignored_on_data_provider_endpoints(api: Api) -> None:
@@ -218,15 +218,19 @@ def test_unknown_keys_are_ignored_on_data_provider_endpoints(api: Api) -> None:
     assert api.callback("get", body).get_json()["data"].keys() == {"n-1"}
 
 
-@pytest.mark.parametrize("endpoint", [Endpoint.ADD, Endpoint.UPDATE, Endpoint.GET, Endpoint.DELETE])
-def test_a_megabyte_of_unknown_keys_is_refused_before_it_is_compared(api: Api, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    "endpoint", [VeltEndpoint.ADD, VeltEndpoint.UPDATE, VeltEndpoint.GET, VeltEndpoint.DELETE]
+)
+def test_a_megabyte_of_unknown_keys_is_refused_before_it_is_compared(
+    api: Api, endpoint: VeltEndpoint
+) -> None:
     """Each resembles a structural key in its letters, and a request's time has a bound."""
     names = [f"sUseryfinot{n:05}" for n in range(30_000)]
     entries = [{"id": f"n-{n}", **dict.fromkeys(names[n::30], 0)} for n in range(30)]
     data = {**ORG, "documentId": "d", **dict.fromkeys(names, 0)}
-    if endpoint is Endpoint.ADD:
+    if endpoint is VeltEndpoint.ADD:
         data = notification(**data)
-    if endpoint is Endpoint.UPDATE:
+    if endpoint is VeltEndpoint.UPDATE:
         data = {**ORG, "notifications": entries}
     body = orjson.dumps({"data": data})
     reply = api.client.post(endpoint, data=body, headers={"content-type": "application/json", **BACKEND})
@@ -236,7 +240,7 @@ def test_a_megabyte_of_unknown_keys_is_refused_before_it_is_compared(api: Api, e
 
 def test_a_megabyte_of_keys_beside_data_is_refused_before_it_is_compared(api: Api) -> None:
     names = dict.fromkeys((f"sUseryfinot{n:05}" for n in range(30_000)), 0)
-    reply = api.post(Endpoint.GET, {"data": {**ORG, "documentId": "d"}, **names})
+    reply = api.post(VeltEndpoint.GET, {"data": {**ORG, "documentId": "d"}, **names})
     assert error_of(reply) == (413, "INVALID_ARGUMENT")
 
 

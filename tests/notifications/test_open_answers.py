@@ -31,7 +31,7 @@ def work(working: Working, redis: Redis) -> Callable[[], None]:
     def run() -> None:
         with working():
             until(lambda: not keys_of(redis, "{p*}q") and not keys_of(redis, "{p*}c:*"), "nothing waits")
-        assert not keys_of(redis, "{p*}d"), "nothing is given up"
+        assert not keys_of(redis, "{p*}d"), "there is no dead letter"
         assert not keys_of(redis, "{p*}q")
 
     return run

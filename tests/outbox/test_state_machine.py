@@ -29,7 +29,7 @@ from resolver.privacy.eraser import Eraser
 from resolver.store.command import Command, Kind
 from resolver.store.guard import read_script
 from resolver.store.keyspace import partitions, schedule_of
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from tests.boundaries import Boundaries, boundaries
 from tests.erasing import done, erasure_request
 from tests.notifications.conftest import Working, empty
@@ -135,7 +135,11 @@ class Abandon:
 
 
 Operation = Add | Update | Delete | Dismiss | Abandon
-_ENDPOINTS = {Kind.REGISTER: Endpoint.ADD, Kind.CHANGE: Endpoint.UPDATE, Kind.REMOVE: Endpoint.DELETE}
+_ENDPOINTS = {
+    Kind.REGISTER: VeltEndpoint.ADD,
+    Kind.CHANGE: VeltEndpoint.UPDATE,
+    Kind.REMOVE: VeltEndpoint.DELETE,
+}
 
 
 @dataclass

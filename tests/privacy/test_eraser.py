@@ -20,7 +20,7 @@ from resolver.privacy.erasure_request import ErasureRequest
 from resolver.store.command import Command, Entry, Kind
 from resolver.store.keyspace import ERASURES
 from resolver.store.record import Record
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from resolver.wiring import build_stores
 from tests.erasing import continued, done, erasure_request, erasures_of, filed
 from tests.support import Api, Velt, everything_in, key, keys_of
@@ -180,7 +180,7 @@ def test_eraser_removes_at_velt_what_a_worker_is_sending_meanwhile(
     assert claimed.command
     erasures = filed(eraser, what := erasure_request("ben"))
     eraser.round()
-    api.services.velt.post(Endpoint.ADD, claimed.command.data, Deadline.after(2))
+    api.services.velt.post(VeltEndpoint.ADD, claimed.command.data, Deadline.after(2))
     outbox.complete(claimed)
     assert [item["id"] for item in velt.inbox("cleo")] == ["n-1"]
     eraser.round()

@@ -47,7 +47,7 @@ def test_others_see_it_in_documents_they_can_open_but_not_for_them(velt: Velt, c
     assert control.inbox("stranger") == []
 
 
-def test_somebody_addressed_has_it_without_document_access_unless_permissions_are_verified(
+def test_addressed_person_has_it_without_document_access_unless_permissions_are_verified(
     velt: Velt, control: Control
 ) -> None:
     control.declare(documents={"doc1": {"members": ["u2"]}})

@@ -16,7 +16,7 @@ from resolver.config import DIRECT
 from resolver.config.secret import Secret
 from resolver.deadline import Deadline
 from resolver.errors import VeltRefused, VeltUnavailable
-from resolver.velt.client import Endpoint, VeltClient
+from resolver.velt.client import VeltClient, VeltEndpoint
 from tests.support import API_KEY, VELT_TOKEN, Velt
 
 
@@ -25,7 +25,7 @@ def client(url: str, token: str = VELT_TOKEN) -> VeltClient:
 
 
 def ask(url: str, seconds: float = 2.0, **kwargs: Any) -> Any:
-    return client(url, **kwargs).post(Endpoint.WORKSPACE_GET, {}, Deadline.after(seconds))
+    return client(url, **kwargs).post(VeltEndpoint.WORKSPACE_GET, {}, Deadline.after(seconds))
 
 
 @contextmanager
@@ -251,4 +251,4 @@ def test_answer_that_is_not_http_or_not_json_is_unavailable(answer: bytes) -> No
 def test_connections_are_reused(velt: Velt) -> None:
     reused = client(velt.url)
     for _ in range(5):
-        reused.post(Endpoint.WORKSPACE_GET, {}, Deadline.after(2))
+        reused.post(VeltEndpoint.WORKSPACE_GET, {}, Deadline.after(2))

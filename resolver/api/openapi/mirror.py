@@ -6,14 +6,14 @@ from typing import Any
 
 from resolver.api.openapi.parts import body, closed, mirror_errors, own_errors, reply, schema_of
 from resolver.velt import config_requests, requests
-from resolver.velt.client import Endpoint
+from resolver.velt.client import VeltEndpoint
 from resolver.velt.schema import Request
 
 JSON = dict[str, Any]
 _SECURITY: list[JSON] = [{"veltApiKey": [], "callerToken": []}]
 _ENTRIES_EXAMPLE = [{"id": "nOZ7d0vX2Qk4mJrT9cB1yLwA", "displayBodyMessage": "Can we still sign on Monday?"}]
-_EXAMPLES: dict[Endpoint, JSON] = {
-    Endpoint.ADD: {
+_EXAMPLES: dict[VeltEndpoint, JSON] = {
+    VeltEndpoint.ADD: {
         "organizationId": "acme",
         "documentId": "report-7",
         "actionUser": {"userId": "ana", "name": "Ana Lima"},
@@ -23,13 +23,13 @@ _EXAMPLES: dict[Endpoint, JSON] = {
         "displayHeadlineMessageTemplateData": {"actionUser": {"userId": "ana", "name": "Ana Lima"}},
         "displayBodyMessage": "Can we still sign on Friday?",
     },
-    Endpoint.UPDATE: {"organizationId": "acme", "notifications": _ENTRIES_EXAMPLE},
-    Endpoint.GET: {"organizationId": "acme", "documentId": "report-7", "pageSize": 20},
-    Endpoint.DELETE: {"organizationId": "acme", "notificationIds": ["nOZ7d0vX2Qk4mJrT9cB1yLwA"]},
-    Endpoint.CONFIG_SET: {"organizationId": "acme", "userIds": ["ben"], "config": {"inbox": "MINE"}},
-    Endpoint.CONFIG_GET: {"organizationId": "acme", "userId": "ben", "documentIds": ["report-7"]},
-    Endpoint.WORKSPACE_GET: {},
-    Endpoint.WORKSPACE_UPDATE: {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 60}}},
+    VeltEndpoint.UPDATE: {"organizationId": "acme", "notifications": _ENTRIES_EXAMPLE},
+    VeltEndpoint.GET: {"organizationId": "acme", "documentId": "report-7", "pageSize": 20},
+    VeltEndpoint.DELETE: {"organizationId": "acme", "notificationIds": ["nOZ7d0vX2Qk4mJrT9cB1yLwA"]},
+    VeltEndpoint.CONFIG_SET: {"organizationId": "acme", "userIds": ["ben"], "config": {"inbox": "MINE"}},
+    VeltEndpoint.CONFIG_GET: {"organizationId": "acme", "userId": "ben", "documentIds": ["report-7"]},
+    VeltEndpoint.WORKSPACE_GET: {},
+    VeltEndpoint.WORKSPACE_UPDATE: {"notificationServiceConfig": {"delayConfig": {"delaySeconds": 60}}},
 }
 _IDEMPOTENCY_KEY: JSON = {
     "name": "Idempotency-Key",
@@ -53,8 +53,8 @@ _KEPT: JSON = {
     "useNotificationService": True,
     "notificationServiceConfig": {"delayConfig": {"isEnabled": True, "delaySeconds": 60}},
 }
-_ANSWERED: dict[Endpoint, tuple[str, Any]] = {
-    Endpoint.ADD: (
+_ANSWERED: dict[VeltEndpoint, tuple[str, Any]] = {
+    VeltEndpoint.ADD: (
         "Notification added successfully.",
         {
             "success": True,
@@ -63,11 +63,11 @@ _ANSWERED: dict[Endpoint, tuple[str, Any]] = {
             "registration": "registered",
         },
     ),
-    Endpoint.UPDATE: (
+    VeltEndpoint.UPDATE: (
         "Notification(s) updated successfully.",
         {"nOZ7d0vX2Qk4mJrT9cB1yLwA": {"success": True, "message": "Notification updated."}},
     ),
-    Endpoint.GET: (
+    VeltEndpoint.GET: (
         "Notification(s) retrieved successfully.",
         [
             {
@@ -81,15 +81,15 @@ _ANSWERED: dict[Endpoint, tuple[str, Any]] = {
             }
         ],
     ),
-    Endpoint.DELETE: (
+    VeltEndpoint.DELETE: (
         "Notification(s) deleted successfully.",
         {"nOZ7d0vX2Qk4mJrT9cB1yLwA": {"success": True, "message": "Notification deleted."}},
     ),
-    Endpoint.CONFIG_SET: (
+    VeltEndpoint.CONFIG_SET: (
         "User config set successfully.",
         {"ben": {"success": True, "userId": "ben", "message": "User config set successfully."}},
     ),
-    Endpoint.CONFIG_GET: (
+    VeltEndpoint.CONFIG_GET: (
         "User config fetched successfully.",
         [
             {
@@ -98,18 +98,18 @@ _ANSWERED: dict[Endpoint, tuple[str, Any]] = {
             }
         ],
     ),
-    Endpoint.WORKSPACE_GET: ("Notification configuration retrieved successfully.", _KEPT),
-    Endpoint.WORKSPACE_UPDATE: ("Notification configuration updated successfully.", _KEPT),
+    VeltEndpoint.WORKSPACE_GET: ("Notification configuration retrieved successfully.", _KEPT),
+    VeltEndpoint.WORKSPACE_UPDATE: ("Notification configuration updated successfully.", _KEPT),
 }
 _SUMMARIES = {
-    Endpoint.ADD: "Store the content here, register the ids at Velt",
-    Endpoint.UPDATE: "Change content here, read states and audience at Velt",
-    Endpoint.GET: "List notifications from Velt, with the content from here",
-    Endpoint.DELETE: "Delete the content here, then the ids at Velt",
-    Endpoint.CONFIG_SET: "Set users' preferences at Velt",
-    Endpoint.CONFIG_GET: "Get a user's preferences from Velt",
-    Endpoint.WORKSPACE_GET: "Get the workspace's notification settings from Velt",
-    Endpoint.WORKSPACE_UPDATE: "Change the workspace's notification settings at Velt",
+    VeltEndpoint.ADD: "Store the content here, register the ids at Velt",
+    VeltEndpoint.UPDATE: "Change content here, read states and audience at Velt",
+    VeltEndpoint.GET: "List notifications from Velt, with the content from here",
+    VeltEndpoint.DELETE: "Delete the content here, then the ids at Velt",
+    VeltEndpoint.CONFIG_SET: "Set users' preferences at Velt",
+    VeltEndpoint.CONFIG_GET: "Get a user's preferences from Velt",
+    VeltEndpoint.WORKSPACE_GET: "Get the workspace's notification settings from Velt",
+    VeltEndpoint.WORKSPACE_UPDATE: "Change the workspace's notification settings at Velt",
 }
 
 
@@ -140,22 +140,22 @@ def _update() -> JSON:
     return {**schema, "required": [*schema["required"], "notifications"], "properties": properties}
 
 
-CHECKED: dict[Endpoint, Request] = {
-    Endpoint.ADD: requests.ADD,
-    Endpoint.GET: requests.GET,
-    Endpoint.DELETE: requests.DELETE,
-    Endpoint.CONFIG_SET: config_requests.CONFIG_SET,
-    Endpoint.CONFIG_GET: config_requests.CONFIG_GET,
-    Endpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
-    Endpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
+CHECKED: dict[VeltEndpoint, Request] = {
+    VeltEndpoint.ADD: requests.ADD,
+    VeltEndpoint.GET: requests.GET,
+    VeltEndpoint.DELETE: requests.DELETE,
+    VeltEndpoint.CONFIG_SET: config_requests.CONFIG_SET,
+    VeltEndpoint.CONFIG_GET: config_requests.CONFIG_GET,
+    VeltEndpoint.WORKSPACE_GET: config_requests.WORKSPACE_GET,
+    VeltEndpoint.WORKSPACE_UPDATE: config_requests.WORKSPACE_UPDATE,
 }
 """The schema that checks each call. Update is not here: its entries have a schema of their own."""
 
 
-def _taken() -> dict[Endpoint, JSON]:
+def _taken() -> dict[VeltEndpoint, JSON]:
     return {
         **{endpoint: schema_of(schema) for endpoint, schema in CHECKED.items()},
-        Endpoint.UPDATE: _update(),
+        VeltEndpoint.UPDATE: _update(),
     }
 
 
@@ -180,25 +180,25 @@ _ADDED = closed(
     warnings_=_LINES,
 )
 _ITEMS: JSON = {"type": "array", "items": {"type": "object"}}
-_ANSWERS: dict[Endpoint, JSON] = {
-    Endpoint.ADD: _ADDED,
-    Endpoint.UPDATE: _OUTCOMES,
-    Endpoint.GET: _ITEMS,
-    Endpoint.DELETE: _OUTCOMES,
-    Endpoint.CONFIG_SET: {"type": "object"},
-    Endpoint.CONFIG_GET: _ITEMS,
-    Endpoint.WORKSPACE_GET: {"type": "object"},
-    Endpoint.WORKSPACE_UPDATE: {"type": "object"},
+_ANSWERS: dict[VeltEndpoint, JSON] = {
+    VeltEndpoint.ADD: _ADDED,
+    VeltEndpoint.UPDATE: _OUTCOMES,
+    VeltEndpoint.GET: _ITEMS,
+    VeltEndpoint.DELETE: _OUTCOMES,
+    VeltEndpoint.CONFIG_SET: {"type": "object"},
+    VeltEndpoint.CONFIG_GET: _ITEMS,
+    VeltEndpoint.WORKSPACE_GET: {"type": "object"},
+    VeltEndpoint.WORKSPACE_UPDATE: {"type": "object"},
 }
 
 
 def paths() -> JSON:
     taken = _taken()
-    return {str(endpoint): {"post": _operation(endpoint, taken[endpoint])} for endpoint in Endpoint}
+    return {str(endpoint): {"post": _operation(endpoint, taken[endpoint])} for endpoint in VeltEndpoint}
 
 
-def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
-    needed = endpoint is not Endpoint.WORKSPACE_GET
+def _operation(endpoint: VeltEndpoint, taken: JSON) -> JSON:
+    needed = endpoint is not VeltEndpoint.WORKSPACE_GET
     message, answered = _ANSWERED[endpoint]
     example = {"result": {"status": "success", "message": message, "data": answered}}
     data = {"type": "object", "required": ["data"] * needed, "properties": {"data": taken}}
@@ -207,26 +207,28 @@ def _operation(endpoint: Endpoint, taken: JSON) -> JSON:
         "operationId": endpoint.name.lower(),
         "summary": _SUMMARIES[endpoint],
         "security": _SECURITY,
-        **({"parameters": [_IDEMPOTENCY_KEY]} if endpoint is Endpoint.ADD else {}),
+        **({"parameters": [_IDEMPOTENCY_KEY]} if endpoint is VeltEndpoint.ADD else {}),
         "requestBody": body(data, {"data": _EXAMPLES[endpoint]}, required=needed),
         "responses": {
             "200": reply("Velt's answer.", _result(endpoint), example=example),
-            **mirror_errors(400, 401, 403, 404, *([409] if endpoint is Endpoint.ADD else []), 413, 415, 429),
+            **mirror_errors(
+                400, 401, 403, 404, *([409] if endpoint is VeltEndpoint.ADD else []), 413, 415, 429
+            ),
             **own_errors(500, 503),
         },
     }
 
 
-_ADDED_TO_RESULT: dict[Endpoint, JSON] = {
-    Endpoint.UPDATE: {"warnings_": _WARNINGS},
-    Endpoint.GET: {"pageToken_": {}, "warnings_": _WARNINGS},
-    Endpoint.DELETE: {"kept_": _KEPT_FOR_OTHERS},
-    Endpoint.CONFIG_GET: {"warnings_": _WARNINGS},
-    Endpoint.WORKSPACE_GET: {"warnings_": _WARNINGS},
+_ADDED_TO_RESULT: dict[VeltEndpoint, JSON] = {
+    VeltEndpoint.UPDATE: {"warnings_": _WARNINGS},
+    VeltEndpoint.GET: {"pageToken_": {}, "warnings_": _WARNINGS},
+    VeltEndpoint.DELETE: {"kept_": _KEPT_FOR_OTHERS},
+    VeltEndpoint.CONFIG_GET: {"warnings_": _WARNINGS},
+    VeltEndpoint.WORKSPACE_GET: {"warnings_": _WARNINGS},
 }
 """Keys beside `data`, by endpoint."""
 
 
-def _result(endpoint: Endpoint) -> JSON:
+def _result(endpoint: VeltEndpoint) -> JSON:
     parts = {"data_": _ANSWERS[endpoint], **_ADDED_TO_RESULT.get(endpoint, {})}
     return closed(result=closed(status={"const": "success"}, message={"type": "string"}, **parts))

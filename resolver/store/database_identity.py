@@ -67,16 +67,17 @@ class DatabaseIdentity:
     ) -> None:
         self._redis, self._own = redis, own
         self._keyspace, self._envelope = keyspace, envelope
-        self._clock = clock
-        self._trusted_until = float("-inf")
+        self.clock = clock
+        self.trusted_until = float("-inf")
+        """By `clock`. Until then, `check` reads nothing."""
 
     def check(self) -> None:
-        now = self._clock()
-        if now < self._trusted_until:
+        now = self.clock()
+        if now < self.trusted_until:
             return
         found = _found(self._redis)
         require(self._claim() if found is None else found, self._own)
-        self._trusted_until = now + _TRUSTED_SECONDS
+        self.trusted_until = now + _TRUSTED_SECONDS
 
     def _claim(self) -> str:
         """Write our identity into a database without one, if it is empty or a record in it is ours."""

@@ -67,7 +67,7 @@ def proofs(signer: Signer, noted: Mapping[str, str]) -> dict[str, str]:
     return {
         key: signer.sign(succession(key))
         for key in trusted(signer, noted)
-        if not is_signed(succession(key), noted.get(key, ""), signer.public_key)
+        if not (key in noted and is_signed(succession(key), noted[key], signer.public_key))
     }
 
 

@@ -20,6 +20,7 @@ from resolver.audit.event import Actor
 from resolver.audit.trail import AuditContext, Trail
 from resolver.errors import Unavailable
 from resolver.notifications.deletion import FilteredDeletion, apply
+from resolver.outbox.sender import WARN_EVERY_SECONDS, Throttle
 from resolver.store.lease import Lease
 from resolver.store.records import Held, RecordStore
 from resolver.store.scan import in_time_slices
@@ -27,8 +28,8 @@ from resolver.store.unfinished_deletions import UnfinishedDeletion, UnfinishedDe
 
 _POLL_SECONDS = 1.0
 _LEASE_SECONDS = 20.0
-# Scanning all records takes at most one part in so many of the time.
-_PAUSE_FACTOR = 10
+# Scanning all records takes at most one part in so many of the time, as long as a scan takes a few seconds.
+_PAUSE_FACTOR, _LONGEST_PAUSE_SECONDS = 10, 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -43,16 +44,18 @@ class FinishDeletions:
 
     def run(self, stop: threading.Event) -> None:
         """Finish deletions until `stop` is set; another process, or a later run, begins anew."""
-        pause = _POLL_SECONDS
+        pause, throttle = _POLL_SECONDS, Throttle(WARN_EVERY_SECONDS)
         while not stop.wait(pause):
             started = time.monotonic()
             try:
                 self.round(stop.is_set)
             except Unavailable as error:
-                _log.warning("deletions_wait", reason=getattr(error, "reason", type(error).__name__))
+                if throttle.due():
+                    _log.warning("deletions_wait", reason=getattr(error, "reason", type(error).__name__))
             except Exception as error:  # noqa: BLE001 - the next round tries again
                 _log.error("deletions_failed", type=type(error).__name__)
-            pause = max(_POLL_SECONDS, (time.monotonic() - started) * _PAUSE_FACTOR)
+            took = time.monotonic() - started
+            pause = min(max(_POLL_SECONDS, took * _PAUSE_FACTOR), _LONGEST_PAUSE_SECONDS)
 
     def round(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Finish all that are due, in one scan of the records. Does nothing while another process has the

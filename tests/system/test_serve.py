@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -53,7 +54,7 @@ def test_each_request_is_one_line_of_the_log_without_its_query(served: Served) -
 
 def test_serve_is_gunicorns_master_with_web_processes_and_one_worker(served: Served) -> None:
     master = served.process.pid
-    assert "-m gunicorn" in command_of(master)
+    assert "gunicorn" in command_of(master)
     assert len(web_processes_of(master)) == len(workers_of(master)) == 1
     assert len(threads_of(master)) == 1, "forking is safe in a process without threads"
 
@@ -224,6 +225,25 @@ def test_a_redis_that_is_down_does_not_stop_the_start(
         assert urllib3.request("GET", f"http://{bind}/readyz", retries=False).status == 503
     finally:
         stop_child(process)
+    first, *_ = log.read_text().splitlines()
+    assert first == "Requests are answered 503 until this is mended: redis: ConnectionError"
+
+
+def test_serve_says_which_address_is_in_use(resolver_environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        done = subprocess.run(
+            [*RESOLVER, "serve", "--bind", address],
+            env=plain_environment(resolver_environment),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"Error: {address} is in use by another process. Stop it, or name another address with --bind.\n",
+    )
 
 
 def test_every_web_process_is_ready_without_having_been_asked_before_redis_freezes(

@@ -48,6 +48,7 @@ def reload_in_turn(found: Balanced, times: int) -> None:
         before = web_processes(found, number % 2)
         found.instances[number % 2].process.send_signal(signal.SIGHUP)
         until(lambda n=number, old=before: set(web_processes(found, n % 2)).isdisjoint(old), seconds=15)  # type: ignore[misc]
+        found.instances[number % 2].wait_for_requests(SHARE_OF_THE_LOAD)
 
 
 def kill_one(found: Balanced) -> None:

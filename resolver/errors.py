@@ -201,6 +201,6 @@ class UnknownSigner(ResolverError):
     """What this deployment signs would not be accepted by the others of this database."""
 
     message = (
-        "None of RESOLVER_SIGNING_KEY has signed in this Redis database before. A new key is put before the "
-        "former one: RESOLVER_SIGNING_KEY=new,former."
+        "None of RESOLVER_SIGNING_KEY has signed in this Redis database before. Name the former key too: "
+        "RESOLVER_SIGNING_KEY=new,former. Only if it is lost, run `resolver keys adopt`."
     )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import structlog
 from redis import Redis
 
 from resolver.audit.chain import Link
@@ -53,6 +54,7 @@ from resolver.store.revocations import Revocations
 from resolver.store.unfinished_deletions import UnfinishedDeletions
 from resolver.velt.client import VeltClient
 
+_log = structlog.get_logger(__name__)
 REDIS_CONNECTIONS = 16
 """Connections of a web process besides the one that all its requests share."""
 OUTBOUND_CALLS = 32
@@ -191,7 +193,12 @@ def build_worker(settings: Settings, breaker: CircuitBreaker | None = None) -> W
 
 def public_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
     """Return the public keys whose signatures are accepted: our own, then those of former signing keys."""
-    return trusted(Signer(settings.signing_keys), stores.history.signers())
+    return trusted(Signer(settings.signing_keys).public_keys, stores.history.signers())
+
+
+def vouched_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
+    """Return the public key that signs, then those that stay trusted without their private keys."""
+    return trusted([Signer(settings.signing_keys).public_key], stores.history.signers())
 
 
 def require_known_signer(settings: Settings, stores: Stores) -> None:
@@ -200,9 +207,13 @@ def require_known_signer(settings: Settings, stores: Stores) -> None:
         raise UnknownSigner()
 
 
-def note_signers(settings: Settings, stores: Stores) -> None:
-    """Note the public keys of this deployment, and that it trusts the former ones."""
-    if missing := proofs(Signer(settings.signing_keys), stores.history.signers()):
+def note_signers(settings: Settings, stores: Stores, *, adopts: bool = False) -> None:
+    """Note the public keys of this deployment, and that it trusts the former ones. In a database of other
+    keys only with `adopts`: `check` and operators' commands say so."""
+    signer, noted = Signer(settings.signing_keys), stores.history.signers()
+    if is_stranger(signer, noted) and not adopts:
+        _log.error("signing_key_unknown")
+    elif missing := proofs(signer, noted):
         stores.history.note_signers(missing)
 
 
@@ -220,14 +231,17 @@ def build_eraser(settings: Settings, stores: Stores, trail: Trail) -> Eraser:
         velt=build_velt(settings),
         trail=trail,
         signer=Signer(settings.signing_keys),
+        keys=lambda: public_keys(settings, stores),
         keyspace=stores.keyspace,
         certificates=stores.certificates,
+        unfinished=stores.unfinished_deletions,
     )
 
 
 def build_finish_deletions(stores: Stores, trail: Trail) -> FinishDeletions:
+    rewriting = Rewriting(stores.redis, stores.store.guard, stores.envelope, stores.outbox)
     lease = Lease(stores.redis, stores.store.guard)
-    return FinishDeletions(stores.store, stores.unfinished_deletions, lease, trail)
+    return FinishDeletions(stores.store, stores.outbox, rewriting, stores.unfinished_deletions, lease, trail)
 
 
 def build_stores(settings: Settings, connections: int = 2, *, replaying: bool = False) -> Stores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -50,27 +50,30 @@ def succession(public_key: str) -> bytes:
     return f"vnr former signing key\n{public_key}".encode()
 
 
-def trusted(signer: Signer, noted: Mapping[str, str]) -> tuple[str, ...]:
-    """The signer's public keys, and the noted ones that one of them has signed."""
-    own = signer.public_keys
-    vouched = (
-        key
-        for key, proof in noted.items()
-        if key not in own and any(is_signed(succession(key), proof, mine) for mine in own)
-    )
+Noted = Mapping[tuple[str, str], str]
+"""Proofs by the key that has signed, and the key that it trusts."""
+
+
+def trusted(own: Sequence[str], noted: Noted) -> tuple[str, ...]:
+    """These public keys, and those that one of them trusts."""
+    vouched = dict.fromkeys(key for by, key in valid(noted) if by in own and key not in own)
     return (*own, *vouched)
 
 
-def proofs(signer: Signer, noted: Mapping[str, str]) -> dict[str, str]:
-    """The proofs that are to be noted, so that the keys trusted now stay so when former private keys are
-    dropped. Empty when all are noted."""
-    return {
-        key: signer.sign(succession(key))
-        for key in trusted(signer, noted)
-        if not (key in noted and is_signed(succession(key), noted[key], signer.public_key))
-    }
+def valid(noted: Noted) -> Iterator[tuple[str, str]]:
+    """The pairs whose proof holds. Anyone who writes to Redis can put others there."""
+    return (pair for pair, proof in noted.items() if is_signed(succession(pair[1]), proof, pair[0]))
 
 
-def is_stranger(signer: Signer, noted: Mapping[str, str]) -> bool:
-    """Whether another deployment's key has signed here: none of the signer's keys is noted."""
-    return bool(noted) and noted.keys().isdisjoint(signer.public_keys)
+def proofs(signer: Signer, noted: Noted) -> dict[tuple[str, str], str]:
+    """The proofs by the first key that are to be noted, so that the keys trusted now stay so when former
+    private keys are dropped. Empty when all are noted."""
+    first, present = signer.public_key, set(valid(noted))
+    missing = (key for key in trusted(signer.public_keys, noted) if (first, key) not in present)
+    return {(first, key): signer.sign(succession(key)) for key in missing}
+
+
+def is_stranger(signer: Signer, noted: Noted) -> bool:
+    """Whether only other keys have signed here."""
+    known = {by for by, _ in valid(noted)}
+    return bool(known) and known.isdisjoint(signer.public_keys)

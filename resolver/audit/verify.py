@@ -173,7 +173,7 @@ class Verifier:
             self._problem(
                 where,
                 f"strange: chain {chain.head.chain} is signed by {chain.key}, which is not a trusted key "
-                f"(a process with another RESOLVER_INDEX_KEY, or a forger)",
+                f"(a process with another RESOLVER_SIGNING_KEY, or a forger)",
             )
             chain.is_strange = True
             return

@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 
 import click
 
-from resolver.cli.auditing import audit_command, open_trail, operator_event
+from resolver.audit.signing import Signer, is_stranger
+from resolver.cli.auditing import audit_command, audit_unchecked, open_trail, operator_event
 from resolver.cli.terminal import counted, progress_bar, say, say_json
 from resolver.config import Settings, load
 from resolver.outbox.rewriting import CommandRotation
 from resolver.store.database_identity import Adoption
 from resolver.store.reindex import in_flight
 from resolver.store.rotation import Resealed, Rotation
-from resolver.wiring import Stores, build_stores, public_keys
+from resolver.wiring import Stores, build_stores, note_signers, vouched_keys
 
 _MOST_PASSES = 5
 
@@ -46,7 +47,7 @@ def status(as_json: bool) -> None:
     settings = load()
     stores = build_stores(settings)
     found = key_usage(settings, stores)
-    own, *former = public_keys(settings, stores)
+    own, *former = vouched_keys(settings, stores)
     if as_json:
         say_json({"keys": found, "publicKey": own, "formerPublicKeys": former})
         return
@@ -189,10 +190,10 @@ def _key() -> str:
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def adopt(yes: bool, as_json: bool) -> None:
-    """Move the Redis database to this VELT_API_KEY. A database belongs to one environment at Velt; a resolver
-    with another API key answers 503. Stop the processes with the former key first: they notice the change
-    only after up to a second, and serve and send until then. Queued commands are sent to the new environment
-    from then on."""
+    """Move the Redis database to this VELT_API_KEY, and accept this RESOLVER_SIGNING_KEY. A database belongs
+    to one environment at Velt; a resolver with another API key answers 503. Stop the processes with the
+    former key first: they notice the change only after up to a second, and serve and send until then. Queued
+    commands are sent to the new environment from then on."""
     settings = load()
     stores = build_stores(settings)
     adoption = Adoption(stores.redis, stores.identity)
@@ -210,6 +211,11 @@ def adopt(yes: bool, as_json: bool) -> None:
         with open_trail(settings, stores) as trail:
             trail.record(operator_event("keys adopt", "", [stores.identity.environment]))
             adoption.adopt()
+    elif is_stranger(Signer(settings.signing_keys), stores.history.signers()):
+        if not yes:
+            click.confirm("Sign with a key that this database doesn't know?", abort=True, err=True)
+        audit_unchecked(settings, stores, "keys adopt", "", [Signer(settings.signing_keys).public_key])
+    note_signers(settings, stores, adopts=True)
     said = "The database belongs to this VELT_API_KEY " + ("now." if needed else "already.")
     if as_json:
         say_json({"adopted": needed})

@@ -32,7 +32,6 @@ from resolver.wiring import (
     build_trail,
     build_worker,
     note_signers,
-    require_known_signer,
 )
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -77,7 +76,6 @@ def _work(settings: Settings, is_asked_to_stop: Callable[[], bool]) -> bool:
     stores = build_stores(settings)
     with suppress(Unavailable):  # the next start, or an operator's command, notes the keys
         stores.history.note_key(next(iter(settings.master_keys)))
-        require_known_signer(settings, stores)
         note_signers(settings, stores)
     trail = build_trail(settings, stores)
     jobs = working, build_eraser(settings, stores, trail), build_finish_deletions(stores, trail)

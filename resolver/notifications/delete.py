@@ -19,7 +19,7 @@ from resolver.outbox.queue import Claim, claim_of
 from resolver.outbox.sender import RESERVE_SECONDS, VeltSender, removal
 from resolver.store.command import Command, Entry, Place
 from resolver.store.records import Changed, RecordStore
-from resolver.store.unfinished_deletions import UnfinishedDeletion, UnfinishedDeletions
+from resolver.store.unfinished_deletions import CLOCK_MARGIN_MS, UnfinishedDeletion, UnfinishedDeletions
 from resolver.velt import requests
 from resolver.velt.client import VeltClient, VeltEndpoint
 
@@ -127,7 +127,7 @@ class DeleteNotifications:
         effects: list[Effect] = []
         for start in range(0, len(named), _BATCH):
             effects += self._remove_named(deletion, named[start : start + _BATCH], audit)
-        with suppress(StoreUnavailable):  # then a worker finds nothing left to remove
+        with suppress(StoreUnavailable):  # then a worker looks for what the filters select once more
             self.unfinished.forget(noted)
         failed = dict.fromkeys(ids_of(effects, spared=True), _FAILED)
         result = {**answer["result"], "data": {**outcomes, **failed}} if failed else answer["result"]
@@ -135,9 +135,8 @@ class DeleteNotifications:
 
     def _note(self, deletion: FilteredDeletion, audit: AuditContext) -> str:
         asked, id_ = clock.milliseconds(), secrets.token_hex(16)
-        noted = UnfinishedDeletion(
-            deletion.filters, audit.actor.id, audit.request, asked, asked + self.sender.lease_ms
-        )
+        due = asked + self.sender.lease_ms + CLOCK_MARGIN_MS
+        noted = UnfinishedDeletion(deletion.filters, audit.actor.id, audit.request, asked, due)
         self.unfinished.note(id_, noted)
         return id_
 

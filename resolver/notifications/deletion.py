@@ -101,14 +101,14 @@ def apply(
     `tells_velt`: queue a removal for each one. Otherwise only where commands are queued, since those would
     create the notification at Velt again.
     """
-    changed = partial(_changed, deletion, tells_velt)
+    change = partial(changed, deletion, tells_velt)
     effects = [deletion.effect(item.record) for item in held]
     going = [(item, effect) for item, effect in zip(held, effects, strict=True) if not effect.spared]
-    done = store.replace_all([(item, changed(effect)) for item, effect in going])
+    done = store.replace_all([(item, change(effect)) for item, effect in going])
     overtaken = {
         item.record.notification for (item, _), is_done in zip(going, done, strict=True) if not is_done
     }
-    again = {id_: change_latest(store, deletion, id_, changed)[0] for id_ in overtaken}
+    again = {id_: change_latest(store, deletion, id_, change)[0] for id_ in overtaken}
     latest = (again.get(effect.record.notification, effect) for effect in effects)
     return [effect for effect in latest if effect]
 
@@ -117,7 +117,7 @@ def ids_of(effects: Iterable[Effect], *, spared: bool) -> list[str]:
     return [effect.record.notification for effect in effects if effect.spared is spared]
 
 
-def _changed(deletion: FilteredDeletion, tells_velt: bool, effect: Effect) -> Changed:
+def changed(deletion: FilteredDeletion, tells_velt: bool, effect: Effect) -> Changed:
     """The new record, and the removal for Velt."""
     id_, organization = effect.record.notification, {"organizationId": deletion.organization}
     if effect.spared:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,9 +35,11 @@ from resolver.privacy.erase import Effect, Erase, PlannedErasure
 from resolver.privacy.erasure_request import ErasureRequest, Phase, VeltJob
 from resolver.privacy.erasure_store import ErasureStore
 from resolver.privacy.erasures import counts
+from resolver.privacy.people import folded
 from resolver.store.keyspace import Keyspace, queue_of
 from resolver.store.lease import Lease
 from resolver.store.restored_backup import Certificates
+from resolver.store.unfinished_deletions import UnfinishedDeletions
 from resolver.velt.client import FINAL, VeltClient
 
 JSON = dict[str, Any]
@@ -69,8 +71,11 @@ class Eraser:
     velt: VeltClient
     trail: Trail
     signer: Signer
+    keys: Callable[[], Collection[str]]
+    """Returns the public keys whose signatures are accepted."""
     keyspace: Keyspace
     certificates: Certificates | None
+    unfinished: UnfinishedDeletions
     me: str = field(default_factory=lambda: secrets.token_hex(8))
     _next_poll: dict[str, float] = field(default_factory=dict, init=False)
 
@@ -135,7 +140,7 @@ class Eraser:
 
     def _is_certificate_of(self, request: ErasureRequest, text: bytes) -> bool:
         try:
-            body = verified(text, self.signer.public_keys)
+            body = verified(text, self.keys())
         except InvalidCertificate:
             return False
         return bool(body["erasureId"] == request.id)
@@ -192,8 +197,18 @@ class Eraser:
         def on_queued(name: str) -> None:
             self.erasure_store.touch_if_new(request.id, name, Effect.COMMAND_ONLY.value)
 
+        self._drop_deletions(request)
         changed, overtaken = self.erase.commands(request, announce, on_queued)
         return CommandsPass(request.now(commands=request.commands + changed), is_complete=not overtaken)
+
+    def _drop_deletions(self, request: ErasureRequest) -> None:
+        """Drop interrupted deletions that the erasure covers: finishing one later would write the person's id
+        into records again."""
+        for id_, deletion in self.unfinished.all().items():
+            organization = str(deletion.filters["organizationId"])
+            is_theirs = request.whole or folded(deletion.filters.get("userId", "")) in request.subject.ids()
+            if is_theirs and request.covers(organization, deletion.asked):
+                self.unfinished.forget(id_)
 
     def _finish_with_velt(self, request: ErasureRequest) -> ErasureRequest:
         request = self._advance_jobs(request)

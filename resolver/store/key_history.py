@@ -25,16 +25,22 @@ class KeyHistory:
         with self._guard:
             return _text(cast(dict[bytes, bytes], self._redis.hgetall(KEYS_SEEN)))
 
-    def signers(self) -> dict[str, str]:
-        """Public keys, each with a signature of it by a key of its time. Without a valid signature, a key may
-        have been put there by any writer."""
+    def signers(self) -> dict[tuple[str, str], str]:
+        """Proofs, by the public key that has signed each one and the public key that it trusts. Any writer
+        may have put others there."""
         with self._guard:
-            return _text(cast(dict[bytes, bytes], self._redis.hgetall(SIGNERS)))
+            found = _text(cast(dict[bytes, bytes], self._redis.hgetall(SIGNERS)))
+        pairs = ((name.partition(" "), proof) for name, proof in found.items())
+        return {(by, key): proof for (by, _, key), proof in pairs}
 
-    def note_signers(self, proofs: dict[str, str]) -> None:
+    def note_signers(self, proofs: dict[tuple[str, str], str]) -> None:
+        fields = [part for (by, key), proof in proofs.items() for part in (f"{by} {key}", proof)]
         with self._guard:
-            self._redis.hset(SIGNERS, items=[part for pair in proofs.items() for part in pair])
+            self._redis.hset(SIGNERS, items=fields)
 
 
 def _text(found: dict[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in found.items()}
+    """Decode what is text. Other bytes, which this service never writes, must not end a command."""
+    return {
+        name.decode(): value.decode() for name, value in found.items() if name.isascii() and value.isascii()
+    }

@@ -21,6 +21,8 @@ from resolver.errors import Unreadable
 from resolver.store.guard import Guard, read_script
 from resolver.store.keyspace import UNFINISHED_DELETIONS, decoded
 
+CLOCK_MARGIN_MS = 15_000
+"""Hosts' clocks may differ by this much: none finishes a deletion whose request may still run."""
 _log = structlog.get_logger(__name__)
 
 
@@ -38,20 +40,29 @@ class UnfinishedDeletion(Struct, frozen=True):
 class UnfinishedDeletions:
     def __init__(self, redis: Redis, guard: Guard, envelope: Envelope) -> None:
         self._redis, self._guard, self._envelope = redis, guard, envelope
-        self._replace = redis.register_script(read_script("resolver.store", "replace_field"))
+        self._note, self._replace = (
+            redis.register_script(read_script("resolver.store", name))
+            for name in ("note_deletion", "replace_field")
+        )
+        self._unreadable: set[str] = set()
+        """Ids that were logged."""
 
     def note(self, id_: str, deletion: UnfinishedDeletion) -> None:
         with self._guard:
-            self._redis.hset(UNFINISHED_DELETIONS, id_, self._sealed(id_, deletion))
+            self._note([UNFINISHED_DELETIONS], [id_, self._sealed(id_, deletion)])
 
     def forget(self, id_: str) -> None:
         with self._guard:
             self._redis.hdel(UNFINISHED_DELETIONS, id_)
 
     def due(self, now: int) -> dict[str, UnfinishedDeletion]:
-        """Return those whose request has ended, by id. One that can't be decrypted is logged and kept."""
+        """Return those whose request has ended, by id."""
+        return {id_: deletion for id_, deletion in self.all().items() if deletion.due <= now}
+
+    def all(self) -> dict[str, UnfinishedDeletion]:
+        """Return all by id. One that can't be decrypted is logged, and kept for the key that opens it."""
         opened = ((id_, self._opened(id_, sealed)) for id_, sealed in self._all().items())
-        return {id_: deletion for id_, deletion in opened if deletion and deletion.due <= now}
+        return {id_: deletion for id_, deletion in opened if deletion}
 
     def key_ids(self) -> Counter[str]:
         """Count them by the master key that sealed them."""
@@ -77,7 +88,9 @@ class UnfinishedDeletions:
             opened = orjson.loads(self._envelope.open(_name(id_), sealed))
             return convert(opened, UnfinishedDeletion)
         except (Unreadable, orjson.JSONDecodeError, ValidationError):
-            _log.error("deletion_unreadable", deletion=id_)
+            if id_ not in self._unreadable:
+                _log.error("deletion_unreadable", deletion=id_)
+            self._unreadable.add(id_)
             return None
 
 

@@ -62,49 +62,59 @@ def test_public_key_has_32_bytes(size: int, is_key: bool) -> None:
     assert is_public_key(base64.b64encode(bytes(size)).decode()) is is_key
 
 
+def noted(*pairs: tuple[Signer, Signer]) -> dict[tuple[str, str], str]:
+    """Proofs of these: the first of each pair trusts the second."""
+    return {(by.public_key, key.public_key): by.sign(succession(key.public_key)) for by, key in pairs}
+
+
+NEW = Signer([Secret(bytes([9]) * 32)])
+BOTH = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
+"""NEW before OWN."""
+
+
 def test_former_key_is_trusted_only_if_the_own_key_has_signed_it() -> None:
     proof = OWN.sign(succession(FORMER.public_key))
-    former = {
-        FORMER.public_key: proof,
-        FORGER.public_key: FORGER.sign(succession(FORGER.public_key)),
-        base64.b64encode(bytes(32)).decode(): proof,
+    found = {
+        **noted((OWN, FORMER), (FORGER, FORGER)),
+        (OWN.public_key, FORGER.public_key): proof,
+        (FORGER.public_key, NEW.public_key): proof,
     }
-    assert trusted(OWN, former) == (OWN.public_key, FORMER.public_key)
-    assert trusted(OWN, {}) == (OWN.public_key,)
+    assert trusted(OWN.public_keys, found) == (OWN.public_key, FORMER.public_key)
+    assert trusted(OWN.public_keys, {}) == (OWN.public_key,)
     assert succession("key") == b"vnr former signing key\nkey"
 
 
 def test_every_listed_key_vouches_for_the_keys_that_it_has_signed() -> None:
-    both = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
-    noted = {
-        FORMER.public_key: OWN.sign(succession(FORMER.public_key)),
-        OWN.public_key: OWN.sign(succession(OWN.public_key)),
-    }
-    assert trusted(both, noted) == (*both.public_keys, FORMER.public_key)
+    found = noted((OWN, FORMER), (OWN, OWN))
+    assert trusted(BOTH.public_keys, found) == (*BOTH.public_keys, FORMER.public_key)
+    assert trusted([NEW.public_key], found) == (NEW.public_key,)
 
 
 def test_proofs_keep_former_keys_trusted_when_their_private_keys_are_dropped() -> None:
-    new, noted = (
-        Signer([Secret(bytes([9]) * 32)]),
-        {FORMER.public_key: OWN.sign(succession(FORMER.public_key))},
-    )
-    both = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
-    noted |= proofs(both, noted)
-    assert set(trusted(new, noted)) == {new.public_key, OWN.public_key, FORMER.public_key}
-    assert proofs(both, noted) == proofs(new, noted) == {}
+    found = noted((OWN, FORMER), (OWN, OWN))
+    found |= proofs(BOTH, found)
+    assert set(trusted(NEW.public_keys, found)) == {key.public_key for key in (NEW, OWN, FORMER)}
+    assert proofs(BOTH, found) == proofs(NEW, found) == {}
+
+
+def test_process_that_still_signs_with_the_former_key_takes_no_trust_from_the_new_one() -> None:
+    turned = Signer([Secret(bytes([1]) * 32), Secret(bytes([9]) * 32)])
+    found = proofs(BOTH, {})
+    found |= proofs(turned, found)
+    assert set(trusted(NEW.public_keys, found)) == {NEW.public_key, OWN.public_key}
 
 
 def test_first_key_notes_itself_alone_in_an_empty_database() -> None:
-    assert proofs(OWN, {}) == {OWN.public_key: OWN.sign(succession(OWN.public_key))}
+    assert proofs(OWN, {}) == noted((OWN, OWN))
 
 
-def test_stranger_is_a_signer_of_which_no_key_is_noted() -> None:
-    noted = proofs(OWN, {})
-    both = Signer([Secret(bytes([9]) * 32), Secret(bytes([1]) * 32)])
-    assert is_stranger(FORGER, noted)
-    assert not is_stranger(OWN, noted)
-    assert not is_stranger(both, noted)
+def test_stranger_is_a_signer_when_only_other_keys_have_signed() -> None:
+    found = noted((OWN, OWN))
+    assert is_stranger(FORGER, found)
+    assert not is_stranger(OWN, found)
+    assert not is_stranger(BOTH, found)
     assert not is_stranger(OWN, {})
+    assert not is_stranger(FORGER, {("a", "b"): "c", (OWN.public_key, OWN.public_key): "c"})
 
 
 def test_line_of_a_chain_has_the_documented_form() -> None:

@@ -75,7 +75,9 @@ def test_public_key_that_another_has_put_into_redis_is_not_trusted(
     signed: Path, resolver_environment: Environment, redis: Redis
 ) -> None:
     stranger = status(resolver_environment, key(99))["publicKey"]
-    redis.hset(SIGNERS, stranger, "c2lnbmVk")
+    own = status(resolver_environment, FORMER)["publicKey"]
+    redis.hset(SIGNERS, f"{own} {stranger}", "c2lnbmVk")
+    redis.hset(SIGNERS, b"\xff", b"\xff")
     assert status(resolver_environment, FORMER)["formerPublicKeys"] == []
 
 
@@ -87,6 +89,27 @@ def test_command_with_an_unknown_signing_key_is_refused_and_not_audited(
     refused = run(resolver_environment, NEW, "outbox", "retry", "--all")
     assert (refused.exit_code, UnknownSigner.message in refused.output) == (1, True)
     assert trail.read_bytes() == before
+
+
+def test_former_key_is_listed_as_accepted_only_when_its_private_key_can_be_dropped(
+    signed: Path, resolver_environment: Environment
+) -> None:
+    both = f"{NEW},{FORMER}"
+    former = status(resolver_environment, FORMER)["publicKey"]
+    assert status(resolver_environment, both)["formerPublicKeys"] == []
+    assert run(resolver_environment, both, "outbox", "retry", "--all").exit_code == 0
+    # A process that was not restarted yet, and has the new key in second place.
+    assert run(resolver_environment, f"{FORMER},{NEW}", "outbox", "retry", "--all").exit_code == 0
+    assert status(resolver_environment, both)["formerPublicKeys"] == [former]
+    assert run(resolver_environment, NEW, "privacy", "verify", str(signed)).exit_code == 0
+
+
+def test_unknown_signing_key_is_accepted_on_purpose(signed: Path, resolver_environment: Environment) -> None:
+    refused = run(resolver_environment, NEW, "privacy", "replay", str(signed))
+    assert (refused.exit_code, "keys adopt" in refused.output) == (1, True)
+    assert run(resolver_environment, NEW, "keys", "adopt", "--yes").exit_code == 0
+    assert run(resolver_environment, NEW, "outbox", "retry", "--all").exit_code == 0
+    assert run(resolver_environment, NEW, "privacy", "verify", str(signed)).exit_code == 1
 
 
 def test_check_fails_with_an_unknown_signing_key(

@@ -9,14 +9,19 @@ from pathlib import Path
 import orjson
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 from redis import Redis
 
 from resolver import clock
 from resolver.cli import main
 from resolver.config import load
 from resolver.notifications.finish_deletions import FinishDeletions
+from resolver.outbox.queue import claim_of
+from resolver.privacy.eraser import Eraser
+from resolver.store.command import Command, Kind
 from resolver.store.keyspace import UNFINISHED_DELETIONS
 from resolver.wiring import build_finish_deletions, build_stores, build_trail
+from tests.erasing import done, erasure_request
 from tests.notifications.conftest import Working, empty
 from tests.support import BACKEND, Api, Velt, error_of, key
 from tests.system.conftest import RESOLVER, plain_environment
@@ -129,6 +134,89 @@ def test_finished_delete_is_audited_in_the_name_of_the_caller_and_the_request(
     assert (line["ids"], line["finished"]) == (["n-1"], True)
 
 
+def test_erasure_drops_interrupted_deletions_of_the_person(
+    api: Api,
+    velt: Velt,
+    make_finish: MakeFinish,
+    make_eraser: Callable[..., Eraser],
+    resolver_environment: dict[str, str],
+) -> None:
+    """Finished later, one would write the person's id into records again."""
+    api.add(notifyAll=True, notifyUsers=[{"userId": "cleo"}], displayHeadlineMessageTemplateData={})
+    interrupted(api, velt, userId="ben")
+    done(make_eraser(), resolver_environment, erasure_request("ben"))
+    make_finish().round()
+    (held,) = api.services.store.scan()
+    assert held.dismissed_by == ()
+    assert list(api.services.outbox.commands()) == []
+
+
+def test_erasure_of_another_person_keeps_an_interrupted_deletion(
+    api: Api,
+    velt: Velt,
+    make_finish: MakeFinish,
+    make_eraser: Callable[..., Eraser],
+    resolver_environment: dict[str, str],
+) -> None:
+    api.add(notifyUsers=[{"userId": "ben"}, {"userId": "cleo"}], notifyAll=False)
+    interrupted(api, velt, userId="ben")
+    done(make_eraser(), resolver_environment, erasure_request("zoe"))
+    make_finish().round()
+    assert api.read("n-1", user="ben") == {}
+
+
+def test_refused_add_does_not_bring_back_what_was_deleted(
+    api: Api, velt: Velt, make_finish: MakeFinish
+) -> None:
+    api.add()
+    interrupted(api, velt)
+    asked = clock.milliseconds()
+    until(lambda: clock.milliseconds() > asked)
+    store, outbox = api.services.store, api.services.outbox
+    (before,) = store.scan()
+    again = replace(before, created=clock.milliseconds())
+    command = Command(Kind.REGISTER, "n-1", {"organizationId": "acme"})
+    written = store.put(again, api.services.add.sender.entry(command, inline=True))
+    make_finish().round()
+    assert outbox.roll_back(claim_of(written, command))
+    assert list(store.scan()) == []
+    assert [kind for kind, _ in outbox.commands()] == [Kind.REMOVE]
+
+
+def test_delete_stays_unfinished_while_records_do_not_open(
+    make_api: Callable[..., Api], velt: Velt, make_finish: MakeFinish, redis: Redis
+) -> None:
+    api = make_api(RESOLVER_MASTER_KEYS=f"k1:{key(1)},k2:{key(2)}")
+    make_api(RESOLVER_MASTER_KEYS=f"k2:{key(2)},k1:{key(1)}").add(notificationId="n-2")
+    interrupted(api, velt)
+    make_finish().round()
+    assert redis.hlen(UNFINISHED_DELETIONS) == 1
+
+
+@pytest.mark.single_server
+def test_delete_without_ids_makes_room_in_a_full_redis(api: Api, velt: Velt, redis: Redis) -> None:
+    api.add()
+    redis.config_set("maxmemory", 1)
+    try:
+        reply = api.velt("notifications/delete", SCOPE)
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert reply.status_code == 200, reply.data
+    assert api.read("n-1") == {}
+
+
+def test_repeated_deletes_are_finished_together(
+    api: Api, velt: Velt, make_finish: MakeFinish, redis: Redis, tmp_path: Path
+) -> None:
+    api.add()
+    interrupted(api, velt)
+    interrupted(api, velt)
+    make_finish().round()
+    assert (api.read("n-1"), redis.exists(UNFINISHED_DELETIONS)) == ({}, 0)
+    lines = [orjson.loads(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()]
+    assert len([line for line in lines if line.get("finished")]) == 1
+
+
 def test_rotation_reseals_unfinished_deletions(
     api: Api, velt: Velt, redis: Redis, resolver_environment: dict[str, str]
 ) -> None:
@@ -158,7 +246,7 @@ def test_worker_process_finishes_an_interrupted_delete(
     interrupted(api, velt)
     worker = subprocess.Popen([*RESOLVER, "worker"], env=plain_environment(resolver_environment))
     try:
-        until(lambda: not redis.exists(UNFINISHED_DELETIONS), seconds=20)
+        until(lambda: not redis.exists(UNFINISHED_DELETIONS), seconds=40)
     finally:
         worker.terminate()
         worker.wait(20)

@@ -33,7 +33,7 @@ for offset, command in ipairs(behind) do
 end
 redis.call('HSET', KEYS[1], 't', tail - 1)
 if position == head then
-  redis.call('HDEL', KEYS[1], 'v', 'p', 'l', 'f', 'r')
+  redis.call('HDEL', KEYS[1], 'v', 'p', 'l', 'u', 'f', 'r')
   redis.call('HSET', KEYS[1], 'k', '', 'a', 0)
   redis.call('ZADD', KEYS[2], now, ARGV[3])
   redis.call('PUBLISH', ARGV[4], ARGV[3])

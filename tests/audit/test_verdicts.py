@@ -190,7 +190,7 @@ def test_chain_of_a_key_that_is_not_trusted_is_named_and_not_judged_further() ->
     verifier = verified(*made.lines)
     said = (
         f"strange: chain {NAME} is signed by {OTHER.public_key}, which is not a trusted key "
-        "(a process with another RESOLVER_INDEX_KEY, or a forger)"
+        "(a process with another RESOLVER_SIGNING_KEY, or a forger)"
     )
     assert verifier.problems == [Problem("audit.log:3", said)]
     assert (verifier.unsigned, verifier.notes, verifier.chains[NAME].signed_to) == ([], [], -1)

@@ -41,6 +41,8 @@ class Load:
     seconds: float
     p50_ms: float
     p99_ms: float
+    failed: int = 0
+    """Requests without a success, if the caller counts them."""
 
 
 def is_installed() -> bool:
@@ -53,8 +55,9 @@ def write(path: Path, requests: Iterable[Request]) -> Path:
     return path
 
 
-def send(url: str, requests: Path, seconds: float) -> Load:
-    """Everything in the file, again and again, for so long."""
+def send(url: str, requests: Path, seconds: float, *, counts_failures: bool = False) -> Load:
+    """Everything in the file, again and again, for so long. Raises LoadFailed when a request fails, unless
+    failures are counted."""
     prefix = f"w{secrets.token_hex(6)}-"
     found = subprocess.run(
         [
@@ -67,19 +70,21 @@ def send(url: str, requests: Path, seconds: float) -> Load:
     )
     if found.returncode:
         raise LoadFailed(f"wrk: {found.stderr or found.stdout}")
-    return parse(found.stdout)
+    return parse(found.stdout, counts_failures=counts_failures)
 
 
-def parse(output: str) -> Load:
+def parse(output: str, *, counts_failures: bool = False) -> Load:
     said = next((line for line in reversed(output.splitlines()) if line.startswith('{"requests"')), None)
     if said is None:
         raise LoadFailed(f"wrk said nothing that can be read: {output}")
     counted = orjson.loads(said)
-    if counted["refused"] or counted["broken"] or not counted["requests"]:
+    failed = counted["refused"] + counted["broken"]
+    if (failed and not counts_failures) or not counted["requests"]:
         raise LoadFailed(f"not every request was answered with success: {said}")
     return Load(
         requests=counted["requests"],
         seconds=counted["microseconds"] / 1e6,
         p50_ms=counted["p50"] / 1000,
         p99_ms=counted["p99"] / 1000,
+        failed=failed,
     )

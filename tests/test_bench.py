@@ -150,7 +150,7 @@ def test_tables_and_plot_say_what_was_left_out_and_what_was_measured() -> None:
 def soak_samples(memory: Callable[[int], float]) -> list[soak.Sample]:
     noise = random.Random(1)
     return [
-        soak.Sample(n, "", memory(n) + noise.uniform(-2, 2), 100, 10, 0, 5.0, 9.0, 4.0, 900.0)
+        soak.Sample(n, "", memory(n) + noise.uniform(-2, 2), 100, 10, 0, 5.0, 9.0, 4.0, 900.0, 9_000, 0)
         for n in range(60)
     ]
 

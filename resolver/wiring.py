@@ -201,9 +201,13 @@ def vouched_keys(settings: Settings, stores: Stores) -> tuple[str, ...]:
     return trusted([Signer(settings.signing_keys).public_key], stores.history.signers())
 
 
+def is_unknown_signer(settings: Settings, stores: Stores) -> bool:
+    """Whether only other keys have signed in this database."""
+    return is_stranger(Signer(settings.signing_keys), stores.history.signers())
+
+
 def require_known_signer(settings: Settings, stores: Stores) -> None:
-    """Raise UnknownSigner when only other keys have signed in this database."""
-    if is_stranger(Signer(settings.signing_keys), stores.history.signers()):
+    if is_unknown_signer(settings, stores):
         raise UnknownSigner()
 
 

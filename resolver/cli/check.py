@@ -13,7 +13,6 @@ from typing import Literal
 
 import click
 
-from resolver.audit.signing import Signer, is_stranger
 from resolver.audit.sink import STANDARD
 from resolver.auth.jwks import fetch
 from resolver.cli.audit import chains_in, checkpoints_in
@@ -35,7 +34,7 @@ from resolver.notifications.add import looks_semantic
 from resolver.store.diagnostics import RedisFacts, examine
 from resolver.store.record import Record
 from resolver.velt.client import CREDENTIALS, THROTTLED, VeltEndpoint
-from resolver.wiring import build_stores, build_velt
+from resolver.wiring import build_stores, build_velt, is_unknown_signer
 
 _SAMPLE = 1000
 _NEEDED = ("settings", "redis", "vault", "velt", "audit")
@@ -160,7 +159,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _signer(settings: Settings) -> Iterator[Finding]:
-    if is_stranger(Signer(settings.signing_keys), build_stores(settings).history.signers()):
+    if is_unknown_signer(settings, build_stores(settings)):
         yield Finding("fail", "audit", UnknownSigner.message)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
-from resolver.audit.signing import Signer, is_stranger
+from resolver.audit.signing import Signer
 from resolver.cli.auditing import audit_command, audit_unchecked, open_trail, operator_event
 from resolver.cli.terminal import counted, progress_bar, say, say_json
 from resolver.config import Settings, load
@@ -19,7 +19,7 @@ from resolver.outbox.rewriting import CommandRotation
 from resolver.store.database_identity import Adoption
 from resolver.store.reindex import in_flight
 from resolver.store.rotation import Resealed, Rotation
-from resolver.wiring import Stores, build_stores, note_signers, vouched_keys
+from resolver.wiring import Stores, build_stores, is_unknown_signer, note_signers, vouched_keys
 
 _MOST_PASSES = 5
 
@@ -211,7 +211,7 @@ def adopt(yes: bool, as_json: bool) -> None:
         with open_trail(settings, stores) as trail:
             trail.record(operator_event("keys adopt", "", [stores.identity.environment]))
             adoption.adopt()
-    elif is_stranger(Signer(settings.signing_keys), stores.history.signers()):
+    elif is_unknown_signer(settings, stores):
         if not yes:
             click.confirm("Sign with a key that this database doesn't know?", abort=True, err=True)
         audit_unchecked(settings, stores, "keys adopt", "", [Signer(settings.signing_keys).public_key])

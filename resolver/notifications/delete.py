@@ -147,7 +147,7 @@ class DeleteNotifications:
         effects = [deletion.effect(item.record) for item in held]
         if held:
             audit.record_also(ids_of(effects, spared=False), ids_of(effects, spared=True))
-        return apply(self.store, deletion, held, tells_velt=False)
+        return apply(self.store, deletion, list(zip(held, effects, strict=True)), tells_velt=False)
 
 
 def _scope(request: JSON) -> JSON:

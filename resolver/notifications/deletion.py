@@ -94,22 +94,25 @@ def change_latest(
 
 
 def apply(
-    store: RecordStore, deletion: FilteredDeletion, held: Sequence[Held], *, tells_velt: bool
+    store: RecordStore,
+    deletion: FilteredDeletion,
+    planned: Sequence[tuple[Held, Effect]],
+    *,
+    tells_velt: bool,
 ) -> list[Effect]:
-    """Apply a deletion to records in one round trip, and more for records that are written meanwhile.
+    """Apply planned effects to records in one round trip, and more for records that are written meanwhile.
 
     `tells_velt`: queue a removal for each one. Otherwise only where commands are queued, since those would
     create the notification at Velt again.
     """
     change = partial(changed, deletion, tells_velt)
-    effects = [deletion.effect(item.record) for item in held]
-    going = [(item, effect) for item, effect in zip(held, effects, strict=True) if not effect.spared]
+    going = [(item, effect) for item, effect in planned if not effect.spared]
     done = store.replace_all([(item, change(effect)) for item, effect in going])
     overtaken = {
         item.record.notification for (item, _), is_done in zip(going, done, strict=True) if not is_done
     }
     again = {id_: change_latest(store, deletion, id_, change)[0] for id_ in overtaken}
-    latest = (again.get(effect.record.notification, effect) for effect in effects)
+    latest = (again.get(effect.record.notification, effect) for _, effect in planned)
     return [effect for effect in latest if effect]
 
 

@@ -23,7 +23,7 @@ from resolver import clock
 from resolver.audit.event import Actor
 from resolver.audit.trail import AuditContext, Trail
 from resolver.errors import Unavailable
-from resolver.notifications.deletion import FilteredDeletion, apply, changed
+from resolver.notifications.deletion import FilteredDeletion, apply, changed, ids_of
 from resolver.outbox.queue import Outbox
 from resolver.outbox.rewriting import Rewriting
 from resolver.outbox.sender import WARN_EVERY_SECONDS, Throttle
@@ -97,10 +97,10 @@ class FinishDeletions:
             held = list(items)
             for noted in deletions.get(organization, ()):
                 deletion = _filtered(noted)
-                going = [item for item in held if not deletion.effect(item.record).spared]
-                if going:
-                    self._record(noted, [item.record.notification for item in going])
-                    apply(self.store, deletion, going, tells_velt=True)
+                planned = [(item, deletion.effect(item.record)) for item in held]
+                if going := ids_of((effect for _, effect in planned), spared=False):
+                    self._record(noted, going)
+                    apply(self.store, deletion, planned, tells_velt=True)
 
     def _previous(self, deletions: ByOrganization, _key_name: str, record: Record) -> Changed:
         """What a refused add would bring back of a record, and the removal for Velt."""

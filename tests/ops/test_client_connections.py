@@ -12,14 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from resolver.ops.client_connections import SENDING, ClientConnection, ClientConnections
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 @dataclass(frozen=True)

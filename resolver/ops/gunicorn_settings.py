@@ -23,6 +23,7 @@ from typing import Any
 from resolver.config.processes import load_processes
 from resolver.errors import SettingsError
 from resolver.ops import draining, metrics_folder
+from resolver.ops.listeners import ignore_new_connections
 
 _MOST_CONNECTIONS = 8_000
 _OTHER_FILES = 200
@@ -89,7 +90,7 @@ def ssl_context(_config: Any, default: Callable[[], Any]) -> Any:
     return context
 
 
-def when_ready(_server: Any) -> None:
+def when_ready(server: Any) -> None:
     """Install the master's signal handlers, once it listens. The first SIGTERM drains and then stops; a
     second one stops at once."""
     stop = signal.getsignal(signal.SIGTERM)
@@ -103,6 +104,8 @@ def when_ready(_server: Any) -> None:
         if not callable(stop):
             return
         if draining.is_under_way() or not seconds:
+            if _is_last_master(server):
+                ignore_new_connections(server.LISTENERS)
             stop(signal.SIGTERM, frame)
             return
         draining.begin()
@@ -110,6 +113,11 @@ def when_ready(_server: Any) -> None:
 
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGALRM, asked)
+
+
+def _is_last_master(server: Any) -> bool:
+    """Whether nobody goes on with the listening sockets: neither an upgraded master nor systemd."""
+    return not (server.reexec_pid or server.master_pid or server.systemd)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -19,6 +19,8 @@ from resolver.ops.client_connections import ClientConnections
 
 _POLL_SECONDS = 0.5
 _BACKLOG_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 0.1
+"""How long a connection may take from its first packet until it waits to be accepted."""
 _LAST_IDLE_SECONDS = 2.0
 """How long idle connections stay open at a stop without draining: a client may have just sent a request."""
 _NEARLY_ALL = 0.9
@@ -55,6 +57,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
 
     def _stop(self) -> None:
         """Accept the connections in the kernel's queue, then stop: the kernel would reset them."""
+        gevent.sleep(_HANDSHAKE_SECONDS)
         until = time.monotonic() + _BACKLOG_SECONDS
         with suppress(OSError, ValueError):  # closed already: this is the second signal
             while select.select(self.sockets, [], [], 0)[0] and time.monotonic() < until:

@@ -184,7 +184,7 @@ class World:
         return set(reply.get_json()["data"])
 
     def listed(self, user: str) -> set[str]:
-        """Ids that Velt lists as addressed to a person: its other tabs also show what others got in a document."""
+        """Ids that Velt lists as addressed to a person. Other tabs also show what others got."""
         return {item["id"] for item in self.velt.inbox(user) if item["forYou"]}
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ from tests.system.conftest import (
     wait_until_ready,
 )
 from tests.system.processes import suspended
-from tests.waiting import until
+from tests.waiting import until, wait_for
 
 pytestmark = pytest.mark.system
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -202,7 +203,10 @@ def velt_is_away(world: World) -> Iterator[None]:
 
 
 def the_token_at_velt_was_reset(world: World) -> Iterator[None]:
-    until(lambda: world.is_registered("before"), "a closed circuit breaker")
+    # A new id each time: commands wait behind earlier ones of their notification, and no worker sends those.
+    # Not often: many adds that succeed would hide later failures.
+    ids = count()
+    wait_for(lambda: world.is_registered(f"before-{next(ids)}"), "a closed circuit breaker", pause=0.5)
     world.velt.break_with(status=401, errorStatus="UNAUTHENTICATED")
     world.add("reset")
     yield

@@ -11,8 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
-from tests.support import Velt
+from resolver.cli.local_redis import LocalRedis
+from resolver.store.keyspace import RECORD_PATTERN
+from tests.support import Velt, keys_of
 from tests.system.conftest import Served, serving
 from tests.system.load import add
 from tests.system.processes import children_of, cpu_share, wait_until_idle
@@ -66,12 +69,16 @@ def test_web_process_ends_in_time_when_clients_are_silent(
 
 
 def test_sigterm_under_load_answers_every_accepted_request(
-    alone: Environment, tmp_path: Path, velt: Velt
+    alone: Environment, redis_of_ours: LocalRedis, tmp_path: Path, velt: Velt
 ) -> None:
     velt.break_with(latencyMs=300)
+    redis = Redis.from_url(redis_of_ours.url)
+    held = len(keys_of(redis, RECORD_PATTERN))
     with serving(alone, tmp_path / "log") as served, ThreadPoolExecutor(16) as pool:
         adds = [pool.submit(add, served.url, f"term-{number}") for number in range(16)]
         with clients(served, 16, LAST_LIVEZ) as others:
+            # Content is stored before Velt is asked: then each add is accepted, and most are under way.
+            until(lambda: len(keys_of(redis, RECORD_PATTERN)) == held + 16, "all are accepted")
             served.process.send_signal(signal.SIGTERM)
             assert all(b"200 OK" in everything(connection) for connection in others)
         assert {asked.result()[0] for asked in adds} == {200}

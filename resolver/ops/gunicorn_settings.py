@@ -116,7 +116,7 @@ def when_ready(server: Any) -> None:
 
 
 def _is_last_master(server: Any) -> bool:
-    """Whether nobody goes on with the listening sockets: neither an upgraded master nor systemd."""
+    """Whether no other process uses the listening sockets afterwards: neither another master nor systemd."""
     return not (server.reexec_pid or server.master_pid or server.systemd)
 
 

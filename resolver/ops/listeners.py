@@ -1,8 +1,8 @@
 """The end of a listening socket: no new connection begins, and those that have begun are accepted.
 
-Closing a listening socket resets the connections that nobody has accepted yet, requests included, and a
-load balancer may not send an add a second time. A client whose first packet is ignored sends it again after
-a second and is then refused, so that the balancer asks another instance.
+When a process closes a listening socket, the kernel resets the connections that were not accepted yet, and
+their requests are lost. A load balancer may not send an add a second time. A client whose first packet is
+ignored sends it again after a second and is then refused, so that the balancer asks another instance.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IGNORE_SYN = b"".join(
 
 
 def ignore_new_connections(listeners: Iterable[socket.socket]) -> None:
-    """Ignore attempts to connect from now on. Every process that shares the sockets is concerned."""
+    """Ignore attempts to connect from now on, also to other processes that share these sockets."""
     program = ctypes.create_string_buffer(_IGNORE_SYN, len(_IGNORE_SYN))
     option = struct.pack("@HP", len(_IGNORE_SYN) // 8, ctypes.addressof(program))
     for listener in listeners:
